@@ -1,0 +1,1 @@
+//! genrescope as a CLAP and VST3 plugin.

@@ -1,0 +1,1 @@
+//! Where readouts go: one file per feed, each behind a bounded queue.

@@ -1,0 +1,107 @@
+//! Sample rates and lengths of time, and how one becomes the other.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// A sample rate in Hz, within the range this crate can listen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleRate(u32);
+
+/// A sample rate outside [`SampleRate::MIN`]..=[`SampleRate::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("a sample rate of {rate} Hz is not supported (8000 to 384000 Hz are)")]
+pub struct SampleRateError {
+    /// The rate that was asked for, in Hz.
+    pub rate: u32,
+}
+
+impl SampleRate {
+    /// Lowest supported rate, 8 kHz.
+    pub const MIN: SampleRate = SampleRate(8_000);
+    /// Highest supported rate, 384 kHz.
+    pub const MAX: SampleRate = SampleRate(384_000);
+
+    /// A sample rate of `rate` Hz.
+    ///
+    /// # Errors
+    /// [`SampleRateError`] when `rate` is outside 8000..=384000 Hz.
+    ///
+    /// ```
+    /// use genrescope::units::SampleRate;
+    /// assert_eq!(SampleRate::new(48_000)?.hz(), 48_000);
+    /// assert!(SampleRate::new(4_000).is_err());
+    /// # Ok::<(), genrescope::units::SampleRateError>(())
+    /// ```
+    pub const fn new(rate: u32) -> Result<Self, SampleRateError> {
+        if rate < Self::MIN.0 || rate > Self::MAX.0 {
+            return Err(SampleRateError { rate });
+        }
+        Ok(Self(rate))
+    }
+
+    /// The rate in Hz.
+    pub const fn hz(self) -> u32 {
+        self.0
+    }
+
+    /// Length of `samples` samples at this rate.
+    pub fn duration(self, samples: u64) -> Seconds {
+        Seconds(samples as f64 / f64::from(self.0))
+    }
+
+    /// Number of samples in `length`, rounded to the nearest; a negative length gives 0.
+    pub fn samples(self, length: Seconds) -> u64 {
+        (length.0 * f64::from(self.0)).round().max(0.0) as u64
+    }
+}
+
+impl fmt::Display for SampleRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} Hz", self.0)
+    }
+}
+
+/// A length of time or a position in a stream, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Seconds(pub f64);
+
+impl fmt::Display for Seconds {
+    /// `m:ss` below an hour, `h:mm:ss` from there on, rounded down to whole seconds.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.0.max(0.0) as u64;
+        let (hours, minutes, seconds) = (total / 3600, total / 60 % 60, total % 60);
+        if hours > 0 {
+            write!(f, "{hours}:{minutes:02}:{seconds:02}")
+        } else {
+            write!(f, "{minutes}:{seconds:02}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_at_the_edges() {
+        assert_eq!(SampleRate::new(7_999), Err(SampleRateError { rate: 7_999 }));
+        assert!(SampleRate::new(8_000).is_ok());
+        assert!(SampleRate::new(384_000).is_ok());
+        assert!(SampleRate::new(384_001).is_err());
+    }
+
+    #[test]
+    fn conversions_round_to_the_nearest_sample() {
+        let rate = SampleRate::new(12_000).unwrap();
+        assert_eq!(rate.samples(Seconds(29.12)), 349_440);
+        assert_eq!(rate.samples(Seconds(-1.0)), 0);
+        assert_eq!(rate.duration(349_440), Seconds(29.12));
+    }
+
+    #[test]
+    fn display_is_a_clock() {
+        assert_eq!(Seconds(75.9).to_string(), "1:15");
+        assert_eq!(Seconds(3_661.0).to_string(), "1:01:01");
+    }
+}

@@ -1,0 +1,2 @@
+//! Where genrescope's models come from.
+fn main() {}
