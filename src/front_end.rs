@@ -1,4 +1,8 @@
 //! From samples at any rate to log-mel columns: resample, STFT, mel, decibel.
+//!
+//! [`FrontEnd`] does it for a stream, [`columns`] for a signal that is there as a whole. Column `t` is
+//! centred on the instant `t * hop_length / sample_rate` of the input's own time line, whatever its
+//! rate: the resampler adds no delay.
 
 pub mod mel;
 pub mod resample;
@@ -7,7 +11,10 @@ pub mod stft;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::units::SampleRate;
+use crate::units::{SampleRate, Seconds};
+use mel::MelBands;
+use resample::Resampler;
+use stft::Stft;
 
 /// Every number of the front end. It travels with the weights in the model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,34 +67,372 @@ pub enum FrontEndError {
     },
 }
 
+impl FrontEndConfig {
+    /// Whether every field is within its range.
+    ///
+    /// # Errors
+    /// [`FrontEndError`] naming the first field that is not.
+    pub fn validate(&self) -> Result<(), FrontEndError> {
+        fn check(
+            ok: bool,
+            field: &'static str,
+            value: f64,
+            allowed: &'static str,
+        ) -> Result<(), FrontEndError> {
+            if ok {
+                Ok(())
+            } else {
+                Err(FrontEndError::Field {
+                    field,
+                    value,
+                    allowed,
+                })
+            }
+        }
+        let nyquist = self.sample_rate as f32 / 2.0;
+        check(
+            (8_000..=48_000).contains(&self.sample_rate),
+            "sample_rate",
+            f64::from(self.sample_rate),
+            "8000 to 48000 Hz",
+        )?;
+        check(
+            (16..=16_384).contains(&self.n_fft) && self.n_fft.is_multiple_of(2),
+            "n_fft",
+            self.n_fft as f64,
+            "an even number from 16 to 16384",
+        )?;
+        check(
+            (1..=self.n_fft).contains(&self.hop_length),
+            "hop_length",
+            self.hop_length as f64,
+            "1 to n_fft",
+        )?;
+        check(
+            (1..=self.n_fft / 2).contains(&self.n_mels),
+            "n_mels",
+            self.n_mels as f64,
+            "1 to n_fft / 2",
+        )?;
+        check(
+            (0.0..nyquist).contains(&self.fmin_hz),
+            "fmin_hz",
+            f64::from(self.fmin_hz),
+            "0 to below half the sample rate",
+        )?;
+        check(
+            self.fmax_hz > self.fmin_hz && self.fmax_hz <= nyquist,
+            "fmax_hz",
+            f64::from(self.fmax_hz),
+            "above fmin_hz, up to half the sample rate",
+        )?;
+        check(
+            (-200.0..=0.0).contains(&self.floor_db),
+            "floor_db",
+            f64::from(self.floor_db),
+            "-200 to 0 dB",
+        )
+    }
+
+    /// Number of columns that `n_samples` at the front end's own rate give in all: `1 + n_samples /
+    /// hop_length`, and none if there is no sample.
+    pub fn n_columns(&self, n_samples: u64) -> u64 {
+        if n_samples == 0 {
+            0
+        } else {
+            1 + n_samples / self.hop_length as u64
+        }
+    }
+}
+
 /// The streaming front end of one stream. Its clock is the sample count.
-#[derive(Debug)]
-pub struct FrontEnd {}
+///
+/// ```
+/// use genrescope::{front_end::{FrontEnd, FrontEndConfig}, units::SampleRate};
+///
+/// let config = FrontEndConfig::default();
+/// let mut front_end = FrontEnd::new(&config, SampleRate::new(48_000)?)?;
+/// let mut n_columns = 0;
+/// // One second of silence: every one of the 96 bands lies on the floor.
+/// front_end.push(&[0.0; 48_000], |column| {
+///     assert_eq!(column, [config.floor_db; 96]);
+///     n_columns += 1;
+/// });
+/// front_end.finish(|_| n_columns += 1);
+/// assert_eq!(n_columns, 1 + 12_000 / 256);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FrontEnd {
+    config: FrontEndConfig,
+    input_rate: SampleRate,
+    resampler: Resampler,
+    stft: Stft,
+    log_mel: LogMel,
+}
+
+/// From a power spectrum to a column.
+#[derive(Clone, Debug)]
+struct LogMel {
+    bands: MelBands,
+    floor_db: f32,
+    /// `[n_mels]`
+    column: Vec<f32>,
+}
+
+impl LogMel {
+    fn column(&mut self, power: &[f32]) -> &[f32] {
+        self.bands.apply(power, &mut self.column);
+        mel::power_to_db(&mut self.column, self.floor_db);
+        &self.column
+    }
+}
 
 impl FrontEnd {
-    /// A front end for mono input at `input_rate`.
+    /// A front end for mono input at `input_rate`. All memory is allocated here.
     ///
     /// # Errors
     /// [`FrontEndError`] naming the field that is out of range.
-    pub fn new(_config: &FrontEndConfig, _input_rate: SampleRate) -> Result<Self, FrontEndError> {
-        todo!()
+    pub fn new(config: &FrontEndConfig, input_rate: SampleRate) -> Result<Self, FrontEndError> {
+        config.validate()?;
+        let own_rate =
+            SampleRate::new(config.sample_rate).map_err(|error| FrontEndError::Field {
+                field: "sample_rate",
+                value: f64::from(error.rate),
+                allowed: "8000 to 48000 Hz",
+            })?;
+        let FrontEndConfig {
+            sample_rate,
+            n_fft,
+            hop_length,
+            n_mels,
+            fmin_hz,
+            fmax_hz,
+            floor_db,
+        } = *config;
+        Ok(Self {
+            config: config.clone(),
+            input_rate,
+            resampler: Resampler::new(input_rate, own_rate),
+            stft: Stft::new(n_fft, hop_length),
+            log_mel: LogMel {
+                bands: MelBands::new(sample_rate, n_fft, n_mels, fmin_hz, fmax_hz),
+                floor_db,
+                column: vec![0.0; n_mels],
+            },
+        })
+    }
+
+    /// The numbers it was built with.
+    pub fn config(&self) -> &FrontEndConfig {
+        &self.config
+    }
+
+    /// Rate of the samples that [`FrontEnd::push`] takes.
+    pub fn input_rate(&self) -> SampleRate {
+        self.input_rate
+    }
+
+    /// How long after its centre a column is given: half a window and half the resampling filters.
+    /// (The first column comes when the first half window is there.)
+    pub fn look_ahead(&self) -> Seconds {
+        let window = self.config.n_fft as f64 / 2.0 / f64::from(self.config.sample_rate);
+        Seconds(
+            window
+                + self
+                    .input_rate
+                    .duration(self.resampler.look_ahead() as u64)
+                    .0,
+        )
     }
 
     /// Takes mono samples at the input rate, in blocks of any size; calls `on_column` with each
-    /// finished column of `n_mels` values. Any split of a signal gives the same columns, bit for bit.
-    /// NaN and infinity are read as 0.
-    pub fn push(&mut self, _samples: &[f32], _on_column: impl FnMut(&[f32])) {
-        todo!()
+    /// finished column of `n_mels` values in dB. Any split of a signal gives the same columns, bit
+    /// for bit. Allocates nothing.
+    ///
+    /// NaN and infinity are read as 0, as are samples under -200 dBFS, so that neither they nor
+    /// denormals travel on; samples over +240 dBFS are held there.
+    pub fn push(&mut self, samples: &[f32], mut on_column: impl FnMut(&[f32])) {
+        let Self {
+            resampler,
+            stft,
+            log_mel,
+            ..
+        } = self;
+        resampler.push(samples, |samples| {
+            stft.push(samples, |power| on_column(log_mel.column(power)));
+        });
     }
 
     /// The signal ends here: emits the columns that were waiting for what follows (reflect padding).
     /// The front end is as new afterwards.
-    pub fn finish(&mut self, _on_column: impl FnMut(&[f32])) {
-        todo!()
+    ///
+    /// A signal of `n` samples at the front end's own rate has `1 + n / hop_length` columns in all, an
+    /// empty one none.
+    pub fn finish(&mut self, mut on_column: impl FnMut(&[f32])) {
+        let Self {
+            resampler,
+            stft,
+            log_mel,
+            ..
+        } = self;
+        resampler.finish(|samples| {
+            stft.push(samples, |power| on_column(log_mel.column(power)));
+        });
+        stft.finish(|power| on_column(log_mel.column(power)));
     }
 
-    /// Forgets all samples.
+    /// Forgets all samples. Allocates nothing.
     pub fn reset(&mut self) {
-        todo!()
+        self.resampler.reset();
+        self.stft.reset();
+    }
+}
+
+/// All columns of a mono signal at `rate`, one after the other: `[n_columns, n_mels]`, in dB.
+///
+/// # Errors
+/// [`FrontEndError`] naming the field of `config` that is out of range.
+///
+/// ```
+/// use genrescope::{front_end::{FrontEndConfig, columns}, units::SampleRate};
+///
+/// let frame = columns(&[0.1; 349_440], &FrontEndConfig::default(), SampleRate::new(12_000)?)?;
+/// assert_eq!(frame.len(), 1366 * 96);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn columns(
+    signal: &[f32],
+    config: &FrontEndConfig,
+    rate: SampleRate,
+) -> Result<Vec<f32>, FrontEndError> {
+    let mut front_end = FrontEnd::new(config, rate)?;
+    let mut all = Vec::new();
+    front_end.push(signal, |column| all.extend_from_slice(column));
+    front_end.finish(|column| all.extend_from_slice(column));
+    Ok(all)
+}
+
+/// Raises every value of `frame` that lies more than `top_db` below its maximum to that: the floor of
+/// the reference preprocessor (`top_db` = 80, which is 40 true dB), needed only to compare with
+/// networks that were trained with it. It depends on the loudest cell of the frame and so cannot be
+/// computed as the stream goes.
+pub fn apply_reference_floor(frame: &mut [f32], top_db: f32) {
+    let floor = frame.iter().copied().fold(f32::NEG_INFINITY, f32::max) - top_db;
+    for value in frame {
+        *value = value.max(floor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_field_and_its_value() {
+        let rate = SampleRate::new(44_100).unwrap();
+        let good = FrontEndConfig::default;
+        let bad: [(FrontEndConfig, &str); 12] = [
+            (
+                FrontEndConfig {
+                    sample_rate: 4_000,
+                    ..good()
+                },
+                "sample_rate = 4000 ",
+            ),
+            (
+                FrontEndConfig {
+                    sample_rate: 96_000,
+                    ..good()
+                },
+                "sample_rate = 96000 ",
+            ),
+            (FrontEndConfig { n_fft: 0, ..good() }, "n_fft = 0 "),
+            (
+                FrontEndConfig {
+                    n_fft: 511,
+                    ..good()
+                },
+                "n_fft = 511 ",
+            ),
+            (
+                FrontEndConfig {
+                    n_fft: usize::MAX,
+                    ..good()
+                },
+                "n_fft = ",
+            ),
+            (
+                FrontEndConfig {
+                    hop_length: 0,
+                    ..good()
+                },
+                "hop_length = 0 ",
+            ),
+            (
+                FrontEndConfig {
+                    hop_length: 513,
+                    ..good()
+                },
+                "hop_length = 513 ",
+            ),
+            (
+                FrontEndConfig {
+                    n_mels: 0,
+                    ..good()
+                },
+                "n_mels = 0 ",
+            ),
+            (
+                FrontEndConfig {
+                    fmin_hz: f32::NAN,
+                    ..good()
+                },
+                "fmin_hz = NaN ",
+            ),
+            (
+                FrontEndConfig {
+                    fmax_hz: 6_001.0,
+                    ..good()
+                },
+                "fmax_hz = 6001 ",
+            ),
+            (
+                FrontEndConfig {
+                    fmin_hz: 100.0,
+                    fmax_hz: 100.0,
+                    ..good()
+                },
+                "fmax_hz = 100 ",
+            ),
+            (
+                FrontEndConfig {
+                    floor_db: f32::NEG_INFINITY,
+                    ..good()
+                },
+                "floor_db = -inf ",
+            ),
+        ];
+        for (config, names) in bad {
+            let message = FrontEnd::new(&config, rate).unwrap_err().to_string();
+            assert!(
+                message.contains(names),
+                "{message} should contain {names:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_reference_floor_hangs_from_the_maximum() {
+        let mut frame = [-100.0, -30.0, 10.0, -70.0];
+        apply_reference_floor(&mut frame, 80.0);
+        assert_eq!(frame, [-70.0, -30.0, 10.0, -70.0]);
+        apply_reference_floor(&mut [], 80.0);
+    }
+
+    #[test]
+    fn it_can_move_to_another_thread() {
+        fn assert_send<T: Send + 'static>() {}
+        assert_send::<FrontEnd>();
     }
 }
