@@ -1,63 +1,164 @@
 //! Mel columns in, logits out.
 
+pub mod architecture;
 pub mod bundle;
-pub mod graph;
+mod graph;
 pub mod kernel;
-pub mod rolling;
+mod rolling;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-pub use bundle::{ModelCard, ModelError};
+pub use architecture::Architecture;
+pub use bundle::{Bundle, ModelCard, ModelError};
 
-use crate::{front_end::FrontEndConfig, genre::Labels};
+use self::{
+    architecture::Activation,
+    bundle::Weights,
+    graph::{Graph, Runner},
+    rolling::{Columns, Trunk},
+};
+use crate::{
+    front_end::FrontEndConfig,
+    genre::{Labels, Scores},
+};
+
+/// Columns are clipped to this many decibels either way before anything is computed from them: far beyond what a
+/// front end gives, so that foreign values cannot overflow.
+const CLIP_DB: f32 = 1_000.0;
+
+static BUILTIN: &[u8] = include_bytes!("../models/default.safetensors");
 
 /// A loaded, checked, immutable model, shared by all streams through an [`Arc`].
 #[derive(Debug)]
-pub struct Model {}
+pub struct Model {
+    card: ModelCard,
+    graph: Arc<Graph>,
+    /// What is done to input columns by their place in the window, if anything: scale and offset.
+    column_affine: Option<(Vec<f32>, Vec<f32>)>,
+    /// Tensors beside the network, by name.
+    extra: Vec<(String, Weights)>,
+}
 
 impl Model {
     /// Loads a model file that is already in memory.
     ///
     /// # Errors
     /// [`ModelError`] naming the field that is wrong, with its value.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Arc<Self>, ModelError> {
-        todo!()
+    pub fn from_bytes(bytes: &[u8]) -> Result<Arc<Self>, ModelError> {
+        Self::from_bundle(&Bundle::read(bytes)?)
+    }
+
+    /// Builds the network of a bundle.
+    ///
+    /// # Errors
+    /// [`ModelError`] naming the field that is wrong, with its value.
+    pub fn from_bundle(bundle: &Bundle) -> Result<Arc<Self>, ModelError> {
+        bundle.check()?;
+        let values = |name: &str| bundle.tensors.get(name).map(Weights::to_f32);
+        let extra = bundle.tensors.iter().filter(|(name, _)| name.starts_with("trust."));
+        let model = Arc::new(Self {
+            card: bundle.card.clone(),
+            graph: Graph::new(bundle)?,
+            column_affine: values("input.column_scale").zip(values("input.column_offset")),
+            extra: extra.map(|(name, weights)| (name.clone(), weights.clone())).collect(),
+        });
+        // One step runs every plan once: whatever the engine refuses, it refuses here.
+        let mut network = Network::new(&model);
+        let column = vec![model.front_end().floor_db; model.front_end().n_mels];
+        for _ in 0..model.step_columns() {
+            network.push(&column);
+        }
+        match network.score() {
+            Some(scored) if scored.logits.iter().all(|logit| logit.is_finite()) => Ok(model),
+            Some(_) => Err(ModelError::Build { reason: "silence gives logits that are not finite".into() }),
+            None => Err(ModelError::Build { reason: "the engine cannot run it".into() }),
+        }
     }
 
     /// The default model, compiled into the binary; loaded on the first call.
+    ///
+    /// # Panics
+    /// When the file that was compiled in is no model file, which a test rules out.
     pub fn builtin() -> Arc<Self> {
-        todo!()
+        static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
+        Arc::clone(MODEL.get_or_init(|| Self::from_bytes(BUILTIN).expect("the model compiled in has been tested")))
     }
 
     /// What the model says of itself.
     pub fn card(&self) -> &ModelCard {
-        todo!()
+        &self.card
     }
 
     /// Its labels, in output order.
     pub fn labels(&self) -> &Labels {
-        todo!()
+        &self.card.labels
     }
 
     /// The front end its weights were trained with.
     pub fn front_end(&self) -> &FrontEndConfig {
-        todo!()
+        &self.card.front_end
     }
 
     /// Mel columns in one frame (1366).
     pub fn n_frames(&self) -> usize {
-        todo!()
+        self.card.architecture.frame_columns
     }
 
     /// Length of [`Scored::embedding`].
     pub fn embedding_len(&self) -> usize {
-        todo!()
+        self.card.architecture.embedding_len(self.card.front_end.n_mels)
     }
 
     /// Columns by which a window moves so that work can be re-used: 64 for the CNN, 96 for the CRNN.
     /// Every hop is a multiple of it.
     pub fn step_columns(&self) -> usize {
-        todo!()
+        self.card.architecture.step_columns()
+    }
+
+    /// Scores from logits, by the activation the model was trained with: softmax, or sigmoids divided by their sum.
+    pub fn scores(&self, logits: &[f32], temperature: f32) -> Scores {
+        match self.card.architecture.head.activation {
+            Activation::Softmax => Scores::softmax(logits, temperature),
+            Activation::Sigmoid => {
+                let sigmoids: Vec<f32> = logits.iter().map(|logit| 1.0 / (1.0 + (-logit / temperature).exp())).collect();
+                let sum: f32 = sigmoids.iter().filter(|value| value.is_finite()).sum();
+                if sum > 0.0 {
+                    Scores::new(&sigmoids.iter().map(|value| value / sum).collect::<Vec<_>>())
+                } else {
+                    Scores::uniform(logits.len())
+                }
+            }
+        }
+    }
+
+    /// The tensor `trust.NAME` of the model file, if it has one: what decisions may rest on beside the logits.
+    pub fn trust(&self, name: &str) -> Option<&Weights> {
+        let (_, weights) = self.extra.iter().find(|(full, _)| full.strip_prefix("trust.") == Some(name))?;
+        Some(weights)
+    }
+
+    /// Column `index` of the padded window, from the mel column heard there: normalised, or zero in normalised space.
+    fn normalise(&self, index: usize, heard: Option<&[f32]>, out: &mut [f32]) {
+        let normalisation = &self.card.architecture.normalisation;
+        match (heard, normalisation.mean.as_slice(), normalisation.std.as_slice()) {
+            (None, ..) => out.fill(0.0),
+            (Some(heard), [mean], [std]) => {
+                for (out, value) in out.iter_mut().zip(heard) {
+                    *out = (value - mean) / std;
+                }
+            }
+            (Some(heard), mean, std) => {
+                let bands = mean.iter().cycle().zip(std.iter().cycle());
+                for ((out, value), (mean, std)) in out.iter_mut().zip(heard).zip(bands) {
+                    *out = (value - mean) / std;
+                }
+            }
+        }
+        if let Some((scale, offset)) = &self.column_affine {
+            for out in out {
+                *out = *out * scale[index] + offset[index];
+            }
+        }
     }
 }
 
@@ -74,33 +175,117 @@ pub struct Scored<'a> {
 
 /// The network of one stream: keeps the rolling window and what can be re-used of its last pass.
 #[derive(Debug)]
-pub struct Network {}
+pub struct Network {
+    model: Arc<Model>,
+    runner: Runner,
+    columns: Columns,
+    trunk: Trunk,
+    /// The window of [`Network::score_frame`], allocated by its first call.
+    frame: Option<Box<(Columns, Trunk)>>,
+    logits: Vec<f32>,
+    embedding: Vec<f32>,
+}
 
 impl Network {
     /// A network with an empty window. All memory is allocated here and by the first scoring.
-    pub fn new(_model: &Arc<Model>) -> Self {
-        todo!()
+    pub fn new(model: &Arc<Model>) -> Self {
+        Self {
+            runner: Runner::new(&model.graph),
+            columns: Columns::new(model.front_end().n_mels, model.n_frames()),
+            trunk: Trunk::new(model),
+            frame: None,
+            logits: vec![0.0; model.labels().len()],
+            embedding: vec![0.0; model.embedding_len()],
+            model: Arc::clone(model),
+        }
+    }
+
+    /// The model it runs.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Mel columns in the window.
+    pub fn n_columns(&self) -> usize {
+        self.columns.len()
     }
 
     /// Appends one mel column (`n_mels` values, in dB); the oldest leaves once `n_frames` are held.
-    pub fn push(&mut self, _column: &[f32]) {
-        todo!()
+    /// Values that are not finite are read as the front end's floor.
+    pub fn push(&mut self, column: &[f32]) {
+        push(&mut self.columns, column, self.model.front_end().floor_db);
     }
 
     /// Scores the window as it stands. `None` until [`Model::step_columns`] columns were heard.
-    /// With less than a frame, what was heard stands for the whole (its trunk columns are repeated).
+    /// With less than a frame, what was heard stands for the whole: [`Architecture::trunk_columns`] has the rule.
+    ///
+    /// What the last call computed is re-used where the window moved by a multiple of [`Model::step_columns`]; the
+    /// scores are those of [`Network::score_frame`] to 1e-5, whenever it is called.
     pub fn score(&mut self) -> Option<Scored<'_>> {
-        todo!()
+        let Self { model, runner, columns, trunk, logits, embedding, .. } = self;
+        score(model, runner, columns, trunk, (logits, embedding))
     }
 
     /// Scores a whole frame of shape `[n_columns, n_mels]` (column after column) without touching the window and
-    /// without re-use: the oracle that [`Network::score`] must equal.
-    pub fn score_frame(&mut self, _columns: &[f32]) -> Option<Scored<'_>> {
-        todo!()
+    /// without re-use: the oracle that [`Network::score`] must equal. Of more columns than a frame has, the last count.
+    pub fn score_frame(&mut self, frame: &[f32]) -> Option<Scored<'_>> {
+        let Self { model, runner, logits, embedding, .. } = self;
+        let (n_mels, floor_db) = (model.front_end().n_mels, model.front_end().floor_db);
+        let fresh = || Box::new((Columns::new(n_mels, model.n_frames()), Trunk::new(model)));
+        let (columns, trunk) = &mut **self.frame.get_or_insert_with(fresh);
+        columns.clear();
+        trunk.clear();
+        for column in frame.chunks_exact(n_mels) {
+            push(columns, column, floor_db);
+        }
+        score(model, runner, columns, trunk, (logits, embedding))
     }
 
     /// Empties the window.
     pub fn reset(&mut self) {
-        todo!()
+        self.columns.clear();
+        self.trunk.clear();
+    }
+}
+
+fn push(columns: &mut Columns, column: &[f32], floor_db: f32) {
+    columns.push(column, |value| if value.is_finite() { value.clamp(-CLIP_DB, CLIP_DB) } else { floor_db });
+}
+
+fn score<'a>(
+    model: &Model,
+    runner: &mut Runner,
+    columns: &Columns,
+    trunk: &mut Trunk,
+    (logits, embedding): (&'a mut Vec<f32>, &'a mut Vec<f32>),
+) -> Option<Scored<'a>> {
+    if columns.len() < model.step_columns() {
+        return None;
+    }
+    trunk.update(model, runner, columns)?;
+    let write = |new_embedding: &[f32], new_logits: &[f32]| {
+        embedding.copy_from_slice(new_embedding);
+        logits.copy_from_slice(new_logits);
+    };
+    runner.head(|block| trunk.output(block), write).ok()?;
+    Some(Scored { logits, embedding, n_columns: columns.len() })
+}
+
+/// `x` above 0, `exp(x) - 1` below, in place; accurate to 2e-7.
+pub(crate) fn elu(values: &mut [f32]) {
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    // Adding and subtracting it rounds to the nearest integer, in a way that compilers turn into vector code.
+    const ROUND: f32 = 12_582_912.0;
+    for value in values {
+        let x = value.clamp(-87.0, 0.0);
+        let k = x * std::f32::consts::LOG2_E + ROUND - ROUND;
+        let r = x - k * LN2_HIGH - k * LN2_LOW;
+        // exp(r) - 1 on -0.35..0.35 by its Taylor series: the rest is below 1e-8.
+        let tail = 1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0)));
+        let expm1 = r + r * r * (0.5 + r * tail);
+        let power = f32::from_bits(((k as i32 + 127) << 23).cast_unsigned());
+        let below = power * expm1 + (power - 1.0);
+        *value = if *value > 0.0 { *value } else { below };
     }
 }

@@ -1,1 +1,227 @@
-//! (see ARCHITECTURE.md)
+//! What can be kept of one window for the next.
+//!
+//! Output column `o` of a block rests on the input columns `o * pool - 1 ..= (o + 1) * pool`, where those beyond the window are zero.
+//! When the window moves by a whole number of steps, a column whose inputs all are kept, and existed before and after,
+//! is kept; the rest is computed again. What is kept is one run of columns in the middle of each block: the edges
+//! change because zero padding moves along with the window.
+
+use std::ops::Range;
+
+use super::{Model, architecture::cycle, graph::Runner};
+
+/// The mel columns of a window, oldest first, in a ring.
+#[derive(Debug)]
+pub(super) struct Columns {
+    ring: Ring,
+    /// Columns pushed since the last reset.
+    total: u64,
+}
+
+/// The outputs of all blocks for one window.
+#[derive(Debug)]
+pub(super) struct Trunk {
+    /// Level 0 is the normalised input with its padding, level `i` the output of block `i`.
+    levels: Vec<Ring>,
+    window: Option<Window>,
+}
+
+/// Which columns of a stream a window holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    start: u64,
+    len: usize,
+}
+
+/// Columns of equal length in a ring.
+#[derive(Debug)]
+struct Ring {
+    values: Vec<f32>,
+    column: usize,
+    capacity: usize,
+    first: usize,
+    len: usize,
+}
+
+impl Ring {
+    fn new(column: usize, capacity: usize) -> Self {
+        Self { values: vec![0.0; column * capacity], column, capacity, first: 0, len: 0 }
+    }
+
+    fn place(&self, index: usize) -> Range<usize> {
+        let place = (self.first + index) % self.capacity * self.column;
+        place..place + self.column
+    }
+
+    fn get(&self, index: usize) -> &[f32] {
+        &self.values[self.place(index)]
+    }
+
+    fn get_mut(&mut self, index: usize) -> &mut [f32] {
+        let place = self.place(index);
+        &mut self.values[place]
+    }
+
+    /// Drops `columns` at the front.
+    fn advance(&mut self, columns: usize) {
+        self.first = (self.first + columns) % self.capacity;
+    }
+
+    /// Fills `buffer` with columns from `first` on; those that do not exist are left as they are (zero).
+    fn read(&self, first: isize, buffer: &mut [f32]) {
+        for (offset, buffer) in buffer.chunks_exact_mut(self.column).enumerate() {
+            if let Ok(index) = usize::try_from(first + offset as isize)
+                && index < self.len
+            {
+                buffer.copy_from_slice(self.get(index));
+            }
+        }
+    }
+}
+
+impl Columns {
+    pub(super) fn new(n_mels: usize, frame: usize) -> Self {
+        Self { ring: Ring::new(n_mels, frame), total: 0 }
+    }
+
+    pub(super) fn push(&mut self, column: &[f32], clean: impl Fn(f32) -> f32) {
+        if self.ring.len == self.ring.capacity {
+            self.ring.advance(1);
+        } else {
+            self.ring.len += 1;
+        }
+        let last = self.ring.len - 1;
+        for (to, &from) in self.ring.get_mut(last).iter_mut().zip(column) {
+            *to = clean(from);
+        }
+        self.total += 1;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ring.len
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.ring.len = 0;
+        self.total = 0;
+    }
+
+    fn window(&self) -> Window {
+        Window { start: self.total - self.ring.len as u64, len: self.ring.len }
+    }
+}
+
+impl Trunk {
+    pub(super) fn new(model: &Model) -> Self {
+        let architecture = &model.card().architecture;
+        let mut columns = architecture.frame_columns + 2 * architecture.time_pad;
+        let mut levels = vec![Ring::new(model.front_end().n_mels, columns)];
+        for index in 0..architecture.blocks.len() {
+            columns /= model.graph.time_pool(index);
+            levels.push(Ring::new(model.graph.column_len(index), columns));
+        }
+        Self { levels, window: None }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.window = None;
+    }
+
+    /// Brings all levels to the window of `columns`, from scratch unless the last window was of the same stream
+    /// and this one lies a whole number of steps further.
+    pub(super) fn update(&mut self, model: &Model, runner: &mut Runner, columns: &Columns) -> Option<()> {
+        let architecture = &model.card().architecture;
+        let window = columns.window();
+        let last = self.window.take();
+        if last == Some(window) {
+            self.window = last;
+            return Some(());
+        }
+        let moved = last.and_then(|last| {
+            let moved = usize::try_from(window.start.checked_sub(last.start)?).ok()?;
+            let aligned = moved.is_multiple_of(architecture.step_columns());
+            let tied = architecture.column_affine && moved > 0;
+            (aligned && !tied && moved < last.len).then_some((moved, last.len))
+        });
+        // The run of columns of the level below that need not be computed.
+        let mut kept = self.normalise(model, columns, moved);
+        let mut moved = moved.map_or(0, |(moved, _)| moved);
+        let rolling = architecture.rolling_blocks();
+        for index in 0..rolling {
+            let pool = model.graph.time_pool(index);
+            let below_len = self.levels[index].len;
+            moved /= pool;
+            let start = if kept.start == 0 && moved == 0 { 0 } else { (kept.start + 1).div_ceil(pool) };
+            let end = kept.end.saturating_sub(1) / pool;
+            let len = below_len / pool;
+            kept = if start < end && !kept.is_empty() { start..end } else { 0..0 };
+            let level = &mut self.levels[index + 1];
+            level.advance(if kept.is_empty() { 0 } else { moved });
+            level.len = len;
+            self.compute(runner, index, 0..kept.start)?;
+            self.compute(runner, index, kept.end..len)?;
+        }
+        self.compute_top(model, runner)?;
+        self.window = Some(window);
+        Some(())
+    }
+
+    /// The blocks above the repetition: few columns, computed anew.
+    fn compute_top(&mut self, model: &Model, runner: &mut Runner) -> Option<()> {
+        let architecture = &model.card().architecture;
+        let Some(after) = architecture.cycle_after else { return Some(()) };
+        let trunk = &mut self.levels[after];
+        let existing = trunk.len;
+        trunk.len = trunk.capacity;
+        for index in existing..trunk.len {
+            let (from, to) = (trunk.place(cycle(index, existing)), trunk.place(index));
+            trunk.values.copy_within(from, to.start);
+        }
+        for index in after..architecture.blocks.len() {
+            self.levels[index + 1].len = self.levels[index + 1].capacity;
+            self.compute(runner, index, 0..self.levels[index + 1].len)?;
+        }
+        Some(())
+    }
+
+    /// Fills level 0 and returns the run of columns that did not change.
+    fn normalise(&mut self, model: &Model, columns: &Columns, moved: Option<(usize, usize)>) -> Range<usize> {
+        let pad = model.card().architecture.time_pad;
+        let level = &mut self.levels[0];
+        level.len = columns.len() + 2 * pad;
+        let kept = match moved {
+            None => 0..0,
+            Some((0, last_len)) => 0..pad + last_len,
+            Some((moved, last_len)) => pad..pad + last_len - moved,
+        };
+        level.advance(moved.map_or(0, |(moved, _)| moved));
+        for index in (0..kept.start).chain(kept.end..level.len) {
+            let heard = index.checked_sub(pad).filter(|&heard| heard < columns.len());
+            model.normalise(index, heard.map(|heard| columns.ring.get(heard)), level.get_mut(index));
+        }
+        kept
+    }
+
+    /// Computes output columns `range` of block `index`.
+    fn compute(&mut self, runner: &mut Runner, index: usize, range: Range<usize>) -> Option<()> {
+        let (below, above) = self.levels.split_at_mut(index + 1);
+        let (below, above) = (&below[index], &mut above[0]);
+        runner
+            .block(
+                index,
+                range,
+                |first, buffer| below.read(first, buffer),
+                |first, values| {
+                    for (offset, values) in values.chunks_exact(above.column).enumerate() {
+                        above.get_mut(first + offset).copy_from_slice(values);
+                    }
+                },
+            )
+            .ok()
+    }
+
+    /// All output columns of block `index` (from 0), in order.
+    pub(super) fn output(&self, index: usize) -> Vec<f32> {
+        let level = &self.levels[index + 1];
+        (0..level.len).flat_map(|column| level.get(column)).copied().collect()
+    }
+}
