@@ -55,12 +55,17 @@ impl Model {
     pub fn from_bundle(bundle: &Bundle) -> Result<Arc<Self>, ModelError> {
         bundle.check()?;
         let values = |name: &str| bundle.tensors.get(name).map(Weights::to_f32);
-        let extra = bundle.tensors.iter().filter(|(name, _)| name.starts_with("trust."));
+        let extra = bundle
+            .tensors
+            .iter()
+            .filter(|(name, _)| name.starts_with("trust."));
         let model = Arc::new(Self {
             card: bundle.card.clone(),
             graph: Graph::new(bundle)?,
             column_affine: values("input.column_scale").zip(values("input.column_offset")),
-            extra: extra.map(|(name, weights)| (name.clone(), weights.clone())).collect(),
+            extra: extra
+                .map(|(name, weights)| (name.clone(), weights.clone()))
+                .collect(),
         });
         // One step runs every plan once: whatever the engine refuses, it refuses here.
         let mut network = Network::new(&model);
@@ -70,8 +75,12 @@ impl Model {
         }
         match network.score() {
             Some(scored) if scored.logits.iter().all(|logit| logit.is_finite()) => Ok(model),
-            Some(_) => Err(ModelError::Build { reason: "silence gives logits that are not finite".into() }),
-            None => Err(ModelError::Build { reason: "the engine cannot run it".into() }),
+            Some(_) => Err(ModelError::Build {
+                reason: "silence gives logits that are not finite".into(),
+            }),
+            None => Err(ModelError::Build {
+                reason: "the engine cannot run it".into(),
+            }),
         }
     }
 
@@ -81,7 +90,9 @@ impl Model {
     /// When the file that was compiled in is no model file, which a test rules out.
     pub fn builtin() -> Arc<Self> {
         static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
-        Arc::clone(MODEL.get_or_init(|| Self::from_bytes(BUILTIN).expect("the model compiled in has been tested")))
+        Arc::clone(MODEL.get_or_init(|| {
+            Self::from_bytes(BUILTIN).expect("the model compiled in has been tested")
+        }))
     }
 
     /// What the model says of itself.
@@ -106,7 +117,9 @@ impl Model {
 
     /// Length of [`Scored::embedding`].
     pub fn embedding_len(&self) -> usize {
-        self.card.architecture.embedding_len(self.card.front_end.n_mels)
+        self.card
+            .architecture
+            .embedding_len(self.card.front_end.n_mels)
     }
 
     /// Columns by which a window moves so that work can be re-used: 64 for the CNN, 96 for the CRNN.
@@ -120,7 +133,10 @@ impl Model {
         match self.card.architecture.head.activation {
             Activation::Softmax => Scores::softmax(logits, temperature),
             Activation::Sigmoid => {
-                let sigmoids: Vec<f32> = logits.iter().map(|logit| 1.0 / (1.0 + (-logit / temperature).exp())).collect();
+                let sigmoids: Vec<f32> = logits
+                    .iter()
+                    .map(|logit| 1.0 / (1.0 + (-logit / temperature).exp()))
+                    .collect();
                 let sum: f32 = sigmoids.iter().filter(|value| value.is_finite()).sum();
                 if sum > 0.0 {
                     Scores::new(&sigmoids.iter().map(|value| value / sum).collect::<Vec<_>>())
@@ -133,14 +149,21 @@ impl Model {
 
     /// The tensor `trust.NAME` of the model file, if it has one: what decisions may rest on beside the logits.
     pub fn trust(&self, name: &str) -> Option<&Weights> {
-        let (_, weights) = self.extra.iter().find(|(full, _)| full.strip_prefix("trust.") == Some(name))?;
+        let (_, weights) = self
+            .extra
+            .iter()
+            .find(|(full, _)| full.strip_prefix("trust.") == Some(name))?;
         Some(weights)
     }
 
     /// Column `index` of the padded window, from the mel column heard there: normalised, or zero in normalised space.
     fn normalise(&self, index: usize, heard: Option<&[f32]>, out: &mut [f32]) {
         let normalisation = &self.card.architecture.normalisation;
-        match (heard, normalisation.mean.as_slice(), normalisation.std.as_slice()) {
+        match (
+            heard,
+            normalisation.mean.as_slice(),
+            normalisation.std.as_slice(),
+        ) {
             (None, ..) => out.fill(0.0),
             (Some(heard), [mean], [std]) => {
                 for (out, value) in out.iter_mut().zip(heard) {
@@ -222,14 +245,28 @@ impl Network {
     /// What the last call computed is re-used where the window moved by a multiple of [`Model::step_columns`]; the
     /// scores are those of [`Network::score_frame`] to 1e-5, whenever it is called.
     pub fn score(&mut self) -> Option<Scored<'_>> {
-        let Self { model, runner, columns, trunk, logits, embedding, .. } = self;
+        let Self {
+            model,
+            runner,
+            columns,
+            trunk,
+            logits,
+            embedding,
+            ..
+        } = self;
         score(model, runner, columns, trunk, (logits, embedding))
     }
 
     /// Scores a whole frame of shape `[n_columns, n_mels]` (column after column) without touching the window and
     /// without re-use: the oracle that [`Network::score`] must equal. Of more columns than a frame has, the last count.
     pub fn score_frame(&mut self, frame: &[f32]) -> Option<Scored<'_>> {
-        let Self { model, runner, logits, embedding, .. } = self;
+        let Self {
+            model,
+            runner,
+            logits,
+            embedding,
+            ..
+        } = self;
         let (n_mels, floor_db) = (model.front_end().n_mels, model.front_end().floor_db);
         let fresh = || Box::new((Columns::new(n_mels, model.n_frames()), Trunk::new(model)));
         let (columns, trunk) = &mut **self.frame.get_or_insert_with(fresh);
@@ -249,7 +286,13 @@ impl Network {
 }
 
 fn push(columns: &mut Columns, column: &[f32], floor_db: f32) {
-    columns.push(column, |value| if value.is_finite() { value.clamp(-CLIP_DB, CLIP_DB) } else { floor_db });
+    columns.push(column, |value| {
+        if value.is_finite() {
+            value.clamp(-CLIP_DB, CLIP_DB)
+        } else {
+            floor_db
+        }
+    });
 }
 
 fn score<'a>(
@@ -268,7 +311,11 @@ fn score<'a>(
         logits.copy_from_slice(new_logits);
     };
     runner.head(|block| trunk.output(block), write).ok()?;
-    Some(Scored { logits, embedding, n_columns: columns.len() })
+    Some(Scored {
+        logits,
+        embedding,
+        n_columns: columns.len(),
+    })
 }
 
 /// `x` above 0, `exp(x) - 1` below, in place; accurate to 2e-7.

@@ -10,5 +10,9 @@ use genrescope::{
 fn write_development_model() {
     let mut bundle = Bundle::random(Architecture::cnn(), Labels::new(GTZAN).unwrap(), 1).unwrap();
     bundle.card.name = "development".into();
-    std::fs::write("models/default.safetensors", bundle.quantised().write().unwrap()).unwrap();
+    std::fs::write(
+        "models/default.safetensors",
+        bundle.quantised().write().unwrap(),
+    )
+    .unwrap();
 }

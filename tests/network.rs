@@ -23,24 +23,53 @@ fn model(architecture: &Architecture, seed: u64) -> Arc<Model> {
 
 /// Short frames and few filters, so that many windows can be tried; the forms are those of the real ones.
 fn small_cnn() -> Architecture {
-    let block = |filters, frequency, time| Block { filters, pool: [frequency, time] };
+    let block = |filters, frequency, time| Block {
+        filters,
+        pool: [frequency, time],
+    };
     Architecture {
         frame_columns: 8 * 5 + 7,
-        normalisation: Normalisation { mean: vec![-30.6; N_MELS], std: vec![18.0; N_MELS] },
-        blocks: vec![block(5, 2, 4), block(6, 4, 2), block(7, 3, 2), block(8, 4, 2)],
+        normalisation: Normalisation {
+            mean: vec![-30.6; N_MELS],
+            std: vec![18.0; N_MELS],
+        },
+        blocks: vec![
+            block(5, 2, 4),
+            block(6, 4, 2),
+            block(7, 3, 2),
+            block(8, 4, 2),
+        ],
         cycle_after: Some(2),
         statistics: vec![
-            Statistic { block: 2, kind: StatisticKind::Mean, groups: 4 },
-            Statistic { block: 3, kind: StatisticKind::Std, groups: 1 },
-            Statistic { block: 1, kind: StatisticKind::Max, groups: 2 },
+            Statistic {
+                block: 2,
+                kind: StatisticKind::Mean,
+                groups: 4,
+            },
+            Statistic {
+                block: 3,
+                kind: StatisticKind::Std,
+                groups: 1,
+            },
+            Statistic {
+                block: 1,
+                kind: StatisticKind::Max,
+                groups: 2,
+            },
         ],
-        head: Head { hidden: Some(11), ..Architecture::cnn().head },
+        head: Head {
+            hidden: Some(11),
+            ..Architecture::cnn().head
+        },
         ..Architecture::cnn()
     }
 }
 
 fn small_crnn() -> Architecture {
-    let block = |filters, frequency, time| Block { filters, pool: [frequency, time] };
+    let block = |filters, frequency, time| Block {
+        filters,
+        pool: [frequency, time],
+    };
     Architecture {
         frame_columns: 12 * 6 - 2 * 5,
         time_pad: 5,
@@ -78,7 +107,11 @@ mod slow {
     type Picture = Vec<Vec<Vec<f64>>>;
 
     fn weights(bundle: &Bundle, name: &str) -> Vec<f64> {
-        bundle.tensors[name].to_f32().iter().map(|&value| f64::from(value)).collect()
+        bundle.tensors[name]
+            .to_f32()
+            .iter()
+            .map(|&value| f64::from(value))
+            .collect()
     }
 
     fn elu(x: f64) -> f64 {
@@ -105,10 +138,19 @@ mod slow {
                     elu(sum)
                 };
                 let pooled = |row: usize, column: usize| {
-                    let places = (0..pool[0] * pool[1]).map(|k| (row * pool[0] + k / pool[1], column * pool[1] + k % pool[1]));
-                    places.map(|(row, column)| convolved(row, column)).fold(f64::NEG_INFINITY, f64::max)
+                    let places = (0..pool[0] * pool[1])
+                        .map(|k| (row * pool[0] + k / pool[1], column * pool[1] + k % pool[1]));
+                    places
+                        .map(|(row, column)| convolved(row, column))
+                        .fold(f64::NEG_INFINITY, f64::max)
                 };
-                (0..rows / pool[0]).map(|row| (0..columns / pool[1]).map(|column| pooled(row, column)).collect()).collect()
+                (0..rows / pool[0])
+                    .map(|row| {
+                        (0..columns / pool[1])
+                            .map(|column| pooled(row, column))
+                            .collect()
+                    })
+                    .collect()
             })
             .collect()
     }
@@ -122,11 +164,19 @@ mod slow {
         for x in steps {
             let from_input = |k: usize| dot(&input[k * x.len()..][..x.len()], x) + bias[k];
             let from_state = |k: usize, h: &[f64]| dot(&recurrent[k * units..][..units], h);
-            let z: Vec<f64> = (0..units).map(|u| hard_sigmoid(from_input(u) + from_state(u, &h))).collect();
-            let r: Vec<f64> = (0..units).map(|u| hard_sigmoid(from_input(units + u) + from_state(units + u, &h))).collect();
+            let z: Vec<f64> = (0..units)
+                .map(|u| hard_sigmoid(from_input(u) + from_state(u, &h)))
+                .collect();
+            let r: Vec<f64> = (0..units)
+                .map(|u| hard_sigmoid(from_input(units + u) + from_state(units + u, &h)))
+                .collect();
             let rh: Vec<f64> = r.iter().zip(&h).map(|(r, h)| r * h).collect();
-            let c: Vec<f64> = (0..units).map(|u| (from_input(2 * units + u) + from_state(2 * units + u, &rh)).tanh()).collect();
-            h = (0..units).map(|u| z[u] * h[u] + (1.0 - z[u]) * c[u]).collect();
+            let c: Vec<f64> = (0..units)
+                .map(|u| (from_input(2 * units + u) + from_state(2 * units + u, &rh)).tanh())
+                .collect();
+            h = (0..units)
+                .map(|u| z[u] * h[u] + (1.0 - z[u]) * c[u])
+                .collect();
             states.push(h.clone());
         }
         states
@@ -134,20 +184,41 @@ mod slow {
 
     /// Logits of the window `columns` (`[column][band]`, any number of columns).
     pub(super) fn logits(bundle: &Bundle, columns: &[f32]) -> Vec<f64> {
-        let Architecture { normalisation, time_pad, blocks, cycle_after, pooling, statistics, head, .. } = &bundle.card.architecture;
+        let Architecture {
+            normalisation,
+            time_pad,
+            blocks,
+            cycle_after,
+            pooling,
+            statistics,
+            head,
+            ..
+        } = &bundle.card.architecture;
         let heard: Vec<&[f32]> = columns.chunks(super::N_MELS).collect();
         let n = heard.len() + 2 * time_pad;
         let value = |band: usize, column: usize| {
             let column = heard.get(column.checked_sub(*time_pad)?)?;
             let (mean, std) = (&normalisation.mean, &normalisation.std);
-            Some(f64::from((column[band] - mean[band % mean.len()]) / std[band % std.len()]))
+            Some(f64::from(
+                (column[band] - mean[band % mean.len()]) / std[band % std.len()],
+            ))
         };
-        let mut picture: Picture =
-            vec![(0..super::N_MELS).map(|band| (0..n).map(|column| value(band, column).unwrap_or(0.0)).collect()).collect()];
+        let mut picture: Picture = vec![
+            (0..super::N_MELS)
+                .map(|band| {
+                    (0..n)
+                        .map(|column| value(band, column).unwrap_or(0.0))
+                        .collect()
+                })
+                .collect(),
+        ];
         let mut outputs = Vec::new();
         for (index, shape) in blocks.iter().enumerate() {
             let name = format!("block{}", index + 1);
-            let (weight, bias) = (weights(bundle, &format!("{name}.weight")), weights(bundle, &format!("{name}.bias")));
+            let (weight, bias) = (
+                weights(bundle, &format!("{name}.weight")),
+                weights(bundle, &format!("{name}.bias")),
+            );
             picture = block(&picture, &weight, &bias, shape.pool);
             if *cycle_after == Some(index + 1) {
                 let full = bundle.card.architecture.frame_columns_of(index);
@@ -161,8 +232,9 @@ mod slow {
             Pooling::Flatten => picture.concat().concat(),
             Pooling::Gru { units } => {
                 let columns = picture[0][0].len();
-                let mut steps: Vec<Vec<f64>> =
-                    (0..columns).map(|t| picture.iter().flatten().map(|row| row[t]).collect()).collect();
+                let mut steps: Vec<Vec<f64>> = (0..columns)
+                    .map(|t| picture.iter().flatten().map(|row| row[t]).collect())
+                    .collect();
                 for index in 1..=units.len() {
                     let part = |part: &str| weights(bundle, &format!("gru{index}.{part}"));
                     steps = gru(&steps, &part("input"), &part("recurrent"), &part("bias"));
@@ -178,17 +250,28 @@ mod slow {
                     let mean = values.iter().sum::<f64>() / values.len() as f64;
                     embedding.push(match statistic.kind {
                         StatisticKind::Mean => mean,
-                        StatisticKind::Max => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                        StatisticKind::Max => {
+                            values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+                        }
                         StatisticKind::Std => {
-                            (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+                            (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>()
+                                / values.len() as f64)
+                                .sqrt()
                         }
                     });
                 }
             }
         }
         let dense = |x: &[f64], name: &str| -> Vec<f64> {
-            let (weight, bias) = (weights(bundle, &format!("{name}.weight")), weights(bundle, &format!("{name}.bias")));
-            weight.chunks(x.len()).zip(bias).map(|(row, b)| b + row.iter().zip(x).map(|(a, b)| a * b).sum::<f64>()).collect()
+            let (weight, bias) = (
+                weights(bundle, &format!("{name}.weight")),
+                weights(bundle, &format!("{name}.bias")),
+            );
+            weight
+                .chunks(x.len())
+                .zip(bias)
+                .map(|(row, b)| b + row.iter().zip(x).map(|(a, b)| a * b).sum::<f64>())
+                .collect()
         };
         if head.hidden.is_some() {
             embedding = dense(&embedding, "hidden").into_iter().map(elu).collect();
@@ -200,23 +283,35 @@ mod slow {
 fn assert_close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
     assert_eq!(a.len(), b.len());
     for (index, (a, b)) in a.iter().zip(b).enumerate() {
-        assert!((a - b).abs() <= tolerance, "{what}: value {index} is {a}, expected {b}");
+        assert!(
+            (a - b).abs() <= tolerance,
+            "{what}: value {index} is {a}, expected {b}"
+        );
     }
 }
 
 #[test]
 fn tract_computes_what_the_description_says() {
-    for (architecture, windows) in [(small_cnn(), [8, 9, 19, 47]), (small_crnn(), [12, 25, 40, 62])] {
+    for (architecture, windows) in [
+        (small_cnn(), [8, 9, 19, 47]),
+        (small_crnn(), [12, 25, 40, 62]),
+    ] {
         let bundle = bundle(&architecture, 3);
         let mut network = Network::new(&Model::from_bundle(&bundle).unwrap());
         for n in windows {
             let columns = columns(n, n as u64);
-            let expected: Vec<f32> = slow::logits(&bundle, &columns).iter().map(|&v| v as f32).collect();
+            let expected: Vec<f32> = slow::logits(&bundle, &columns)
+                .iter()
+                .map(|&v| v as f32)
+                .collect();
             let scored = network.score_frame(&columns).unwrap();
             assert_eq!(scored.n_columns, n);
             // Sums of some hundred f32 products against f64.
             assert_close(&format!("{n} columns"), scored.logits, &expected, 2e-5);
-            assert!(scored.logits.iter().any(|logit| logit.abs() > 0.05), "logits of zeros prove nothing");
+            assert!(
+                scored.logits.iter().any(|logit| logit.abs() > 0.05),
+                "logits of zeros prove nothing"
+            );
         }
     }
 }
@@ -240,11 +335,25 @@ fn rolling_equals_whole(architecture: &Architecture, seed: u64, hops: &[usize]) 
         let excess = window.len().saturating_sub(model.n_frames());
         window.drain(..excess);
         let (rolled, whole) = (network.score(), oracle.score_frame(&window.concat()));
-        assert_eq!(rolled.is_some(), window.len() >= model.step_columns(), "turn {turn}");
+        assert_eq!(
+            rolled.is_some(),
+            window.len() >= model.step_columns(),
+            "turn {turn}"
+        );
         if let (Some(rolled), Some(whole)) = (rolled, whole) {
             assert_eq!(rolled.n_columns, window.len());
-            assert_close(&format!("turn {turn}, logits"), rolled.logits, whole.logits, 1e-5);
-            assert_close(&format!("turn {turn}, embedding"), rolled.embedding, whole.embedding, 1e-5);
+            assert_close(
+                &format!("turn {turn}, logits"),
+                rolled.logits,
+                whole.logits,
+                1e-5,
+            );
+            assert_close(
+                &format!("turn {turn}, embedding"),
+                rolled.embedding,
+                whole.embedding,
+                1e-5,
+            );
         }
     }
 }
@@ -270,13 +379,20 @@ proptest! {
 
 #[test]
 fn rolling_equals_whole_for_the_real_shapes() {
-    rolling_equals_whole(&Architecture::cnn(), 5, &[64, 64, 70, 1_200, 64, 128, 64, 0, 300, 1_366, 64]);
+    rolling_equals_whole(
+        &Architecture::cnn(),
+        5,
+        &[64, 64, 70, 1_200, 64, 128, 64, 0, 300, 1_366, 64],
+    );
     rolling_equals_whole(&Architecture::crnn(), 6, &[96, 96, 1_300, 96, 96, 0, 200]);
 }
 
 #[test]
 fn a_network_tied_to_places_is_not_rolled() {
-    let architecture = Architecture { column_affine: true, ..small_crnn() };
+    let architecture = Architecture {
+        column_affine: true,
+        ..small_crnn()
+    };
     rolling_equals_whole(&architecture, 7, &[20, 12, 40, 12, 12, 24, 12]);
 }
 
@@ -288,7 +404,11 @@ fn every_window_starts_from_a_state_of_zeros() {
     let first = network.score_frame(&a).unwrap().logits.to_vec();
     let other = network.score_frame(&b).unwrap().logits.to_vec();
     assert_ne!(first, other);
-    assert_eq!(network.score_frame(&a).unwrap().logits, first, "something was left of the window before");
+    assert_eq!(
+        network.score_frame(&a).unwrap().logits,
+        first,
+        "something was left of the window before"
+    );
     for _ in 0..2 {
         network.reset();
         a.chunks(N_MELS).for_each(|column| network.push(column));
@@ -300,12 +420,27 @@ fn every_window_starts_from_a_state_of_zeros() {
 fn foreign_values_never_reach_a_score() {
     let model = model(&small_cnn(), 12);
     let mut network = Network::new(&model);
-    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE / 2.0, 1e9] {
+    for value in [
+        f32::NAN,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MAX,
+        f32::MIN_POSITIVE / 2.0,
+        1e9,
+    ] {
         for _ in 0..20 {
             network.push(&[value; N_MELS]);
         }
         let scored = network.score().unwrap();
-        assert!(scored.logits.iter().chain(scored.embedding).all(|v| v.is_finite()), "{value} gave {:?}", scored.logits);
+        assert!(
+            scored
+                .logits
+                .iter()
+                .chain(scored.embedding)
+                .all(|v| v.is_finite()),
+            "{value} gave {:?}",
+            scored.logits
+        );
     }
 }
 
@@ -313,11 +448,17 @@ fn foreign_values_never_reach_a_score() {
 fn a_score_of_an_unchanged_window_is_the_same() {
     let model = model(&small_cnn(), 13);
     let mut network = Network::new(&model);
-    columns(47, 1).chunks(N_MELS).for_each(|column| network.push(column));
+    columns(47, 1)
+        .chunks(N_MELS)
+        .for_each(|column| network.push(column));
     let first = network.score().unwrap().logits.to_vec();
     let frame = columns(30, 9);
     assert_ne!(network.score_frame(&frame).unwrap().logits, first);
-    assert_eq!(network.score().unwrap().logits, first, "score_frame touched the window");
+    assert_eq!(
+        network.score().unwrap().logits,
+        first,
+        "score_frame touched the window"
+    );
 }
 
 #[test]

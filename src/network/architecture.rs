@@ -150,14 +150,26 @@ impl Architecture {
     pub fn cnn() -> Self {
         Self {
             frame_columns: 1_366,
-            normalisation: Normalisation { mean: vec![-30.6], std: vec![18.0] },
+            normalisation: Normalisation {
+                mean: vec![-30.6],
+                std: vec![18.0],
+            },
             time_pad: 0,
             column_affine: false,
-            blocks: blocks(&[(32, 2, 4), (128, 2, 4), (128, 2, 4), (192, 3, 5), (256, 4, 4)]),
+            blocks: blocks(&[
+                (32, 2, 4),
+                (128, 2, 4),
+                (128, 2, 4),
+                (192, 3, 5),
+                (256, 4, 4),
+            ]),
             cycle_after: Some(3),
             pooling: Pooling::Flatten,
             statistics: Vec::new(),
-            head: Head { hidden: None, activation: Activation::Softmax },
+            head: Head {
+                hidden: None,
+                activation: Activation::Softmax,
+            },
         }
     }
 
@@ -168,7 +180,9 @@ impl Architecture {
             time_pad: 37,
             blocks: blocks(&[(64, 2, 2), (128, 3, 3), (128, 4, 4), (128, 4, 4)]),
             cycle_after: None,
-            pooling: Pooling::Gru { units: vec![32, 32] },
+            pooling: Pooling::Gru {
+                units: vec![32, 32],
+            },
             ..Self::cnn()
         }
     }
@@ -181,7 +195,10 @@ impl Architecture {
     /// Mel columns per output column of the rolling blocks: 64 for the CNN, 96 for the CRNN. The window must move by a
     /// multiple of it for anything to be re-used.
     pub fn step_columns(&self) -> usize {
-        self.blocks[..self.rolling_blocks()].iter().map(|block| block.pool[1]).product()
+        self.blocks[..self.rolling_blocks()]
+            .iter()
+            .map(|block| block.pool[1])
+            .product()
     }
 
     /// Output columns of the rolling blocks with `heard` mel columns in the window: each block's pool drops what is
@@ -194,26 +211,34 @@ impl Architecture {
     pub fn trunk_columns(&self, heard: usize) -> usize {
         self.blocks[..self.rolling_blocks()]
             .iter()
-            .fold(heard + 2 * self.time_pad, |columns, block| columns / block.pool[1])
+            .fold(heard + 2 * self.time_pad, |columns, block| {
+                columns / block.pool[1]
+            })
     }
 
     /// Frequency rows of the output of block `index` (from 0), for `n_mels` bands at the input.
     pub fn rows(&self, index: usize, n_mels: usize) -> usize {
-        self.blocks[..=index].iter().fold(n_mels, |rows, block| rows / block.pool[0])
+        self.blocks[..=index]
+            .iter()
+            .fold(n_mels, |rows, block| rows / block.pool[0])
     }
 
     /// Output columns of block `index` (from 0) in a whole frame.
     pub fn frame_columns_of(&self, index: usize) -> usize {
         self.blocks[..=index]
             .iter()
-            .fold(self.frame_columns + 2 * self.time_pad, |columns, block| columns / block.pool[1])
+            .fold(self.frame_columns + 2 * self.time_pad, |columns, block| {
+                columns / block.pool[1]
+            })
     }
 
     /// Values that the last dense layer would see without a hidden one.
     pub fn pooled_len(&self, n_mels: usize) -> usize {
         let last = self.blocks.len() - 1;
         let pooled = match &self.pooling {
-            Pooling::Flatten => self.blocks[last].filters * self.rows(last, n_mels) * self.frame_columns_of(last),
+            Pooling::Flatten => {
+                self.blocks[last].filters * self.rows(last, n_mels) * self.frame_columns_of(last)
+            }
             Pooling::Gru { units } => units.last().copied().unwrap_or(0),
             Pooling::None => 0,
         };
@@ -241,7 +266,8 @@ impl Architecture {
         if let Some(after) = self.cycle_after {
             in_range("cycle_after", after, 1, self.blocks.len())?;
         }
-        let (mut rows, mut columns, mut channels) = (n_mels, self.frame_columns + 2 * self.time_pad, 1);
+        let (mut rows, mut columns, mut channels) =
+            (n_mels, self.frame_columns + 2 * self.time_pad, 1);
         let (mut activations, mut multiplications) = (rows * columns, 0_usize);
         for (index, block) in self.blocks.iter().enumerate() {
             let field = |part: &str| format!("blocks[{index}].{part}");
@@ -250,12 +276,28 @@ impl Architecture {
             in_range(field("pool[1]"), block.pool[1], 1, columns.min(64))?;
             // No overflow: 16384 columns, 256 bands and 1024 filters are checked before they are multiplied.
             multiplications += rows * columns * channels * block.filters * KERNEL * KERNEL;
-            (rows, columns, channels) = (rows / block.pool[0], columns / block.pool[1], block.filters);
+            (rows, columns, channels) =
+                (rows / block.pool[0], columns / block.pool[1], block.filters);
             activations += rows * columns * channels;
-            in_range(field("filters: multiplications so far"), multiplications, 0, MAX_MULTIPLICATIONS)?;
-            in_range(field("filters: activations so far"), activations, 0, MAX_ACTIVATIONS)?;
+            in_range(
+                field("filters: multiplications so far"),
+                multiplications,
+                0,
+                MAX_MULTIPLICATIONS,
+            )?;
+            in_range(
+                field("filters: activations so far"),
+                activations,
+                0,
+                MAX_ACTIVATIONS,
+            )?;
         }
-        in_range("blocks: columns of a step", self.step_columns(), 1, self.frame_columns)?;
+        in_range(
+            "blocks: columns of a step",
+            self.step_columns(),
+            1,
+            self.frame_columns,
+        )?;
         if let Pooling::Gru { units } = &self.pooling {
             in_range("pooling.gru.units", units.len(), 1, 4)?;
             for &units in units {
@@ -271,7 +313,12 @@ impl Architecture {
         }
         in_range("statistics", self.statistics.len(), 0, 64)?;
         for (index, statistic) in self.statistics.iter().enumerate() {
-            in_range(format!("statistics[{index}].block"), statistic.block, 1, self.blocks.len())?;
+            in_range(
+                format!("statistics[{index}].block"),
+                statistic.block,
+                1,
+                self.blocks.len(),
+            )?;
             let rows = self.rows(statistic.block - 1, n_mels);
             if statistic.groups == 0 || !rows.is_multiple_of(statistic.groups) {
                 return Err(ModelError::field(
@@ -284,21 +331,34 @@ impl Architecture {
         if let Some(hidden) = self.head.hidden {
             in_range("head.hidden", hidden, 1, MAX_EMBEDDING)?;
         }
-        in_range("length of the embedding", self.pooled_len(n_mels), 1, MAX_EMBEDDING)
+        in_range(
+            "length of the embedding",
+            self.pooled_len(n_mels),
+            1,
+            MAX_EMBEDDING,
+        )
     }
 
     fn check_normalisation(&self, n_mels: usize) -> Result<(), ModelError> {
         let Normalisation { mean, std } = &self.normalisation;
         for (field, values) in [("normalisation.mean", mean), ("normalisation.std", std)] {
             if values.len() != 1 && values.len() != n_mels {
-                return Err(ModelError::field(field, values.len(), format!("1 or {n_mels} values")));
+                return Err(ModelError::field(
+                    field,
+                    values.len(),
+                    format!("1 or {n_mels} values"),
+                ));
             }
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                 return Err(ModelError::field(field, value, "finite values"));
             }
         }
         if let Some(value) = std.iter().find(|&&value| value < 1e-3) {
-            return Err(ModelError::field("normalisation.std", value, "at least 0.001 dB"));
+            return Err(ModelError::field(
+                "normalisation.std",
+                value,
+                "at least 0.001 dB",
+            ));
         }
         Ok(())
     }
@@ -311,11 +371,19 @@ pub fn cycle(index: usize, existing: usize) -> usize {
 
 fn blocks(list: &[(usize, usize, usize)]) -> Vec<Block> {
     list.iter()
-        .map(|&(filters, frequency, time)| Block { filters, pool: [frequency, time] })
+        .map(|&(filters, frequency, time)| Block {
+            filters,
+            pool: [frequency, time],
+        })
         .collect()
 }
 
-pub(super) fn in_range(field: impl Into<String>, value: usize, min: usize, max: usize) -> Result<(), ModelError> {
+pub(super) fn in_range(
+    field: impl Into<String>,
+    value: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), ModelError> {
     if (min..=max).contains(&value) {
         Ok(())
     } else {
@@ -331,11 +399,32 @@ mod tests {
     fn shapes_are_those_of_the_paper() {
         let cnn = Architecture::cnn();
         assert!(cnn.check(96).is_ok());
-        assert_eq!((cnn.step_columns(), cnn.trunk_columns(1_366), cnn.pooled_len(96)), (64, 21, 256));
-        assert_eq!((cnn.trunk_columns(63), cnn.trunk_columns(64), cnn.trunk_columns(200)), (0, 1, 3));
+        assert_eq!(
+            (
+                cnn.step_columns(),
+                cnn.trunk_columns(1_366),
+                cnn.pooled_len(96)
+            ),
+            (64, 21, 256)
+        );
+        assert_eq!(
+            (
+                cnn.trunk_columns(63),
+                cnn.trunk_columns(64),
+                cnn.trunk_columns(200)
+            ),
+            (0, 1, 3)
+        );
         let crnn = Architecture::crnn();
         assert!(crnn.check(96).is_ok());
-        assert_eq!((crnn.step_columns(), crnn.trunk_columns(1_366), crnn.pooled_len(96)), (96, 15, 32));
+        assert_eq!(
+            (
+                crnn.step_columns(),
+                crnn.trunk_columns(1_366),
+                crnn.pooled_len(96)
+            ),
+            (96, 15, 32)
+        );
         assert_eq!(crnn.trunk_columns(96), 1);
     }
 
@@ -351,7 +440,15 @@ mod tests {
         assert!(broken(|a| a.cycle_after = None).contains("cycle_after"));
         assert!(broken(|a| a.normalisation.std = vec![0.0]).contains("normalisation.std"));
         assert!(broken(|a| a.frame_columns = usize::MAX).contains("frame_columns"));
-        let wide = broken(|a| a.blocks = vec![Block { filters: 1_024, pool: [1, 1] }; 3]);
+        let wide = broken(|a| {
+            a.blocks = vec![
+                Block {
+                    filters: 1_024,
+                    pool: [1, 1]
+                };
+                3
+            ]
+        });
         assert!(wide.contains("so far"), "{wide}");
     }
 }

@@ -92,13 +92,21 @@ pub enum ModelError {
 }
 
 impl ModelError {
-    pub(super) fn field(field: impl Into<String>, found: impl fmt::Display, expected: impl Into<String>) -> Self {
+    pub(super) fn field(
+        field: impl Into<String>,
+        found: impl fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
         let mut found = found.to_string();
         if let Some((end, _)) = found.char_indices().nth(80) {
             found.truncate(end);
             found.push_str("...");
         }
-        Self::Field { field: field.into(), found, expected: expected.into() }
+        Self::Field {
+            field: field.into(),
+            found,
+            expected: expected.into(),
+        }
     }
 }
 
@@ -209,11 +217,20 @@ impl Weights {
     /// # Errors
     /// [`ModelError::Field`] when `values` are not as many as `shape` says.
     pub fn new(shape: &[usize], values: Vec<f32>) -> Result<Self, ModelError> {
-        let expected = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        let expected = shape
+            .iter()
+            .try_fold(1_usize, |product, &n| product.checked_mul(n));
         if expected != Some(values.len()) {
-            return Err(ModelError::field("number of weights", values.len(), format!("the product of {shape:?}")));
+            return Err(ModelError::field(
+                "number of weights",
+                values.len(),
+                format!("the product of {shape:?}"),
+            ));
         }
-        Ok(Self { shape: shape.to_vec(), values: Values::F32(values) })
+        Ok(Self {
+            shape: shape.to_vec(),
+            values: Values::F32(values),
+        })
     }
 
     /// Extents, output channels first.
@@ -233,7 +250,8 @@ impl Weights {
             Values::I8 { int8, scales } => {
                 let row = (int8.len() / scales.len().max(1)).max(1);
                 let rows = int8.chunks(row).zip(scales);
-                rows.flat_map(|(row, &scale)| row.iter().map(move |&q| scale * f32::from(q))).collect()
+                rows.flat_map(|(row, &scale)| row.iter().map(move |&q| scale * f32::from(q)))
+                    .collect()
             }
         }
     }
@@ -244,15 +262,27 @@ impl Weights {
         let values = self.to_f32();
         let outputs = self.shape.first().copied().unwrap_or(1).max(1);
         let row = (values.len() / outputs).max(1);
-        let (mut int8, mut scales) = (Vec::with_capacity(values.len()), Vec::with_capacity(outputs));
+        let (mut int8, mut scales) = (
+            Vec::with_capacity(values.len()),
+            Vec::with_capacity(outputs),
+        );
         for channel in values.chunks(row) {
-            let largest = channel.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            let largest = channel
+                .iter()
+                .fold(0.0_f32, |largest, value| largest.max(value.abs()));
             // A channel of zeros (or of denormals) keeps a scale that divides.
             let scale = (largest / 127.0).max(f32::MIN_POSITIVE);
-            int8.extend(channel.iter().map(|value| (value / scale).round().clamp(-127.0, 127.0) as i8));
+            int8.extend(
+                channel
+                    .iter()
+                    .map(|value| (value / scale).round().clamp(-127.0, 127.0) as i8),
+            );
             scales.push(scale);
         }
-        Self { shape: self.shape.clone(), values: Values::I8 { int8, scales } }
+        Self {
+            shape: self.shape.clone(),
+            values: Values::I8 { int8, scales },
+        }
     }
 }
 
@@ -274,15 +304,18 @@ impl Bundle {
         in_range("size in bytes", file.len(), 16, MAX_FILE_BYTES)?;
         let header = header(file)?;
         let Header { metadata, names } =
-            serde_json::from_slice(header).map_err(|error| ModelError::Container { reason: error.to_string() })?;
+            serde_json::from_slice(header).map_err(|error| ModelError::Container {
+                reason: error.to_string(),
+            })?;
         in_range("number of tensors", names.len(), 1, MAX_TENSORS)?;
         let format = text(&metadata, "genrescope.format")?;
         if format != FORMAT {
             return Err(ModelError::field("genrescope.format", format, FORMAT));
         }
         let sha256 = check_digest(file, text(&metadata, "sha256")?)?;
-        let container =
-            SafeTensors::deserialize(file).map_err(|error| ModelError::Container { reason: error.to_string() })?;
+        let container = SafeTensors::deserialize(file).map_err(|error| ModelError::Container {
+            reason: error.to_string(),
+        })?;
         let labels: Vec<String> = json(&metadata, "labels")?;
         let card = ModelCard {
             name: text(&metadata, "name")?.to_owned(),
@@ -299,7 +332,10 @@ impl Bundle {
             credits: text(&metadata, "credits")?.to_owned(),
             sha256,
         };
-        let bundle = Self { card, tensors: tensors(&container)? };
+        let bundle = Self {
+            card,
+            tensors: tensors(&container)?,
+        };
         bundle.check()?;
         Ok(bundle)
     }
@@ -313,7 +349,10 @@ impl Bundle {
         let mut header = serde_json::Map::new();
         header.insert("__metadata__".into(), self.metadata()?);
         let mut data = Vec::new();
-        let mut put = |name: String, dtype: &str, shape: &[usize], bytes: &mut dyn Iterator<Item = u8>| {
+        let mut put = |name: String,
+                       dtype: &str,
+                       shape: &[usize],
+                       bytes: &mut dyn Iterator<Item = u8>| {
             let start = data.len();
             data.extend(bytes);
             let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [start, data.len()]});
@@ -323,7 +362,12 @@ impl Bundle {
         for (name, weights) in &self.tensors {
             match &weights.values {
                 Values::F32(values) => {
-                    put(name.clone(), "F32", &weights.shape, &mut values.iter().flat_map(|v| v.to_le_bytes()));
+                    put(
+                        name.clone(),
+                        "F32",
+                        &weights.shape,
+                        &mut values.iter().flat_map(|v| v.to_le_bytes()),
+                    );
                 }
                 Values::I8 { scales, .. } => {
                     let bytes = &mut scales.iter().flat_map(|v| v.to_le_bytes());
@@ -333,15 +377,27 @@ impl Bundle {
         }
         for (name, weights) in &self.tensors {
             if let Values::I8 { int8, .. } = &weights.values {
-                put(name.clone(), "I8", &weights.shape, &mut int8.iter().map(|v| v.to_le_bytes()[0]));
+                put(
+                    name.clone(),
+                    "I8",
+                    &weights.shape,
+                    &mut int8.iter().map(|v| v.to_le_bytes()[0]),
+                );
             }
         }
-        let mut header = serde_json::to_string(&header)
-            .map_err(|source| ModelError::Json { field: "header".into(), source })?;
+        let mut header = serde_json::to_string(&header).map_err(|source| ModelError::Json {
+            field: "header".into(),
+            source,
+        })?;
         while !(header.len() + 8).is_multiple_of(8) {
             header.push(' ');
         }
-        in_range("size of the header in bytes", header.len(), 2, MAX_HEADER_BYTES)?;
+        in_range(
+            "size of the header in bytes",
+            header.len(),
+            2,
+            MAX_HEADER_BYTES,
+        )?;
         let mut file = Vec::with_capacity(8 + header.len() + data.len());
         file.extend((header.len() as u64).to_le_bytes());
         file.extend(header.as_bytes());
@@ -359,19 +415,35 @@ impl Bundle {
     pub fn quantised(&self) -> Self {
         let tensors = self.tensors.iter().map(|(name, weights)| {
             let convolution = weights.shape.len() == 4 && weights.shape[1] > 1;
-            (name.clone(), if convolution { weights.to_i8() } else { weights.clone() })
+            (
+                name.clone(),
+                if convolution {
+                    weights.to_i8()
+                } else {
+                    weights.clone()
+                },
+            )
         });
-        Self { card: self.card.clone(), tensors: tensors.collect() }
+        Self {
+            card: self.card.clone(),
+            tensors: tensors.collect(),
+        }
     }
 
     /// The same model with every weight in f32.
     #[must_use]
     pub fn dequantised(&self) -> Self {
         let tensors = self.tensors.iter().map(|(name, weights)| {
-            let weights = Weights { shape: weights.shape.clone(), values: Values::F32(weights.to_f32()) };
+            let weights = Weights {
+                shape: weights.shape.clone(),
+                values: Values::F32(weights.to_f32()),
+            };
             (name.clone(), weights)
         });
-        Self { card: self.card.clone(), tensors: tensors.collect() }
+        Self {
+            card: self.card.clone(),
+            tensors: tensors.collect(),
+        }
     }
 
     /// A network of pseudo-random weights (the same for the same seed, scaled to the fan-in): for tests and measurements
@@ -379,7 +451,11 @@ impl Bundle {
     ///
     /// # Errors
     /// [`ModelError::Field`] when `architecture` cannot be built.
-    pub fn random(architecture: Architecture, labels: Labels, seed: u64) -> Result<Self, ModelError> {
+    pub fn random(
+        architecture: Architecture,
+        labels: Labels,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
         let front_end = FrontEndConfig::default();
         architecture.check(front_end.n_mels)?;
         let mut state = seed;
@@ -387,10 +463,20 @@ impl Bundle {
             .into_iter()
             .map(|(name, shape)| {
                 let fan_in: usize = shape.iter().skip(1).product();
-                let amplitude = if shape.len() > 1 { (6.0 / fan_in as f32).sqrt() } else { 0.1 };
-                let centre = if name == "input.column_scale" { 1.0 } else { 0.0 };
+                let amplitude = if shape.len() > 1 {
+                    (6.0 / fan_in as f32).sqrt()
+                } else {
+                    0.1
+                };
+                let centre = if name == "input.column_scale" {
+                    1.0
+                } else {
+                    0.0
+                };
                 let n = shape.iter().product();
-                let values = (0..n).map(|_| centre + amplitude * uniform(&mut state)).collect();
+                let values = (0..n)
+                    .map(|_| centre + amplitude * uniform(&mut state))
+                    .collect();
                 Ok((name, Weights::new(&shape, values)?))
             })
             .collect::<Result<_, ModelError>>()?;
@@ -416,28 +502,54 @@ impl Bundle {
     /// # Errors
     /// [`ModelError`] naming the first field that is wrong, with its value.
     pub fn check(&self) -> Result<(), ModelError> {
-        let ModelCard { architecture, labels, front_end, decision, .. } = &self.card;
+        let ModelCard {
+            architecture,
+            labels,
+            front_end,
+            decision,
+            ..
+        } = &self.card;
         check_front_end(front_end)?;
         architecture.check(front_end.n_mels)?;
         check_decision(decision)?;
         for accuracy in &self.card.accuracies {
-            let Accuracy { what, value, low, high, .. } = accuracy;
+            let Accuracy {
+                what,
+                value,
+                low,
+                high,
+                ..
+            } = accuracy;
             if !(0.0 <= *low && low <= value && value <= high && *high <= 1.0) {
                 let found = format!("{low} to {high} around {value}");
-                return Err(ModelError::field(format!("accuracies: {what}"), found, "shares of 1, in order"));
+                return Err(ModelError::field(
+                    format!("accuracies: {what}"),
+                    found,
+                    "shares of 1, in order",
+                ));
             }
         }
         let expected = expected_tensors(architecture, labels, front_end.n_mels);
         for (name, shape) in &expected {
-            let weights = self.tensors.get(name).ok_or_else(|| ModelError::Missing { field: name.clone() })?;
+            let weights = self.tensors.get(name).ok_or_else(|| ModelError::Missing {
+                field: name.clone(),
+            })?;
             if weights.shape != *shape {
                 let found = format!("{:?}", weights.shape);
-                return Err(ModelError::field(format!("{name}: shape"), found, format!("{shape:?}")));
+                return Err(ModelError::field(
+                    format!("{name}: shape"),
+                    found,
+                    format!("{shape:?}"),
+                ));
             }
         }
         for (name, weights) in &self.tensors {
             if !expected.contains_key(name) && !name.starts_with("trust.") {
-                return Err(ModelError::field("tensor", name, "a name of this architecture, or trust.*"));
+                return Err(ModelError::field(
+                    "tensor",
+                    name,
+                    "a name of this architecture, or trust.*",
+                ));
             }
             weights.check(name)?;
         }
@@ -446,7 +558,10 @@ impl Bundle {
 
     fn metadata(&self) -> Result<serde_json::Value, ModelError> {
         fn json(field: &str, value: &impl Serialize) -> Result<String, ModelError> {
-            serde_json::to_string(value).map_err(|source| ModelError::Json { field: field.into(), source })
+            serde_json::to_string(value).map_err(|source| ModelError::Json {
+                field: field.into(),
+                source,
+            })
         }
         let card = &self.card;
         let labels: Vec<&str> = card.labels.iter().collect();
@@ -470,10 +585,11 @@ impl Bundle {
 
 impl Weights {
     fn check(&self, name: &str) -> Result<(), ModelError> {
-        let finite = |field: &str, values: &[f32]| match values.iter().find(|value| !value.is_finite()) {
-            Some(value) => Err(ModelError::field(field, value, "finite values")),
-            None => Ok(()),
-        };
+        let finite =
+            |field: &str, values: &[f32]| match values.iter().find(|value| !value.is_finite()) {
+                Some(value) => Err(ModelError::field(field, value, "finite values")),
+                None => Ok(()),
+            };
         match &self.values {
             Values::F32(values) => finite(name, values),
             Values::I8 { scales, .. } => {
@@ -490,7 +606,13 @@ impl Weights {
 
 impl fmt::Display for ModelCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Architecture { blocks, pooling, statistics, head, .. } = &self.architecture;
+        let Architecture {
+            blocks,
+            pooling,
+            statistics,
+            head,
+            ..
+        } = &self.architecture;
         writeln!(f, "{}", self.name)?;
         if !self.notice.is_empty() {
             writeln!(f, "\n  {}", self.notice)?;
@@ -509,7 +631,13 @@ impl fmt::Display for ModelCard {
             .iter()
             .map(|block| format!("{} ({}x{})", block.filters, block.pool[0], block.pool[1]))
             .collect();
-        line("trunk", &format!("convolutions 3x3 (pool frequency x time): {}", trunk.join(", ")))?;
+        line(
+            "trunk",
+            &format!(
+                "convolutions 3x3 (pool frequency x time): {}",
+                trunk.join(", ")
+            ),
+        )?;
         let mut top = match pooling {
             Pooling::Flatten => "flattened".to_owned(),
             Pooling::Gru { units } => format!("GRU {units:?}"),
@@ -518,16 +646,23 @@ impl fmt::Display for ModelCard {
         if !statistics.is_empty() {
             let list: Vec<String> = statistics
                 .iter()
-                .map(|s| format!("{:?} of block {} in {} groups", s.kind, s.block, s.groups).to_lowercase())
+                .map(|s| {
+                    format!("{:?} of block {} in {} groups", s.kind, s.block, s.groups)
+                        .to_lowercase()
+                })
                 .collect();
             top = format!("{top}; {}", list.join(", "));
         }
         if let Some(hidden) = head.hidden {
             top = format!("{top}; dense {hidden}");
         }
-        line("head", &format!("{top}; {:?}", head.activation).to_lowercase())?;
+        line(
+            "head",
+            &format!("{top}; {:?}", head.activation).to_lowercase(),
+        )?;
         let front_end = &self.front_end;
-        let seconds = (self.architecture.frame_columns.saturating_sub(1) * front_end.hop_length) as f64
+        let seconds = (self.architecture.frame_columns.saturating_sub(1) * front_end.hop_length)
+            as f64
             / f64::from(front_end.sample_rate.max(1));
         line(
             "frame",
@@ -549,7 +684,11 @@ impl fmt::Display for ModelCard {
                 "temperature {:.3}, unsure below {:.2}{}",
                 self.decision.temperature,
                 self.decision.unsure_threshold,
-                self.decision.more.keys().map(|key| format!(", {key}")).collect::<String>()
+                self.decision
+                    .more
+                    .keys()
+                    .map(|key| format!(", {key}"))
+                    .collect::<String>()
             ),
         )?;
         for accuracy in &self.accuracies {
@@ -576,12 +715,19 @@ impl fmt::Display for ModelCard {
 }
 
 /// The tensors an architecture needs, with their shapes. `architecture` has been checked.
-fn expected_tensors(architecture: &Architecture, labels: &Labels, n_mels: usize) -> BTreeMap<String, Vec<usize>> {
+fn expected_tensors(
+    architecture: &Architecture,
+    labels: &Labels,
+    n_mels: usize,
+) -> BTreeMap<String, Vec<usize>> {
     let mut expected = BTreeMap::new();
     let mut channels = 1;
     for (index, block) in architecture.blocks.iter().enumerate() {
         let name = format!("block{}", index + 1);
-        expected.insert(format!("{name}.weight"), vec![block.filters, channels, KERNEL, KERNEL]);
+        expected.insert(
+            format!("{name}.weight"),
+            vec![block.filters, channels, KERNEL, KERNEL],
+        );
         expected.insert(format!("{name}.bias"), vec![block.filters]);
         channels = block.filters;
     }
@@ -612,39 +758,75 @@ fn expected_tensors(architecture: &Architecture, labels: &Labels, n_mels: usize)
 }
 
 fn check_front_end(front_end: &FrontEndConfig) -> Result<(), ModelError> {
-    let FrontEndConfig { sample_rate, n_fft, hop_length, n_mels, fmin_hz, fmax_hz, floor_db } = *front_end;
+    let FrontEndConfig {
+        sample_rate,
+        n_fft,
+        hop_length,
+        n_mels,
+        fmin_hz,
+        fmax_hz,
+        floor_db,
+    } = *front_end;
     in_range("front_end.sample_rate", sample_rate as usize, 8_000, 48_000)?;
     in_range("front_end.n_fft", n_fft, 64, 8_192)?;
     in_range("front_end.hop_length", hop_length, 16, n_fft)?;
     in_range("front_end.n_mels", n_mels, 8, 256)?;
     let nyquist = sample_rate as f32 / 2.0;
     if !(0.0..nyquist).contains(&fmin_hz) {
-        return Err(ModelError::field("front_end.fmin_hz", fmin_hz, format!("0 to {nyquist}")));
+        return Err(ModelError::field(
+            "front_end.fmin_hz",
+            fmin_hz,
+            format!("0 to {nyquist}"),
+        ));
     }
     if !(fmax_hz > fmin_hz && fmax_hz <= nyquist) {
-        return Err(ModelError::field("front_end.fmax_hz", fmax_hz, format!("{fmin_hz} to {nyquist}")));
+        return Err(ModelError::field(
+            "front_end.fmax_hz",
+            fmax_hz,
+            format!("{fmin_hz} to {nyquist}"),
+        ));
     }
     if !(-400.0..=0.0).contains(&floor_db) {
-        return Err(ModelError::field("front_end.floor_db", floor_db, "-400 to 0"));
+        return Err(ModelError::field(
+            "front_end.floor_db",
+            floor_db,
+            "-400 to 0",
+        ));
     }
     Ok(())
 }
 
 fn check_decision(decision: &DecisionDefaults) -> Result<(), ModelError> {
     if !(0.05..=20.0).contains(&decision.temperature) {
-        return Err(ModelError::field("decision.temperature", decision.temperature, "0.05 to 20"));
+        return Err(ModelError::field(
+            "decision.temperature",
+            decision.temperature,
+            "0.05 to 20",
+        ));
     }
     if !(0.0..=1.0).contains(&decision.unsure_threshold) {
-        return Err(ModelError::field("decision.unsure_threshold", decision.unsure_threshold, "0 to 1"));
+        return Err(ModelError::field(
+            "decision.unsure_threshold",
+            decision.unsure_threshold,
+            "0 to 1",
+        ));
     }
     Ok(())
 }
 
 fn header(file: &[u8]) -> Result<&[u8], ModelError> {
     let (length, rest) = file.split_at(8);
-    let length = length.iter().rev().fold(0_u64, |length, &byte| length << 8 | u64::from(byte));
+    let length = length
+        .iter()
+        .rev()
+        .fold(0_u64, |length, &byte| length << 8 | u64::from(byte));
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    in_range("size of the header in bytes", length, 2, MAX_HEADER_BYTES.min(rest.len()))?;
+    in_range(
+        "size of the header in bytes",
+        length,
+        2,
+        MAX_HEADER_BYTES.min(rest.len()),
+    )?;
     Ok(&rest[..length])
 }
 
@@ -658,7 +840,10 @@ fn check_digest(file: &[u8], expected: &str) -> Result<String, ModelError> {
     if found == expected {
         Ok(found)
     } else {
-        Err(ModelError::Digest { found, expected: expected.to_owned() })
+        Err(ModelError::Digest {
+            found,
+            expected: expected.to_owned(),
+        })
     }
 }
 
@@ -669,8 +854,12 @@ fn digest_place(file: &[u8], digest: &str) -> Result<usize, ModelError> {
     }
     let header = header(file)?;
     let entry = format!("\"sha256\":\"{digest}\"");
-    let place = header.windows(entry.len()).position(|window| window == entry.as_bytes());
-    let place = place.ok_or_else(|| ModelError::field("sha256", digest, "an entry written as \"sha256\":\"...\""))?;
+    let place = header
+        .windows(entry.len())
+        .position(|window| window == entry.as_bytes());
+    let place = place.ok_or_else(|| {
+        ModelError::field("sha256", digest, "an entry written as \"sha256\":\"...\"")
+    })?;
     Ok(8 + place + entry.len() - 1 - digest.len())
 }
 
@@ -683,22 +872,40 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 fn text<'a>(metadata: &'a HashMap<String, String>, field: &str) -> Result<&'a str, ModelError> {
-    metadata.get(field).map(String::as_str).ok_or_else(|| ModelError::Missing { field: field.into() })
+    metadata
+        .get(field)
+        .map(String::as_str)
+        .ok_or_else(|| ModelError::Missing {
+            field: field.into(),
+        })
 }
 
-fn json<T: de::DeserializeOwned>(metadata: &HashMap<String, String>, field: &str) -> Result<T, ModelError> {
-    serde_json::from_str(text(metadata, field)?).map_err(|source| ModelError::Json { field: field.into(), source })
+fn json<T: de::DeserializeOwned>(
+    metadata: &HashMap<String, String>,
+    field: &str,
+) -> Result<T, ModelError> {
+    serde_json::from_str(text(metadata, field)?).map_err(|source| ModelError::Json {
+        field: field.into(),
+        source,
+    })
 }
 
 fn tensors(container: &SafeTensors<'_>) -> Result<BTreeMap<String, Weights>, ModelError> {
     let floats = |name: &str, bytes: &[u8]| -> Result<Vec<f32>, ModelError> {
         let (quads, rest) = bytes.as_chunks::<4>();
-        in_range(format!("{name}: bytes beyond the last value"), rest.len(), 0, 0)?;
+        in_range(
+            format!("{name}: bytes beyond the last value"),
+            rest.len(),
+            0,
+            0,
+        )?;
         Ok(quads.iter().map(|quad| f32::from_le_bytes(*quad)).collect())
     };
     let mut tensors = BTreeMap::new();
     for (name, view) in container.iter() {
-        let scale_of = name.strip_suffix(".scale").and_then(|parent| container.tensor(parent).ok());
+        let scale_of = name
+            .strip_suffix(".scale")
+            .and_then(|parent| container.tensor(parent).ok());
         if scale_of.is_some_and(|parent| parent.dtype() == Dtype::I8) {
             continue;
         }
@@ -707,20 +914,43 @@ fn tensors(container: &SafeTensors<'_>) -> Result<BTreeMap<String, Weights>, Mod
             Dtype::F32 => Weights::new(&shape, floats(name, view.data())?)?,
             Dtype::I8 => {
                 let field = format!("{name}.scale");
-                let scale = container.tensor(&field).map_err(|_| ModelError::Missing { field: field.clone() })?;
+                let scale = container.tensor(&field).map_err(|_| ModelError::Missing {
+                    field: field.clone(),
+                })?;
                 if scale.dtype() != Dtype::F32 {
-                    return Err(ModelError::field(format!("{field}: dtype"), format!("{:?}", scale.dtype()), "F32"));
+                    return Err(ModelError::field(
+                        format!("{field}: dtype"),
+                        format!("{:?}", scale.dtype()),
+                        "F32",
+                    ));
                 }
                 let outputs = shape.first().copied().unwrap_or(0);
                 if outputs == 0 || scale.shape() != [outputs] {
                     let found = format!("{:?}", scale.shape());
-                    return Err(ModelError::field(format!("{field}: shape"), found, format!("[{outputs}]")));
+                    return Err(ModelError::field(
+                        format!("{field}: shape"),
+                        found,
+                        format!("[{outputs}]"),
+                    ));
                 }
                 let scales = floats(&field, scale.data())?;
-                let int8 = view.data().iter().map(|&byte| i8::from_le_bytes([byte])).collect();
-                Weights { shape, values: Values::I8 { int8, scales } }
+                let int8 = view
+                    .data()
+                    .iter()
+                    .map(|&byte| i8::from_le_bytes([byte]))
+                    .collect();
+                Weights {
+                    shape,
+                    values: Values::I8 { int8, scales },
+                }
             }
-            other => return Err(ModelError::field(format!("{name}: dtype"), format!("{other:?}"), "F32 or I8")),
+            other => {
+                return Err(ModelError::field(
+                    format!("{name}: dtype"),
+                    format!("{other:?}"),
+                    "F32 or I8",
+                ));
+            }
         };
         tensors.insert(name.to_owned(), weights);
     }
@@ -758,7 +988,10 @@ impl<'de> Deserialize<'de> for Header {
                 let mut names = HashSet::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        if metadata.replace(map.next_value::<Unique<String>>()?.0).is_some() {
+                        if metadata
+                            .replace(map.next_value::<Unique<String>>()?.0)
+                            .is_some()
+                        {
                             return Err(de::Error::custom("__metadata__ is given twice"));
                         }
                     } else {
@@ -768,7 +1001,8 @@ impl<'de> Deserialize<'de> for Header {
                         }
                     }
                 }
-                let metadata = metadata.ok_or_else(|| de::Error::custom("__metadata__ is missing"))?;
+                let metadata =
+                    metadata.ok_or_else(|| de::Error::custom("__metadata__ is missing"))?;
                 Ok(Header { metadata, names })
             }
         }

@@ -80,7 +80,11 @@ impl Geometry {
 impl Graph {
     /// Builds all plans. `bundle` has been checked.
     pub(super) fn new(bundle: &Bundle) -> Result<Arc<Self>, ModelError> {
-        Self::build(bundle).map(Arc::new).map_err(|error| ModelError::Build { reason: format!("{error:#}") })
+        Self::build(bundle)
+            .map(Arc::new)
+            .map_err(|error| ModelError::Build {
+                reason: format!("{error:#}"),
+            })
     }
 
     fn build(bundle: &Bundle) -> TractResult<Self> {
@@ -88,7 +92,11 @@ impl Graph {
         let (mut rows_in, mut channels_in) = (bundle.card.front_end.n_mels, 1);
         let mut blocks = Vec::with_capacity(architecture.blocks.len());
         for (index, &block) in architecture.blocks.iter().enumerate() {
-            let geometry = Geometry { block, channels_in, rows_in };
+            let geometry = Geometry {
+                block,
+                channels_in,
+                rows_in,
+            };
             let name = format!("block{}", index + 1);
             let mut plans = BlockPlans {
                 geometry,
@@ -102,7 +110,11 @@ impl Graph {
             (rows_in, channels_in) = (geometry.rows_out(), block.filters);
         }
         let (head, head_inputs) = head(bundle, &blocks)?;
-        Ok(Self { blocks, head, head_inputs })
+        Ok(Self {
+            blocks,
+            head,
+            head_inputs,
+        })
     }
 
     /// Values in an output column of block `index` (from 0).
@@ -114,12 +126,15 @@ impl Graph {
     pub(super) fn time_pool(&self, index: usize) -> usize {
         self.blocks[index].geometry.block.pool[1]
     }
-
 }
 
 impl BlockPlans {
     fn compile(&self, columns: usize) -> TractResult<Arc<TypedSimplePlan>> {
-        let Geometry { block, channels_in, rows_in } = self.geometry;
+        let Geometry {
+            block,
+            channels_in,
+            rows_in,
+        } = self.geometry;
         let mut model = TypedModel::default();
         let shape = [columns * block.pool[1] + KERNEL - 1, rows_in, channels_in];
         let input = model.add_source("input", f32::fact(shape))?;
@@ -134,14 +149,22 @@ impl BlockPlans {
         if CHUNKS[chunk] > 1 && values > CHUNK_VALUES {
             return None;
         }
-        self.plans[chunk].get_or_init(|| self.compile(CHUNKS[chunk]).ok()).as_ref()
+        self.plans[chunk]
+            .get_or_init(|| self.compile(CHUNKS[chunk]).ok())
+            .as_ref()
     }
 }
 
 /// One block, from `[columns * pool + 2, rows, channels]` to `[columns, rows / pool, filters]`: the place where a convolution block becomes
 /// tract nodes.
-fn wire_block(model: &mut TypedModel, input: OutletId, plans: &BlockPlans) -> TractResult<OutletId> {
-    let Geometry { block, channels_in, .. } = plans.geometry;
+fn wire_block(
+    model: &mut TypedModel,
+    input: OutletId,
+    plans: &BlockPlans,
+) -> TractResult<OutletId> {
+    let Geometry {
+        block, channels_in, ..
+    } = plans.geometry;
     let weight = model.add_const("weight", Arc::clone(&plans.weight))?;
     let bias = model.add_const("bias", Arc::clone(&plans.bias))?;
     let convolution = Conv {
@@ -178,7 +201,12 @@ fn wire_block(model: &mut TypedModel, input: OutletId, plans: &BlockPlans) -> Tr
 
 /// From the outputs of blocks to the embedding and the logits.
 fn head(bundle: &Bundle, blocks: &[BlockPlans]) -> TractResult<(Arc<TypedSimplePlan>, Vec<usize>)> {
-    let Architecture { pooling, statistics, head, .. } = &bundle.card.architecture;
+    let Architecture {
+        pooling,
+        statistics,
+        head,
+        ..
+    } = &bundle.card.architecture;
     let mut model = TypedModel::default();
     let mut inputs: Vec<(usize, OutletId)> = Vec::new();
     let mut parts: TVec<OutletId> = tvec!();
@@ -188,7 +216,11 @@ fn head(bundle: &Bundle, blocks: &[BlockPlans]) -> TractResult<(Arc<TypedSimpleP
         }
         let geometry = blocks[index].geometry;
         let columns = model.symbols.new_with_prefix("columns");
-        let shape: TVec<TDim> = tvec!(columns.into(), geometry.rows_out().to_dim(), geometry.block.filters.to_dim());
+        let shape: TVec<TDim> = tvec!(
+            columns.into(),
+            geometry.rows_out().to_dim(),
+            geometry.block.filters.to_dim()
+        );
         let outlet = model.add_source(format!("block{}", index + 1), f32::fact(&shape))?;
         inputs.push((index, outlet));
         Ok(outlet)
@@ -199,7 +231,9 @@ fn head(bundle: &Bundle, blocks: &[BlockPlans]) -> TractResult<(Arc<TypedSimpleP
         Pooling::Flatten => {
             let input = input_of(&mut model, last)?;
             let columns = bundle.card.architecture.frame_columns_of(last);
-            let flatten = Flatten { len: columns * geometry.column_out() };
+            let flatten = Flatten {
+                len: columns * geometry.column_out(),
+            };
             parts.push(model.wire_node("flatten", flatten, &[input])?[0]);
         }
         Pooling::Gru { units } => {
@@ -222,7 +256,11 @@ fn head(bundle: &Bundle, blocks: &[BlockPlans]) -> TractResult<(Arc<TypedSimpleP
     for (index, statistic) in statistics.iter().enumerate() {
         let input = input_of(&mut model, statistic.block - 1)?;
         let filters = blocks[statistic.block - 1].geometry.block.filters;
-        let op = Statistics { kind: statistic.kind, groups: statistic.groups, filters };
+        let op = Statistics {
+            kind: statistic.kind,
+            groups: statistic.groups,
+            filters,
+        };
         parts.push(model.wire_node(format!("statistic{}", index + 1), op, &[input])?[0]);
     }
     let mut embedding = match parts.as_slice() {
@@ -239,16 +277,30 @@ fn head(bundle: &Bundle, blocks: &[BlockPlans]) -> TractResult<(Arc<TypedSimpleP
     Ok((plan, inputs.iter().map(|(index, _)| *index).collect()))
 }
 
-fn wire_dense(model: &mut TypedModel, bundle: &Bundle, name: &str, input: OutletId) -> TractResult<OutletId> {
-    let weight = model.add_const(format!("{name}.weight"), constant(bundle, &format!("{name}.weight"))?)?;
-    let bias = model.add_const(format!("{name}.bias"), constant(bundle, &format!("{name}.bias"))?)?;
+fn wire_dense(
+    model: &mut TypedModel,
+    bundle: &Bundle,
+    name: &str,
+    input: OutletId,
+) -> TractResult<OutletId> {
+    let weight = model.add_const(
+        format!("{name}.weight"),
+        constant(bundle, &format!("{name}.weight"))?,
+    )?;
+    let bias = model.add_const(
+        format!("{name}.bias"),
+        constant(bundle, &format!("{name}.bias"))?,
+    )?;
     let product = EinSum::new("ok,k->o".parse()?, f32::datum_type());
     let wire = model.wire_node(format!("{name}.product"), product, &[weight, input])?[0];
     Ok(model.wire_node(name, tract_core::ops::math::add(), &[wire, bias])?[0])
 }
 
 fn constant(bundle: &Bundle, name: &str) -> TractResult<Tensor> {
-    let weights = bundle.tensors.get(name).with_context(|| format!("{name} is missing"))?;
+    let weights = bundle
+        .tensors
+        .get(name)
+        .with_context(|| format!("{name} is missing"))?;
     Tensor::from_shape(weights.shape(), &weights.to_f32())
 }
 
@@ -260,7 +312,11 @@ fn kernel(weight: &Tensor) -> TractResult<Tensor> {
 impl Runner {
     pub(super) fn new(graph: &Arc<Graph>) -> Self {
         let blocks = graph.blocks.iter().map(|_| Default::default()).collect();
-        Self { graph: Arc::clone(graph), blocks, head: None }
+        Self {
+            graph: Arc::clone(graph),
+            blocks,
+            head: None,
+        }
     }
 
     /// Computes output columns `range` of block `index`. `read(first, buffer)` fills `buffer`, which is zero, with input columns from
@@ -275,7 +331,11 @@ impl Runner {
         mut write: impl FnMut(usize, &[f32]),
     ) -> TractResult<()> {
         let plans = &self.graph.blocks[index];
-        let Geometry { block, channels_in, rows_in } = plans.geometry;
+        let Geometry {
+            block,
+            channels_in,
+            rows_in,
+        } = plans.geometry;
         let mut column = range.start;
         while column < range.end {
             let fits = |&chunk: &usize| CHUNKS[chunk] <= range.end - column;
@@ -287,9 +347,16 @@ impl Runner {
                 Some(state) => state,
                 empty => empty.insert(plan.spawn()?),
             };
-            let shape = [CHUNKS[chunk] * block.pool[1] + KERNEL - 1, rows_in, channels_in];
+            let shape = [
+                CHUNKS[chunk] * block.pool[1] + KERNEL - 1,
+                rows_in,
+                channels_in,
+            ];
             let mut input = Tensor::zero::<f32>(&shape)?;
-            read((column * block.pool[1]) as isize - 1, input.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
+            read(
+                (column * block.pool[1]) as isize - 1,
+                input.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
+            );
             let output = state.run(tvec!(input.into_tvalue()))?;
             write(column, output[0].try_as_plain_ram()?.as_slice::<f32>()?);
             column += CHUNKS[chunk];
@@ -307,7 +374,11 @@ impl Runner {
         for &block in &self.graph.head_inputs {
             let geometry = self.graph.blocks[block].geometry;
             let values = read(block);
-            let shape = [values.len() / geometry.column_out(), geometry.rows_out(), geometry.block.filters];
+            let shape = [
+                values.len() / geometry.column_out(),
+                geometry.rows_out(),
+                geometry.block.filters,
+            ];
             inputs.push(Tensor::from_shape(&shape, &values)?.into_tvalue());
         }
         let state = match &mut self.head {
@@ -315,7 +386,10 @@ impl Runner {
             empty => empty.insert(self.graph.head.spawn()?),
         };
         let outputs = state.run(inputs)?;
-        let (embedding, logits) = (outputs[0].try_as_plain_ram()?, outputs[1].try_as_plain_ram()?);
+        let (embedding, logits) = (
+            outputs[0].try_as_plain_ram()?,
+            outputs[1].try_as_plain_ram()?,
+        );
         write(embedding.as_slice::<f32>()?, logits.as_slice::<f32>()?);
         Ok(())
     }
@@ -372,11 +446,13 @@ struct Flatten {
     len: usize,
 }
 
-operator!(
-    Flatten,
-    |op, _| tvec!(op.len.to_dim()),
-    |op, mut inputs| inputs.remove(0).into_tensor().permute_axes(&[2, 1, 0])?.into_shape(&[op.len])
-);
+operator!(Flatten, |op, _| tvec!(op.len.to_dim()), |op, mut inputs| {
+    inputs
+        .remove(0)
+        .into_tensor()
+        .permute_axes(&[2, 1, 0])?
+        .into_shape(&[op.len])
+});
 
 /// `[column, row, channel]` as steps `[column, channel * row]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -384,7 +460,10 @@ struct Steps;
 
 operator!(
     Steps,
-    |_, inputs| tvec!(inputs[0].shape[0].clone(), inputs[0].shape[1].clone() * &inputs[0].shape[2]),
+    |_, inputs| tvec!(
+        inputs[0].shape[0].clone(),
+        inputs[0].shape[1].clone() * &inputs[0].shape[2]
+    ),
     |_, mut inputs| {
         let tensor = inputs.remove(0).into_tensor().permute_axes(&[0, 2, 1])?;
         let shape = [tensor.shape()[0], tensor.shape()[1] * tensor.shape()[2]];
@@ -398,15 +477,11 @@ struct LastRow {
     len: usize,
 }
 
-operator!(
-    LastRow,
-    |op, _| tvec!(op.len.to_dim()),
-    |op, inputs| {
-        let values = inputs[0].try_as_plain_ram()?;
-        let values = values.as_slice::<f32>()?;
-        Tensor::from_shape(&[op.len], &values[values.len() - op.len..])
-    }
-);
+operator!(LastRow, |op, _| tvec!(op.len.to_dim()), |op, inputs| {
+    let values = inputs[0].try_as_plain_ram()?;
+    let values = values.as_slice::<f32>()?;
+    Tensor::from_shape(&[op.len], &values[values.len() - op.len..])
+});
 
 /// A Keras 1 GRU over the rows of its first input, from a state of zeros, all states as output: gates are
 /// `clip(0.2 v + 0.5, 0, 1)`, the reset gate acts on the state before the recurrent product,
@@ -420,17 +495,26 @@ operator!(
     Gru,
     |op, inputs| tvec!(inputs[0].shape[0].clone(), op.units.to_dim()),
     |op, inputs| {
-        let views: TVec<_> = inputs.iter().map(|input| input.try_as_plain_ram()).collect::<TractResult<_>>()?;
+        let views: TVec<_> = inputs
+            .iter()
+            .map(|input| input.try_as_plain_ram())
+            .collect::<TractResult<_>>()?;
         let (steps, input) = (views[0].as_slice::<f32>()?, views[1].as_slice::<f32>()?);
         let (recurrent, bias) = (views[2].as_slice::<f32>()?, views[3].as_slice::<f32>()?);
         let (n, features, units) = (inputs[0].shape()[0], inputs[0].shape()[1], op.units);
         let mut states = Tensor::zero::<f32>(&[n, units])?;
         let mut plain = states.try_as_plain_ram_mut()?;
         let output = plain.as_slice_mut::<f32>()?;
-        let (mut state, mut scaled, mut gates) = (vec![0.0; units], vec![0.0; units], vec![0.0; 3 * units]);
+        let (mut state, mut scaled, mut gates) =
+            (vec![0.0; units], vec![0.0; units], vec![0.0; 3 * units]);
         let hard_sigmoid = |value: f32| (0.2 * value + 0.5).clamp(0.0, 1.0);
-        for (step, output) in steps.chunks_exact(features).zip(output.chunks_exact_mut(units)) {
-            for ((gate, weights), bias) in gates.iter_mut().zip(input.chunks_exact(features)).zip(bias) {
+        for (step, output) in steps
+            .chunks_exact(features)
+            .zip(output.chunks_exact_mut(units))
+        {
+            for ((gate, weights), bias) in
+                gates.iter_mut().zip(input.chunks_exact(features)).zip(bias)
+            {
                 *gate = bias + dot(weights, step);
             }
             let rows: TVec<_> = recurrent.chunks_exact(units).collect();
@@ -440,7 +524,8 @@ operator!(
             }
             for index in 0..units {
                 let update = hard_sigmoid(gates[index] + dot(rows[index], &state));
-                let candidate = (gates[2 * units + index] + dot(rows[2 * units + index], &scaled)).tanh();
+                let candidate =
+                    (gates[2 * units + index] + dot(rows[2 * units + index], &scaled)).tanh();
                 output[index] = update * state[index] + (1.0 - update) * candidate;
             }
             state.copy_from_slice(output);
@@ -485,10 +570,18 @@ operator!(
         };
         let totals = match op.kind {
             StatisticKind::Max => fold(f32::NEG_INFINITY, &mut |_, a, b| a.max(b)),
-            StatisticKind::Mean => fold(0.0, &mut |_, a, b| a + b).iter().map(|sum| sum / n).collect(),
+            StatisticKind::Mean => fold(0.0, &mut |_, a, b| a + b)
+                .iter()
+                .map(|sum| sum / n)
+                .collect(),
             StatisticKind::Std => {
-                let means: Vec<f32> = fold(0.0, &mut |_, a, b| a + b).iter().map(|sum| sum / n).collect();
-                let squares = fold(0.0, &mut |index, sum, value| sum + (value - means[index]).powi(2));
+                let means: Vec<f32> = fold(0.0, &mut |_, a, b| a + b)
+                    .iter()
+                    .map(|sum| sum / n)
+                    .collect();
+                let squares = fold(0.0, &mut |index, sum, value| {
+                    sum + (value - means[index]).powi(2)
+                });
                 squares.iter().map(|sum| (sum / n).sqrt()).collect()
             }
         };

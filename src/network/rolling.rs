@@ -44,7 +44,13 @@ struct Ring {
 
 impl Ring {
     fn new(column: usize, capacity: usize) -> Self {
-        Self { values: vec![0.0; column * capacity], column, capacity, first: 0, len: 0 }
+        Self {
+            values: vec![0.0; column * capacity],
+            column,
+            capacity,
+            first: 0,
+            len: 0,
+        }
     }
 
     fn place(&self, index: usize) -> Range<usize> {
@@ -80,7 +86,10 @@ impl Ring {
 
 impl Columns {
     pub(super) fn new(n_mels: usize, frame: usize) -> Self {
-        Self { ring: Ring::new(n_mels, frame), total: 0 }
+        Self {
+            ring: Ring::new(n_mels, frame),
+            total: 0,
+        }
     }
 
     pub(super) fn push(&mut self, column: &[f32], clean: impl Fn(f32) -> f32) {
@@ -106,7 +115,10 @@ impl Columns {
     }
 
     fn window(&self) -> Window {
-        Window { start: self.total - self.ring.len as u64, len: self.ring.len }
+        Window {
+            start: self.total - self.ring.len as u64,
+            len: self.ring.len,
+        }
     }
 }
 
@@ -119,7 +131,10 @@ impl Trunk {
             columns /= model.graph.time_pool(index);
             levels.push(Ring::new(model.graph.column_len(index), columns));
         }
-        Self { levels, window: None }
+        Self {
+            levels,
+            window: None,
+        }
     }
 
     pub(super) fn clear(&mut self) {
@@ -128,7 +143,12 @@ impl Trunk {
 
     /// Brings all levels to the window of `columns`, from scratch unless the last window was of the same stream
     /// and this one lies a whole number of steps further.
-    pub(super) fn update(&mut self, model: &Model, runner: &mut Runner, columns: &Columns) -> Option<()> {
+    pub(super) fn update(
+        &mut self,
+        model: &Model,
+        runner: &mut Runner,
+        columns: &Columns,
+    ) -> Option<()> {
         let architecture = &model.card().architecture;
         let window = columns.window();
         let last = self.window.take();
@@ -150,10 +170,18 @@ impl Trunk {
             let pool = model.graph.time_pool(index);
             let below_len = self.levels[index].len;
             moved /= pool;
-            let start = if kept.start == 0 && moved == 0 { 0 } else { (kept.start + 1).div_ceil(pool) };
+            let start = if kept.start == 0 && moved == 0 {
+                0
+            } else {
+                (kept.start + 1).div_ceil(pool)
+            };
             let end = kept.end.saturating_sub(1) / pool;
             let len = below_len / pool;
-            kept = if start < end && !kept.is_empty() { start..end } else { 0..0 };
+            kept = if start < end && !kept.is_empty() {
+                start..end
+            } else {
+                0..0
+            };
             let level = &mut self.levels[index + 1];
             level.advance(if kept.is_empty() { 0 } else { moved });
             level.len = len;
@@ -168,7 +196,9 @@ impl Trunk {
     /// The blocks above the repetition: few columns, computed anew.
     fn compute_top(&mut self, model: &Model, runner: &mut Runner) -> Option<()> {
         let architecture = &model.card().architecture;
-        let Some(after) = architecture.cycle_after else { return Some(()) };
+        let Some(after) = architecture.cycle_after else {
+            return Some(());
+        };
         let trunk = &mut self.levels[after];
         let existing = trunk.len;
         trunk.len = trunk.capacity;
@@ -184,7 +214,12 @@ impl Trunk {
     }
 
     /// Fills level 0 and returns the run of columns that did not change.
-    fn normalise(&mut self, model: &Model, columns: &Columns, moved: Option<(usize, usize)>) -> Range<usize> {
+    fn normalise(
+        &mut self,
+        model: &Model,
+        columns: &Columns,
+        moved: Option<(usize, usize)>,
+    ) -> Range<usize> {
         let pad = model.card().architecture.time_pad;
         let level = &mut self.levels[0];
         level.len = columns.len() + 2 * pad;
@@ -195,8 +230,14 @@ impl Trunk {
         };
         level.advance(moved.map_or(0, |(moved, _)| moved));
         for index in (0..kept.start).chain(kept.end..level.len) {
-            let heard = index.checked_sub(pad).filter(|&heard| heard < columns.len());
-            model.normalise(index, heard.map(|heard| columns.ring.get(heard)), level.get_mut(index));
+            let heard = index
+                .checked_sub(pad)
+                .filter(|&heard| heard < columns.len());
+            model.normalise(
+                index,
+                heard.map(|heard| columns.ring.get(heard)),
+                level.get_mut(index),
+            );
         }
         kept
     }
@@ -222,6 +263,9 @@ impl Trunk {
     /// All output columns of block `index` (from 0), in order.
     pub(super) fn output(&self, index: usize) -> Vec<f32> {
         let level = &self.levels[index + 1];
-        (0..level.len).flat_map(|column| level.get(column)).copied().collect()
+        (0..level.len)
+            .flat_map(|column| level.get(column))
+            .copied()
+            .collect()
     }
 }
