@@ -1,15 +1,54 @@
 //! The only threads, atomics and rings: the audio thread's half, the worker, and the hand-off of readouts.
 //!
-//! The signatures below are fixed (the plugin and the listener are written against them); bodies may move to
-//! `realtime/{input,worker,readout}.rs`.
+//! ```text
+//!  audio thread                    worker thread                           any thread
+//!  AudioInput::push_* --- ring --> Pipeline::push -- ReadoutCell --------> ReadoutCell::load (lock-free)
+//!       |                             |   ^        \- bounded channels --> Listener::updates
+//!       \------- Counters <-----------/   \-- Controls <------------------ reset, hold, averaging
+//! ```
+//!
+//! The audio thread never waits for the worker, and does not even wake it: the worker polls. What the ring cannot
+//! hold is dropped, counted, and told to the worker with its place in the stream, so that positions stay right.
 
-use std::{sync::Arc, time::Duration};
+mod input;
+mod readout;
+mod worker;
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use atomic_float::{AtomicF32, AtomicF64};
+use crossbeam_channel::Sender;
+use ringbuf::{HeapRb, traits::Split};
+
+pub use input::{AudioInput, MAX_AMPLITUDE};
+pub use readout::ReadoutCell;
 
 use crate::{
     decision::Readout,
     network::Model,
+    pipeline::{Pipeline, PipelineConfig},
     units::{SampleRate, Seconds},
 };
+use worker::{
+    Attach, Command, Ear, Engine, Feed, Geometry, MIN_LEVEL_DBFS, Seen, WAKE_INTERVAL, Worker,
+};
+
+/// Readouts that wait for a slow subscriber: two minutes at the default hop.
+const UPDATES: usize = 64;
+
+/// Gaps that can wait in the ring; each needs half a ring of samples after it.
+const GAPS: usize = 16;
+
+/// How long one inference may take: twice the slowest seen, 0.25 s for a full pass of the CRNN by the
+/// portable kernel on a loaded machine.
+pub const WORST_INFERENCE: Duration = Duration::from_millis(500);
 
 /// How a live stream is set up.
 #[derive(Clone, Debug)]
@@ -19,82 +58,223 @@ pub struct RealtimeConfig {
     /// Largest number of sample frames in one push that must fit at any time.
     pub max_block: usize,
     /// Pipeline settings.
-    pub pipeline: crate::pipeline::PipelineConfig,
+    pub pipeline: PipelineConfig,
 }
 
-/// The audio thread's half: owned by one thread, never waits.
-#[derive(Debug)]
-pub struct AudioInput {}
+/// Samples that the ring between audio thread and worker must hold so that nothing is lost while one inference
+/// takes as long as `worst_inference`.
+///
+/// That is what arrives during two such inferences (a worker that wakes late may owe two hops), its sleep,
+/// and a quarter of a second for a scheduler that has better things to do; and two blocks of the largest
+/// size, as one may be under way while the other waits. Never less than 4096 or more than 2^26 samples (256 MiB).
+pub fn ring_capacity(rate: SampleRate, max_block: usize, worst_inference: Duration) -> usize {
+    const SCHEDULER: Duration = Duration::from_millis(250);
+    let busy = worst_inference
+        .saturating_mul(2)
+        .saturating_add(WAKE_INTERVAL)
+        .saturating_add(SCHEDULER);
+    let arriving = (busy.as_secs_f64() * f64::from(rate.hz())).ceil() as usize;
+    arriving
+        .saturating_add(max_block.saturating_mul(2))
+        .clamp(4096, 1 << 26)
+}
 
 impl AudioInput {
-    /// Interleaved samples of `n_channels` channels, mixed down to mono (mean of the channels).
-    ///
-    /// # Real-time
-    /// Safe on the audio thread: no allocation, lock, wait, log, system call or panic.
-    pub fn push_interleaved(&mut self, _samples: &[f32], _n_channels: usize) {
-        todo!()
-    }
-
-    /// One slice per channel; the shortest decides.
-    ///
-    /// # Real-time
-    /// Safe on the audio thread.
-    pub fn push_planar(&mut self, _channels: &[&[f32]]) {
-        todo!()
-    }
-
     /// For offline rendering only: waits until the worker has consumed everything that was pushed, or `timeout`.
     /// Not for the audio thread of a live host.
-    pub fn wait_until_consumed(&self, _timeout: Duration) -> bool {
-        todo!()
+    pub fn wait_until_consumed(&self, timeout: Duration) -> bool {
+        let told = self.pushed + self.lost - self.missing;
+        self.wait(timeout, || {
+            self.progress.consumed.load(Ordering::Acquire) >= told
+        })
+    }
+
+    /// For offline rendering and files only: waits until `samples` fit, or `timeout`.
+    /// Not for the audio thread of a live host.
+    pub fn wait_for_room(&self, samples: usize, timeout: Duration) -> bool {
+        self.wait(timeout, || self.room() >= samples)
+    }
+
+    fn wait(&self, timeout: Duration, done: impl Fn() -> bool) -> bool {
+        if done() {
+            return true;
+        }
+        self.worker.unpark();
+        let started = Instant::now();
+        let mut naps = 0_u32;
+        while !done() {
+            if self.progress.closed.load(Ordering::Relaxed) || started.elapsed() > timeout {
+                return done();
+            }
+            // Short waits for a block without inference, longer ones behind an inference.
+            if naps < 20 {
+                thread::yield_now();
+            } else {
+                thread::sleep(Duration::from_micros(200));
+                self.worker.unpark();
+            }
+            naps += 1;
+        }
+        true
     }
 }
 
 /// What the user can change while it runs. All methods are lock-free and safe on any thread, the audio thread included.
 #[derive(Debug)]
-pub struct Controls {}
+pub struct Controls {
+    resets: AtomicU32,
+    hold: AtomicBool,
+    /// NaN until it is set.
+    averaging: AtomicF64,
+    averaging_changes: AtomicU32,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self {
+            resets: AtomicU32::new(0),
+            hold: AtomicBool::new(false),
+            averaging: AtomicF64::new(f64::NAN),
+            averaging_changes: AtomicU32::new(0),
+        }
+    }
+}
 
 impl Controls {
     /// Forget the average.
     pub fn reset(&self) {
-        todo!()
+        self.resets.fetch_add(1, Ordering::Relaxed);
     }
     /// Hold the readout.
-    pub fn set_hold(&self, _hold: bool) {
-        todo!()
+    pub fn set_hold(&self, hold: bool) {
+        self.hold.store(hold, Ordering::Relaxed);
     }
     /// Is it held?
     pub fn hold(&self) -> bool {
-        todo!()
+        self.hold.load(Ordering::Relaxed)
     }
-    /// Time constant of the running average.
-    pub fn set_averaging(&self, _time: Seconds) {
-        todo!()
+    /// Time constant of the running average; NaN is ignored, negative is 0.
+    pub fn set_averaging(&self, time: Seconds) {
+        if !time.0.is_nan() && self.averaging() != Some(time) {
+            self.averaging.store(time.0.max(0.0), Ordering::Relaxed);
+            self.averaging_changes.fetch_add(1, Ordering::Release);
+        }
+    }
+    /// The time constant that was set last; `None` while the pipeline's default holds.
+    pub fn averaging(&self) -> Option<Seconds> {
+        let time = self.averaging.load(Ordering::Relaxed);
+        (!time.is_nan()).then_some(Seconds(time))
+    }
+    fn averaging_changes(&self) -> u32 {
+        self.averaging_changes.load(Ordering::Acquire)
+    }
+    fn resets(&self) -> u32 {
+        self.resets.load(Ordering::Relaxed)
     }
 }
 
 /// What is measured while it runs: lock-free to read on any thread.
 #[derive(Debug)]
-pub struct Counters {}
+pub struct Counters {
+    level_dbfs: AtomicF32,
+    dropped_samples: AtomicU64,
+    gaps: AtomicU64,
+    missed_updates: AtomicU64,
+    load: AtomicF32,
+    worst_push_us: AtomicU64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            level_dbfs: AtomicF32::new(MIN_LEVEL_DBFS),
+            dropped_samples: AtomicU64::new(0),
+            gaps: AtomicU64::new(0),
+            missed_updates: AtomicU64::new(0),
+            load: AtomicF32::new(0.0),
+            worst_push_us: AtomicU64::new(0),
+        }
+    }
+}
 
 impl Counters {
-    /// Level of the newest audio in dBFS, updated at least ten times a second.
+    /// Level (root mean square) of the newest 50 ms of audio in dBFS, updated at least ten times a second; -120 for silence.
     pub fn level_dbfs(&self) -> f32 {
-        todo!()
+        self.level_dbfs.load(Ordering::Relaxed)
     }
     /// Samples that did not fit or were skipped since the start.
     pub fn dropped_samples(&self) -> u64 {
-        todo!()
+        self.dropped_samples.load(Ordering::Relaxed)
     }
-    /// Worker time per stream time, 0..: 0.01 is one percent of a core.
+    /// How many times something was missing: overloads and lost sources.
+    pub fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
+    }
+    /// Readouts that slow subscribers missed, all together.
+    pub fn missed_updates(&self) -> u64 {
+        self.missed_updates.load(Ordering::Relaxed)
+    }
+    /// Worker time per stream time over the last four seconds, 0..: 0.01 is one percent of a core.
     pub fn load(&self) -> f32 {
-        todo!()
+        self.load.load(Ordering::Relaxed)
+    }
+    /// The longest that the pipeline took for one push of at most 4096 samples.
+    pub fn worst_push(&self) -> Duration {
+        Duration::from_micros(self.worst_push_us.load(Ordering::Relaxed))
+    }
+
+    fn add_dropped(&self, samples: u64) {
+        self.dropped_samples.fetch_add(samples, Ordering::Relaxed);
+    }
+    fn add_gap(&self) {
+        self.gaps.fetch_add(1, Ordering::Relaxed);
+    }
+    fn add_missed_updates(&self, count: u64) {
+        if count > 0 {
+            self.missed_updates.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+    fn set_level_dbfs(&self, level: f32) {
+        self.level_dbfs.store(level, Ordering::Relaxed);
+    }
+    fn set_load(&self, load: f32) {
+        self.load.store(load, Ordering::Relaxed);
+    }
+    fn note_push(&self, took: Duration) {
+        self.worst_push_us
+            .fetch_max(took.as_micros() as u64, Ordering::Relaxed);
+    }
+}
+
+/// What the listener and its worker share.
+#[derive(Debug)]
+struct Shared {
+    cell: Arc<ReadoutCell>,
+    controls: Arc<Controls>,
+    counters: Arc<Counters>,
+    /// Never touched by the audio thread.
+    subscribers: Mutex<Vec<Sender<Readout>>>,
+    stop: AtomicBool,
+    ended: AtomicBool,
+}
+
+impl Shared {
+    fn subscribers(&self) -> MutexGuard<'_, Vec<Sender<Readout>>> {
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The other half: owns the worker thread. Dropping it stops and joins the worker, whatever it is doing.
 #[derive(Debug)]
-pub struct Listener {}
+pub struct Listener {
+    model: Option<Arc<Model>>,
+    config: RealtimeConfig,
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    worker: Option<JoinHandle<()>>,
+}
 
 impl Listener {
     /// Starts a worker for one stream.
@@ -102,41 +282,210 @@ impl Listener {
     /// # Errors
     /// When the model's front end cannot be built or the thread cannot be started.
     pub fn start(
-        _model: &Arc<Model>,
-        _config: RealtimeConfig,
+        model: &Arc<Model>,
+        config: RealtimeConfig,
     ) -> Result<(AudioInput, Self), RealtimeError> {
-        todo!()
+        let (engine, geometry) = engine(model, config.rate, &config.pipeline)?;
+        Self::with_engine(Some(Arc::clone(model)), engine, geometry, config)
     }
+
+    fn with_engine(
+        model: Option<Arc<Model>>,
+        engine: Box<dyn Engine>,
+        geometry: Geometry,
+        config: RealtimeConfig,
+    ) -> Result<(AudioInput, Self), RealtimeError> {
+        let first = engine.readout();
+        let shared = Arc::new(Shared {
+            cell: Arc::new(ReadoutCell::new(&first)),
+            controls: Arc::default(),
+            counters: Arc::default(),
+            subscribers: Mutex::default(),
+            stop: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        let (ring, feed) = ring(&config);
+        let (commands, received) = crossbeam_channel::unbounded();
+        let worker = Worker {
+            ear: Ear::new(engine, geometry, config.rate, Arc::clone(&shared), first),
+            feed,
+            commands: received,
+            controls: Seen::default(),
+            fill: None,
+        };
+        let worker = thread::Builder::new()
+            .name("genrescope".into())
+            .spawn(move || worker.run())
+            .map_err(RealtimeError::Thread)?;
+        let input = ring.input(&shared, &worker);
+        let listener = Self {
+            model,
+            config,
+            shared,
+            commands,
+            worker: Some(worker),
+        };
+        Ok((input, listener))
+    }
+
+    /// Goes on with another source, or with the same one after it was gone, `gap` after its last sample. What
+    /// is left in the old ring is heard first; the old [`AudioInput`] then leads nowhere. At the same rate the window
+    /// and the average are kept if the gap is shorter than a frame (29.12 s); another rate begins anew.
+    /// Readout cell, controls, counters and subscriptions stay as they are.
+    ///
+    /// # Errors
+    /// When the front end cannot be built for the new rate; the old source is then still attached.
+    pub fn reattach(
+        &mut self,
+        rate: SampleRate,
+        max_block: usize,
+        gap: Seconds,
+    ) -> Result<AudioInput, RealtimeError> {
+        let engine = match &self.model {
+            Some(model) if rate != self.config.rate => {
+                Some(engine(model, rate, &self.config.pipeline)?)
+            }
+            _ => None,
+        };
+        let Some(worker) = &self.worker else {
+            return Err(RealtimeError::Ended);
+        };
+        self.config.rate = rate;
+        self.config.max_block = max_block;
+        let (ring, feed) = ring(&self.config);
+        let input = ring.input(&self.shared, worker);
+        let attach = Box::new(Attach {
+            feed,
+            rate,
+            gap,
+            engine,
+        });
+        self.commands
+            .send(Command::Attach(attach))
+            .map_err(|_| RealtimeError::Ended)?;
+        worker.thread().unpark();
+        Ok(input)
+    }
+
+    /// Says that the source is gone: the readout becomes [`State::Lost`](crate::decision::State::Lost) until samples
+    /// arrive after [`Listener::reattach`].
+    pub fn set_lost(&self) {
+        // A worker that has ended has nothing more to say.
+        let _ = self.commands.send(Command::Lost);
+        if let Some(worker) = &self.worker {
+            worker.thread().unpark();
+        }
+    }
+
+    /// Whether a source that delivers nothing is silent rather than stuck: system audio on Windows is like that while
+    /// nothing plays. The worker then fills in silence by the clock. Off after each [`Listener::reattach`].
+    pub fn set_fill_silence(&self, fill: bool) {
+        let _ = self.commands.send(Command::FillSilence(fill));
+    }
+
+    /// The rate of the source that is attached.
+    pub fn rate(&self) -> SampleRate {
+        self.config.rate
+    }
+
+    /// The stream has ended: [`AudioInput::finish`] was called and the last readout is out.
+    pub fn has_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::Acquire)
+    }
+
     /// A handle that reads the newest readout from any thread, without locks.
     pub fn readout(&self) -> Arc<ReadoutCell> {
-        todo!()
+        Arc::clone(&self.shared.cell)
     }
     /// Hold, reset, averaging.
     pub fn controls(&self) -> Arc<Controls> {
-        todo!()
+        Arc::clone(&self.shared.controls)
     }
     /// Level, drops, load.
     pub fn counters(&self) -> Arc<Counters> {
-        todo!()
+        Arc::clone(&self.shared.counters)
     }
-    /// Every readout in order, through a bounded channel: what a slow receiver misses is counted, never waited for.
+    /// Every readout from now on in order, through a bounded channel: what a slow receiver misses is counted, never
+    /// waited for. Each call makes a subscription of its own; it ends with the stream.
     pub fn updates(&self) -> crossbeam_channel::Receiver<Readout> {
-        todo!()
+        let (sender, receiver) = crossbeam_channel::bounded(UPDATES);
+        let mut subscribers = self.shared.subscribers();
+        // Checked under the lock, under which the worker ends all subscriptions after it has set the flag.
+        if !self.has_ended() {
+            subscribers.push(sender);
+        }
+        receiver
     }
 }
 
-/// The newest readout, shared without locks (two sequence-locked slots of atomics).
-#[derive(Debug)]
-pub struct ReadoutCell {}
-
-impl ReadoutCell {
-    /// The newest readout; `None` in the rare case that it was being replaced during every try.
-    ///
-    /// # Real-time
-    /// Safe on the audio thread.
-    pub fn load(&self) -> Option<Readout> {
-        todo!()
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(worker) = self.worker.take() {
+            worker.thread().unpark();
+            // A worker that has panicked has said so already.
+            let _ = worker.join();
+        }
     }
+}
+
+fn engine(
+    model: &Arc<Model>,
+    rate: SampleRate,
+    config: &PipelineConfig,
+) -> Result<(Box<dyn Engine>, Geometry), RealtimeError> {
+    let front_end = model.front_end();
+    let step = model.step_columns().max(1);
+    let hop_columns = config.hop_columns.max(1).next_multiple_of(step);
+    let geometry = Geometry::new(
+        rate,
+        front_end.sample_rate,
+        (hop_columns * front_end.hop_length) as u64,
+        (model.n_frames() * front_end.hop_length) as u64,
+    );
+    let pipeline = Pipeline::new(model, rate, config.clone())?;
+    Ok((Box::new(pipeline), geometry))
+}
+
+/// The audio thread's ends of one ring.
+struct RingEnd {
+    samples: ringbuf::HeapProd<f32>,
+    gaps: ringbuf::HeapProd<input::Gap>,
+    progress: Arc<input::Progress>,
+}
+
+impl RingEnd {
+    fn input(self, shared: &Shared, worker: &JoinHandle<()>) -> AudioInput {
+        AudioInput {
+            samples: self.samples,
+            gaps: self.gaps,
+            progress: self.progress,
+            counters: Arc::clone(&shared.counters),
+            worker: worker.thread().clone(),
+            pushed: 0,
+            missing: 0,
+            lost: 0,
+        }
+    }
+}
+
+fn ring(config: &RealtimeConfig) -> (RingEnd, Feed) {
+    let capacity = ring_capacity(config.rate, config.max_block, WORST_INFERENCE);
+    let (samples, samples_out) = HeapRb::new(capacity).split();
+    let (gaps, gaps_out) = HeapRb::new(GAPS).split();
+    let progress = Arc::new(input::Progress::default());
+    let feed = Feed {
+        samples: samples_out,
+        gaps: gaps_out,
+        progress: Arc::clone(&progress),
+        taken: 0,
+    };
+    let ring = RingEnd {
+        samples,
+        gaps,
+        progress,
+    };
+    (ring, feed)
 }
 
 /// Why a live stream could not be started.
@@ -149,4 +498,10 @@ pub enum RealtimeError {
     /// The system gave no thread.
     #[error("cannot start the listening thread: {0}")]
     Thread(#[source] std::io::Error),
+    /// The stream has ended; a new listener is needed.
+    #[error("the listening thread has ended; start a new listener")]
+    Ended,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,269 @@
+//! The audio thread's half. Nothing in this file allocates, locks, waits, logs, calls the system or
+//! panics: the lints below name what is denied, `tests/realtime_safety.rs` counts allocations.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use ringbuf::{
+    HeapProd,
+    traits::{Observer, Producer},
+};
+
+use super::Counters;
+
+/// Sample frames that are mixed down at a time, on the stack.
+const CHUNK: usize = 256;
+
+/// Louder samples are cut to this (+24 dB above full scale): no converter or mix goes there, and a
+/// network that has seen 1e9 in its window would say nothing sensible for half a minute.
+pub const MAX_AMPLITUDE: f32 = 16.0;
+
+/// Quieter samples (-300 dB) are taken as silence: the filters behind the ring would turn them into
+/// denormals, which some processors add a hundred times more slowly.
+const MIN_AMPLITUDE: f32 = 1e-15;
+
+/// Samples that are missing from the ring: the overload that could not be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// Count of samples in the ring's life before which the gap lies.
+    pub(super) at: u64,
+    /// How many samples are missing there.
+    pub(super) samples: u64,
+}
+
+/// What both halves of one ring tell each other.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Samples that the worker has worked through, missing ones included.
+    pub(super) consumed: AtomicU64,
+    /// The audio half said that the stream ends.
+    pub(super) finished: AtomicBool,
+    /// The worker has left: samples that are pushed now are nobody's loss.
+    pub(super) closed: AtomicBool,
+}
+
+/// The audio thread's half: owned by one thread, never waits.
+///
+/// Samples that are not finite are read as 0, and those beyond ±[`MAX_AMPLITUDE`] are cut to it. What does
+/// not fit into the ring is dropped and counted ([`Counters::dropped_samples`]); after such a loss the ring
+/// takes samples again once half of it is free, so that an overload costs one long gap and not a
+/// thousand short ones.
+pub struct AudioInput {
+    pub(super) samples: HeapProd<f32>,
+    pub(super) gaps: HeapProd<Gap>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) progress: Arc<Progress>,
+    pub(super) worker: std::thread::Thread,
+    /// Samples in the ring's life so far.
+    pub(super) pushed: u64,
+    /// Samples lost since the last one that fitted; not yet told to the worker.
+    pub(super) missing: u64,
+    /// Samples lost in all.
+    pub(super) lost: u64,
+}
+
+impl AudioInput {
+    /// Interleaved samples of `n_channels` channels, mixed down to mono (mean of the channels).
+    /// No channels, or a last frame that is not whole, count as no samples.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread: no allocation, lock, wait, log, system call or panic.
+    pub fn push_interleaved(&mut self, samples: &[f32], n_channels: usize) {
+        self.push_converted(samples, n_channels, |sample| sample);
+    }
+
+    /// Interleaved samples of any type, each turned into full scale -1..=1 by `convert` on the way.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread if `convert` is.
+    pub fn push_converted<T: Copy>(
+        &mut self,
+        samples: &[T],
+        n_channels: usize,
+        convert: impl Fn(T) -> f32,
+    ) {
+        if n_channels == 0 {
+            return;
+        }
+        let mut mono = [0.0_f32; CHUNK];
+        for block in samples.chunks(CHUNK.saturating_mul(n_channels)) {
+            let mut n_frames = 0;
+            match n_channels {
+                1 => {
+                    for (out, &sample) in mono.iter_mut().zip(block) {
+                        *out = sane(convert(sample));
+                        n_frames += 1;
+                    }
+                }
+                2 => {
+                    let (pairs, _) = block.as_chunks::<2>();
+                    for (out, &[left, right]) in mono.iter_mut().zip(pairs) {
+                        *out = (sane(convert(left)) + sane(convert(right))) * 0.5;
+                        n_frames += 1;
+                    }
+                }
+                _ => {
+                    let scale = 1.0 / n_channels as f32;
+                    for (out, frame) in mono.iter_mut().zip(block.chunks_exact(n_channels)) {
+                        *out = frame.iter().map(|&s| sane(convert(s))).sum::<f32>() * scale;
+                        n_frames += 1;
+                    }
+                }
+            }
+            self.write(mono.get(..n_frames).unwrap_or_default());
+        }
+    }
+
+    /// One slice per channel; the shortest decides.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn push_planar(&mut self, channels: &[&[f32]]) {
+        let n_frames = channels.iter().map(|c| c.len()).min().unwrap_or(0);
+        let scale = 1.0 / channels.len().max(1) as f32;
+        let mut mono = [0.0_f32; CHUNK];
+        let mut start = 0;
+        while start < n_frames {
+            let length = CHUNK.min(n_frames - start);
+            mono.fill(0.0);
+            for channel in channels {
+                let part = channel.get(start..start + length).unwrap_or_default();
+                for (out, &sample) in mono.iter_mut().zip(part) {
+                    *out += sane(sample);
+                }
+            }
+            for out in &mut mono {
+                *out *= scale;
+            }
+            self.write(mono.get(..length).unwrap_or_default());
+            start += length;
+        }
+    }
+
+    /// Sample frames that fit at this moment; only the worker can make it more.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn room(&self) -> usize {
+        let vacant = self.samples.vacant_len();
+        if self.missing > 0 && vacant < self.samples.capacity().get() / 2 {
+            return 0;
+        }
+        vacant
+    }
+
+    /// Says that no more samples come: the worker finishes what it has, publishes the last readout and ends.
+    /// Without this, the worker waits for more, until the [`Listener`](super::Listener) is dropped.
+    ///
+    /// # Real-time
+    /// Frees memory: not for the audio thread.
+    pub fn finish(mut self) {
+        if self.missing > 0 {
+            // At the end, the loss is told even if the ring is still full.
+            let gap = Gap {
+                at: self.pushed,
+                samples: self.missing,
+            };
+            let _ = self.gaps.try_push(gap);
+        }
+        self.progress.finished.store(true, Ordering::Release);
+        self.worker.unpark();
+    }
+
+    fn write(&mut self, mono: &[f32]) {
+        if self.progress.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        if self.missing > 0 && !self.close_gap() {
+            self.lose(mono.len());
+            return;
+        }
+        let fitted = self.samples.push_slice(mono);
+        self.pushed += fitted as u64;
+        if fitted < mono.len() {
+            self.lose(mono.len() - fitted);
+        }
+    }
+
+    /// Tells the worker what is missing, once there is room enough to go on.
+    fn close_gap(&mut self) -> bool {
+        if self.samples.vacant_len() < self.samples.capacity().get() / 2 {
+            return false;
+        }
+        let gap = Gap {
+            at: self.pushed,
+            samples: self.missing,
+        };
+        // The mark is visible before the samples that follow it, because both rings publish in order.
+        let told = self.gaps.try_push(gap).is_ok();
+        if told {
+            self.missing = 0;
+        }
+        told
+    }
+
+    fn lose(&mut self, samples: usize) {
+        self.missing += samples as u64;
+        self.lost += samples as u64;
+        self.counters.add_dropped(samples as u64);
+    }
+}
+
+impl std::fmt::Debug for AudioInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AudioInput")
+            .field("capacity", &self.samples.capacity())
+            .field("pushed", &self.pushed)
+            .field("lost", &self.lost)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sample that the pipeline can live with.
+#[inline]
+fn sane(sample: f32) -> f32 {
+    let magnitude = sample.abs();
+    if magnitude <= MAX_AMPLITUDE {
+        if magnitude < MIN_AMPLITUDE {
+            0.0
+        } else {
+            sample
+        }
+    } else if magnitude.is_finite() {
+        MAX_AMPLITUDE.copysign(sample)
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_samples_become_sane() {
+        let nan = f32::from_bits(0xffc0_0001);
+        for (given, expected) in [
+            (0.5, 0.5),
+            (-1.5, -1.5),
+            (nan, 0.0),
+            (f32::INFINITY, 0.0),
+            (f32::NEG_INFINITY, 0.0),
+            (1e9, MAX_AMPLITUDE),
+            (-1e9, -MAX_AMPLITUDE),
+            (f32::MAX, MAX_AMPLITUDE),
+            (1e-40, 0.0),
+            (f32::MIN_POSITIVE, 0.0),
+            (-1e-14, -1e-14),
+        ] {
+            assert_eq!(sane(given), expected, "{given}");
+        }
+    }
+}

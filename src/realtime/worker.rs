@@ -1,0 +1,730 @@
+//! The worker thread: takes samples from the ring, runs the pipeline, publishes readouts.
+//!
+//! It polls: it sleeps [`WAKE_INTERVAL`] at a time, because waking it would be a system call of the audio
+//! thread. Readouts come about every two seconds, so a twentieth of a second of delay is not seen.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, TrySendError};
+use ringbuf::{
+    HeapCons,
+    traits::{Consumer, Observer},
+};
+
+use super::{
+    Shared,
+    input::{Gap, Progress},
+};
+use crate::{
+    decision::{Readout, State},
+    pipeline::Pipeline,
+    units::{SampleRate, Seconds},
+};
+
+/// Sleep between two looks into the ring while samples arrive: the level meter moves 20 times a second.
+pub(super) const WAKE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Sleep while nothing arrives (a stopped transport, a device that is gone).
+const IDLE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
+const IDLE_AFTER: u32 = 20;
+
+/// Samples that the pipeline gets at a time: bounds how long a stop or a command waits, to one inference.
+const CHUNK: usize = 4096;
+
+/// Without samples for this long, a source that is silent while nothing plays is silent.
+const FILL_AFTER: Duration = Duration::from_millis(300);
+
+const ZEROS: [f32; CHUNK] = [0.0; CHUNK];
+
+/// Level that is shown for silence, in dBFS.
+pub(super) const MIN_LEVEL_DBFS: f32 = -120.0;
+
+/// What runs in the worker: [`Pipeline`], or a stand-in whose behaviour the tests control.
+pub(super) trait Engine: Send {
+    fn push(&mut self, samples: &[f32], on_readout: &mut dyn FnMut(&Readout));
+    fn readout(&self) -> Readout;
+    fn reset_average(&mut self);
+    fn set_hold(&mut self, hold: bool);
+    fn set_averaging(&mut self, time: Seconds);
+    fn reset(&mut self);
+    fn finish(&mut self, on_readout: &mut dyn FnMut(&Readout));
+}
+
+impl Engine for Pipeline {
+    fn push(&mut self, samples: &[f32], on_readout: &mut dyn FnMut(&Readout)) {
+        Pipeline::push(self, samples, on_readout);
+    }
+    fn readout(&self) -> Readout {
+        Pipeline::readout(self)
+    }
+    fn reset_average(&mut self) {
+        Pipeline::reset_average(self);
+    }
+    fn set_hold(&mut self, hold: bool) {
+        Pipeline::set_hold(self, hold);
+    }
+    fn set_averaging(&mut self, time: Seconds) {
+        Pipeline::set_averaging(self, time);
+    }
+    fn reset(&mut self) {
+        Pipeline::reset(self);
+    }
+    fn finish(&mut self, on_readout: &mut dyn FnMut(&Readout)) {
+        Pipeline::finish(self, on_readout);
+    }
+}
+
+/// What the worker must know of the engine's grid to step over long silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// Input samples in the network's window.
+    pub(super) frame: u64,
+    /// Input samples after which the grid of hops, columns and resampler phases repeats, and how many
+    /// hops that is; `None` where it is too long to be of use.
+    pub(super) period: Option<(u64, u64)>,
+}
+
+impl Geometry {
+    /// `hop` and `frame` are counted in samples of the model's rate.
+    pub(super) fn new(rate: SampleRate, model_rate: u32, hop: u64, frame: u64) -> Self {
+        let (rate, model_rate) = (u64::from(rate.hz()), u64::from(model_rate.max(1)));
+        let samples = hop.max(1) * rate;
+        let divisor = gcd(samples, model_rate);
+        let hops = model_rate / divisor;
+        Self {
+            frame: frame * rate / model_rate,
+            period: (hops <= 16).then_some((samples / divisor, hops)),
+        }
+    }
+}
+
+impl Geometry {
+    fn hops(&self, count: u64, rate: SampleRate) -> Seconds {
+        let (period, hops) = self.period.unwrap_or((0, 1));
+        Seconds(rate.duration(count * period).0 / hops as f64)
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The worker's end of one ring.
+pub(super) struct Feed {
+    pub(super) samples: HeapCons<f32>,
+    pub(super) gaps: HeapCons<Gap>,
+    pub(super) progress: Arc<Progress>,
+    /// Samples taken from this ring, without the missing ones.
+    pub(super) taken: u64,
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.progress.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the listener tells its worker.
+pub(super) enum Command {
+    /// The source is gone.
+    Lost,
+    /// The source is back, or another one has taken its place.
+    Attach(Box<Attach>),
+    /// Whether a source that delivers nothing is silent.
+    FillSilence(bool),
+}
+
+pub(super) struct Attach {
+    pub(super) feed: Feed,
+    pub(super) rate: SampleRate,
+    /// How long nothing could be heard.
+    pub(super) gap: Seconds,
+    /// With a new rate comes a new engine.
+    pub(super) engine: Option<(Box<dyn Engine>, Geometry)>,
+}
+
+/// The thread's state.
+pub(super) struct Worker {
+    pub(super) ear: Ear,
+    pub(super) feed: Feed,
+    pub(super) commands: Receiver<Command>,
+    pub(super) controls: Seen,
+    /// Silence is made by the clock while no samples come.
+    pub(super) fill: Option<Instant>,
+}
+
+/// Everything behind the ring.
+pub(super) struct Ear {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) geometry: Geometry,
+    pub(super) rate: SampleRate,
+    pub(super) shared: Arc<Shared>,
+    publisher: Publisher,
+    clock: Clock,
+    silence: Silence,
+    meter: Meter,
+    load: Load,
+    /// The next samples come this long after the last ones.
+    returning_after: Option<Seconds>,
+}
+
+/// Controls as they were applied last.
+#[derive(Default)]
+pub(super) struct Seen {
+    resets: u32,
+    hold: bool,
+    averaging: u32,
+}
+
+impl Worker {
+    /// The thread's body.
+    pub(super) fn run(mut self) {
+        // If the engine panics, whoever looks sees a lost source and not a frozen genre.
+        let _guard = Farewell {
+            shared: Arc::clone(&self.ear.shared),
+        };
+        let mut empty_looks = 0;
+        while !self.stopped() {
+            self.take_commands();
+            self.take_controls();
+            // Read before the ring is drained: what was pushed before `finish` is then in the ring.
+            let finished = self.feed.progress.finished.load(Ordering::Acquire);
+            if self.drain() > 0 {
+                empty_looks = 0;
+                if let Some(since) = &mut self.fill {
+                    *since = Instant::now();
+                }
+                continue;
+            }
+            if finished {
+                self.ear.end();
+                break;
+            }
+            if self.fill_silence() {
+                empty_looks = 0;
+            }
+            empty_looks += 1;
+            thread::park_timeout(if empty_looks > IDLE_AFTER {
+                self.ear.shared.counters.set_level_dbfs(MIN_LEVEL_DBFS);
+                IDLE_INTERVAL
+            } else {
+                WAKE_INTERVAL
+            });
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.ear.shared.stop.load(Ordering::Relaxed)
+    }
+
+    fn take_commands(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            // What came before the command is heard before it.
+            while self.drain() > 0 && !self.stopped() {}
+            self.ear.wake();
+            match command {
+                Command::Lost => {
+                    self.fill = None;
+                    self.ear.publisher.lost = true;
+                    self.ear.publish_now();
+                    self.ear.shared.counters.set_level_dbfs(MIN_LEVEL_DBFS);
+                }
+                Command::Attach(attach) => self.attach(*attach),
+                Command::FillSilence(fill) => self.fill = fill.then(Instant::now),
+            }
+        }
+    }
+
+    fn attach(&mut self, attach: Attach) {
+        self.feed = attach.feed;
+        self.fill = None;
+        let ear = &mut self.ear;
+        if let Some((engine, geometry)) = attach.engine {
+            ear.clock.change_rate(attach.rate);
+            (ear.engine, ear.geometry, ear.rate) = (engine, geometry, attach.rate);
+            ear.meter = Meter::default();
+            if let Some(time) = ear.shared.controls.averaging() {
+                ear.engine.set_averaging(time);
+            }
+            ear.engine.set_hold(self.controls.hold);
+        }
+        // Counted when samples come: until then, the source may fail to come back and be attached again.
+        ear.returning_after = (attach.gap.0 > 0.0).then_some(attach.gap);
+        ear.publisher.returning = ear.publisher.lost;
+        ear.publisher.lost = false;
+    }
+
+    fn take_controls(&mut self) {
+        let shared = Arc::clone(&self.ear.shared);
+        let controls = &shared.controls;
+        let (resets, hold) = (controls.resets(), controls.hold());
+        let averaging = controls.averaging_changes();
+        let seen = &mut self.controls;
+        if (resets, hold, averaging) == (seen.resets, seen.hold, seen.averaging) {
+            return;
+        }
+        self.ear.wake();
+        let engine = &mut self.ear.engine;
+        if averaging != seen.averaging
+            && let Some(time) = controls.averaging()
+        {
+            engine.set_averaging(time);
+        }
+        if hold != seen.hold {
+            engine.set_hold(hold);
+        }
+        if resets != seen.resets {
+            engine.reset_average();
+        }
+        let touched = (resets, hold) != (seen.resets, seen.hold);
+        *seen = Seen {
+            resets,
+            hold,
+            averaging,
+        };
+        if touched {
+            self.ear.publish_now();
+        }
+    }
+
+    /// Takes what lies in the ring; returns how many samples that was, missing ones included.
+    fn drain(&mut self) -> u64 {
+        let mut drained = 0;
+        while !self.stopped() {
+            // First the samples, then the marks: a mark is published before the samples that follow it.
+            let available = self.feed.samples.occupied_len();
+            let gap = self.feed.gaps.try_peek().copied();
+            let before_gap = gap.map_or(available, |gap| {
+                available.min(gap.at.saturating_sub(self.feed.taken) as usize)
+            });
+            let done = if before_gap > 0 {
+                let (first, _) = self.feed.samples.as_slices();
+                let length = before_gap.min(CHUNK).min(first.len());
+                self.ear.hear(&first[..length]);
+                self.feed.samples.skip(length);
+                self.feed.taken += length as u64;
+                length as u64
+            } else if let Some(gap) = gap.filter(|gap| gap.at <= self.feed.taken) {
+                self.feed.gaps.skip(1);
+                self.ear.skip(gap.samples);
+                gap.samples
+            } else {
+                break;
+            };
+            drained += done;
+            self.feed
+                .progress
+                .consumed
+                .fetch_add(done, Ordering::Release);
+            self.take_controls();
+        }
+        drained
+    }
+
+    /// Where a source gives nothing while nothing plays, nothing is silence.
+    fn fill_silence(&mut self) -> bool {
+        let Some(since) = self.fill else {
+            return false;
+        };
+        let missing = self
+            .ear
+            .rate
+            .samples(Seconds(since.elapsed().as_secs_f64()));
+        // A source that merely delivers late must not be talked over.
+        if self.ear.rate.duration(missing).0 < FILL_AFTER.as_secs_f64() {
+            return false;
+        }
+        self.fill = Some(Instant::now());
+        let mut left = missing;
+        while left > 0 {
+            let length = left.min(CHUNK as u64);
+            self.ear.hear(&ZEROS[..length as usize]);
+            left -= length;
+        }
+        true
+    }
+}
+
+impl Ear {
+    pub(super) fn new(
+        engine: Box<dyn Engine>,
+        geometry: Geometry,
+        rate: SampleRate,
+        shared: Arc<Shared>,
+        first: Readout,
+    ) -> Self {
+        Self {
+            engine,
+            geometry,
+            rate,
+            publisher: Publisher::new(Arc::clone(&shared), first),
+            shared,
+            clock: Clock::new(rate),
+            silence: Silence::default(),
+            meter: Meter::default(),
+            load: Load::default(),
+            returning_after: None,
+        }
+    }
+
+    fn hear(&mut self, chunk: &[f32]) {
+        if let Some(gap) = self.returning_after.take() {
+            self.skip(self.rate.samples(gap));
+        }
+        if std::mem::take(&mut self.publisher.returning) {
+            self.publish_now();
+        }
+        if let Some(level) = self.meter.push(chunk, self.rate) {
+            self.shared.counters.set_level_dbfs(level);
+        }
+        let length = chunk.len() as u64;
+        let zeros = chunk.iter().all(|&sample| sample == 0.0);
+        let started = Instant::now();
+        if zeros && self.silence.settled {
+            for hop in self.silence.wait(length, &self.geometry) {
+                let since = self.geometry.hops(hop, self.rate);
+                self.publisher
+                    .publish_silence(self.engine.readout(), &self.clock, since);
+            }
+        } else {
+            if !zeros {
+                self.wake();
+            }
+            self.silence.heard(zeros, length);
+            self.clock.heard(length);
+            let (publisher, silence) = (&mut self.publisher, &mut self.silence);
+            let (clock, geometry) = (&self.clock, &self.geometry);
+            self.engine.push(chunk, &mut |readout| {
+                silence.saw(readout, geometry);
+                publisher.publish(readout, clock);
+            });
+        }
+        let elapsed = started.elapsed();
+        self.shared.counters.note_push(elapsed);
+        if let Some(load) = self.load.push(elapsed, self.rate.duration(length)) {
+            self.shared.counters.set_load(load);
+        }
+    }
+
+    /// `samples` are missing. The clock goes on; the window keeps what was heard and joins it to what comes,
+    /// because that is what was heard: zeros in their place would be a silence that never sounded. Nothing
+    /// of the present is left in the window after more than a frame, so everything then begins anew.
+    fn skip(&mut self, samples: u64) {
+        if samples == 0 {
+            return;
+        }
+        self.wake();
+        self.shared.counters.add_gap();
+        self.clock.missed(samples);
+        if samples > self.geometry.frame {
+            self.engine.reset();
+            self.clock.restarted();
+            self.publish_now();
+        }
+    }
+
+    /// Ends the waiting in silence, so that the engine stands where it would, had all zeros been pushed.
+    fn wake(&mut self) {
+        let silence = std::mem::take(&mut self.silence);
+        if !silence.settled {
+            return;
+        }
+        let (mut rest, mut published) = (silence.waited, silence.published);
+        if let Some((period, hops)) = self.geometry.period {
+            let whole = silence.waited / period;
+            self.clock.missed(whole * period);
+            rest -= whole * period;
+            published = published.saturating_sub(whole * hops);
+        }
+        while rest > 0 {
+            let length = rest.min(CHUNK as u64);
+            self.clock.heard(length);
+            let (publisher, clock) = (&mut self.publisher, &self.clock);
+            self.engine.push(&ZEROS[..length as usize], &mut |readout| {
+                // What was published while waiting is not published again.
+                if published > 0 {
+                    published -= 1;
+                } else {
+                    publisher.publish(readout, clock);
+                }
+            });
+            rest -= length;
+        }
+    }
+
+    fn publish_now(&mut self) {
+        self.publisher
+            .publish_now(self.engine.readout(), &self.clock);
+    }
+
+    fn end(&mut self) {
+        self.wake();
+        let (publisher, clock) = (&mut self.publisher, &self.clock);
+        self.engine
+            .finish(&mut |readout| publisher.publish(readout, clock));
+    }
+}
+
+/// Turns the engine's position, which knows only what it was given, into the stream's.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    rate: SampleRate,
+    /// Length of the stream before the rate changed last.
+    before: Seconds,
+    /// Samples of the stream at this rate, missing ones included.
+    stream: u64,
+    /// Samples that the engine was given since it was new.
+    engine: u64,
+}
+
+impl Clock {
+    fn new(rate: SampleRate) -> Self {
+        Self {
+            rate,
+            before: Seconds(0.0),
+            stream: 0,
+            engine: 0,
+        }
+    }
+
+    fn heard(&mut self, samples: u64) {
+        self.stream += samples;
+        self.engine += samples;
+    }
+
+    fn missed(&mut self, samples: u64) {
+        self.stream += samples;
+    }
+
+    /// The engine was emptied: it counts from 0 again.
+    fn restarted(&mut self) {
+        self.engine = 0;
+    }
+
+    fn change_rate(&mut self, rate: SampleRate) {
+        let so_far = self.before.0 + self.rate.duration(self.stream).0;
+        *self = Self {
+            before: Seconds(so_far),
+            ..Self::new(rate)
+        };
+    }
+
+    fn position(&self, engine: Seconds) -> Seconds {
+        // Exactly the engine's own position while nothing was missed.
+        let offset = self.rate.duration(self.stream - self.engine).0 + self.before.0;
+        Seconds(if offset == 0.0 {
+            engine.0
+        } else {
+            engine.0 + offset
+        })
+    }
+}
+
+/// Hands readouts out.
+struct Publisher {
+    shared: Arc<Shared>,
+    seq: u64,
+    last: Readout,
+    /// The engine's readout was not the last that went out, so `changed` must be found anew.
+    irregular: bool,
+    lost: bool,
+    /// The source is back: the first samples end the state [`State::Lost`].
+    returning: bool,
+}
+
+impl Publisher {
+    fn new(shared: Arc<Shared>, first: Readout) -> Self {
+        Self {
+            shared,
+            seq: first.seq,
+            last: first,
+            irregular: false,
+            lost: false,
+            returning: false,
+        }
+    }
+
+    /// A readout that the engine made of new samples.
+    fn publish(&mut self, readout: &Readout, clock: &Clock) {
+        let mut readout = *readout;
+        if std::mem::take(&mut self.irregular) {
+            readout.changed = self.differs(&readout);
+        }
+        self.send(readout, clock);
+    }
+
+    /// A readout out of turn: a button was pressed, or the source came or went.
+    fn publish_now(&mut self, mut readout: Readout, clock: &Clock) {
+        if self.lost {
+            readout.state = State::Lost;
+            readout.genre = None;
+            readout.confidence = 0.0;
+            readout.level_dbfs = MIN_LEVEL_DBFS;
+        }
+        readout.changed = self.differs(&readout);
+        self.irregular = true;
+        self.send(readout, clock);
+    }
+
+    /// The readout that `since` more silence would have given.
+    fn publish_silence(&mut self, mut readout: Readout, clock: &Clock, since: Seconds) {
+        readout.position.0 += since.0;
+        readout.changed = false;
+        self.send(readout, clock);
+    }
+
+    fn differs(&self, readout: &Readout) -> bool {
+        (readout.state, readout.genre) != (self.last.state, self.last.genre)
+    }
+
+    fn send(&mut self, mut readout: Readout, clock: &Clock) {
+        self.seq += 1;
+        readout.seq = self.seq;
+        readout.position = clock.position(readout.position);
+        self.last = readout;
+        self.shared.cell.store(&readout);
+        let mut missed = 0;
+        self.shared
+            .subscribers()
+            .retain(|subscriber| match subscriber.try_send(readout) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    missed += 1;
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            });
+        self.shared.counters.add_missed_updates(missed);
+    }
+}
+
+/// Says that the source is lost when the worker dies, and ends all subscriptions when it leaves.
+struct Farewell {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Some(mut readout) = self.shared.cell.load()
+        {
+            readout.state = State::Lost;
+            readout.genre = None;
+            readout.confidence = 0.0;
+            readout.changed = true;
+            readout.seq += 1;
+            self.shared.cell.store(&readout);
+            for subscriber in self.shared.subscribers().iter() {
+                let _ = subscriber.try_send(readout);
+            }
+        }
+        self.shared.ended.store(true, Ordering::Release);
+        self.shared.subscribers().clear();
+    }
+}
+
+/// Long digital silence costs nothing: once the window holds zeros only and two readouts were equal, whole
+/// periods of further zeros would change nothing, so they are counted and not computed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Silence {
+    zeros: u64,
+    last: Option<Readout>,
+    equal: u32,
+    /// Nothing changes any more.
+    settled: bool,
+    /// Zeros since then, which the engine was not given.
+    waited: u64,
+    /// Hops published since then.
+    published: u64,
+}
+
+impl Silence {
+    fn heard(&mut self, zeros: bool, length: u64) {
+        if zeros {
+            self.zeros += length;
+        } else {
+            *self = Self::default();
+        }
+    }
+
+    fn saw(&mut self, readout: &Readout, geometry: &Geometry) {
+        let Some((period, hops)) = geometry.period else {
+            return;
+        };
+        // One frame for the window and one period for the resampler's tail.
+        if self.zeros < geometry.frame + period / hops {
+            return;
+        }
+        let mut comparable = *readout;
+        comparable.seq = 0;
+        comparable.position = Seconds(0.0);
+        if self.last == Some(comparable) {
+            self.equal += 1;
+        } else {
+            self.equal = 0;
+        }
+        self.last = Some(comparable);
+        self.settled = self.equal >= 2;
+    }
+
+    /// Counts zeros; yields the number of each hop that went by meanwhile, from 1.
+    fn wait(&mut self, length: u64, geometry: &Geometry) -> std::ops::RangeInclusive<u64> {
+        self.waited += length;
+        let before = self.published;
+        if let Some((period, hops)) = geometry.period {
+            self.published = self.waited * hops / period;
+        }
+        before + 1..=self.published
+    }
+}
+
+/// Mean square of the newest 50 ms.
+#[derive(Clone, Debug, Default)]
+struct Meter {
+    sum: f64,
+    count: u32,
+}
+
+impl Meter {
+    /// The level in dBFS, whenever 50 ms are full.
+    fn push(&mut self, samples: &[f32], rate: SampleRate) -> Option<f32> {
+        let full = (rate.hz() / 20).max(1);
+        let mut level = None;
+        for part in samples.chunks(full as usize) {
+            self.sum += part.iter().map(|s| f64::from(s * s)).sum::<f64>();
+            self.count += part.len() as u32;
+            if self.count >= full {
+                let mean_square = self.sum / f64::from(self.count);
+                level = Some(((10.0 * mean_square.log10()) as f32).max(MIN_LEVEL_DBFS));
+                *self = Self::default();
+            }
+        }
+        level
+    }
+}
+
+/// The worker's time per stream time, over four seconds of the stream (two hops).
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    busy: Duration,
+    stream: Seconds,
+}
+
+impl Load {
+    fn push(&mut self, busy: Duration, stream: Seconds) -> Option<f32> {
+        self.busy += busy;
+        self.stream.0 += stream.0;
+        if self.stream.0 < 4.0 {
+            return None;
+        }
+        let load = self.busy.as_secs_f64() / self.stream.0;
+        *self = Self::default();
+        Some(load as f32)
+    }
+}
