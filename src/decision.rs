@@ -1,11 +1,27 @@
 //! From frame scores to what the user is told: averages, trust, and a readout that does not flicker.
 
-use crate::{genre::Scores, units::Seconds};
+pub mod average;
+pub mod silence;
+
+use thiserror::Error;
+
+use crate::{
+    genre::Scores,
+    units::Seconds,
+};
+
+pub use average::{Mean, RunningAverage, Span};
+
+/// Length of the paper's frame: 1365 hops of 256 samples at 12 kHz (paper, section 3).
+pub const FRAME: Seconds = Seconds(29.12);
+
+/// Audio needed for a first, provisional answer.
+pub const PROVISIONAL_FROM: Seconds = Seconds(3.0);
 
 /// What kind of answer a [`Readout`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Too little was heard for any answer (less than 3 s).
+    /// Too little was heard for any answer (less than [`PROVISIONAL_FROM`]).
     Warming,
     /// An answer so far, from less than a whole frame (3 s to 29.12 s).
     Provisional,
@@ -22,6 +38,17 @@ pub enum State {
 }
 
 impl State {
+    /// Every state, in the order of the declaration.
+    pub const ALL: [State; 7] = [
+        State::Warming,
+        State::Provisional,
+        State::Live,
+        State::Unsure,
+        State::NotMusic,
+        State::Silent,
+        State::Lost,
+    ];
+
     /// The name in JSON, OSC and plain text.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -33,6 +60,11 @@ impl State {
             State::Silent => "silent",
             State::Lost => "lost",
         }
+    }
+
+    /// May a genre be named in this state?
+    pub const fn names_a_genre(self) -> bool {
+        matches!(self, State::Provisional | State::Live)
     }
 }
 
@@ -61,4 +93,477 @@ pub struct Readout {
     pub seq: u64,
     /// The shown genre or the state differs from the readout before.
     pub changed: bool,
+}
+
+impl Readout {
+    /// The readout of a stream that has just begun.
+    pub fn warming(n_labels: usize) -> Self {
+        let scores = Scores::uniform(n_labels);
+        Self {
+            state: State::Warming,
+            genre: None,
+            confidence: 0.0,
+            scores,
+            frame_scores: scores,
+            level_dbfs: silence::LOWEST_DBFS,
+            position: Seconds(0.0),
+            heard: Seconds(0.0),
+            frames: 0,
+            seq: 0,
+            changed: false,
+        }
+    }
+
+    /// Seconds of audio still needed for an answer from a whole frame.
+    pub fn settles_in(&self) -> Seconds {
+        Seconds((FRAME.0 - self.heard.0).max(0.0))
+    }
+
+    /// The two best candidates, best first; `None` with fewer than two labels.
+    pub fn candidates(&self) -> Option<[(usize, f32); 2]> {
+        let scores = self.scores.as_slice();
+        let best = self.scores.top();
+        let second = scores
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|&(index, _)| index != best.0)
+            .reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+        Some([best, second])
+    }
+}
+
+/// How frame scores become a readout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecisionConfig {
+    /// Over which frames the average runs. Default: exponential, 10 s.
+    pub span: Span,
+    /// How frame scores become one. Default: arithmetic, as in the paper.
+    pub mean: Mean,
+    /// How long another genre must lead before it is shown. Default: 8 s.
+    pub dwell: Seconds,
+    /// By how much it must lead, in 0..1. Default: 0.08.
+    pub margin: f32,
+    /// Level below which a stream is silent, in dBFS. Default: [`silence::FLOOR_DBFS`].
+    pub silence_dbfs: f32,
+    /// Best score below which the answer is "unsure", in 0..1. `None`: the model's own threshold.
+    pub unsure_below: Option<f32>,
+    /// Probability of music below which nothing is named, in 0..1. `None`: the model's own threshold.
+    pub music_below: Option<f32>,
+    /// Shorten the average when the song changes. Default: yes.
+    pub detect_changes: bool,
+}
+
+impl Default for DecisionConfig {
+    fn default() -> Self {
+        Self {
+            span: Span::Exponential(Seconds(10.0)),
+            mean: Mean::Arithmetic,
+            dwell: Seconds(8.0),
+            margin: 0.08,
+            silence_dbfs: silence::FLOOR_DBFS,
+            unsure_below: None,
+            music_below: None,
+            detect_changes: true,
+        }
+    }
+}
+
+/// A setting of [`DecisionConfig`] out of its range.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("{field} = {value} is out of range ({allowed})")]
+pub struct DecisionError {
+    /// Name of the field.
+    pub field: &'static str,
+    /// Its value.
+    pub value: f64,
+    /// What would be allowed.
+    pub allowed: &'static str,
+}
+
+impl DecisionConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`DecisionError`] naming the first field that is out of range.
+    pub fn validate(&self) -> Result<(), DecisionError> {
+        let span = match self.span {
+            Span::Exponential(time) | Span::Sliding(time) => time.0,
+            Span::Cumulative => 0.0,
+        };
+        let checks = [
+            ("averaging", span, 0.0, 3600.0, "0 to 3600 s"),
+            ("dwell", self.dwell.0, 0.0, 600.0, "0 to 600 s"),
+            ("margin", f64::from(self.margin), 0.0, 1.0, "0 to 1"),
+            ("silence_dbfs", f64::from(self.silence_dbfs), -120.0, 0.0, "-120 to 0 dBFS"),
+            ("unsure_below", f64::from(self.unsure_below.unwrap_or(0.0)), 0.0, 1.0, "0 to 1"),
+            ("music_below", f64::from(self.music_below.unwrap_or(0.0)), 0.0, 1.0, "0 to 1"),
+        ];
+        for (field, value, low, high, allowed) in checks {
+            if !(low..=high).contains(&value) {
+                return Err(DecisionError { field, value, allowed });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is known at one position of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation {
+    /// Stream position.
+    pub position: Seconds,
+    /// Audio in the window.
+    pub heard: Seconds,
+    /// Level since the last observation, in dBFS.
+    pub level_dbfs: f32,
+    /// Does the silence gate say so?
+    pub silent: bool,
+    /// Scores of the window as it stands; `None` while too little was heard or it is silent.
+    pub scores: Option<Scores>,
+    /// Probability that the newest seconds are music, where the model can tell.
+    pub music: Option<f32>,
+}
+
+/// A genre that leads but is not shown yet.
+#[derive(Clone, Copy, Debug)]
+struct Challenger {
+    genre: usize,
+    since: Seconds,
+}
+
+/// Turns observations into readouts. Deterministic; its clock is the stream position.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    config: DecisionConfig,
+    unsure_below: f32,
+    music_below: f32,
+    average: RunningAverage,
+    shown: Option<usize>,
+    challenger: Option<Challenger>,
+    unsure: bool,
+    /// Smoothed probability of music.
+    music: Option<f32>,
+    not_music: bool,
+    hold: bool,
+    last: Readout,
+}
+
+/// Width of the band around a threshold in which nothing changes.
+const HYSTERESIS: f32 = 0.04;
+
+/// Weight of the newest value in the smoothed probability of music: about two observations decide.
+const MUSIC_SMOOTHING: f32 = 0.5;
+
+impl Decision {
+    /// A decision over `n_labels` labels; `unsure_below` and `music_below` are the model's own thresholds,
+    /// used where the settings leave them open.
+    ///
+    /// # Errors
+    /// [`DecisionError`] when a setting is out of its range.
+    pub fn new(
+        n_labels: usize,
+        config: DecisionConfig,
+        unsure_below: f32,
+        music_below: f32,
+    ) -> Result<Self, DecisionError> {
+        config.validate()?;
+        Ok(Self {
+            unsure_below: config.unsure_below.unwrap_or(unsure_below),
+            music_below: config.music_below.unwrap_or(music_below),
+            average: RunningAverage::new(n_labels, config.span, config.mean),
+            config,
+            shown: None,
+            challenger: None,
+            unsure: false,
+            music: None,
+            not_music: false,
+            hold: false,
+            last: Readout::warming(n_labels),
+        })
+    }
+
+    /// Takes what is known now and says what to show.
+    pub fn observe(&mut self, seen: &Observation) -> Readout {
+        self.update_music(seen);
+        if let (Some(scores), false, false) = (seen.scores, self.not_music, self.hold) {
+            // A part of a frame knows less than a whole one.
+            let weight = (seen.heard.0 / FRAME.0).clamp(0.1, 1.0);
+            self.average.add(seen.position, &scores, weight);
+        }
+        let averaged = self.average.scores();
+        let state = self.state(seen, averaged.as_ref());
+        let (state, genre, scores) = if self.hold && self.last.seq > 0 {
+            let state = if state == State::Silent { state } else { self.last.state };
+            (state, self.last.genre, self.last.scores)
+        } else {
+            let scores = averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last)));
+            let genre = state.names_a_genre().then(|| self.choose(&scores, seen.position));
+            (state, genre, scores)
+        };
+        let confidence = match (genre, averaged) {
+            (Some(genre), _) => scores.as_slice()[genre],
+            (None, Some(_)) => scores.top().1,
+            (None, None) => 0.0,
+        };
+        let readout = Readout {
+            state,
+            genre,
+            confidence,
+            scores,
+            frame_scores: seen.scores.unwrap_or(self.last.frame_scores),
+            level_dbfs: seen.level_dbfs,
+            position: seen.position,
+            heard: seen.heard,
+            frames: self.average.frames(),
+            seq: self.last.seq + 1,
+            changed: state != self.last.state || genre != self.last.genre,
+        };
+        self.last = readout;
+        readout
+    }
+
+    fn update_music(&mut self, seen: &Observation) {
+        if seen.silent {
+            self.music = None;
+            self.not_music = false;
+            return;
+        }
+        let Some(now) = seen.music else { return };
+        let smooth = match self.music {
+            Some(before) => before + MUSIC_SMOOTHING * (now - before),
+            None => now,
+        };
+        self.music = Some(smooth);
+        self.not_music = if self.not_music {
+            smooth < self.music_below + HYSTERESIS
+        } else {
+            smooth < self.music_below - HYSTERESIS
+        };
+    }
+
+    fn state(&mut self, seen: &Observation, averaged: Option<&Scores>) -> State {
+        if seen.silent {
+            return State::Silent;
+        }
+        if self.not_music {
+            return State::NotMusic;
+        }
+        let Some(averaged) = averaged else { return State::Warming };
+        if seen.heard.0 < PROVISIONAL_FROM.0 {
+            return State::Warming;
+        }
+        let best = averaged.top().1;
+        self.unsure = if self.unsure {
+            best < self.unsure_below + HYSTERESIS
+        } else {
+            best < self.unsure_below
+        };
+        if self.unsure {
+            State::Unsure
+        } else if seen.heard.0 < FRAME.0 - 0.5 {
+            State::Provisional
+        } else {
+            State::Live
+        }
+    }
+
+    /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell.
+    fn choose(&mut self, scores: &Scores, position: Seconds) -> usize {
+        let (best, score) = scores.top();
+        let Some(shown) = self.shown else {
+            self.shown = Some(best);
+            return best;
+        };
+        if best == shown || score - scores.as_slice()[shown] < self.config.margin {
+            self.challenger = None;
+            return shown;
+        }
+        let since = match self.challenger {
+            Some(challenger) if challenger.genre == best => challenger.since,
+            _ => position,
+        };
+        if position.0 - since.0 >= self.config.dwell.0 {
+            self.shown = Some(best);
+            self.challenger = None;
+            return best;
+        }
+        self.challenger = Some(Challenger { genre: best, since });
+        shown
+    }
+
+    /// Forgets the average, and with it the shown genre: a new song, or the reset button.
+    pub fn reset_average(&mut self) {
+        self.average.reset();
+        self.shown = None;
+        self.challenger = None;
+        self.unsure = false;
+    }
+
+    /// Holds genre and average as they are, or lets go.
+    pub fn set_hold(&mut self, hold: bool) {
+        self.hold = hold;
+    }
+
+    /// Time constant of the exponential average.
+    pub fn set_averaging(&mut self, time_constant: Seconds) {
+        self.config.span = Span::Exponential(Seconds(time_constant.0.clamp(0.0, 3600.0)));
+        self.average.set_span(self.config.span);
+    }
+
+    /// Is the stream currently held to be something other than music?
+    pub fn is_not_music(&self) -> bool {
+        self.not_music
+    }
+
+    /// Should song changes shorten the average?
+    pub fn detects_changes(&self) -> bool {
+        self.config.detect_changes
+    }
+
+    /// The newest readout.
+    pub fn readout(&self) -> &Readout {
+        &self.last
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        self.reset_average();
+        self.music = None;
+        self.not_music = false;
+        self.last = Readout::warming(seen_len(&self.last));
+    }
+}
+
+fn seen_len(readout: &Readout) -> usize {
+    readout.scores.as_slice().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP: f64 = 2.0;
+
+    /// Feeds one frame score per step and returns the readouts.
+    fn run(decision: &mut Decision, from: f64, frames: &[[f32; 3]]) -> Vec<Readout> {
+        let mut readouts = Vec::new();
+        for (i, scores) in frames.iter().enumerate() {
+            let position = Seconds(from + (i + 1) as f64 * STEP);
+            readouts.push(decision.observe(&Observation {
+                position,
+                heard: Seconds(position.0.min(FRAME.0)),
+                level_dbfs: -20.0,
+                silent: false,
+                scores: Some(Scores::new(scores)),
+                music: None,
+            }));
+        }
+        readouts
+    }
+
+    fn decision() -> Decision {
+        Decision::new(3, DecisionConfig::default(), 0.35, 0.5).unwrap()
+    }
+
+    fn silence(position: f64) -> Observation {
+        Observation {
+            position: Seconds(position),
+            heard: Seconds(0.0),
+            level_dbfs: -120.0,
+            silent: true,
+            scores: None,
+            music: None,
+        }
+    }
+
+    #[test]
+    fn states_follow_what_was_heard() {
+        let readouts = run(&mut decision(), 0.0, &[[0.8, 0.1, 0.1]; 16]);
+        assert_eq!(readouts[0].state, State::Warming);
+        assert_eq!(readouts[0].genre, None);
+        assert_eq!(readouts[1].state, State::Provisional);
+        assert_eq!(readouts[1].genre, Some(0));
+        assert!(readouts[1].changed && !readouts[2].changed);
+        assert_eq!(readouts[15].state, State::Live);
+        assert_eq!(readouts[15].seq, 16);
+    }
+
+    #[test]
+    fn a_flat_score_is_unsure_and_names_its_two_candidates() {
+        let readouts = run(&mut decision(), 0.0, &[[0.34, 0.32, 0.34]; 4]);
+        let last = readouts.last().unwrap();
+        assert_eq!((last.state, last.genre), (State::Unsure, None));
+        assert_eq!(last.candidates().unwrap().map(|c| c.0), [0, 2]);
+    }
+
+    #[test]
+    fn alternating_frames_do_not_flicker() {
+        let mut frames = vec![[0.8, 0.1, 0.1]; 8];
+        frames.extend([[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]].repeat(20));
+        let readouts = run(&mut decision(), 0.0, &frames);
+        assert!(readouts[1..].iter().all(|r| r.genre == Some(0)));
+    }
+
+    #[test]
+    fn a_lasting_change_is_shown_once() {
+        let mut frames = vec![[0.8, 0.1, 0.1]; 20];
+        frames.extend([[0.1, 0.8, 0.1]; 20]);
+        let readouts = run(&mut decision(), 0.0, &frames);
+        let flips = readouts.windows(2).filter(|w| w[0].genre != w[1].genre).count();
+        assert_eq!(flips, 2, "warming to genre 0, genre 0 to genre 1");
+        assert_eq!(readouts.last().unwrap().genre, Some(1));
+    }
+
+    #[test]
+    fn silence_names_nothing_and_reset_shows_the_next_at_once() {
+        let mut decision = decision();
+        run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
+        let readout = decision.observe(&silence(42.0));
+        assert_eq!((readout.state, readout.genre), (State::Silent, None));
+        decision.reset_average();
+        let after = run(&mut decision, 44.0, &[[0.1, 0.1, 0.8]; 2]);
+        assert_eq!(after[0].genre, Some(2));
+    }
+
+    #[test]
+    fn talk_greys_the_readout_and_is_not_averaged() {
+        let mut decision = decision();
+        run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
+        let mut talk = Observation { silent: false, music: Some(0.05), ..silence(42.0) };
+        talk.heard = FRAME;
+        talk.scores = Some(Scores::new(&[0.1, 0.8, 0.1]));
+        let readouts: Vec<_> = (0..6)
+            .map(|i| {
+                talk.position = Seconds(42.0 + STEP * f64::from(i));
+                decision.observe(&talk)
+            })
+            .collect();
+        assert_eq!(readouts[5].state, State::NotMusic);
+        assert_eq!(readouts[5].genre, None);
+        assert!(readouts[5].scores.as_slice()[0] > 0.7, "talk is not averaged in");
+        talk.music = Some(0.95);
+        let back: Vec<_> = (0..4).map(|_| decision.observe(&talk)).collect();
+        assert_ne!(back[3].state, State::NotMusic);
+    }
+
+    #[test]
+    fn hold_keeps_the_answer_but_not_the_level() {
+        let mut decision = decision();
+        let before = *run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]).last().unwrap();
+        decision.set_hold(true);
+        let held = *run(&mut decision, 40.0, &[[0.0, 1.0, 0.0]; 20]).last().unwrap();
+        assert_eq!((held.genre, held.scores), (before.genre, before.scores));
+        assert!(held.position.0 > before.position.0);
+        decision.set_hold(false);
+        let free = *run(&mut decision, 80.0, &[[0.0, 1.0, 0.0]; 20]).last().unwrap();
+        assert_eq!(free.genre, Some(1));
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let config = DecisionConfig { margin: 1.5, ..DecisionConfig::default() };
+        let error = Decision::new(3, config, 0.3, 0.5).unwrap_err();
+        assert_eq!(error.to_string(), "margin = 1.5 is out of range (0 to 1)");
+    }
 }

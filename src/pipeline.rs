@@ -2,70 +2,301 @@
 
 use std::sync::Arc;
 
+use thiserror::Error;
+
 use crate::{
-    decision::Readout,
-    front_end::FrontEndError,
-    network::Model,
+    decision::{Decision, DecisionConfig, DecisionError, Observation, Readout, silence::SilenceGate},
+    front_end::{FrontEnd, FrontEndError},
+    genre::Scores,
+    network::{Model, Network},
     units::{SampleRate, Seconds},
+    window::Window,
 };
 
-/// How scores become a readout; each field can change while running.
+/// How a stream becomes readouts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PipelineConfig {
-    /// Columns between scores; rounded up to a multiple of [`Model::step_columns`]. Default: about 2 s.
-    pub hop_columns: usize,
+    /// Time between scores; rounded up to whole steps of the model ([`Model::step_columns`]).
+    /// Default: 1.2 s, which is one step of the CNN (1.365 s) and of the CRNN (2.048 s).
+    pub hop: Seconds,
+    /// How scores become a readout.
+    pub decision: DecisionConfig,
 }
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self { hop: Seconds(1.2), decision: DecisionConfig::default() }
+    }
+}
+
+/// Why a pipeline could not be built.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The model asks for a front end that cannot be built.
+    #[error(transparent)]
+    FrontEnd(#[from] FrontEndError),
+    /// A setting of the decision is out of its range.
+    #[error(transparent)]
+    Decision(#[from] DecisionError),
+    /// The hop is out of its range.
+    #[error("hop = {seconds} s is out of range (0 to 60 s)")]
+    Hop {
+        /// The hop that was asked for.
+        seconds: f64,
+    },
+}
+
+/// Samples are taken in chunks of this many, so that level and columns meet at the same samples however the
+/// signal was split into blocks.
+const CHUNK: usize = 256;
+
+/// A silence this long ends a song: what was heard before it is forgotten.
+const SILENCE_ENDS_SONG: Seconds = Seconds(2.5);
+
+/// What is kept of the window when something new begins (talk is over, the song changed).
+const KEPT_ON_CHANGE: Seconds = Seconds(4.0);
 
 /// One stream from samples to readouts.
 #[derive(Debug)]
-pub struct Pipeline {}
+pub struct Pipeline {
+    model: Arc<Model>,
+    rate: SampleRate,
+    front_end: FrontEnd,
+    state: Columns,
+    chunk: Vec<f32>,
+}
+
+/// Everything behind the front end.
+#[derive(Debug)]
+struct Columns {
+    network: Network,
+    decision: Decision,
+    gate: SilenceGate,
+    /// The newest columns, for a network that must forget the older ones.
+    window: Window,
+    temperature: f32,
+    hop_columns: usize,
+    /// Length of a column in seconds.
+    column_s: f64,
+    /// Columns since the network was last emptied.
+    in_network: usize,
+    /// Columns since the last readout.
+    since_readout: usize,
+    /// Stream position of the next column, in seconds before the first column of the current front end.
+    origin: Seconds,
+    n_columns: u64,
+    longest_silence: f32,
+}
 
 impl Pipeline {
     /// A pipeline for mono input at `rate`.
     ///
     /// # Errors
-    /// [`FrontEndError`] when the model asks for a front end that cannot be built.
+    /// [`PipelineError`] naming the setting that is out of range, with its value.
     pub fn new(
-        _model: &Arc<Model>,
-        _rate: SampleRate,
-        _config: PipelineConfig,
-    ) -> Result<Self, FrontEndError> {
-        todo!()
+        model: &Arc<Model>,
+        rate: SampleRate,
+        config: PipelineConfig,
+    ) -> Result<Self, PipelineError> {
+        if !(0.0..=60.0).contains(&config.hop.0) {
+            return Err(PipelineError::Hop { seconds: config.hop.0 });
+        }
+        let numbers = model.front_end();
+        let front_end = FrontEnd::new(numbers, rate)?;
+        let defaults = &model.card().decision;
+        let silence_dbfs = config.decision.silence_dbfs;
+        let decision = Decision::new(
+            model.labels().len(),
+            config.decision,
+            defaults.unsure_below,
+            defaults.music_below,
+        )?;
+        let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let steps = (config.hop.0 / column_s / model.step_columns() as f64).ceil().max(1.0);
+        Ok(Self {
+            model: Arc::clone(model),
+            rate,
+            front_end,
+            state: Columns {
+                network: Network::new(model),
+                decision,
+                gate: SilenceGate::new(rate, silence_dbfs),
+                window: Window::new(numbers.n_mels, model.n_frames()),
+                temperature: defaults.temperature,
+                hop_columns: steps as usize * model.step_columns(),
+                column_s,
+                in_network: 0,
+                since_readout: 0,
+                origin: Seconds(0.0),
+                n_columns: 0,
+                longest_silence: 0.0,
+            },
+            chunk: Vec::with_capacity(CHUNK),
+        })
     }
 
-    /// Takes mono samples in blocks of any size and calls `on_readout` for each new readout (one per
-    /// hop). The same samples give the same readouts, however they are split.
-    pub fn push(&mut self, _samples: &[f32], _on_readout: impl FnMut(&Readout)) {
-        todo!()
+    /// Takes mono samples in blocks of any size and calls `on_readout` for each new readout (one per hop).
+    /// The same samples give the same readouts, however they are split. Not-finite samples count as 0.
+    pub fn push(&mut self, mut samples: &[f32], mut on_readout: impl FnMut(&Readout)) {
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min(CHUNK - self.chunk.len()));
+            self.chunk.extend_from_slice(now);
+            samples = later;
+            if self.chunk.len() == CHUNK {
+                self.take_chunk(&mut on_readout);
+            }
+        }
+    }
+
+    fn take_chunk(&mut self, on_readout: &mut impl FnMut(&Readout)) {
+        self.state.gate.push(&self.chunk);
+        let state = &mut self.state;
+        self.front_end.push(&self.chunk, |column| state.take_column(column, on_readout));
+        self.chunk.clear();
+    }
+
+    /// The stream ends: what was waiting is flushed. Further samples begin a new stream.
+    pub fn finish(&mut self, mut on_readout: impl FnMut(&Readout)) {
+        self.take_chunk(&mut on_readout);
+        let state = &mut self.state;
+        self.front_end.finish(|column| state.take_column(column, &mut on_readout));
     }
 
     /// The newest readout.
     pub fn readout(&self) -> Readout {
-        todo!()
+        *self.state.decision.readout()
     }
 
-    /// Forgets the average (the reset button); the window stays.
+    /// The model that listens.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Rate of the samples that are pushed.
+    pub fn rate(&self) -> SampleRate {
+        self.rate
+    }
+
+    /// Time between readouts.
+    pub fn hop(&self) -> Seconds {
+        Seconds(self.state.hop_columns as f64 * self.state.column_s)
+    }
+
+    /// Forgets the average (the reset button): the answer begins again from what is heard from now on.
     pub fn reset_average(&mut self) {
-        todo!()
+        self.state.decision.reset_average();
+        self.state.keep_newest(0);
     }
 
-    /// Holds the shown genre and the average as they are.
-    pub fn set_hold(&mut self, _hold: bool) {
-        todo!()
+    /// Holds the shown genre and the average as they are, or lets go.
+    pub fn set_hold(&mut self, hold: bool) {
+        self.state.decision.set_hold(hold);
     }
 
     /// Sets the time constant of the running average; 0 shows every frame as it is.
-    pub fn set_averaging(&mut self, _time_constant: Seconds) {
-        todo!()
+    pub fn set_averaging(&mut self, time_constant: Seconds) {
+        self.state.decision.set_averaging(time_constant);
+    }
+
+    /// `samples` samples of the stream were lost here: the clock moves on, the picture begins anew, the average stays.
+    pub fn skip(&mut self, samples: u64) {
+        self.chunk.clear();
+        self.front_end.reset();
+        let state = &mut self.state;
+        state.origin = Seconds(state.position().0 + self.rate.duration(samples).0);
+        state.n_columns = 0;
+        state.keep_newest(0);
     }
 
     /// Forgets everything: as new.
     pub fn reset(&mut self) {
-        todo!()
+        self.chunk.clear();
+        self.front_end.reset();
+        let state = &mut self.state;
+        state.keep_newest(0);
+        state.decision.reset();
+        state.gate.reset();
+        state.origin = Seconds(0.0);
+        state.n_columns = 0;
+        state.since_readout = 0;
+        state.longest_silence = 0.0;
+    }
+}
+
+impl Columns {
+    fn position(&self) -> Seconds {
+        Seconds(self.origin.0 + self.n_columns as f64 * self.column_s)
     }
 
-    /// The stream ends: flushes the last columns.
-    pub fn finish(&mut self, _on_readout: impl FnMut(&Readout)) {
-        todo!()
+    fn take_column(&mut self, column: &[f32], on_readout: &mut impl FnMut(&Readout)) {
+        self.n_columns += 1;
+        self.window.push(column);
+        if self.gate.is_silent() {
+            self.longest_silence = self.longest_silence.max(self.gate.seconds());
+        } else {
+            if self.longest_silence >= SILENCE_ENDS_SONG.0 as f32 {
+                self.decision.reset_average();
+                self.keep_newest(1);
+            }
+            self.longest_silence = 0.0;
+        }
+        self.network.push(column);
+        self.in_network += 1;
+        self.since_readout += 1;
+        let due = if self.gate.is_silent() {
+            self.since_readout >= self.hop_columns
+        } else {
+            self.in_network.is_multiple_of(self.hop_columns)
+        };
+        if due {
+            self.since_readout = 0;
+            let readout = self.observe();
+            on_readout(&readout);
+        }
+    }
+
+    fn observe(&mut self) -> Readout {
+        let silent = self.gate.is_silent();
+        let n_columns = self.in_network.min(self.network_len());
+        let mut music = None;
+        let scores = if silent {
+            None
+        } else {
+            self.network.score().map(|scored| {
+                music = scored.music;
+                Scores::softmax(scored.logits, self.temperature)
+            })
+        };
+        let was_not_music = self.decision.is_not_music();
+        let seen = Observation {
+            position: self.position(),
+            heard: Seconds(n_columns as f64 * self.column_s),
+            level_dbfs: self.gate.take_level(),
+            silent,
+            scores,
+            music,
+        };
+        let readout = self.decision.observe(&seen);
+        if was_not_music && !self.decision.is_not_music() && !silent {
+            // The picture still shows the talk; only the newest seconds are the music.
+            self.decision.reset_average();
+            self.keep_newest((KEPT_ON_CHANGE.0 / self.column_s) as usize);
+        }
+        readout
+    }
+
+    fn network_len(&self) -> usize {
+        self.window.capacity()
+    }
+
+    /// Empties the network of all but the newest columns.
+    fn keep_newest(&mut self, n_columns: usize) {
+        self.window.truncate_to_newest(n_columns);
+        self.network.reset();
+        for column in self.window.columns() {
+            self.network.push(column);
+        }
+        self.in_network = self.window.len();
     }
 }

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `genrescope` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    genrescope::cli::main()
+}

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Everything a change must pass, as CI runs it: format, lints, tests, documentation.
+#   scripts/check.sh          all of it
+#   scripts/check.sh tests    the tests alone
+set -eu
+cd "$(dirname "$0")/.."
+scripts/setup.sh tests
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+if [ "${1:-}" != tests ]; then
+    cargo fmt --all -- --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+    if cargo deny --version >/dev/null 2>&1; then
+        cargo deny --offline check bans licenses sources
+    else
+        echo "check.sh: cargo-deny is not installed; licences and sources were not checked"
+    fi
+fi
+cargo test --locked --workspace --no-fail-fast

@@ -1,0 +1,348 @@
+//! What `classify` prints: a table for people, JSON lines and CSV for programs.
+
+use std::{
+    collections::HashSet,
+    io::{self, BufRead, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
+
+use super::Heard;
+use crate::{
+    decision::{Readout, State},
+    genre::{Labels, Scores},
+    network::Model,
+    song::Verdict,
+    units::Seconds,
+};
+
+/// Version of the JSON lines.
+const SCHEMA: u32 = 1;
+
+/// For whom it prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// One object a line.
+    Json,
+    /// With a header line.
+    Csv,
+}
+
+/// Prints outcomes as they come.
+pub(super) struct Printer<'a> {
+    pub(super) out: Box<dyn Write>,
+    pub(super) format: Format,
+    pub(super) model: &'a Model,
+    pub(super) color: bool,
+    pub(super) show_frames: bool,
+    pub(super) show_timeline: bool,
+    pub(super) name_width: usize,
+}
+
+/// Width of the column of names: the longest, within reason.
+pub(super) fn name_width(files: &[PathBuf]) -> usize {
+    files.iter().map(|file| short_name(file).chars().count()).max().unwrap_or(0).clamp(8, 44)
+}
+
+fn short_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into())
+}
+
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return format!("{text:width$}");
+    }
+    let head: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{head}…")
+}
+
+impl Printer<'_> {
+    /// What stands before the first answer.
+    pub(super) fn header(&mut self) -> io::Result<()> {
+        if self.format == Format::Csv {
+            let mut row = vec!["path", "genre", "confidence", "state", "frames", "seconds", "short", "error"];
+            row.extend(self.model.labels().iter());
+            self.csv_row(row)?;
+        }
+        Ok(())
+    }
+
+    fn csv_row<S: AsRef<[u8]>>(&mut self, row: impl IntoIterator<Item = S>) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(row).map_err(io::Error::other)?;
+        let bytes = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+        self.out.write_all(&bytes)?;
+        self.out.flush()
+    }
+
+    /// The answer for one file.
+    pub(super) fn song(&mut self, path: &Path, heard: &Heard) -> io::Result<()> {
+        match self.format {
+            Format::Table => self.table(path, heard)?,
+            Format::Json => {
+                let line = self.json(path, heard);
+                writeln!(self.out, "{line}")?;
+            }
+            Format::Csv => {
+                let song = &heard.song;
+                let mut row = vec![
+                    path.display().to_string(),
+                    self.genre(song.verdict).unwrap_or_default().to_owned(),
+                    format!("{:.4}", confidence(song.verdict, &song.scores)),
+                    song.verdict.as_str().to_owned(),
+                    song.frames.len().to_string(),
+                    format!("{:.2}", song.duration.0),
+                    song.short.to_string(),
+                    String::new(),
+                ];
+                row.extend(song.scores.as_slice().iter().map(|score| format!("{score:.4}")));
+                self.csv_row(row)?;
+            }
+        }
+        self.out.flush()
+    }
+
+    /// A file that could not be read: data formats tell it too, so that every input has its line.
+    pub(super) fn failure(&mut self, path: &Path, reason: &str) -> io::Result<()> {
+        match self.format {
+            Format::Table => Ok(()),
+            Format::Json => {
+                let line = json!({
+                    "v": SCHEMA, "type": "error", "path": path.display().to_string(), "genre": null, "error": reason,
+                });
+                writeln!(self.out, "{line}")?;
+                self.out.flush()
+            }
+            Format::Csv => {
+                let mut row = vec![path.display().to_string()];
+                row.extend(std::iter::repeat_n(String::new(), 6));
+                row.push(reason.to_owned());
+                row.extend(std::iter::repeat_n(String::new(), self.model.labels().len()));
+                self.csv_row(row)
+            }
+        }
+    }
+
+    fn genre(&self, verdict: Verdict) -> Option<&str> {
+        verdict.genre().and_then(|genre| self.model.labels().get(genre))
+    }
+
+    fn json(&self, path: &Path, heard: &Heard) -> Value {
+        let song = &heard.song;
+        let labels = self.model.labels();
+        let mut object = json!({
+            "v": SCHEMA,
+            "type": "song",
+            "path": path.display().to_string(),
+            "genre": self.genre(song.verdict),
+            "confidence": rounded(confidence(song.verdict, &song.scores)),
+            "scores": by_label(labels, &song.scores),
+            "state": song.verdict.as_str(),
+            "frames": song.frames.len(),
+            "seconds": (song.duration.0 * 100.0).round() / 100.0,
+            "short": song.short,
+            "model": self.model.card().name,
+        });
+        if !heard.notes.is_empty() {
+            object["notes"] = json!(heard.notes);
+        }
+        if self.show_frames {
+            object["frame_scores"] = song
+                .frames
+                .iter()
+                .map(|frame| json!({"start": frame.start.0, "scores": by_label(labels, &frame.scores)}))
+                .collect();
+        }
+        if self.show_timeline {
+            object["timeline"] = stretches(&heard.timeline)
+                .iter()
+                .map(|stretch| {
+                    json!({
+                        "start": stretch.start.0,
+                        "end": stretch.end.0,
+                        "state": stretch.state.as_str(),
+                        "genre": stretch.genre.and_then(|genre| labels.get(genre)),
+                        "confidence": rounded(stretch.confidence),
+                    })
+                })
+                .collect();
+        }
+        object
+    }
+
+    fn table(&mut self, path: &Path, heard: &Heard) -> io::Result<()> {
+        let song = &heard.song;
+        let name = fit(&short_name(path), self.name_width);
+        let answer = match song.verdict {
+            Verdict::Genre(genre) => self.model.labels().get(genre).unwrap_or_default(),
+            Verdict::Unsure => "not sure",
+            Verdict::NotMusic => "not music",
+            Verdict::Silent => "silence",
+            Verdict::TooShort => "too short",
+        };
+        let bold = self.paint(&format!("{answer:<10}"), "1");
+        let mut line = format!("{name}  {bold}");
+        if !song.frames.is_empty() && song.verdict != Verdict::Silent {
+            for (index, score) in song.scores.ranked().into_iter().take(3) {
+                let label = self.model.labels().get(index).unwrap_or_default();
+                line += &format!("  {label:>9} {:>3.0} %", 100.0 * score);
+            }
+        }
+        let frames = song.frames.len();
+        let unit = if frames == 1 { "frame" } else { "frames" };
+        line += &format!("  {:>7}  {frames} {unit}", song.duration.to_string());
+        if song.short && frames > 0 {
+            line += ", shorter than one: repeated to fill it";
+        }
+        for note in &heard.notes {
+            line += &format!(", {note}");
+        }
+        writeln!(self.out, "{}", line.trim_end())?;
+        if self.show_frames {
+            for frame in &song.frames {
+                let best: Vec<String> = frame
+                    .scores
+                    .ranked()
+                    .into_iter()
+                    .take(3)
+                    .map(|(index, score)| {
+                        let label = self.model.labels().get(index).unwrap_or_default();
+                        format!("{label:>9} {:>3.0} %", 100.0 * score)
+                    })
+                    .collect();
+                writeln!(self.out, "  {:>8}  {}", frame.start.to_string(), best.join("  "))?;
+            }
+        }
+        if self.show_timeline {
+            self.timeline(&heard.timeline)?;
+        }
+        Ok(())
+    }
+
+    fn timeline(&mut self, readouts: &[Readout]) -> io::Result<()> {
+        const BAR: f32 = 30.0;
+        for stretch in stretches(readouts) {
+            let what = match (stretch.genre, stretch.state) {
+                (Some(genre), _) => self.model.labels().get(genre).unwrap_or_default(),
+                (None, State::Warming) => "listening",
+                (None, State::NotMusic) => "not music",
+                (None, State::Unsure) => "not sure",
+                (None, State::Silent) => "silence",
+                (None, _) => "-",
+            };
+            let bar = if stretch.genre.is_some() { (stretch.confidence * BAR) as usize } else { 0 };
+            let line = format!(
+                "  {:>8} - {:<8} {what:<10} {}",
+                stretch.start.to_string(),
+                stretch.end.to_string(),
+                "█".repeat(bar)
+            );
+            let code = if stretch.genre.is_some() { "0" } else { "2" };
+            let line = self.paint(line.trim_end(), code);
+            writeln!(self.out, "{line}")?;
+        }
+        Ok(())
+    }
+
+    fn paint(&self, text: &str, code: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A stretch of the timeline with one answer.
+struct Stretch {
+    start: Seconds,
+    end: Seconds,
+    state: State,
+    genre: Option<usize>,
+    /// Mean confidence.
+    confidence: f32,
+    readouts: u32,
+}
+
+/// Neighbouring readouts that say the same become one stretch; provisional and live answers are one.
+fn stretches(readouts: &[Readout]) -> Vec<Stretch> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    let mut start = Seconds(0.0);
+    for readout in readouts {
+        match stretches.last_mut() {
+            Some(last)
+                if last.genre == readout.genre
+                    && (last.state == readout.state || readout.genre.is_some()) =>
+            {
+                last.end = readout.position;
+                last.readouts += 1;
+                last.confidence += (readout.confidence - last.confidence) / last.readouts as f32;
+                last.state = readout.state;
+            }
+            _ => stretches.push(Stretch {
+                start,
+                end: readout.position,
+                state: readout.state,
+                genre: readout.genre,
+                confidence: readout.confidence,
+                readouts: 1,
+            }),
+        }
+        start = readout.position;
+    }
+    stretches
+}
+
+fn confidence(verdict: Verdict, scores: &Scores) -> f32 {
+    match verdict {
+        Verdict::Genre(genre) => scores.as_slice()[genre],
+        Verdict::Unsure | Verdict::NotMusic => scores.top().1,
+        Verdict::Silent | Verdict::TooShort => 0.0,
+    }
+}
+
+fn by_label(labels: &Labels, scores: &Scores) -> Map<String, Value> {
+    labels
+        .iter()
+        .zip(scores.as_slice())
+        .map(|(label, &score)| (label.to_owned(), json!(rounded(score))))
+        .collect()
+}
+
+/// Four decimals: more would claim more than is known.
+fn rounded(score: f32) -> f64 {
+    (f64::from(score) * 1e4).round() / 1e4
+}
+
+/// Paths that an earlier run wrote answers for (failures are tried again).
+pub(super) fn paths_in(path: &Path, format: Format) -> anyhow::Result<HashSet<String>> {
+    if !path.exists() {
+        return Ok(HashSet::new());
+    }
+    let context = || format!("cannot go on with '{}'", path.display());
+    let file = std::fs::File::open(path).with_context(context)?;
+    let mut paths = HashSet::new();
+    if format == Format::Csv {
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
+        anyhow::ensure!(
+            reader.headers().with_context(context)?.get(0) == Some("path"),
+            "'{}' is not a CSV file that classify wrote",
+            path.display()
+        );
+        for row in reader.records() {
+            let row = row.with_context(context)?;
+            if let (Some(path), Some("")) = (row.get(0), row.get(7)) {
+                paths.insert(path.to_owned());
+            }
+        }
+    } else {
+        for line in io::BufReader::new(file).lines() {
+            // The last line of an interrupted run may be cut off.
+            let Ok(value) = serde_json::from_str::<Value>(&line.with_context(context)?) else { continue };
+            if let (Some("song"), Some(path)) = (value["type"].as_str(), value["path"].as_str()) {
+                paths.insert(path.to_owned());
+            }
+        }
+    }
+    Ok(paths)
+}

@@ -1,0 +1,205 @@
+//! Is there anything to hear?
+
+use crate::units::SampleRate;
+
+/// Level below which a block is silent whatever came before, in dB relative to full scale (RMS).
+/// 16-bit dither is at -98, a quiet room on a sound card's input at -70 to -55, pianissimo strings at -50.
+pub const FLOOR_DBFS: f32 = -62.0;
+
+/// A block this far below the recent loudness is silent too, if it is also below [`RELATIVE_BELOW_DBFS`]:
+/// the noise of a line input between two songs. Orchestral music stays within about 40 dB.
+const RELATIVE_DB: f32 = 42.0;
+const RELATIVE_BELOW_DBFS: f32 = -48.0;
+
+/// How much louder than the closing level a block must be to end a silence.
+const HYSTERESIS_DB: f32 = 6.0;
+
+/// How fast the recent loudness is forgotten.
+const LOUDNESS_DECAY_DB_PER_S: f32 = 0.5;
+
+/// Length of a block.
+const BLOCKS_PER_SECOND: u32 = 10;
+
+/// Lowest level that is reported.
+pub const LOWEST_DBFS: f32 = -120.0;
+
+/// Measures level in blocks of 0.1 s and tells how long it has been silent.
+#[derive(Clone, Debug)]
+pub struct SilenceGate {
+    floor_dbfs: f32,
+    block_len: u32,
+    block_s: f32,
+    in_block: u32,
+    energy: f64,
+    /// Energy and samples since the level was last taken.
+    hop_energy: f64,
+    hop_len: u64,
+    loudness_dbfs: f32,
+    silent_blocks: u32,
+    sounding_blocks: u32,
+    closed: bool,
+}
+
+impl SilenceGate {
+    /// A gate for samples at `rate`, open, with nothing heard yet.
+    pub fn new(rate: SampleRate, floor_dbfs: f32) -> Self {
+        let block_len = (rate.hz() / BLOCKS_PER_SECOND).max(1);
+        Self {
+            floor_dbfs,
+            block_len,
+            block_s: block_len as f32 / rate.hz() as f32,
+            in_block: 0,
+            energy: 0.0,
+            hop_energy: 0.0,
+            hop_len: 0,
+            loudness_dbfs: LOWEST_DBFS,
+            silent_blocks: 0,
+            sounding_blocks: 0,
+            closed: false,
+        }
+    }
+
+    /// Takes mono samples; not-finite ones count as 0.
+    pub fn push(&mut self, samples: &[f32]) {
+        for &sample in samples {
+            let sample = if sample.is_finite() { f64::from(sample) } else { 0.0 };
+            self.energy += sample * sample;
+            self.in_block += 1;
+            if self.in_block == self.block_len {
+                self.close_block();
+            }
+        }
+    }
+
+    fn close_block(&mut self) {
+        let level = dbfs(self.energy / f64::from(self.in_block));
+        self.hop_energy += self.energy;
+        self.hop_len += u64::from(self.in_block);
+        self.energy = 0.0;
+        self.in_block = 0;
+        self.loudness_dbfs = (self.loudness_dbfs - LOUDNESS_DECAY_DB_PER_S * self.block_s).max(level);
+        let relative = (self.loudness_dbfs - RELATIVE_DB).min(RELATIVE_BELOW_DBFS);
+        let threshold = self.floor_dbfs.max(relative) + if self.closed { HYSTERESIS_DB } else { 0.0 };
+        if level < threshold {
+            self.silent_blocks = self.silent_blocks.saturating_add(1);
+            self.sounding_blocks = 0;
+        } else {
+            self.sounding_blocks = self.sounding_blocks.saturating_add(1);
+            // A click in a silence does not end it; three blocks of sound do.
+            if !self.closed || self.sounding_blocks >= 3 {
+                self.silent_blocks = 0;
+                self.closed = false;
+            }
+        }
+        if self.seconds() >= SILENT_AFTER_S {
+            self.closed = true;
+        }
+    }
+
+    /// Seconds of silence up to now; 0 while there is sound.
+    pub fn seconds(&self) -> f32 {
+        self.silent_blocks as f32 * self.block_s
+    }
+
+    /// Has it been silent for [`SILENT_AFTER_S`]?
+    pub fn is_silent(&self) -> bool {
+        self.closed
+    }
+
+    /// Level since the last call, in dBFS (RMS), at least [`LOWEST_DBFS`].
+    pub fn take_level(&mut self) -> f32 {
+        let energy = self.hop_energy + self.energy;
+        let len = self.hop_len + u64::from(self.in_block);
+        self.hop_energy = 0.0;
+        self.hop_len = 0;
+        if len == 0 { LOWEST_DBFS } else { dbfs(energy / len as f64) }
+    }
+
+    /// Forgets everything.
+    pub fn reset(&mut self) {
+        *self = Self {
+            in_block: 0,
+            energy: 0.0,
+            hop_energy: 0.0,
+            hop_len: 0,
+            loudness_dbfs: LOWEST_DBFS,
+            silent_blocks: 0,
+            sounding_blocks: 0,
+            closed: false,
+            ..*self
+        };
+    }
+}
+
+/// Seconds without sound after which a stream is silent: longer than a general pause, shorter than
+/// the gap that listeners hear as one (2 s on records).
+pub const SILENT_AFTER_S: f32 = 1.5;
+
+fn dbfs(mean_square: f64) -> f32 {
+    ((10.0 * mean_square.max(1e-30).log10()) as f32).max(LOWEST_DBFS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(seconds: f32, amplitude: f32) -> Vec<f32> {
+        (0..(seconds * 12_000.0) as usize)
+            .map(|i| amplitude * (i as f32 * 0.3).sin())
+            .collect()
+    }
+
+    fn gate() -> SilenceGate {
+        SilenceGate::new(SampleRate::new(12_000).unwrap(), FLOOR_DBFS)
+    }
+
+    #[test]
+    fn silence_closes_after_its_time_and_sound_opens() {
+        let mut gate = gate();
+        gate.push(&tone(5.0, 0.5));
+        assert!(!gate.is_silent());
+        gate.push(&tone(1.4, 0.0));
+        assert!(!gate.is_silent());
+        gate.push(&tone(0.2, 0.0));
+        assert!(gate.is_silent());
+        gate.push(&tone(0.15, 0.5));
+        assert!(gate.is_silent(), "a click does not end a silence");
+        gate.push(&tone(0.5, 0.5));
+        assert!(!gate.is_silent());
+    }
+
+    #[test]
+    fn a_quiet_passage_is_not_silence_but_line_noise_after_music_is() {
+        let mut quiet = gate();
+        quiet.push(&tone(10.0, 0.5));
+        quiet.push(&tone(10.0, 0.5 * 10_f32.powf(-36.0 / 20.0)));
+        assert!(!quiet.is_silent(), "36 dB below the loudest is a pianissimo");
+        let mut noise = gate();
+        noise.push(&tone(10.0, 0.5));
+        noise.push(&tone(3.0, 0.5 * 10_f32.powf(-46.0 / 20.0)));
+        assert!(noise.is_silent(), "46 dB below the music, under -48 dBFS, is the noise between songs");
+    }
+
+    #[test]
+    fn a_fade_does_not_flicker() {
+        let mut gate = gate();
+        let (mut changes, mut before) = (0, false);
+        for step in 0..600 {
+            let db = -12.0 - step as f32 * 0.12 + if step % 2 == 0 { 1.5 } else { -1.5 };
+            gate.push(&tone(0.1, 10_f32.powf(db / 20.0)));
+            changes += u32::from(gate.is_silent() != before);
+            before = gate.is_silent();
+        }
+        assert_eq!(changes, 1);
+        assert!(before);
+    }
+
+    #[test]
+    fn level_is_rms_and_survives_nan() {
+        let mut gate = gate();
+        gate.push(&tone(1.0, 1.0));
+        assert!((gate.take_level() + 3.01).abs() < 0.05);
+        gate.push(&[f32::NAN; 100]);
+        assert_eq!(gate.take_level(), LOWEST_DBFS);
+    }
+}

@@ -1,0 +1,340 @@
+//! The paper's multiframe: a song becomes frames of 29.12 s, each is scored by itself, and the scores become one.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use thiserror::Error;
+
+use crate::{
+    decision::{
+        FRAME, Mean,
+        average::{mean_of, vote},
+        silence::SilenceGate,
+    },
+    front_end::{FrontEnd, FrontEndError},
+    genre::Scores,
+    network::{Model, Network},
+    units::{SampleRate, Seconds},
+};
+
+/// How frame scores become the song's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SongScore {
+    /// Mean of the frame scores (paper, section 4.3).
+    #[default]
+    Mean,
+    /// Normalised product (paper, section 6, future work).
+    Geometric,
+    /// Majority vote (paper, section 4.3).
+    Vote,
+}
+
+impl SongScore {
+    /// The song's scores; `None` without frames.
+    pub fn of<'a>(self, frames: impl IntoIterator<Item = &'a Scores> + Clone) -> Option<Scores> {
+        match self {
+            SongScore::Mean => mean_of(frames, Mean::Arithmetic),
+            SongScore::Geometric => mean_of(frames, Mean::Geometric),
+            SongScore::Vote => vote(frames),
+        }
+    }
+}
+
+/// Which frames of a song are looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Multiframe {
+    /// What is left out at both ends of a song: intros and fades. Default: 20 s (paper, section 4.2).
+    pub skip: Seconds,
+    /// From the start of one frame to the start of the next. Default: 29.12 s, without overlap.
+    pub hop: Seconds,
+    /// How frame scores become the song's. Default: their mean.
+    pub score: SongScore,
+}
+
+impl Default for Multiframe {
+    fn default() -> Self {
+        Self { skip: Seconds(20.0), hop: FRAME, score: SongScore::Mean }
+    }
+}
+
+/// Why a song could not be begun.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum SongError {
+    /// The model asks for a front end that cannot be built.
+    #[error(transparent)]
+    FrontEnd(#[from] FrontEndError),
+    /// A setting is out of its range.
+    #[error("{field} = {value} s is out of range ({allowed})")]
+    Setting {
+        /// Name of the field.
+        field: &'static str,
+        /// Its value.
+        value: f64,
+        /// What would be allowed.
+        allowed: &'static str,
+    },
+}
+
+/// One scored frame of a song.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Frame {
+    /// Where it begins.
+    pub start: Seconds,
+    /// Its scores.
+    pub scores: Scores,
+    /// Probability that it is music, where the model can tell.
+    pub music: Option<f32>,
+}
+
+/// What is known of a song after its last sample.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Song {
+    /// What kind of answer this is.
+    pub verdict: Verdict,
+    /// Song scores; uniform when nothing could be scored.
+    pub scores: Scores,
+    /// Every frame that counts, in order.
+    pub frames: Vec<Frame>,
+    /// Length of the song.
+    pub duration: Seconds,
+    /// It was shorter than one frame: what there is stands for the whole.
+    pub short: bool,
+}
+
+/// What kind of answer a [`Song`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A genre, by index.
+    Genre(usize),
+    /// Music that is none of the labels, or several.
+    Unsure,
+    /// Sound, but not music.
+    NotMusic,
+    /// Nothing to hear.
+    Silent,
+    /// Less than half a second of audio.
+    TooShort,
+}
+
+impl Verdict {
+    /// The name in JSON and CSV; the words of [`crate::decision::State`] where they mean the same.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Genre(_) => "live",
+            Verdict::Unsure => "unsure",
+            Verdict::NotMusic => "not_music",
+            Verdict::Silent => "silent",
+            Verdict::TooShort => "too_short",
+        }
+    }
+
+    /// Index of the named genre.
+    pub const fn genre(self) -> Option<usize> {
+        if let Verdict::Genre(genre) = self { Some(genre) } else { None }
+    }
+}
+
+/// Below this there is nothing to look at: less than one step of the network.
+const SHORTEST: Seconds = Seconds(0.5);
+
+/// Takes a song sample by sample, in bounded memory, and scores its frames as they come.
+#[derive(Debug)]
+pub struct SongClassifier {
+    front_end: FrontEnd,
+    network: Network,
+    gate: SilenceGate,
+    rule: Multiframe,
+    rate: SampleRate,
+    temperature: f32,
+    unsure_below: f32,
+    music_below: f32,
+    n_labels: usize,
+    columns: Columns,
+    samples: u64,
+    sounding: u64,
+}
+
+/// Columns still needed, and the frames that were made of them.
+#[derive(Debug)]
+struct Columns {
+    n_mels: usize,
+    n_frames: usize,
+    column_s: f64,
+    hop: usize,
+    skip: usize,
+    /// Columns from `first` on, one after the other.
+    kept: VecDeque<f32>,
+    first: usize,
+    n_columns: usize,
+    next_frame: usize,
+    frames: Vec<(usize, Frame)>,
+}
+
+impl SongClassifier {
+    /// A classifier for one song of mono samples at `rate`.
+    ///
+    /// # Errors
+    /// [`SongError`] naming the setting that is out of range, with its value.
+    pub fn new(model: &Arc<Model>, rate: SampleRate, rule: Multiframe) -> Result<Self, SongError> {
+        let checks = [
+            ("skip", rule.skip.0, 0.0, 3600.0, "0 to 3600 s"),
+            ("hop", rule.hop.0, 1.0, 600.0, "1 to 600 s"),
+        ];
+        for (field, value, low, high, allowed) in checks {
+            if !(low..=high).contains(&value) {
+                return Err(SongError::Setting { field, value, allowed });
+            }
+        }
+        let numbers = model.front_end();
+        let front_end = FrontEnd::new(numbers, rate)?;
+        let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let defaults = &model.card().decision;
+        Ok(Self {
+            front_end,
+            network: Network::new(model),
+            gate: SilenceGate::new(rate, crate::decision::silence::FLOOR_DBFS),
+            rule,
+            rate,
+            temperature: defaults.temperature,
+            unsure_below: defaults.unsure_below,
+            music_below: defaults.music_below,
+            n_labels: model.labels().len(),
+            columns: Columns {
+                n_mels: numbers.n_mels,
+                n_frames: model.n_frames(),
+                column_s,
+                hop: (rule.hop.0 / column_s).round() as usize,
+                skip: (rule.skip.0 / column_s).round() as usize,
+                kept: VecDeque::new(),
+                first: 0,
+                n_columns: 0,
+                next_frame: 0,
+                frames: Vec::new(),
+            },
+            samples: 0,
+            sounding: 0,
+        })
+    }
+
+    /// Best score below which the song is "unsure", in 0..=1, instead of the model's own threshold.
+    #[must_use]
+    pub fn unsure_below(mut self, threshold: f32) -> Self {
+        self.unsure_below = threshold;
+        self
+    }
+
+    /// Takes mono samples in blocks of any size; not-finite ones count as 0.
+    pub fn push(&mut self, samples: &[f32]) {
+        for block in samples.chunks(CHUNK) {
+            self.gate.push(block);
+            self.samples += block.len() as u64;
+            if self.gate.seconds() == 0.0 {
+                self.sounding += block.len() as u64;
+            }
+        }
+        let (columns, network, temperature) = (&mut self.columns, &mut self.network, self.temperature);
+        self.front_end.push(samples, |column| columns.take(column, network, temperature));
+    }
+
+    /// The song ends: what is it?
+    pub fn finish(mut self) -> Song {
+        let (columns, network, temperature) = (&mut self.columns, &mut self.network, self.temperature);
+        self.front_end.finish(|column| columns.take(column, network, temperature));
+        let duration = self.rate.duration(self.samples);
+        let short = duration.0 + 0.05 < FRAME.0;
+        let frames = columns.finish(network, temperature);
+        let scores = self.rule.score.of(frames.iter().map(|frame| &frame.scores));
+        let verdict = match scores {
+            _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
+            _ if self.rate.duration(self.sounding).0 < SHORTEST.0 => Verdict::Silent,
+            None => Verdict::TooShort,
+            Some(scores) => {
+                let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
+                let music = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
+                let (best, score) = scores.top();
+                if !heard.is_empty() && music < self.music_below {
+                    Verdict::NotMusic
+                } else if score < self.unsure_below {
+                    Verdict::Unsure
+                } else {
+                    Verdict::Genre(best)
+                }
+            }
+        };
+        let scores = scores.unwrap_or_else(|| Scores::uniform(self.n_labels));
+        Song { verdict, scores, frames, duration, short }
+    }
+}
+
+/// Samples between two looks at the silence gate.
+const CHUNK: usize = 1024;
+
+impl Columns {
+    fn take(&mut self, column: &[f32], network: &mut Network, temperature: f32) {
+        self.kept.extend(column);
+        self.n_columns += 1;
+        // A whole frame behind the opening skip is scored as soon as it is complete.
+        while self.skip + self.next_frame * self.hop + self.n_frames <= self.n_columns {
+            let start = self.skip + self.next_frame * self.hop;
+            if let Some(frame) = self.score(start, self.n_frames, network, temperature) {
+                self.frames.push((start, frame));
+            }
+            self.next_frame += 1;
+            // A song of this length or longer is never "too short", so what lies before is no longer needed.
+            self.forget_before(self.skip + self.next_frame * self.hop);
+        }
+    }
+
+    /// Frames that may be needed once more if the song ends soon are not forgotten.
+    fn forget_before(&mut self, next: usize) {
+        let certain = 2 * self.skip + self.n_frames;
+        if self.n_columns < certain {
+            return;
+        }
+        let drop = next.min(self.n_columns).saturating_sub(self.first);
+        self.kept.drain(..drop * self.n_mels);
+        self.first += drop;
+    }
+
+    fn score(
+        &mut self,
+        start: usize,
+        len: usize,
+        network: &mut Network,
+        temperature: f32,
+    ) -> Option<Frame> {
+        let from = (start - self.first) * self.n_mels;
+        let columns = &self.kept.make_contiguous()[from..from + len * self.n_mels];
+        let scored = network.score_frame(columns)?;
+        Some(Frame {
+            start: Seconds(start as f64 * self.column_s),
+            scores: Scores::softmax(scored.logits, temperature),
+            music: scored.music,
+        })
+    }
+
+    /// The frames that count, now that the song's length is known.
+    fn finish(&mut self, network: &mut Network, temperature: f32) -> Vec<Frame> {
+        let end = self.n_columns.saturating_sub(self.skip);
+        let mut frames: Vec<Frame> = self
+            .frames
+            .iter()
+            .filter(|(start, _)| start + self.n_frames <= end)
+            .map(|&(_, frame)| frame)
+            .collect();
+        if !frames.is_empty() {
+            return frames;
+        }
+        // Too short for the rule: as many whole frames as fit, centred; or all there is.
+        if self.n_columns < self.n_frames {
+            frames.extend(self.score(0, self.n_columns, network, temperature));
+            return frames;
+        }
+        let n = 1 + (self.n_columns - self.n_frames) / self.hop;
+        let first = (self.n_columns - (n - 1) * self.hop - self.n_frames) / 2;
+        for i in 0..n {
+            frames.extend(self.score(first + i * self.hop, self.n_frames, network, temperature));
+        }
+        frames
+    }
+}
