@@ -5,6 +5,7 @@
 
 pub mod classify;
 pub mod model;
+pub mod teach;
 
 use std::{
     io::{self, IsTerminal},
@@ -23,7 +24,7 @@ use crate::network::Model;
 #[command(name = "genrescope", version, about, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     /// Use this model file instead of the one that is built in.
-    #[arg(long, global = true, value_name = "FILE", env = "GENRESCOPE_MODEL")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
     /// When to use colours.
@@ -54,6 +55,8 @@ pub enum Command {
     Classify(classify::ClassifyArgs),
     /// Look at model files.
     Model(model::ModelArgs),
+    /// Teach your own genres from folders of songs.
+    Teach(teach::TeachArgs),
 }
 
 /// What every command gets to know.
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Classify(args) => classify::run(args, &context),
         Command::Model(args) => model::run(args, &context),
+        Command::Teach(args) => teach::run(args, &context),
     };
     match result {
         Ok(code) => code,

@@ -76,7 +76,7 @@ pub enum SongError {
 }
 
 /// One scored frame of a song.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     /// Where it begins.
     pub start: Seconds,
@@ -84,6 +84,8 @@ pub struct Frame {
     pub scores: Scores,
     /// Probability that it is music, where the model can tell.
     pub music: Option<f32>,
+    /// Input of the last dense layer; empty unless [`SongClassifier::keep_embeddings`] asked for it.
+    pub embedding: Vec<f32>,
 }
 
 /// What is known of a song after its last sample.
@@ -150,6 +152,9 @@ pub struct SongClassifier {
     music_below: f32,
     n_labels: usize,
     columns: Columns,
+    /// Samples that wait for their chunk, so that silence and columns meet at the same samples however the song is
+    /// split into blocks.
+    chunk: Vec<f32>,
     samples: u64,
     sounding: u64,
 }
@@ -164,10 +169,13 @@ struct Columns {
     skip: usize,
     /// Columns from `first` on, one after the other.
     kept: VecDeque<f32>,
+    /// For each of them: was there sound?
+    sounds: VecDeque<bool>,
     first: usize,
     n_columns: usize,
     next_frame: usize,
     frames: Vec<(usize, Frame)>,
+    keep_embeddings: bool,
 }
 
 impl SongClassifier {
@@ -206,11 +214,14 @@ impl SongClassifier {
                 hop: (rule.hop.0 / column_s).round() as usize,
                 skip: (rule.skip.0 / column_s).round() as usize,
                 kept: VecDeque::new(),
+                sounds: VecDeque::new(),
                 first: 0,
                 n_columns: 0,
                 next_frame: 0,
                 frames: Vec::new(),
+                keep_embeddings: false,
             },
+            chunk: Vec::with_capacity(CHUNK),
             samples: 0,
             sounding: 0,
         })
@@ -223,23 +234,44 @@ impl SongClassifier {
         self
     }
 
+    /// Every [`Frame`] keeps its embedding, for a head that is to be taught.
+    #[must_use]
+    pub fn keep_embeddings(mut self) -> Self {
+        self.columns.keep_embeddings = true;
+        self
+    }
+
     /// Takes mono samples in blocks of any size; not-finite ones count as 0.
     pub fn push(&mut self, samples: &[f32]) {
-        for block in samples.chunks(CHUNK) {
-            self.gate.push(block);
-            self.samples += block.len() as u64;
-            if self.gate.seconds() == 0.0 {
-                self.sounding += block.len() as u64;
+        let mut samples = samples;
+        while !samples.is_empty() {
+            let (now, later) = samples.split_at(samples.len().min(CHUNK - self.chunk.len()));
+            self.chunk.extend_from_slice(now);
+            samples = later;
+            if self.chunk.len() == CHUNK {
+                self.take_chunk();
             }
         }
+    }
+
+    fn take_chunk(&mut self) {
+        self.gate.push(&self.chunk);
+        self.samples += self.chunk.len() as u64;
+        let sounds = self.gate.seconds() == 0.0;
+        if sounds {
+            self.sounding += self.chunk.len() as u64;
+        }
         let (columns, network, temperature) = (&mut self.columns, &mut self.network, self.temperature);
-        self.front_end.push(samples, |column| columns.take(column, network, temperature));
+        self.front_end.push(&self.chunk, |column| columns.take(column, sounds, network, temperature));
+        self.chunk.clear();
     }
 
     /// The song ends: what is it?
     pub fn finish(mut self) -> Song {
+        self.take_chunk();
+        let sounds = self.gate.seconds() == 0.0;
         let (columns, network, temperature) = (&mut self.columns, &mut self.network, self.temperature);
-        self.front_end.finish(|column| columns.take(column, network, temperature));
+        self.front_end.finish(|column| columns.take(column, sounds, network, temperature));
         let duration = self.rate.duration(self.samples);
         let short = duration.0 + 0.05 < FRAME.0;
         let frames = columns.finish(network, temperature);
@@ -247,7 +279,7 @@ impl SongClassifier {
         let verdict = match scores {
             _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
             _ if self.rate.duration(self.sounding).0 < SHORTEST.0 => Verdict::Silent,
-            None => Verdict::TooShort,
+            None => Verdict::Silent,
             Some(scores) => {
                 let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
                 let music = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
@@ -267,11 +299,15 @@ impl SongClassifier {
 }
 
 /// Samples between two looks at the silence gate.
-const CHUNK: usize = 1024;
+const CHUNK: usize = 256;
+
+/// A frame with less sound than this says nothing about the song.
+const LEAST_SOUND: f64 = 0.1;
 
 impl Columns {
-    fn take(&mut self, column: &[f32], network: &mut Network, temperature: f32) {
+    fn take(&mut self, column: &[f32], sounds: bool, network: &mut Network, temperature: f32) {
         self.kept.extend(column);
+        self.sounds.push_back(sounds);
         self.n_columns += 1;
         // A whole frame behind the opening skip is scored as soon as it is complete.
         while self.skip + self.next_frame * self.hop + self.n_frames <= self.n_columns {
@@ -293,6 +329,7 @@ impl Columns {
         }
         let drop = next.min(self.n_columns).saturating_sub(self.first);
         self.kept.drain(..drop * self.n_mels);
+        self.sounds.drain(..drop);
         self.first += drop;
     }
 
@@ -303,26 +340,31 @@ impl Columns {
         network: &mut Network,
         temperature: f32,
     ) -> Option<Frame> {
-        let from = (start - self.first) * self.n_mels;
+        let from = start - self.first;
+        let sounding = self.sounds.range(from..from + len).filter(|&&sounds| sounds).count();
+        if (sounding as f64) < LEAST_SOUND * len as f64 {
+            return None;
+        }
+        let from = from * self.n_mels;
         let columns = &self.kept.make_contiguous()[from..from + len * self.n_mels];
         let scored = network.score_frame(columns)?;
         Some(Frame {
             start: Seconds(start as f64 * self.column_s),
             scores: Scores::softmax(scored.logits, temperature),
             music: scored.music,
+            embedding: if self.keep_embeddings { scored.embedding.to_vec() } else { Vec::new() },
         })
     }
 
     /// The frames that count, now that the song's length is known.
     fn finish(&mut self, network: &mut Network, temperature: f32) -> Vec<Frame> {
         let end = self.n_columns.saturating_sub(self.skip);
-        let mut frames: Vec<Frame> = self
-            .frames
-            .iter()
+        let mut frames: Vec<Frame> = std::mem::take(&mut self.frames)
+            .into_iter()
             .filter(|(start, _)| start + self.n_frames <= end)
-            .map(|&(_, frame)| frame)
+            .map(|(_, frame)| frame)
             .collect();
-        if !frames.is_empty() {
+        if !frames.is_empty() || self.first > 0 {
             return frames;
         }
         // Too short for the rule: as many whole frames as fit, centred; or all there is.

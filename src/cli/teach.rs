@@ -1,0 +1,259 @@
+//! `genrescope teach`: your own crates in a minute.
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::ProgressBar;
+
+use super::{Context, complain};
+use crate::{
+    genre::Labels,
+    network::{Bundle, Model, bundle::Accuracy},
+    song::{Multiframe, SongClassifier},
+    source::{file::AudioFile, library::find_audio_files},
+    statistics::wilson,
+    teach::{CrossValidation, Example, cross_validate, fit_head, with_head},
+};
+
+/// Arguments of `genrescope teach`.
+#[derive(Debug, Args)]
+#[command(after_help = "A folder with one folder per genre, a few songs in each:
+  crates/warmup/*.mp3  crates/peak/*.mp3  crates/afterhours/*.mp3
+  genrescope teach crates --output my-crates.safetensors
+  genrescope listen --model my-crates.safetensors")]
+pub struct TeachArgs {
+    /// A folder that holds one folder per genre; their names become the labels.
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+
+    /// The model file to write.
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+
+    /// What the model calls itself. Default: the folder's name.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// Replace the output file if it exists.
+    #[arg(long)]
+    force: bool,
+}
+
+/// One song to learn from.
+struct Lesson {
+    path: PathBuf,
+    label: usize,
+}
+
+/// Fewest songs of a label.
+const FEWEST_SONGS: usize = 3;
+
+/// Frames of one song that are looked at, spread over it: more tell little more and take long.
+const FRAMES_PER_SONG: usize = 6;
+
+const FOLDS: usize = 5;
+
+/// Runs `genrescope teach`.
+///
+/// # Errors
+/// When the folder holds fewer than two labels or too few songs, when the model has no embedding to teach on, or
+/// when the output exists or cannot be written. Songs that cannot be read are reported and left out.
+pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        args.force || !args.output.exists(),
+        "'{}' exists; --force replaces it",
+        args.output.display()
+    );
+    let base = match &context.model {
+        Some(path) => Bundle::read(&std::fs::read(path)?)
+            .with_context(|| format!("model file '{}'", path.display()))?,
+        None => Bundle::builtin(),
+    };
+    let model = Model::from_bundle(&base)?;
+    let (labels, lessons) = lessons(&args.folder)?;
+    let (examples, failed) = listen_to(&model, &lessons);
+    let mut counts = vec![0_usize; labels.len()];
+    let mut last = None;
+    for example in &examples {
+        if last.replace(example.song) != Some(example.song) {
+            counts[example.label] += 1;
+        }
+    }
+    for (label, &count) in labels.iter().zip(&counts) {
+        anyhow::ensure!(
+            count >= FEWEST_SONGS,
+            "'{label}' has {count} songs that can be used; at least {FEWEST_SONGS} are needed"
+        );
+    }
+
+    let validation = cross_validate(&examples, &labels, FOLDS)?;
+    let head = fit_head(&examples, labels.len())?;
+    let mut taught = with_head(&base, &head, labels.clone())?;
+    describe(&mut taught, &args, &base, &labels, &counts, &validation);
+    let bytes = taught.quantised().write()?;
+    // What was written is read back before it counts as written.
+    Model::from_bytes(&bytes)?;
+    write_atomically(&args.output, &bytes)?;
+    report(&labels, &counts, &validation, &args.output)?;
+    Ok(if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn lessons(folder: &Path) -> anyhow::Result<(Labels, Vec<Lesson>)> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("cannot read '{}'", folder.display()))?;
+    let mut folders: Vec<(String, PathBuf)> = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if path.is_dir() && !name.starts_with('.') {
+            folders.push((name, path));
+        }
+    }
+    folders.sort();
+    anyhow::ensure!(
+        folders.len() >= 2,
+        "'{}' holds {} folders; teaching takes one for each genre, two or more",
+        folder.display(),
+        folders.len()
+    );
+    let labels = Labels::new(folders.iter().map(|(name, _)| name))?;
+    let mut lessons = Vec::new();
+    for (label, (_, folder)) in folders.iter().enumerate() {
+        let found = find_audio_files(folder);
+        lessons.extend(found.into_iter().map(|path| Lesson { path, label }));
+    }
+    Ok((labels, lessons))
+}
+
+/// Embeddings of the frames of all songs, in the order of the songs, and how many songs could not be read.
+fn listen_to(model: &Arc<Model>, lessons: &[Lesson]) -> (Vec<Example>, usize) {
+    let bar = ProgressBar::new(lessons.len() as u64);
+    let jobs = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            let (sender, next, bar) = (sender.clone(), &next, &bar);
+            scope.spawn(move || {
+                loop {
+                    let song = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(lesson) = lessons.get(song) else { break };
+                    let heard = embeddings_of(model, &lesson.path);
+                    bar.inc(1);
+                    // The receiver outlives this scope.
+                    let _ = sender.send((song, heard));
+                }
+            });
+        }
+    });
+    drop(sender);
+    bar.finish_and_clear();
+    let mut heard: Vec<_> = receiver.iter().collect();
+    heard.sort_by_key(|(song, _)| *song);
+    let (mut examples, mut failed) = (Vec::new(), 0);
+    for (song, embeddings) in heard {
+        match embeddings {
+            Ok(embeddings) => {
+                let label = lessons[song].label;
+                examples.extend(embeddings.into_iter().map(|embedding| Example { embedding, label, song }));
+            }
+            Err(error) => {
+                failed += 1;
+                complain(format_args!("left out: {error:#}"));
+            }
+        }
+    }
+    (examples, failed)
+}
+
+fn embeddings_of(model: &Arc<Model>, path: &Path) -> anyhow::Result<Vec<Vec<f32>>> {
+    let mut file = AudioFile::open(path)?;
+    let mut song = SongClassifier::new(model, file.rate(), Multiframe::default())?.keep_embeddings();
+    let mut mono = Vec::new();
+    while file.next_block(&mut mono)? {
+        song.push(&mono);
+    }
+    let frames = song.finish().frames;
+    anyhow::ensure!(!frames.is_empty(), "'{}' is too short to learn from", path.display());
+    let n = frames.len().min(FRAMES_PER_SONG);
+    // Spread over the song.
+    let chosen = (0..n).map(|i| (2 * i + 1) * frames.len() / (2 * n));
+    Ok(chosen.map(|i| frames[i].embedding.clone()).collect())
+}
+
+fn describe(
+    taught: &mut Bundle,
+    args: &TeachArgs,
+    base: &Bundle,
+    labels: &Labels,
+    counts: &[usize],
+    validation: &CrossValidation,
+) {
+    let folder = args.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let card = &mut taught.card;
+    let crates: Vec<String> =
+        labels.iter().zip(counts).map(|(label, count)| format!("{label} ({count})")).collect();
+    card.name = args.name.clone().or(folder).unwrap_or_else(|| "taught".into());
+    card.data = format!("Songs by label: {}. Below it: {}", crates.join(", "), base.card.data);
+    card.recipe = format!(
+        "genrescope teach: softmax layer on the embeddings of {}; up to {FRAMES_PER_SONG} frames a song, L2 penalty, \
+         labels weighted alike. Below it: {}",
+        base.card.name, base.card.recipe
+    );
+    card.decision.temperature = validation.temperature;
+    // Half-way between chance and certainty says little with two labels and much with twenty.
+    card.decision.unsure_threshold = (2.5 / labels.len() as f32).clamp(0.2, 0.6);
+    let (low, high) = wilson(u64::from(validation.right), u64::from(validation.songs));
+    card.accuracies = vec![Accuracy {
+        what: "songs, by the mean of their frames' scores".into(),
+        data: "the songs it was taught".into(),
+        split: format!("{FOLDS} folds by song"),
+        n: u64::from(validation.songs),
+        value: f64::from(validation.right) / f64::from(validation.songs.max(1)),
+        low,
+        high,
+    }];
+}
+
+/// The file is there as a whole or not at all.
+fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    std::fs::write(&part, bytes)
+        .and_then(|()| std::fs::rename(&part, path))
+        .with_context(|| format!("cannot write '{}'", path.display()))
+}
+
+fn report(
+    labels: &Labels,
+    counts: &[usize],
+    validation: &CrossValidation,
+    output: &Path,
+) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    for ((label, count), (right, songs)) in labels.iter().zip(counts).zip(&validation.by_label) {
+        writeln!(out, "  {label:width$}  {count:>4} songs  {right:>4} of {songs} named right when left out")?;
+    }
+    let (low, high) = wilson(u64::from(validation.right), u64::from(validation.songs));
+    writeln!(
+        out,
+        "{} of {} songs named right when left out ({:.0} %, 95 % interval {:.0} to {:.0} %)",
+        validation.right,
+        validation.songs,
+        100.0 * f64::from(validation.right) / f64::from(validation.songs.max(1)),
+        100.0 * low,
+        100.0 * high
+    )?;
+    writeln!(out, "wrote {}; use it with --model {0}", output.display())?;
+    Ok(())
+}
