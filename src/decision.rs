@@ -1,6 +1,7 @@
 //! From frame scores to what the user is told: averages, trust, and a readout that does not flicker.
 
 pub mod average;
+pub mod change;
 pub mod silence;
 
 use thiserror::Error;
