@@ -4,6 +4,7 @@ pub mod architecture;
 pub mod bundle;
 mod graph;
 pub mod kernel;
+mod recent;
 mod rolling;
 
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use self::{
     architecture::Activation,
     bundle::Weights,
     graph::{Graph, Runner},
+    recent::MusicHead,
     rolling::{Columns, Trunk},
 };
 use crate::{
@@ -37,6 +39,8 @@ pub struct Model {
     column_affine: Option<(Vec<f32>, Vec<f32>)>,
     /// Tensors beside the network, by name.
     extra: Vec<(String, Weights)>,
+    /// Tells music from other sound, if the model can.
+    music: Option<MusicHead>,
 }
 
 impl Model {
@@ -59,14 +63,17 @@ impl Model {
             .tensors
             .iter()
             .filter(|(name, _)| name.starts_with("trust."));
-        let model = Arc::new(Self {
+        let mut model = Self {
             card: bundle.card.clone(),
             graph: Graph::new(bundle)?,
             column_affine: values("input.column_scale").zip(values("input.column_offset")),
             extra: extra
                 .map(|(name, weights)| (name.clone(), weights.clone()))
                 .collect(),
-        });
+            music: None,
+        };
+        model.music = MusicHead::find(&model)?;
+        let model = Arc::new(model);
         // One step runs every plan once: whatever the engine refuses, it refuses here.
         let mut network = Network::new(&model);
         let column = vec![model.front_end().floor_db; model.front_end().n_mels];
@@ -194,6 +201,19 @@ pub struct Scored<'a> {
     pub embedding: &'a [f32],
     /// Mel columns that were heard, up to `n_frames`.
     pub n_columns: usize,
+    /// The trunk's newest output columns (about 4 s) in short: for every channel the mean and then the maximum over
+    /// them and over frequency, shape `[2, n_channels]`. What a change of song is told from.
+    pub recent: &'a [f32],
+    /// Probability that those newest seconds are music, 0..=1; `None` where the model cannot tell.
+    pub music: Option<f32>,
+    model: &'a Model,
+}
+
+impl Scored<'_> {
+    /// Scores of the logits at this temperature, by the activation that the model was trained with.
+    pub fn scores(&self, temperature: f32) -> Scores {
+        self.model.scores(self.logits, temperature)
+    }
 }
 
 /// The network of one stream: keeps the rolling window and what can be re-used of its last pass.
@@ -205,8 +225,15 @@ pub struct Network {
     trunk: Trunk,
     /// The window of [`Network::score_frame`], allocated by its first call.
     frame: Option<Box<(Columns, Trunk)>>,
+    outputs: Outputs,
+}
+
+/// What the last scoring gave.
+#[derive(Debug)]
+struct Outputs {
     logits: Vec<f32>,
     embedding: Vec<f32>,
+    recent: Vec<f32>,
 }
 
 impl Network {
@@ -217,8 +244,11 @@ impl Network {
             columns: Columns::new(model.front_end().n_mels, model.n_frames()),
             trunk: Trunk::new(model),
             frame: None,
-            logits: vec![0.0; model.labels().len()],
-            embedding: vec![0.0; model.embedding_len()],
+            outputs: Outputs {
+                logits: vec![0.0; model.labels().len()],
+                embedding: vec![0.0; model.embedding_len()],
+                recent: vec![0.0; recent::summary_len(model)],
+            },
             model: Arc::clone(model),
         }
     }
@@ -250,11 +280,10 @@ impl Network {
             runner,
             columns,
             trunk,
-            logits,
-            embedding,
+            outputs,
             ..
         } = self;
-        score(model, runner, columns, trunk, (logits, embedding))
+        score(model, runner, columns, trunk, outputs)
     }
 
     /// Scores a whole frame of shape `[n_columns, n_mels]` (column after column) without touching the window and
@@ -263,8 +292,7 @@ impl Network {
         let Self {
             model,
             runner,
-            logits,
-            embedding,
+            outputs,
             ..
         } = self;
         let (n_mels, floor_db) = (model.front_end().n_mels, model.front_end().floor_db);
@@ -275,7 +303,7 @@ impl Network {
         for column in frame.chunks_exact(n_mels) {
             push(columns, column, floor_db);
         }
-        score(model, runner, columns, trunk, (logits, embedding))
+        score(model, runner, columns, trunk, outputs)
     }
 
     /// Empties the window.
@@ -296,25 +324,29 @@ fn push(columns: &mut Columns, column: &[f32], floor_db: f32) {
 }
 
 fn score<'a>(
-    model: &Model,
+    model: &'a Model,
     runner: &mut Runner,
     columns: &Columns,
     trunk: &mut Trunk,
-    (logits, embedding): (&'a mut Vec<f32>, &'a mut Vec<f32>),
+    outputs: &'a mut Outputs,
 ) -> Option<Scored<'a>> {
     if columns.len() < model.step_columns() {
         return None;
     }
     trunk.update(model, runner, columns)?;
-    let write = |new_embedding: &[f32], new_logits: &[f32]| {
-        embedding.copy_from_slice(new_embedding);
-        logits.copy_from_slice(new_logits);
+    let write = |embedding: &[f32], logits: &[f32]| {
+        outputs.embedding.copy_from_slice(embedding);
+        outputs.logits.copy_from_slice(logits);
     };
     runner.head(|block| trunk.output(block), write).ok()?;
+    recent::summarise(model, trunk, columns.len(), &mut outputs.recent);
     Some(Scored {
-        logits,
-        embedding,
+        logits: &outputs.logits,
+        embedding: &outputs.embedding,
         n_columns: columns.len(),
+        music: model.music.as_ref().map(|head| head.probability(&outputs.recent)),
+        recent: &outputs.recent,
+        model,
     })
 }
 

@@ -7,7 +7,6 @@ use thiserror::Error;
 use crate::{
     decision::{Decision, DecisionConfig, DecisionError, Observation, Readout, silence::SilenceGate},
     front_end::{FrontEnd, FrontEndError},
-    genre::Scores,
     network::{Model, Network},
     units::{SampleRate, Seconds},
     window::Window,
@@ -109,8 +108,8 @@ impl Pipeline {
         let decision = Decision::new(
             model.labels().len(),
             config.decision,
-            defaults.unsure_below,
-            defaults.music_below,
+            defaults.unsure_threshold,
+            defaults.music_threshold,
         )?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
         let steps = (config.hop.0 / column_s / model.step_columns() as f64).ceil().max(1.0);
@@ -265,7 +264,7 @@ impl Columns {
         } else {
             self.network.score().map(|scored| {
                 music = scored.music;
-                Scores::softmax(scored.logits, self.temperature)
+                scored.scores(self.temperature)
             })
         };
         let was_not_music = self.decision.is_not_music();

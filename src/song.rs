@@ -204,8 +204,8 @@ impl SongClassifier {
             rule,
             rate,
             temperature: defaults.temperature,
-            unsure_below: defaults.unsure_below,
-            music_below: defaults.music_below,
+            unsure_below: defaults.unsure_threshold,
+            music_below: defaults.music_threshold,
             n_labels: model.labels().len(),
             columns: Columns {
                 n_mels: numbers.n_mels,
@@ -350,7 +350,7 @@ impl Columns {
         let scored = network.score_frame(columns)?;
         Some(Frame {
             start: Seconds(start as f64 * self.column_s),
-            scores: Scores::softmax(scored.logits, temperature),
+            scores: scored.scores(temperature),
             music: scored.music,
             embedding: if self.keep_embeddings { scored.embedding.to_vec() } else { Vec::new() },
         })

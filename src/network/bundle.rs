@@ -148,6 +148,9 @@ pub struct DecisionDefaults {
     /// Below this score of the best label the answer is "unsure". 0 to 1.
     #[serde(default = "default_unsure_threshold")]
     pub unsure_threshold: f32,
+    /// Below this probability of music nothing is named, where the model can tell. 0 to 1.
+    #[serde(default = "default_music_threshold")]
+    pub music_threshold: f32,
     /// Further defaults by name; unknown ones are kept and ignored.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
@@ -161,11 +164,16 @@ fn default_unsure_threshold() -> f32 {
     0.35
 }
 
+fn default_music_threshold() -> f32 {
+    0.5
+}
+
 impl Default for DecisionDefaults {
     fn default() -> Self {
         Self {
             temperature: default_temperature(),
             unsure_threshold: default_unsure_threshold(),
+            music_threshold: default_music_threshold(),
             more: BTreeMap::new(),
         }
     }
@@ -296,6 +304,14 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// The default model's file, compiled into the binary: what a taught model is built on.
+    ///
+    /// # Panics
+    /// When the file that was compiled in is no model file, which a test rules out.
+    pub fn builtin() -> Self {
+        Self::read(super::BUILTIN).expect("the model compiled in has been tested")
+    }
+
     /// Reads and checks a model file. Nothing is allocated that the file's own size does not bound.
     ///
     /// # Errors

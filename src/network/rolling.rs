@@ -260,6 +260,11 @@ impl Trunk {
             .ok()
     }
 
+    /// Output column `index` of the first `blocks` blocks, `[frequency, channel]`.
+    pub(super) fn column(&self, blocks: usize, index: usize) -> &[f32] {
+        self.levels[blocks].get(index)
+    }
+
     /// All output columns of block `index` (from 0), in order.
     pub(super) fn output(&self, index: usize) -> Vec<f32> {
         let level = &self.levels[index + 1];
