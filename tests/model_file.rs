@@ -1,18 +1,695 @@
-//! The model file: what is written is read back, and nothing hostile gets through.
+//! The model file: what is written is read back, and nothing damaged, mismatched or hostile gets through.
+
+use std::panic::catch_unwind;
 
 use genrescope::{
+    front_end::FrontEndConfig,
     genre::{GTZAN, Labels},
-    network::{Architecture, Bundle},
+    network::{
+        Architecture, Bundle, Model, ModelError, Network,
+        architecture::{Activation, Block},
+        bundle::{Accuracy, Values, Weights},
+    },
 };
+use sha2::{Digest, Sha256};
+
+/// A model of a few kilobytes, so that thousands of damaged copies can be read.
+fn small() -> Bundle {
+    let block = |filters, frequency, time| Block {
+        filters,
+        pool: [frequency, time],
+    };
+    let architecture = Architecture {
+        frame_columns: 40,
+        blocks: vec![block(4, 8, 4), block(6, 12, 2)],
+        cycle_after: Some(1),
+        ..Architecture::cnn()
+    };
+    let mut bundle = Bundle::random(architecture, Labels::new(GTZAN).unwrap(), 7).unwrap();
+    bundle.card.accuracies.push(Accuracy {
+        what: "frames, micro, int8".into(),
+        data: "none".into(),
+        split: "none".into(),
+        n: 100,
+        value: 0.1,
+        low: 0.05,
+        high: 0.2,
+    });
+    bundle.tensors.insert(
+        "trust.weight".into(),
+        Weights::new(&[2, 3], vec![0.5; 6]).unwrap(),
+    );
+    bundle.quantised()
+}
+
+/// The JSON header of a file, and what follows it.
+fn split(file: &[u8]) -> (serde_json::Value, Vec<u8>) {
+    let length = usize::try_from(u64::from_le_bytes(file[..8].try_into().unwrap())).unwrap();
+    (
+        serde_json::from_slice(&file[8..8 + length]).unwrap(),
+        file[8 + length..].to_vec(),
+    )
+}
+
+/// A file whose digest is right, whatever else is wrong with it: what a hostile writer would make.
+fn sealed(header: &str, data: &[u8]) -> Vec<u8> {
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend(data);
+    let key = b"\"sha256\":\"";
+    if let Some(place) = file.windows(key.len()).position(|window| window == key) {
+        let digits = place + key.len()..place + key.len() + 64;
+        if file
+            .get(digits.clone())
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        {
+            file[digits.clone()].fill(b'0');
+            let digest = Sha256::digest(&file);
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            file[digits].copy_from_slice(digest.as_bytes());
+        }
+    }
+    file
+}
+
+/// The error a file is refused with. A panic fails the test; so does a file that is let through.
+fn refused(what: &str, file: &[u8]) -> String {
+    let outcome = catch_unwind(|| Model::from_bytes(file).map(|_| ()));
+    match outcome {
+        Err(_) => panic!("{what}: panicked"),
+        Ok(Ok(())) => panic!("{what}: was let through"),
+        Ok(Err(error)) => error.to_string(),
+    }
+}
 
 #[test]
-#[ignore = "writes the development model models/default.safetensors"]
-fn write_development_model() {
-    let mut bundle = Bundle::random(Architecture::cnn(), Labels::new(GTZAN).unwrap(), 1).unwrap();
-    bundle.card.name = "development".into();
-    std::fs::write(
-        "models/default.safetensors",
-        bundle.quantised().write().unwrap(),
+fn what_is_written_is_read_back() {
+    let bundle = small();
+    let file = bundle.write().unwrap();
+    assert_eq!(
+        file,
+        bundle.write().unwrap(),
+        "the same bundle gives the same bytes"
+    );
+    let read = Bundle::read(&file).unwrap();
+    assert_eq!(read.tensors, bundle.tensors);
+    assert_eq!(read.card.sha256.len(), 64);
+    let card = genrescope::network::ModelCard {
+        sha256: String::new(),
+        ..read.card.clone()
+    };
+    assert_eq!(card, bundle.card);
+    assert_eq!(
+        read.write().unwrap(),
+        file,
+        "a file that was read is written back as it was"
+    );
+    assert_eq!(
+        Model::from_bytes(&file)
+            .unwrap()
+            .trust("weight")
+            .unwrap()
+            .shape(),
+        [2, 3]
+    );
+
+    let text = read.card.to_string();
+    for part in [
+        "random-7",
+        "blues",
+        "95 % interval",
+        "knows nothing of music",
+        &read.card.sha256,
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn int8_is_close_to_its_parent_and_a_quarter_of_its_size() {
+    let parent = Bundle::random(Architecture::cnn(), Labels::new(GTZAN).unwrap(), 3).unwrap();
+    let int8 = parent.quantised();
+    let (large, small) = (parent.write().unwrap().len(), int8.write().unwrap().len());
+    assert!(small < large * 3 / 10, "{small} of {large} bytes");
+    for (name, weights) in &int8.tensors {
+        let (a, b) = (weights.to_f32(), parent.tensors[name].to_f32());
+        let Values::I8 { scales, .. } = weights.values() else {
+            assert_eq!(a, b, "{name}");
+            continue;
+        };
+        let row = a.len() / scales.len();
+        for (index, (a, b)) in a.iter().zip(&b).enumerate() {
+            // Rounding is off by half a step at most.
+            assert!(
+                (a - b).abs() <= 0.5001 * scales[index / row],
+                "{name}: {a} for {b}"
+            );
+        }
+    }
+    let column: Vec<f32> = (0..96).map(|band| -20.0 - band as f32 / 2.0).collect();
+    let logits = |bundle: &Bundle| {
+        let mut network = Network::new(&Model::from_bundle(bundle).unwrap());
+        (0..200).for_each(|_| network.push(&column));
+        network.score().unwrap().logits.to_vec()
+    };
+    let (parent_logits, int8_logits) = (logits(&parent), logits(&int8));
+    let spread = parent_logits
+        .iter()
+        .fold(0.0_f32, |spread, logit| spread.max(logit.abs()));
+    for (a, b) in parent_logits.iter().zip(&int8_logits) {
+        assert!(
+            (a - b).abs() < 0.05 * spread,
+            "{parent_logits:?} {int8_logits:?}"
+        );
+    }
+    assert_ne!(parent_logits, int8_logits);
+}
+
+#[test]
+fn every_flipped_byte_is_noticed() {
+    let file = small().write().unwrap();
+    // Every byte of the first kilobyte, then one in 13, each with another bit.
+    let places = (0..1_024).chain((1_024..file.len()).step_by(13));
+    let mut n = 0;
+    for (turn, place) in places.enumerate() {
+        let mut damaged = file.clone();
+        damaged[place] ^= 1 << (turn % 8);
+        refused(&format!("bit {} of byte {place}", turn % 8), &damaged);
+        n += 1;
+    }
+    assert!(n > 1_200, "{n} mutations");
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    let file = small().write().unwrap();
+    for length in (0..file.len())
+        .step_by(29)
+        .chain([1, 7, 8, 9, 15, 16, file.len() - 1])
+    {
+        refused(&format!("{length} bytes"), &file[..length]);
+    }
+    let longer = [file.as_slice(), &[0]].concat();
+    refused("one byte more", &longer);
+}
+
+#[test]
+fn foreign_files_are_refused() {
+    refused("nothing", &[]);
+    refused("zeros", &[0; 4_096]);
+    refused("ones", &[0xFF; 4_096]);
+    refused(
+        "text",
+        "All work and no play makes Jack a dull boy. "
+            .repeat(50)
+            .as_bytes(),
+    );
+    refused(
+        "RIFF",
+        &[b"RIFF\x24\0\0\0WAVEfmt ".as_slice(), &[1; 200]].concat(),
+    );
+    // The header claims sizes up to 2^64 - 1.
+    for exponent in 1..64 {
+        let mut file = ((1_u64 << exponent) - 1).to_le_bytes().to_vec();
+        file.extend([b'{'; 100]);
+        refused(&format!("a header of 2^{exponent} - 1 bytes"), &file);
+    }
+    // A safetensors file of somebody else.
+    let header =
+        r#"{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let error = refused("PyTorch", &sealed(header, &[0; 4]));
+    assert!(error.contains("genrescope.format"), "{error}");
+    // 64 MiB and more are not even looked at.
+    let error = refused("a huge file", &vec![0; (64 << 20) + 1]);
+    assert!(error.contains("67108865"), "{error}");
+}
+
+/// Replaces metadata `field` and seals the file again; the error must name `expected`.
+fn with_metadata(field: &str, value: &str, expected: &[&str]) {
+    let (mut header, data) = split(&small().write().unwrap());
+    header["__metadata__"][field] = value.into();
+    let error = refused(
+        &format!("{field} = {value:.60}"),
+        &sealed(&header.to_string(), &data),
+    );
+    for expected in expected {
+        assert!(
+            error.contains(expected),
+            "{field} = {value:.60}: {expected:?} is not in {error:?}"
+        );
+    }
+}
+
+/// Replaces `path` (keys and indices) within the JSON text of metadata `field`.
+fn with_json(field: &str, path: &[&str], value: serde_json::Value, expected: &[&str]) {
+    let (header, _) = split(&small().write().unwrap());
+    let mut json: serde_json::Value =
+        serde_json::from_str(header["__metadata__"][field].as_str().unwrap()).unwrap();
+    let mut place = &mut json;
+    for key in path {
+        place = match key.parse::<usize>() {
+            Ok(index) if place.is_array() => &mut place[index],
+            _ => &mut place[*key],
+        };
+    }
+    *place = value;
+    with_metadata(field, &json.to_string(), expected);
+}
+
+#[test]
+fn hostile_metadata_is_named() {
+    for field in [
+        "genrescope.format",
+        "name",
+        "notice",
+        "architecture",
+        "labels",
+        "front_end",
+        "decision",
+        "data",
+        "recipe",
+        "accuracies",
+        "licence",
+        "credits",
+        "sha256",
+    ] {
+        let (mut header, data) = split(&small().write().unwrap());
+        header["__metadata__"]
+            .as_object_mut()
+            .unwrap()
+            .remove(field);
+        let error = refused(field, &sealed(&header.to_string(), &data));
+        assert!(
+            error.contains(field) && error.contains("missing"),
+            "{field}: {error}"
+        );
+        header["__metadata__"][field] = 7.into();
+        refused(field, &sealed(&header.to_string(), &data));
+    }
+    with_metadata(
+        "genrescope.format",
+        "2",
+        &["genrescope.format = 2", "expected 1"],
+    );
+    for field in [
+        "architecture",
+        "labels",
+        "front_end",
+        "decision",
+        "accuracies",
+    ] {
+        for broken in [
+            "",
+            "{",
+            "[]]",
+            "null",
+            "7",
+            "\"x\"",
+            "{\"a\":1}",
+            "[[[[[[[[",
+            "nan",
+        ] {
+            if (field, broken) != ("decision", "{\"a\":1}") {
+                with_metadata(field, broken, &[field]);
+            }
+        }
+        // Deep nesting must not overflow the stack.
+        with_metadata(field, &"[".repeat(100_000), &[field]);
+    }
+    let json = |text: &str| -> serde_json::Value { serde_json::from_str(text).unwrap() };
+    let huge = json("18446744073709551615");
+    for value in [json("0"), json("4097000"), huge.clone()] {
+        with_json(
+            "architecture",
+            &["frame_columns"],
+            value.clone(),
+            &["frame_columns"],
+        );
+        with_json(
+            "architecture",
+            &["blocks", "0", "filters"],
+            value.clone(),
+            &["blocks[0].filters"],
+        );
+        with_json(
+            "architecture",
+            &["blocks", "1", "pool", "0"],
+            value.clone(),
+            &["blocks[1].pool[0]"],
+        );
+        with_json(
+            "architecture",
+            &["blocks", "1", "pool", "1"],
+            value.clone(),
+            &["blocks[1].pool[1]"],
+        );
+        with_json(
+            "architecture",
+            &["cycle_after"],
+            value.clone(),
+            &["cycle_after"],
+        );
+        with_json(
+            "front_end",
+            &["n_mels"],
+            value.clone(),
+            &["front_end.n_mels"],
+        );
+        with_json("front_end", &["n_fft"], value.clone(), &["front_end.n_fft"]);
+        with_json(
+            "front_end",
+            &["hop_length"],
+            value,
+            &["front_end.hop_length"],
+        );
+    }
+    with_json("architecture", &["time_pad"], huge, &["time_pad"]);
+    with_json("architecture", &["blocks"], json("[]"), &["blocks"]);
+    with_json(
+        "architecture",
+        &["blocks"],
+        vec![json("{\"filters\":1,\"pool\":[1,1]}"); 17].into(),
+        &["blocks = 17", "1 to 16"],
+    );
+    with_json(
+        "architecture",
+        &["blocks"],
+        vec![json("{\"filters\":1024,\"pool\":[1,1]}"); 9].into(),
+        &["so far"],
+    );
+    with_json(
+        "architecture",
+        &["surprise"],
+        json("1"),
+        &["architecture", "surprise"],
+    );
+    with_json(
+        "architecture",
+        &["pooling"],
+        json("{\"gru\":{\"units\":[]}}"),
+        &["pooling"],
+    );
+    with_json(
+        "architecture",
+        &["pooling"],
+        json("{\"gru\":{\"units\":[99999]}}"),
+        &["pooling", "99999"],
+    );
+    with_json(
+        "architecture",
+        &["pooling"],
+        json("\"none\""),
+        &["embedding"],
+    );
+    with_json(
+        "architecture",
+        &["pooling"],
+        json("\"attention\""),
+        &["architecture", "attention"],
+    );
+    with_json(
+        "architecture",
+        &["column_affine"],
+        json("true"),
+        &["input.column_", "missing"],
+    );
+    with_json(
+        "architecture",
+        &["normalisation", "mean"],
+        json("[]"),
+        &["normalisation.mean"],
+    );
+    with_json(
+        "architecture",
+        &["normalisation", "std"],
+        json("[0.0]"),
+        &["normalisation.std"],
+    );
+    with_json(
+        "architecture",
+        &["normalisation", "mean"],
+        json("[1e39]"),
+        &["mean"],
+    );
+    with_json(
+        "architecture",
+        &["statistics"],
+        json("[{\"block\":9,\"kind\":\"mean\"}]"),
+        &["statistics[0].block = 9"],
+    );
+    with_json(
+        "architecture",
+        &["statistics"],
+        json("[{\"block\":1,\"kind\":\"mean\",\"groups\":7}]"),
+        &["statistics[0].groups = 7"],
+    );
+    with_json(
+        "architecture",
+        &["statistics"],
+        json("[{\"block\":1,\"kind\":\"median\"}]"),
+        &["median"],
+    );
+    with_json(
+        "architecture",
+        &["head", "hidden"],
+        json("5"),
+        &["hidden.bias", "missing"],
+    );
+    with_json(
+        "architecture",
+        &["head", "activation"],
+        json("\"relu\""),
+        &["relu"],
+    );
+    with_json(
+        "front_end",
+        &["sample_rate"],
+        json("44"),
+        &["front_end.sample_rate = 44"],
+    );
+    with_json(
+        "front_end",
+        &["fmin_hz"],
+        json("-1"),
+        &["front_end.fmin_hz"],
+    );
+    with_json(
+        "front_end",
+        &["fmax_hz"],
+        json("7000"),
+        &["front_end.fmax_hz = 7000", "6000"],
+    );
+    with_json(
+        "front_end",
+        &["floor_db"],
+        json("3"),
+        &["front_end.floor_db = 3"],
+    );
+    with_json("front_end", &["colour"], json("3"), &["colour"]);
+    with_json(
+        "decision",
+        &["temperature"],
+        json("0"),
+        &["decision.temperature = 0"],
+    );
+    with_json(
+        "decision",
+        &["temperature"],
+        json("-1e30"),
+        &["decision.temperature"],
+    );
+    with_json(
+        "decision",
+        &["unsure_threshold"],
+        json("2"),
+        &["decision.unsure_threshold = 2"],
+    );
+    with_json("labels", &["0"], json("\"\""), &["labels"]);
+    with_json("labels", &["0"], json("\"rock\""), &["labels", "twice"]);
+    with_json("labels", &["0"], json("\"a\\u0007b\""), &["labels"]);
+    with_metadata("labels", "[]", &["labels"]);
+    with_metadata("labels", "[\"rock\"]", &["output.bias", "[10]", "[1]"]);
+    with_json(
+        "accuracies",
+        &["0", "value"],
+        json("1.5"),
+        &["accuracies", "1.5"],
+    );
+    with_metadata("sha256", "12", &["sha256"]);
+    with_metadata("name", &"x".repeat(2 << 20), &["header"]);
+}
+
+#[test]
+fn hostile_tensors_are_named() {
+    let file = small().write().unwrap();
+    let (header, data) = split(&file);
+    let change = |name: &str, key: &str, value: serde_json::Value, expected: &str| {
+        let mut header = header.clone();
+        header[name][key] = value.clone();
+        let error = refused(
+            &format!("{name}.{key} = {value}"),
+            &sealed(&header.to_string(), &data),
+        );
+        assert!(error.contains(expected), "{name}.{key} = {value}: {error}");
+    };
+    let names: Vec<String> = header
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|key| *key != "__metadata__")
+        .cloned()
+        .collect();
+    assert!(
+        names.contains(&"block2.weight.scale".to_owned()),
+        "{names:?}"
+    );
+    for name in &names {
+        for dtype in [
+            "F16", "BF16", "F64", "I32", "U8", "I64", "BOOL", "F8_E4M3", "X", "",
+        ] {
+            change(name, "dtype", dtype.into(), "");
+        }
+        for shape in [
+            serde_json::json!([]),
+            serde_json::json!([0]),
+            serde_json::json!([1, 2, 3]),
+            serde_json::json!([u64::MAX]),
+            serde_json::json!([u64::MAX, u64::MAX]),
+            serde_json::json!([1_u64 << 40, 0]),
+            serde_json::json!(["4"]),
+            serde_json::json!(-4),
+        ] {
+            // What lies beside the network has the shape it has.
+            if name != "trust.weight" || shape != serde_json::json!([1, 2, 3]) {
+                change(name, "shape", shape, "");
+            }
+        }
+        for offsets in [
+            serde_json::json!([0, 0]),
+            serde_json::json!([8, 4]),
+            serde_json::json!([0, u64::MAX]),
+            serde_json::json!([]),
+        ] {
+            change(name, "data_offsets", offsets, "");
+        }
+        let mut without = header.clone();
+        without.as_object_mut().unwrap().remove(name);
+        refused(
+            &format!("without {name}"),
+            &sealed(&without.to_string(), &data),
+        );
+
+        // Twice the same name, with the same entry: JSON readers let it pass.
+        let twice = header
+            .to_string()
+            .replacen('{', &format!("{{\"{name}\":{},", header[name]), 1);
+        let error = refused(&format!("{name} twice"), &sealed(&twice, &data));
+        assert!(error.contains("given twice"), "{error}");
+    }
+    let twice = header.to_string().replacen(
+        '{',
+        &format!("{{\"__metadata__\":{},", header["__metadata__"]),
+        1,
+    );
+    assert!(refused("metadata twice", &sealed(&twice, &data)).contains("given twice"));
+    let twice = header
+        .to_string()
+        .replacen("\"name\":", "\"name\":\"x\",\"name\":", 1);
+    assert!(refused("a field twice", &sealed(&twice, &data)).contains("given twice"));
+    let mut many = header.clone();
+    for index in 0..600 {
+        many[format!("trust.{index}")] = serde_json::json!({"dtype": "F32", "shape": [0], "data_offsets": [data.len(), data.len()]});
+    }
+    assert!(
+        refused("600 tensors", &sealed(&many.to_string(), &data)).contains("number of tensors")
+    );
+
+    // Values that would poison everything they touch, in every float tensor.
+    for name in &names {
+        let start = usize::try_from(header[name]["data_offsets"][0].as_u64().unwrap()).unwrap();
+        if header[name]["dtype"] == "F32" {
+            for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut data = data.clone();
+                data[start..start + 4].copy_from_slice(&poison.to_le_bytes());
+                let error = refused(
+                    &format!("{poison} in {name}"),
+                    &sealed(&header.to_string(), &data),
+                );
+                assert!(error.contains(name.as_str()), "{poison} in {name}: {error}");
+            }
+        }
+    }
+    let scale = usize::try_from(
+        header["block2.weight.scale"]["data_offsets"][0]
+            .as_u64()
+            .unwrap(),
     )
     .unwrap();
+    let mut negative = data.clone();
+    negative[scale..scale + 4].copy_from_slice(&(-1.0_f32).to_le_bytes());
+    assert!(
+        refused("negative scale", &sealed(&header.to_string(), &negative))
+            .contains("block2.weight.scale = -1")
+    );
+    let mut large = data.clone();
+    large[scale..scale + 4].copy_from_slice(&f32::MAX.to_le_bytes());
+    assert!(
+        refused(
+            "a scale that overflows",
+            &sealed(&header.to_string(), &large)
+        )
+        .contains("block2.weight.scale")
+    );
+}
+
+#[test]
+fn a_wrong_digest_is_said() {
+    let file = small().write().unwrap();
+    let (mut header, data) = split(&file);
+    header["__metadata__"]["recipe"] = "forged".into();
+    let header = header.to_string();
+    let mut forged = (header.len() as u64).to_le_bytes().to_vec();
+    forged.extend(header.as_bytes());
+    forged.extend(&data);
+    assert!(refused("a forged recipe", &forged).contains("sha256"));
+    assert!(matches!(
+        Model::from_bytes(&forged),
+        Err(ModelError::Digest { .. })
+    ));
+    // The same file, sealed, is read: the tests above fail for their own reasons, not for how they are written.
+    assert!(Model::from_bytes(&sealed(&header, &data)).is_ok());
+}
+
+#[test]
+fn what_would_be_refused_is_not_written() {
+    let mut bundle = small();
+    bundle.card.front_end = FrontEndConfig {
+        n_mels: 0,
+        ..FrontEndConfig::default()
+    };
+    assert!(
+        bundle
+            .write()
+            .unwrap_err()
+            .to_string()
+            .contains("front_end.n_mels = 0")
+    );
+    let mut bundle = small();
+    bundle
+        .tensors
+        .insert("surprise".into(), Weights::new(&[1], vec![0.0]).unwrap());
+    assert!(bundle.write().unwrap_err().to_string().contains("surprise"));
+    assert!(Weights::new(&[2, 2], vec![0.0]).is_err());
+}
+
+#[test]
+fn the_reference_s_activation_gives_scores_too() {
+    let mut bundle = small();
+    bundle.card.architecture.head.activation = Activation::Sigmoid;
+    let model = Model::from_bundle(&bundle).unwrap();
+    let scores = model.scores(&[0.0, 2.0, -1.0], 1.0);
+    let (a, b, c) = (0.5_f32, 0.880_797, 0.268_941_4);
+    for (score, expected) in scores.as_slice().iter().zip([a, b, c]) {
+        assert!((score - expected / (a + b + c)).abs() < 1e-6);
+    }
 }

@@ -36,6 +36,8 @@ pub const FORMAT: &str = "1";
 pub const MAX_FILE_BYTES: usize = 64 << 20;
 /// Largest header of a model file.
 pub const MAX_HEADER_BYTES: usize = 1 << 20;
+/// Largest magnitude of a weight: far beyond any sensible one, far below what overflows a sum.
+pub const MAX_WEIGHT: f32 = 1e9;
 /// Most tensors in a model file.
 pub const MAX_TENSORS: usize = 512;
 
@@ -601,16 +603,18 @@ impl Bundle {
 
 impl Weights {
     fn check(&self, name: &str) -> Result<(), ModelError> {
-        let finite =
-            |field: &str, values: &[f32]| match values.iter().find(|value| !value.is_finite()) {
-                Some(value) => Err(ModelError::field(field, value, "finite values")),
+        let bounded = |field: &str, values: &[f32]| {
+            let fits = |value: &&f32| value.is_finite() && value.abs() < MAX_WEIGHT;
+            match values.iter().find(|value| !fits(value)) {
+                Some(value) => Err(ModelError::field(field, value, "finite values below 1e9")),
                 None => Ok(()),
-            };
+            }
+        };
         match &self.values {
-            Values::F32(values) => finite(name, values),
+            Values::F32(values) => bounded(name, values),
             Values::I8 { scales, .. } => {
                 let field = format!("{name}.scale");
-                finite(&field, scales)?;
+                bounded(&field, scales)?;
                 match scales.iter().find(|&&scale| scale < 0.0) {
                     Some(scale) => Err(ModelError::field(field, scale, "values of at least 0")),
                     None => Ok(()),

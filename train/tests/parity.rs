@@ -1,0 +1,256 @@
+//! The reference's networks through ours: the same numbers as the original Keras run (oracle.npz).
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use flate2::read::DeflateDecoder;
+use genrescope::network::{
+    Bundle, Model, Network,
+    architecture::{Head, Pooling},
+    bundle::Weights,
+};
+use genrescope_train::keras::{Form, Regime, import};
+
+const AUTHORS: &str = "crnn_net_gru_adam_ours_epoch_40.h5";
+const CHOI_CRNN: &str = "music_tagger_crnn_weights_theano.h5";
+const CHOI_CNN: &str = "music_tagger_cnn_weights_theano.h5";
+
+/// `data/reference`, or `None` with a message that says why the test does not run.
+fn reference() -> Option<PathBuf> {
+    let data = std::env::var_os("GENRESCOPE_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
+        PathBuf::from,
+    );
+    let reference = data.join("reference");
+    if reference.join("oracle.npz").exists() {
+        return Some(reference);
+    }
+    println!(
+        "SKIPPED: there is no {}; set GENRESCOPE_DATA to the data folder",
+        reference.join("oracle.npz").display()
+    );
+    None
+}
+
+/// One array of an npz file: shape and values. Only what `numpy.savez` writes for C-ordered little-endian float32.
+fn array(npz: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(npz).unwrap();
+    let u16_at = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+    let u32_at = |at: usize| u16_at(at) + (u16_at(at + 2) << 16);
+    let end = (0..bytes.len() - 21)
+        .rev()
+        .find(|&at| bytes[at..].starts_with(b"PK\x05\x06"))
+        .unwrap();
+    let mut entry = u32_at(end + 16);
+    for _ in 0..u16_at(end + 10) {
+        let (method, packed, name_len) =
+            (u16_at(entry + 10), u32_at(entry + 20), u16_at(entry + 28));
+        let local = u32_at(entry + 42);
+        if bytes[entry + 46..entry + 46 + name_len] == *format!("{name}.npy").as_bytes() {
+            let start = local + 30 + u16_at(local + 26) + u16_at(local + 28);
+            let packed = &bytes[start..start + packed];
+            let mut npy = Vec::new();
+            match method {
+                0 => npy.extend(packed),
+                8 => drop(DeflateDecoder::new(packed).read_to_end(&mut npy).unwrap()),
+                other => panic!("compression method {other}"),
+            }
+            assert!(npy.starts_with(b"\x93NUMPY\x01"));
+            let header_len = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
+            let header = std::str::from_utf8(&npy[10..10 + header_len]).unwrap();
+            assert!(
+                header.contains("'<f4'") && header.contains("'fortran_order': False"),
+                "{header}"
+            );
+            let shape = header.split(['(', ')']).nth(1).unwrap();
+            let shape = shape
+                .split(',')
+                .filter_map(|n| n.trim().parse().ok())
+                .collect();
+            let values = npy[10 + header_len..]
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|quad| f32::from_le_bytes(*quad));
+            return (shape, values.collect());
+        }
+        entry += 46 + name_len + u16_at(entry + 30) + u16_at(entry + 32);
+    }
+    panic!("{name} is not in {}", npz.display());
+}
+
+/// The four published pictures as frames `[column, band]`.
+fn frames(reference: &Path) -> Vec<Vec<f32>> {
+    let (shape, values) = array(&reference.join("oracle.npz"), "mel_db");
+    assert_eq!(shape, [4, 1, 96, 1366]);
+    values
+        .chunks(96 * 1366)
+        .map(|picture| {
+            (0..1366)
+                .flat_map(|column| (0..96).map(move |band| picture[band * 1366 + column]))
+                .collect()
+        })
+        .collect()
+}
+
+fn sigmoid(logits: &[f32]) -> Vec<f32> {
+    logits
+        .iter()
+        .map(|logit| 1.0 / (1.0 + (-logit).exp()))
+        .collect()
+}
+
+fn ranks(scores: &[f32]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order
+}
+
+fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+/// Runs `bundle` over the four pictures and compares scores (and embeddings) with the oracle's.
+fn compare(
+    reference: &Path,
+    bundle: &Bundle,
+    scores: Option<&str>,
+    embedding: Option<&str>,
+    tolerance: f32,
+) {
+    let oracle = reference.join("oracle.npz");
+    let expected = |name: Option<&str>| name.map(|name| array(&oracle, name).1);
+    let (expected_scores, expected_embedding) = (expected(scores), expected(embedding));
+    let model = Model::from_bundle(bundle).unwrap();
+    let mut network = Network::new(&model);
+    for (index, frame) in frames(reference).iter().enumerate() {
+        let scored = network.score_frame(frame).unwrap();
+        if let Some(expected) = &expected_scores {
+            let (scores, n) = (sigmoid(scored.logits), scored.logits.len());
+            let expected = &expected[index * n..][..n];
+            let difference = largest_difference(&scores, expected);
+            println!(
+                "{} picture {index}: scores differ by {difference:.1e}",
+                bundle.card.name
+            );
+            assert!(difference <= tolerance, "scores differ by {difference}");
+            assert_eq!(ranks(&scores), ranks(expected));
+        }
+        if let Some(expected) = &expected_embedding {
+            let n = scored.embedding.len();
+            let difference = largest_difference(scored.embedding, &expected[index * n..][..n]);
+            println!(
+                "{} picture {index}: features differ by {difference:.1e}",
+                bundle.card.name
+            );
+            assert!(difference <= tolerance, "features differ by {difference}");
+        }
+    }
+}
+
+#[test]
+fn the_authors_crnn_in_the_readme_regime() {
+    let Some(reference) = reference() else { return };
+    let bundle = import(&reference.join(AUTHORS), Regime::Readme, Form::Reference).unwrap();
+    compare(&reference, &bundle, Some("authors_crnn_scores"), None, 1e-4);
+}
+
+#[test]
+fn chois_crnn_in_the_readme_regime() {
+    let Some(reference) = reference() else { return };
+    let bundle = import(&reference.join(CHOI_CRNN), Regime::Readme, Form::Reference).unwrap();
+    let (tags, features) = (
+        "choi_crnn_tags_readme_regime",
+        "choi_crnn_feat_readme_regime",
+    );
+    compare(&reference, &bundle, Some(tags), Some(features), 1e-4);
+}
+
+#[test]
+fn chois_crnn_in_the_z_score_regime() {
+    let Some(reference) = reference() else { return };
+    let mut bundle = import(&reference.join(CHOI_CRNN), Regime::ZScore, Form::Reference).unwrap();
+    compare(
+        &reference,
+        &bundle,
+        Some("zscore_crnn_tags"),
+        Some("zscore_crnn_feat"),
+        1e-3,
+    );
+
+    // The trunk's columns: the same blocks, flattened instead of read by GRUs. [channel, column] there, [column, channel] in the oracle.
+    let architecture = &mut bundle.card.architecture;
+    (architecture.pooling, architecture.cycle_after) = (Pooling::Flatten, Some(4));
+    bundle.tensors.retain(|name, _| !name.starts_with("gru"));
+    let labels = bundle.card.labels.len();
+    let blank = Weights::new(&[labels, 15 * 128], vec![0.0; labels * 15 * 128]).unwrap();
+    bundle.tensors.insert("output.weight".into(), blank);
+    let (shape, expected) = array(&reference.join("oracle.npz"), "zscore_crnn_columns");
+    assert_eq!(shape, [4, 15, 128]);
+    let mut network = Network::new(&Model::from_bundle(&bundle).unwrap());
+    for (frame, expected) in frames(&reference).iter().zip(expected.chunks(15 * 128)) {
+        let columns = network.score_frame(frame).unwrap().embedding;
+        let columns: Vec<f32> = (0..15)
+            .flat_map(|t| (0..128).map(move |c| columns[c * 15 + t]))
+            .collect();
+        let difference = largest_difference(&columns, expected);
+        println!("columns differ by {difference:.1e}");
+        assert!(difference <= 1e-3, "columns differ by {difference}");
+    }
+}
+
+#[test]
+fn chois_cnn_in_the_z_score_regime() {
+    let Some(reference) = reference() else { return };
+    let bundle = import(&reference.join(CHOI_CNN), Regime::ZScore, Form::Reference).unwrap();
+    compare(
+        &reference,
+        &bundle,
+        Some("zscore_cnn_tags"),
+        Some("zscore_cnn_feat"),
+        1e-3,
+    );
+}
+
+/// Our own form starts from these weights: with one scalar for `bn_0_freq` it must still hear the same things.
+#[test]
+fn the_shift_invariant_form_hears_the_same() {
+    let Some(reference) = reference() else { return };
+    let (_, tags) = array(&reference.join("oracle.npz"), "zscore_cnn_tags");
+    let bundle = import(
+        &reference.join(CHOI_CNN),
+        Regime::ZScore,
+        Form::ShiftInvariant,
+    )
+    .unwrap();
+    assert_eq!(
+        bundle.card.architecture.head,
+        Head {
+            hidden: None,
+            ..bundle.card.architecture.head
+        }
+    );
+    let mut network = Network::new(&Model::from_bundle(&bundle).unwrap());
+    for (frame, tags) in frames(&reference).iter().zip(tags.chunks(50)) {
+        let scores = sigmoid(network.score_frame(frame).unwrap().logits);
+        assert_eq!(ranks(&scores)[0], ranks(tags)[0]);
+        let difference = largest_difference(&scores, tags);
+        println!("tags differ by {difference:.3}");
+        assert!(difference < 0.1, "tags differ by {difference}");
+    }
+}
+
+#[test]
+fn what_is_no_reference_file_is_named() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let error = import(&file, Regime::ZScore, Form::Reference)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("Cargo.toml"), "{error}");
+}
