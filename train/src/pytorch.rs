@@ -65,3 +65,64 @@ pub fn import(file: &[u8], card: ModelCard) -> Result<Bundle, PyTorchError> {
     bundle.check()?;
     Ok(bundle)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genrescope::{
+        genre::Labels,
+        network::{Architecture, architecture::Block},
+    };
+
+    fn bundle() -> Bundle {
+        let block = Block {
+            filters: 3,
+            pool: [8, 4],
+        };
+        let architecture = Architecture {
+            frame_columns: 40,
+            blocks: vec![block],
+            cycle_after: Some(1),
+            ..Architecture::cnn()
+        };
+        Bundle::random(architecture, Labels::new(["a", "b"]).unwrap(), 1).unwrap()
+    }
+
+    /// What PyTorch would have saved, by its names.
+    fn state_dict(bundle: &Bundle, rename: impl Fn(&str) -> String) -> Vec<u8> {
+        let bytes = |weights: &Weights| -> Vec<u8> {
+            weights
+                .to_f32()
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect()
+        };
+        let all: Vec<(String, Vec<usize>, Vec<u8>)> = bundle
+            .tensors
+            .iter()
+            .map(|(name, weights)| (rename(name), weights.shape().to_vec(), bytes(weights)))
+            .collect();
+        let views = all.iter().map(|(name, shape, bytes)| {
+            let view = safetensors::tensor::TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (name.clone(), view.unwrap())
+        });
+        safetensors::serialize(views, None).unwrap()
+    }
+
+    #[test]
+    fn every_tensor_finds_its_place() {
+        let ours = bundle();
+        let theirs = |name: &str| name.replace("block", "conv").replace("output", "head");
+        let imported = import(&state_dict(&ours, theirs), ours.card.clone()).unwrap();
+        assert_eq!(imported, ours);
+    }
+
+    #[test]
+    fn what_does_not_belong_is_named() {
+        let ours = bundle();
+        let foreign = |name: &str| name.replace("block", "layer").replace("output", "head");
+        let error = import(&state_dict(&ours, foreign), ours.card.clone()).unwrap_err();
+        assert!(error.to_string().contains("layer1."), "{error}");
+        assert!(import(b"not a file", ours.card).is_err());
+    }
+}
