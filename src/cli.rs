@@ -3,7 +3,9 @@
 //! Standard output carries data, standard error carries messages that begin with the program's name.
 //! Exit codes: 0 all done, 1 some inputs failed, 2 nothing could be done (usage, model, configuration).
 
+pub mod classify;
 pub mod model;
+pub mod teach;
 
 use std::{
     io::{self, IsTerminal},
@@ -49,8 +51,12 @@ pub enum ColorChoice {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say the genre of audio files and folders.
+    Classify(classify::ClassifyArgs),
     /// Look at model files.
     Model(model::ModelArgs),
+    /// Teach your own genres from folders of songs.
+    Teach(teach::TeachArgs),
 }
 
 /// What every command gets to know.
@@ -112,7 +118,9 @@ pub fn main() -> ExitCode {
     };
     let context = Context { model: cli.model, color };
     let result = match cli.command {
+        Command::Classify(args) => classify::run(args, &context),
         Command::Model(args) => model::run(args, &context),
+        Command::Teach(args) => teach::run(args, &context),
     };
     match result {
         Ok(code) => code,

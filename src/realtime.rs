@@ -33,7 +33,7 @@ pub use readout::ReadoutCell;
 use crate::{
     decision::Readout,
     network::Model,
-    pipeline::{Pipeline, PipelineConfig},
+    pipeline::{Pipeline, PipelineConfig, PipelineError},
     units::{SampleRate, Seconds},
 };
 use worker::{
@@ -280,7 +280,7 @@ impl Listener {
     /// Starts a worker for one stream.
     ///
     /// # Errors
-    /// When the model's front end cannot be built or the thread cannot be started.
+    /// When the pipeline cannot be built from these settings or the thread cannot be started.
     pub fn start(
         model: &Arc<Model>,
         config: RealtimeConfig,
@@ -334,7 +334,7 @@ impl Listener {
     /// Readout cell, controls, counters and subscriptions stay as they are.
     ///
     /// # Errors
-    /// When the front end cannot be built for the new rate; the old source is then still attached.
+    /// When the pipeline cannot be built for the new rate; the old source is then still attached.
     pub fn reattach(
         &mut self,
         rate: SampleRate,
@@ -434,16 +434,16 @@ fn engine(
     rate: SampleRate,
     config: &PipelineConfig,
 ) -> Result<(Box<dyn Engine>, Geometry), RealtimeError> {
+    let pipeline = Pipeline::new(model, rate, config.clone())?;
     let front_end = model.front_end();
-    let step = model.step_columns().max(1);
-    let hop_columns = config.hop_columns.max(1).next_multiple_of(step);
+    let column_s = front_end.hop_length as f64 / f64::from(front_end.sample_rate);
+    let hop_columns = (pipeline.hop().0 / column_s).round() as usize;
     let geometry = Geometry::new(
         rate,
         front_end.sample_rate,
         (hop_columns * front_end.hop_length) as u64,
         (model.n_frames() * front_end.hop_length) as u64,
     );
-    let pipeline = Pipeline::new(model, rate, config.clone())?;
     Ok((Box::new(pipeline), geometry))
 }
 
@@ -492,9 +492,9 @@ fn ring(config: &RealtimeConfig) -> (RingEnd, Feed) {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RealtimeError {
-    /// The front end refused its settings.
+    /// The pipeline refused its settings.
     #[error(transparent)]
-    FrontEnd(#[from] crate::front_end::FrontEndError),
+    Pipeline(#[from] PipelineError),
     /// The system gave no thread.
     #[error("cannot start the listening thread: {0}")]
     Thread(#[source] std::io::Error),

@@ -1,1 +1,8 @@
-//! (see ARCHITECTURE.md)
+//! Where samples come from.
+
+#[cfg(feature = "file")]
+pub mod file;
+#[cfg(feature = "file")]
+pub mod library;
+#[cfg(feature = "file")]
+mod opus;

@@ -163,16 +163,25 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let mut files = Vec::new();
     let mut failed = 0_usize;
     for path in &args.paths {
-        let found = find_audio_files(path);
-        if found.is_empty() {
+        let mut found = 0_usize;
+        for file in find_audio_files([path]) {
+            found += 1;
+            match file {
+                Ok(file) => files.push(file),
+                Err(error) => {
+                    failed += 1;
+                    complain(format_args!("{:#}", anyhow::Error::new(error)));
+                }
+            }
+        }
+        if found == 0 {
             failed += 1;
-            let path = path.display();
             complain(format_args!(
-                "'{path}': no audio files here ({})",
-                crate::source::file::EXTENSIONS.join(", ")
+                "'{}': no audio files here ({})",
+                path.display(),
+                crate::source::library::EXTENSIONS.join(", ")
             ));
         }
-        files.extend(found);
     }
     let n_found = files.len();
     files.retain(|file| !done.contains(&file.display().to_string()));
@@ -361,5 +370,14 @@ fn hear_file(job: &Job, path: &Path) -> anyhow::Result<Option<Heard>> {
     if let Some(pipeline) = &mut pipeline {
         pipeline.finish(|readout| timeline.push(*readout));
     }
-    Ok(Some(Heard { song: song.finish(), timeline, notes: file.notes() }))
+    let mut notes = Vec::new();
+    if file.is_truncated() {
+        notes.push("cut off before its end".to_owned());
+    }
+    match file.skipped_packets() {
+        0 => {}
+        1 => notes.push("1 damaged packet left out".to_owned()),
+        n => notes.push(format!("{n} damaged packets left out")),
+    }
+    Ok(Some(Heard { song: song.finish(), timeline, notes }))
 }

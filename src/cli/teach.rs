@@ -129,8 +129,12 @@ fn lessons(folder: &Path) -> anyhow::Result<(Labels, Vec<Lesson>)> {
     let labels = Labels::new(folders.iter().map(|(name, _)| name))?;
     let mut lessons = Vec::new();
     for (label, (_, folder)) in folders.iter().enumerate() {
-        let found = find_audio_files(folder);
-        lessons.extend(found.into_iter().map(|path| Lesson { path, label }));
+        for file in find_audio_files([folder]) {
+            match file {
+                Ok(path) => lessons.push(Lesson { path, label }),
+                Err(error) => complain(format_args!("left out: {:#}", anyhow::Error::new(error))),
+            }
+        }
     }
     Ok((labels, lessons))
 }

@@ -1,0 +1,718 @@
+//! Files of every format, and files that are none, are decoded or told.
+#![cfg(feature = "file")]
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use genrescope::{
+    source::file::{AudioFile, FileError, RawFormat, RawPcm},
+    units::SampleRate,
+};
+
+/// A stereo sweep over noise, 2 s, `[n_frames, 2]`.
+fn sweep(rate: u32) -> Vec<f32> {
+    let mut state = 7_u32;
+    (0..2 * rate)
+        .flat_map(|n| {
+            let t = f64::from(n) / f64::from(rate);
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = f64::from(state) / 4_294_967_296.0 - 0.5;
+            let left = 0.4 * (std::f64::consts::TAU * (150.0 * t + 700.0 * t * t)).sin();
+            [
+                (left + 0.05 * noise) as f32,
+                (0.2 * left - 0.1 * noise) as f32,
+            ]
+        })
+        .collect()
+}
+
+fn write_wav(path: &Path, rate: u32, n_channels: u16, samples: &[f32]) {
+    let spec = hound::WavSpec {
+        channels: n_channels,
+        sample_rate: rate,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    for sample in samples {
+        writer.write_sample(*sample).unwrap();
+    }
+    writer.finalize().unwrap();
+}
+
+/// Means of frames.
+fn mono(samples: &[f32], n_channels: usize) -> Vec<f32> {
+    samples
+        .chunks_exact(n_channels)
+        .map(|frame| frame.iter().sum::<f32>() / n_channels as f32)
+        .collect()
+}
+
+/// All samples of a file, and the error it ended with.
+fn drain(file: &mut AudioFile) -> (Vec<f32>, Option<FileError>) {
+    let (mut all, mut block) = (vec![], vec![]);
+    loop {
+        match file.next_block(&mut block) {
+            Ok(true) => all.extend_from_slice(&block),
+            Ok(false) => return (all, None),
+            Err(error) => {
+                assert!(
+                    !file.next_block(&mut block).unwrap(),
+                    "the file goes on after {error}"
+                );
+                return (all, Some(error));
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<(Vec<f32>, AudioFile), FileError> {
+    let mut file = AudioFile::open(path)?;
+    match drain(&mut file) {
+        (samples, None) => Ok((samples, file)),
+        (_, Some(error)) => Err(error),
+    }
+}
+
+/// The tests of formats that only ffmpeg can write.
+fn ffmpeg() -> bool {
+    let found = Command::new("ffmpeg")
+        .arg("-version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!(
+            "skipped: ffmpeg is not on the PATH, so no files other than WAV could be made to decode"
+        );
+    }
+    found
+}
+
+fn run_ffmpeg(args: &[&str]) -> Option<Vec<u8>> {
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-y"])
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    output.status.success().then_some(output.stdout)
+}
+
+/// Lag in `-most..=most` at which `a[n + lag]` resembles `b[n]` most, and the correlation there.
+fn align(a: &[f32], b: &[f32], most: i64) -> (i64, f64) {
+    let n = (b.len().min(a.len()) as i64 - 2 * most).min(24_000);
+    let correlation = |lag: i64| {
+        let (a, b) = (
+            &a[(most + lag) as usize..][..n as usize],
+            &b[most as usize..][..n as usize],
+        );
+        let dot =
+            |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum::<f64>();
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    (-most..=most)
+        .map(|lag| (lag, correlation(lag)))
+        .max_by(|x, y| x.1.total_cmp(&y.1))
+        .unwrap()
+}
+
+#[test]
+fn every_format_decodes_as_ffmpeg_decodes_it() {
+    if !ffmpeg() {
+        return;
+    }
+    // File name, what ffmpeg is to write, and how far the beginning may be off: encoders delay, and not
+    // every container says by how much.
+    let formats: [(&str, &str, i64); 46] = [
+        ("u8.wav", "-c:a pcm_u8", 0),
+        ("s16.wav", "-c:a pcm_s16le", 0),
+        ("s24.wav", "-c:a pcm_s24le", 0),
+        ("s32.wav", "-c:a pcm_s32le", 0),
+        ("f32.wav", "-c:a pcm_f32le", 0),
+        ("f64.wav", "-c:a pcm_f64le", 0),
+        ("alaw.wav", "-c:a pcm_alaw", 0),
+        ("mulaw.wav", "-c:a pcm_mulaw", 0),
+        ("adpcm.wav", "-c:a adpcm_ima_wav", 0),
+        ("s16_192k.wav", "-ar 192000 -c:a pcm_s16le", 0),
+        ("s16_8k_mono.wav", "-ar 8000 -ac 1 -c:a pcm_s16le", 0),
+        ("s16_6_channels.wav", "-ac 6 -c:a pcm_s16le", 0),
+        ("s16.aiff", "-c:a pcm_s16be", 0),
+        ("s24.aiff", "-c:a pcm_s24be", 0),
+        ("f32.aiff", "-c:a pcm_f32be", 0),
+        ("s16.caf", "-c:a pcm_s16le", 0),
+        ("16.flac", "-c:a flac -sample_fmt s16", 0),
+        ("24.flac", "-c:a flac -sample_fmt s32", 0),
+        ("96k_8_channels.flac", "-ar 96000 -ac 8 -c:a flac", 0),
+        ("flac.ogg", "-c:a flac", 0),
+        ("cbr.mp3", "-c:a libmp3lame -b:a 128k", 1200),
+        ("vbr.mp3", "-c:a libmp3lame -q:a 4", 1200),
+        (
+            "no_xing.mp3",
+            "-c:a libmp3lame -b:a 96k -write_xing 0 -id3v2_version 0",
+            1200,
+        ),
+        (
+            "mpeg2_22k_mono.mp3",
+            "-ar 22050 -ac 1 -c:a libmp3lame",
+            1200,
+        ),
+        ("mpeg25_8k.mp3", "-ar 8000 -ac 1 -c:a libmp3lame", 1200),
+        ("layer2.mp2", "-c:a mp2", 1200),
+        ("stereo.ogg", "-c:a libvorbis -q:a 4", 200),
+        ("mono_8k.ogg", "-ar 8000 -ac 1 -c:a libvorbis", 200),
+        ("6_channels.ogg", "-ac 6 -c:a libvorbis", 200),
+        ("stereo.opus", "-c:a libopus -b:a 96k", 400),
+        ("mono.opus", "-ac 1 -c:a libopus -b:a 32k", 400),
+        (
+            "short_frames.opus",
+            "-c:a libopus -b:a 64k -frame_duration 2.5",
+            400,
+        ),
+        (
+            "long_frames.opus",
+            "-c:a libopus -b:a 24k -frame_duration 60",
+            400,
+        ),
+        (
+            "3_channels.opus",
+            "-ac 3 -c:a libopus -b:a 128k -mapping_family 1",
+            400,
+        ),
+        (
+            "4_channels.opus",
+            "-af pan=4.0|c0=c0|c1=c1|c2=c0|c3=c1 -c:a libopus -b:a 256k -mapping_family 1",
+            400,
+        ),
+        (
+            "6_channels.opus",
+            "-ac 6 -c:a libopus -b:a 256k -mapping_family 1",
+            400,
+        ),
+        (
+            "8_channels.opus",
+            "-ac 8 -c:a libopus -b:a 400k -mapping_family 1 -frame_duration 60",
+            400,
+        ),
+        ("aac.m4a", "-c:a aac -b:a 128k", 2200),
+        ("aac_mono_22k.m4a", "-ar 22050 -ac 1 -c:a aac", 2200),
+        ("aac_6_channels.m4a", "-ac 6 -c:a aac -b:a 256k", 2200),
+        ("alac16.m4a", "-c:a alac -sample_fmt s16p", 0),
+        ("alac24.m4a", "-c:a alac -sample_fmt s32p", 0),
+        ("adts.aac", "-c:a aac -b:a 96k", 2200),
+        ("flac.mka", "-c:a flac", 0),
+        ("opus.webm", "-c:a libopus", 400),
+        ("aac_faststart.mp4", "-c:a aac -movflags +faststart", 2200),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.wav");
+    write_wav(&source, 44_100, 2, &sweep(44_100));
+    let (mut not_made, mut failures) = (vec![], vec![]);
+    for (name, args, slack) in formats {
+        let path = folder.path().join(name);
+        let (path_text, source_text) = (path.to_str().unwrap(), source.to_str().unwrap());
+        let mut command = vec!["-i", source_text];
+        command.extend(args.split(' '));
+        command.push(path_text);
+        if run_ffmpeg(&command).is_none() {
+            not_made.push(name);
+            continue;
+        }
+        let (got, file) = match read(&path) {
+            Ok(read) => read,
+            Err(error) => {
+                failures.push(error.to_string());
+                continue;
+            }
+        };
+        let bytes =
+            run_ffmpeg(&["-i", path_text, "-f", "f32le", "-c:a", "pcm_f32le", "-"]).unwrap();
+        let decoded: Vec<f32> = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect();
+        let want = mono(&decoded, file.n_channels());
+        let (lag, correlation) = align(&got, &want, slack.max(4));
+        let length_off = got.len() as i64 - want.len() as i64;
+        println!(
+            "{name:>22}: {} {} channels {}, lag {lag}, correlation {correlation:.7}, length {length_off:+}",
+            file.format(),
+            file.n_channels(),
+            file.rate()
+        );
+        let duration = file.duration().map_or(2.0, |seconds| seconds.0);
+        if lag.abs() > slack
+            || correlation < 0.999
+            || length_off.abs() > 2 * slack
+            || (duration - 2.0).abs() > 0.15
+            || file.skipped_packets() > 0
+            || file.is_truncated()
+        {
+            failures.push(format!(
+                "{name}: lag {lag}, correlation {correlation}, {length_off} samples too many, {duration} s, {file:?}"
+            ));
+        }
+    }
+    if !not_made.is_empty() {
+        eprintln!("skipped, because this ffmpeg cannot write them: {not_made:?}");
+    }
+    assert!(
+        not_made.len() < formats.len() / 2,
+        "ffmpeg could hardly write anything"
+    );
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// A folder with one short WAV file in it, and the samples of that.
+fn one_wav() -> (tempfile::TempDir, PathBuf, Vec<f32>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, samples) = (folder.path().join("a.wav"), sweep(8_000));
+    write_wav(&path, 8_000, 2, &samples);
+    (folder, path, samples)
+}
+
+#[test]
+fn wav_samples_come_out_as_they_went_in() {
+    let (folder, path, samples) = one_wav();
+    let (got, file) = read(&path).unwrap();
+    assert_eq!(got, mono(&samples, 2));
+    assert_eq!((file.rate().hz(), file.n_channels()), (8_000, 2));
+    assert_eq!(file.duration().unwrap().0, 2.0);
+    assert_eq!(file.position().0, 2.0);
+    let mut file = AudioFile::open(&path).unwrap();
+    let (mut all, mut block) = (vec![], vec![]);
+    while file.next_interleaved(&mut block).unwrap() {
+        all.extend_from_slice(&block);
+    }
+    assert_eq!(all, samples);
+    // A tenth of a second, and a single frame.
+    for n in [1, 800] {
+        let path = folder.path().join("short.wav");
+        write_wav(&path, 8_000, 2, &samples[..2 * n]);
+        assert_eq!(read(&path).unwrap().0, mono(&samples[..2 * n], 2));
+    }
+}
+
+#[test]
+fn nan_in_a_float_file_reaches_the_front_end_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nan.wav");
+    write_wav(&path, 8_000, 1, &[f32::NAN; 4_000]);
+    let (samples, _) = read(&path).unwrap();
+    assert_eq!(samples.len(), 4_000);
+    let columns = genrescope::front_end::columns(
+        &samples,
+        &genrescope::front_end::FrontEndConfig::default(),
+        SampleRate::new(8_000).unwrap(),
+    )
+    .unwrap();
+    assert!(columns.iter().all(|value| *value == -100.0));
+}
+
+#[test]
+fn what_is_no_audio_is_told() {
+    let (folder, wav, _) = one_wav();
+    let path = |name: &str| folder.path().join(name);
+    assert!(matches!(
+        AudioFile::open(path("gone.mp3")),
+        Err(FileError::NotFound { .. })
+    ));
+    assert!(matches!(
+        AudioFile::open(folder.path()),
+        Err(FileError::IsFolder { .. })
+    ));
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        ("empty.mp3", vec![], "the file is empty"),
+        (
+            "text.mp3",
+            b"not music at all\n".repeat(400),
+            "looks like text",
+        ),
+        (
+            "page.mp3",
+            b"<!DOCTYPE html><html>".repeat(50),
+            "looks like a web page",
+        ),
+        (
+            "photo.flac",
+            [b"\x89PNG\r\n\x1a\n", &[3; 5_000][..]].concat(),
+            "looks like a picture",
+        ),
+        ("zeros.wav", vec![0; 100_000], "looks like zeros only"),
+        ("short.wav", b"RIFF".to_vec(), "ends within its header"),
+    ];
+    for (name, content, says) in cases {
+        fs::write(path(name), content).unwrap();
+        let error = AudioFile::open(path(name)).unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains(says) && message.contains(name),
+            "{message} should contain {says:?}"
+        );
+        assert_eq!(error.path(), path(name));
+    }
+    // The content counts, not the name.
+    fs::copy(&wav, path("really_wav.mp3")).unwrap();
+    assert_eq!(
+        read(&path("really_wav.mp3")).unwrap().0,
+        read(&wav).unwrap().0
+    );
+    // Noise holds what may pass for MP3 frames here and there: read or told, but no panic.
+    let mut state = 1_u32;
+    for _ in 0..20 {
+        let noise: Vec<u8> = (0..50_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .collect();
+        fs::write(path("noise.mp3"), noise).unwrap();
+        if let Err(error) = read(&path("noise.mp3")) {
+            assert!(error.to_string().contains("noise.mp3"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn lying_headers_are_told_or_mended() {
+    let (folder, wav, samples) = one_wav();
+    let good = fs::read(&wav).unwrap();
+    let path = folder.path().join("b.wav");
+    let data = good
+        .windows(4)
+        .position(|window| window == b"data")
+        .unwrap();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut content = good.clone();
+        content[at..at + bytes.len()].copy_from_slice(bytes);
+        fs::write(&path, content).unwrap();
+        read(&path)
+    };
+    // A recorder that lost power, and one that did not know: all there is, is read.
+    for size in [0xffff_ffff_u32, 0xffff_fff0, 0x7fff_ffff] {
+        let (got, file) = with(data + 4, &size.to_le_bytes()).unwrap();
+        assert_eq!(got, mono(&samples, 2), "data size {size:#x}");
+        let seconds = file.duration().map_or(2.0, |duration| duration.0);
+        assert!(
+            (seconds - 2.0).abs() < 0.01,
+            "data size {size:#x}: {seconds} s"
+        );
+    }
+    for (at, bytes, what) in [
+        (22, &[0, 0][..], "0 channels"),
+        (22, &[255, 255], "65535 channels"),
+        (24, &[0, 0, 0, 0], "0 Hz"),
+        (24, &[1, 0, 0, 0], "1 Hz"),
+        (24, &[255, 255, 255, 255], "4294967295 Hz"),
+        (34, &[0, 0], "0 bits"),
+        (34, &[255, 255], "65535 bits"),
+        (4, &[0, 0, 0, 0], "a RIFF size of 0"),
+        (16, &[255, 255, 255, 255], "a huge format chunk"),
+        (data + 4, &[0, 0, 0, 0], "no data"),
+    ] {
+        match with(at, bytes) {
+            Ok((got, file)) => {
+                assert!(!got.is_empty(), "{what}: nothing, without a word: {file:?}")
+            }
+            Err(error) => assert!(error.to_string().contains("b.wav"), "{what}: {error}"),
+        }
+    }
+    let message = with(24, &[1, 0, 0, 0]).unwrap_err().to_string();
+    assert!(message.contains("1 Hz is not supported"), "{message}");
+}
+
+#[test]
+fn truncated_files_give_what_is_there() {
+    let (folder, wav, samples) = one_wav();
+    let good = fs::read(&wav).unwrap();
+    let path = folder.path().join("cut.wav");
+    fs::write(&path, &good[..good.len() / 2]).unwrap();
+    let (got, file) = read(&path).unwrap();
+    let want = mono(&samples, 2);
+    assert!(
+        got.len() > want.len() * 45 / 100 && got.len() < want.len() * 55 / 100,
+        "{}",
+        got.len()
+    );
+    assert_eq!(got[..], want[..got.len()]);
+    assert!(file.is_truncated());
+    if !ffmpeg() {
+        return;
+    }
+    for name in ["t.flac", "t.mp3", "t.ogg", "t.opus", "t.aiff", "t.m4a"] {
+        let path = folder.path().join(name);
+        let faststart: &[&str] = if name == "t.m4a" {
+            &["-movflags", "+faststart"]
+        } else {
+            &[]
+        };
+        let command = [
+            &["-i", wav.to_str().unwrap()],
+            faststart,
+            &[path.to_str().unwrap()],
+        ]
+        .concat();
+        if run_ffmpeg(&command).is_none() {
+            eprintln!("skipped, because this ffmpeg cannot write it: {name}");
+            continue;
+        }
+        let (whole, file) = read(&path).unwrap();
+        assert!(
+            !file.is_truncated(),
+            "{name}: taken for truncated: {file:?}"
+        );
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() * 6 / 10]).unwrap();
+        let (cut, file) = read(&path).unwrap();
+        println!("{name}: {} of {} frames, {file:?}", cut.len(), whole.len());
+        assert!(
+            cut.len() > whole.len() / 5 && cut.len() < whole.len(),
+            "{name}: {}",
+            cut.len()
+        );
+    }
+}
+
+#[test]
+fn damaged_packets_are_left_out_and_counted() {
+    if !ffmpeg() {
+        return;
+    }
+    let (folder, wav, _) = one_wav();
+    for name in ["d.mp3", "d.flac", "d.ogg", "d.m4a"] {
+        let path = folder.path().join(name);
+        if run_ffmpeg(&["-i", wav.to_str().unwrap(), path.to_str().unwrap()]).is_none() {
+            eprintln!("skipped, because this ffmpeg cannot write it: {name}");
+            continue;
+        }
+        let (whole, _) = read(&path).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle..middle + 64].fill(0x55);
+        fs::write(&path, bytes).unwrap();
+        let mut file = AudioFile::open(&path).unwrap();
+        let (samples, error) = drain(&mut file);
+        println!(
+            "{name}: {} of {} frames, {:?}, {file:?}",
+            samples.len(),
+            whole.len(),
+            error
+        );
+        assert!(
+            samples.len() > whole.len() / 3,
+            "{name}: only {} frames",
+            samples.len()
+        );
+        if let Some(error) = error {
+            assert!(matches!(error, FileError::Corrupt { .. }), "{error}");
+        }
+    }
+}
+
+/// Mutations of good files of every kind: read or told, within a bounded amount of output.
+#[test]
+fn no_mutation_panics_or_hangs() {
+    let (folder, wav, _) = one_wav();
+    let mut names = vec!["a.wav"];
+    if ffmpeg() {
+        for name in [
+            "m.flac", "m.mp3", "m.ogg", "m.opus", "m.m4a", "m.aiff", "m.mka", "m.caf", "m.aac",
+        ] {
+            let path = folder.path().join(name);
+            if run_ffmpeg(&[
+                "-i",
+                wav.to_str().unwrap(),
+                "-t",
+                "0.5",
+                path.to_str().unwrap(),
+            ])
+            .is_some()
+            {
+                names.push(name);
+            }
+        }
+        let path = folder.path().join("six.opus");
+        let args = [
+            "-i",
+            wav.to_str().unwrap(),
+            "-t",
+            "0.5",
+            "-ac",
+            "6",
+            "-mapping_family",
+            "1",
+        ];
+        if run_ffmpeg(&[&args[..], &[path.to_str().unwrap()]].concat()).is_some() {
+            names.push("six.opus");
+        }
+    }
+    let mut state = 99_u32;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (u64::from(state) * below as u64 >> 32) as usize
+    };
+    // A panic inside a decoder is caught and told; its message need not fill the test's output.
+    std::panic::set_hook(Box::new(|_| {}));
+    let (mut n_read, mut n_told, mut n_panics) = (0, 0, 0);
+    for name in names {
+        let good = fs::read(folder.path().join(name)).unwrap();
+        for round in 0..60 {
+            let mut bytes = good.clone();
+            // Headers are where it hurts: half of the rounds touch nothing else.
+            let reach = if round % 2 == 0 {
+                bytes.len().min(256)
+            } else {
+                bytes.len()
+            };
+            for _ in 0..=random(8) {
+                let at = random(reach);
+                bytes[at] = [0, 0xff, 0x7f, random(256) as u8][random(4)];
+            }
+            if round % 7 == 0 {
+                bytes.truncate(random(bytes.len()));
+            }
+            let path = folder.path().join("mutated");
+            fs::write(&path, bytes).unwrap();
+            let result = AudioFile::open(&path).map(|mut file| drain(&mut file));
+            match result {
+                Ok((samples, None)) => {
+                    n_read += 1;
+                    assert!(
+                        samples.len() < 50_000_000,
+                        "{name}, round {round}: {}",
+                        samples.len()
+                    );
+                }
+                Ok((_, Some(error))) | Err(error) => {
+                    n_told += 1;
+                    n_panics += u32::from(error.to_string().contains("fail"));
+                }
+            }
+        }
+    }
+    let _ = std::panic::take_hook();
+    println!("{n_read} read, {n_told} told, of these {n_panics} after a panic of a decoder");
+    assert!(n_read > 0 && n_told > 0);
+}
+
+/// Gives out at most `step` bytes at a time.
+struct Trickle<R>(R, usize);
+
+impl<R: Read> Read for Trickle<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..n])
+    }
+}
+
+#[test]
+fn streams_are_read_through_a_pipe() {
+    let (_folder, wav, samples) = one_wav();
+    let bytes = fs::read(&wav).unwrap();
+    for step in [1, 7, 100_000] {
+        let mut file =
+            AudioFile::from_reader(Box::new(Trickle(io::Cursor::new(bytes.clone()), step)))
+                .unwrap();
+        assert_eq!(
+            drain(&mut file).0,
+            mono(&samples, 2),
+            "{step} bytes at a time"
+        );
+    }
+    let message = AudioFile::from_reader(Box::new(io::empty()))
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("standard input"), "{message}");
+}
+
+#[test]
+fn raw_streams_of_every_format() {
+    let rate = SampleRate::new(8_000).unwrap();
+    let samples: Vec<f32> = sweep(8_000);
+    for format in RawFormat::ALL {
+        let bytes: Vec<u8> = samples
+            .iter()
+            .flat_map(|&x| match format {
+                RawFormat::S16Le => ((x * 32_768.0) as i16).to_le_bytes().to_vec(),
+                RawFormat::S24Le => ((x * 8_388_608.0) as i32).to_le_bytes()[..3].to_vec(),
+                RawFormat::S32Le => ((x * 2_147_483_648.0) as i32).to_le_bytes().to_vec(),
+                RawFormat::F32Le => x.to_le_bytes().to_vec(),
+                other => panic!("a new raw format: {other}"),
+            })
+            .collect();
+        for step in [1, 5, 1_000_000] {
+            let reader = Box::new(Trickle(io::Cursor::new(bytes.clone()), step));
+            let spec = RawPcm {
+                format,
+                rate,
+                n_channels: 2,
+            };
+            let mut file = AudioFile::from_raw(reader, spec).unwrap();
+            let (got, error) = drain(&mut file);
+            assert!(error.is_none());
+            let want = mono(&samples, 2);
+            assert_eq!(got.len(), want.len(), "{format}, {step} bytes at a time");
+            let worst = got
+                .iter()
+                .zip(&want)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
+            assert!(worst <= 1.0 / 32_768.0, "{format}: off by {worst}");
+        }
+    }
+    let spec = RawPcm {
+        format: RawFormat::S16Le,
+        rate,
+        n_channels: 0,
+    };
+    let message = AudioFile::from_raw(Box::new(io::empty()), spec)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("0 channels are not supported"),
+        "{message}"
+    );
+}
+
+/// Ten hours through the decoder leave no more in memory than a minute does.
+#[test]
+fn memory_does_not_grow_with_length() {
+    // WAV of unknown length, 8-bit mono at 8 kHz: a header, then silence.
+    let mut header = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+    header.extend(8_000_u32.to_le_bytes());
+    header.extend(8_000_u32.to_le_bytes());
+    header.extend(b"\x01\0\x08\0data\xff\xff\xff\xff");
+    let n: u64 = 10 * 3_600 * 8_000;
+    let reader = io::Cursor::new(header).chain(io::repeat(0x80).take(n));
+    let mut file = AudioFile::from_reader(Box::new(reader)).unwrap();
+    let (mut block, mut total) = (vec![], 0);
+    let mut resident = None;
+    while file.next_block(&mut block).unwrap() {
+        total += block.len() as u64;
+        if total > 60 * 8_000 && resident.is_none() {
+            resident = resident_bytes();
+        }
+    }
+    assert_eq!(total, n);
+    assert!(block.capacity() < 1 << 16, "{}", block.capacity());
+    match (resident, resident_bytes()) {
+        // Other tests run beside this one, hence the allowance.
+        (Some(before), Some(after)) => {
+            assert!(
+                after < before + (256 << 20),
+                "grew from {before} to {after} bytes"
+            );
+        }
+        _ => eprintln!("skipped the look at resident memory: this system has no /proc/self/statm"),
+    }
+}
+
+fn resident_bytes() -> Option<u64> {
+    let pages = fs::read_to_string("/proc/self/statm").ok()?;
+    Some(pages.split_whitespace().nth(1)?.parse::<u64>().ok()? * 4_096)
+}
