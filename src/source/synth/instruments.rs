@@ -245,17 +245,16 @@ pub(super) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng)
             let shake = string.vibrato * (t - 0.25).clamp(0.0, 0.3) / 0.3 * (TAU * 5.3 * t).sin();
             delay = base * (-(shake - bend) / 12.0).exp2() - string.damp;
         }
-        let read = write as f32 + size as f32 - delay;
-        let (whole, part) = (read as usize, read.fract());
-        let y = line[whole % size] * (1.0 - part) + line[(whole + 1) % size] * part;
+        // Whole and fractional part of the delay; no division, as this is the innermost loop of every string.
+        let whole = delay as usize;
+        let part = delay - whole as f32;
+        let newer = if write >= whole { write - whole } else { write + size - whole };
+        let older = if newer == 0 { size - 1 } else { newer - 1 };
+        let y = line[newer] * (1.0 - part) + line[older] * part;
         let filtered = (1.0 - string.damp) * y + string.damp * last;
         last = y;
-        let gain = if i < let_go { ring } else { choke };
-        line[write % size] = filtered * gain;
-        write += 1;
-        if write >= 2 * size {
-            write -= size;
-        }
+        line[write] = filtered * if i < let_go { ring } else { choke };
+        write = if write + 1 == size { 0 } else { write + 1 };
         *out += amp * y;
     }
 }
@@ -472,6 +471,7 @@ pub(super) fn sustain(track: &mut Track, note: Note, from: f32, kind: Sustain, r
 pub(super) fn electric_piano(track: &mut Track, note: Note) {
     let rate = track.rate;
     let step = TAU * hz(note.pitch) / rate;
+    let mut phase = 0.0_f32;
     for (i, out) in track
         .span(note.at, note.length + 0.2)
         .iter_mut()
@@ -480,7 +480,10 @@ pub(super) fn electric_piano(track: &mut Track, note: Note) {
         let t = i as f32 / rate;
         let release = 1.0 - ((t - note.length) / 0.2).clamp(0.0, 1.0);
         let level = (t / 0.003).min(1.0) * (-t / 1.4).exp() * release;
-        let phase = (step * i as f32) % TAU;
+        phase += step;
+        if phase >= TAU {
+            phase -= TAU;
+        }
         let index = 1.6 * note.velocity * (-t / 0.45).exp();
         let tine = 0.12 * note.velocity * (-t / 0.08).exp() * (14.0 * phase).sin();
         *out += 0.3 * note.velocity * level * ((phase + index * phase.sin()).sin() + tine);
@@ -525,7 +528,10 @@ pub(super) fn flute(track: &mut Track, note: Note, rng: &mut Rng) {
         let t = i as f32 / rate;
         let level = (t / 0.06).min(1.0) * (1.0 - ((t - note.length) / 0.08).clamp(0.0, 1.0));
         let shake = 0.12 * ((t - 0.2) / 0.4).clamp(0.0, 1.0) * (TAU * 4.8 * t).sin();
-        phase = (phase + TAU * hz(note.pitch + shake) / rate) % TAU;
+        phase += TAU * hz(note.pitch + shake) / rate;
+        if phase >= TAU {
+            phase -= TAU;
+        }
         let tone = phase.sin() + 0.28 * (2.0 * phase).sin() + 0.09 * (3.0 * phase).sin();
         let air = breath.run(rng.bipolar()) * (0.15 + 0.4 * (-t / 0.05).exp());
         *out += 0.22 * note.velocity * level * (tone + air);
@@ -681,16 +687,25 @@ pub(super) fn cymbal(
     let scale = 2.0 + 0.1 * rng.unit();
     let mut phases = SQUARES.map(|_| rng.unit());
     let mut filter = Biquad::high_pass(rate, corner, 0.8);
-    for (i, out) in track.span(at, decay * 5.0).iter_mut().enumerate() {
+    let (mut level, fall) = (1.0_f32, (-1.0 / (decay * rate)).exp());
+    for (i, out) in track.span(at, decay * 4.5).iter_mut().enumerate() {
         let t = i as f32 / rate;
         let mut metal = 0.0;
         for (phase, f) in phases.iter_mut().zip(SQUARES) {
-            *phase = (*phase + scale * f / rate).fract();
+            *phase += scale * f / rate;
+            if *phase >= 1.0 {
+                *phase -= 1.0;
+            }
             metal += if *phase < 0.5 { 1.0 } else { -1.0 };
         }
-        let bell = ping * (-t / 0.12).exp() * (TAU * 3_150.0 * t).sin();
+        let bell = if ping > 0.0 {
+            ping * (-t / 0.12).exp() * (TAU * 3_150.0 * t).sin()
+        } else {
+            0.0
+        };
         let x = 0.10 * metal + 0.45 * rng.bipolar() + bell;
-        *out += velocity * 0.5 * (t / 0.0008).min(1.0) * (-t / decay).exp() * filter.run(x);
+        *out += velocity * 0.5 * (t / 0.0008).min(1.0) * level * filter.run(x);
+        level *= fall;
     }
 }
 
