@@ -248,7 +248,11 @@ pub(super) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng)
         // Whole and fractional part of the delay; no division, as this is the innermost loop of every string.
         let whole = delay as usize;
         let part = delay - whole as f32;
-        let newer = if write >= whole { write - whole } else { write + size - whole };
+        let newer = if write >= whole {
+            write - whole
+        } else {
+            write + size - whole
+        };
         let older = if newer == 0 { size - 1 } else { newer - 1 };
         let y = line[newer] * (1.0 - part) + line[older] * part;
         let filtered = (1.0 - string.damp) * y + string.damp * last;
