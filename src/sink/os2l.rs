@@ -132,6 +132,8 @@ impl Sink for Os2lSink {
 
     fn connect(&mut self) -> Result<(), SinkError> {
         self.stream = None;
+        // A receiver that was away knows nothing of what was on.
+        self.shown = None;
         let connected = (self.host.as_str(), self.port)
             .to_socket_addrs()
             .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
