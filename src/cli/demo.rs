@@ -38,6 +38,7 @@ const BLOCK: usize = 1_024;
     after_help = "Examples:\n  genrescope demo\n  genrescope demo --styles jazz,metal --seconds 30\n  \
                         genrescope demo --fast --json | jq .genre\n  genrescope demo --wav demo.wav"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct DemoArgs {
     /// Pieces to play, in this order: blues, classical, country, disco, hiphop, jazz, metal, pop, reggae, rock.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_style, default_value = "classical,metal,blues,hiphop,reggae")]
@@ -97,6 +98,10 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// When the model cannot be loaded, the wav file cannot be written, or standard output is closed.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every command takes its arguments so"
+)]
 pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let model = context.load_model()?;
     let fast = args.fast || (!args.real_time && !io::stdout().is_terminal());
@@ -105,7 +110,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
         programme.write_wav(path, args.force)?;
     }
     let mut show: Box<dyn Show> = if args.json {
-        Box::new(Json::new(&model)?)
+        Box::new(Json::new(&model))
     } else {
         Box::new(Lines::new(model.labels()))
     };
@@ -334,12 +339,12 @@ struct Json {
 }
 
 impl Json {
-    fn new(model: &Arc<Model>) -> anyhow::Result<Self> {
+    fn new(model: &Arc<Model>) -> Self {
         let name = model.card().name.as_str();
-        Ok(Self {
+        Self {
             feeds: Feeds::new(Hello::new(model.labels().clone(), "demo", name)),
             first: true,
-        })
+        }
     }
 }
 
@@ -509,8 +514,7 @@ impl Show for Lines {
         }
         writeln!(
             out,
-            "\n{right} of {} heard as intended. These pieces are synthetic; the model learned from recordings of people.",
-            n_played
+            "\n{right} of {n_played} heard as intended. These pieces are synthetic; the model learned from recordings of people."
         )?;
         Ok(out.flush()?)
     }

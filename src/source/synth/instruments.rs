@@ -1,5 +1,10 @@
 //! The instruments: each adds one note or one stroke to a track.
 
+#![allow(
+    clippy::many_single_char_names,
+    reason = "f, t, x, y, s, c and n are what the formulas call them"
+)]
+
 use std::f32::consts::{PI, TAU};
 
 /// Pseudo-random numbers (SplitMix64, Steele et al. 2014): the same seed gives the same music on every machine.
