@@ -74,7 +74,7 @@ impl Biquad {
     pub(super) fn high_pass(rate: f32, f: f32, q: f32) -> Self {
         let (c, alpha) = Self::angle(rate, f, q);
         Self::new(
-            [(1.0 + c) / 2.0, -1.0 - c, (1.0 + c) / 2.0],
+            [0.5 + 0.5 * c, -1.0 - c, 0.5 + 0.5 * c],
             [1.0 + alpha, -2.0 * c, 1.0 - alpha],
         )
     }
@@ -225,7 +225,9 @@ pub(super) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng)
         .collect();
     let mean = burst.iter().sum::<f32>() / period as f32;
     let peak = burst.iter().fold(1e-6_f32, |p, x| p.max((x - mean).abs()));
-    burst.iter_mut().for_each(|x| *x = (*x - mean) / peak);
+    for x in &mut burst {
+        *x = (*x - mean) / peak;
+    }
     let offset = ((string.position * base) as usize).clamp(1, period - 1);
     for i in 0..period {
         line[i] = 0.5 * (burst[i] - burst[(i + period - offset) % period]);

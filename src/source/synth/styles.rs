@@ -612,7 +612,8 @@ pub(super) fn reggae(sheet: &Sheet) -> Mix {
                 &mut rng,
             );
         }
-        if bar % 4 != 3 {
+        let sings = bar % 4 != 3;
+        if sings {
             for (beat, length) in [(0.0, 0.9), (1.0, 0.45), (1.5, 0.9), (2.5, 1.3)] {
                 let pitch = tune[sung % tune.len()] - 5.0;
                 let syllable = Voice {
