@@ -16,7 +16,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         song.push(&mono);
     }
     let song = song.finish();
-    let genre = song.verdict.genre().and_then(|genre| model.labels().get(genre));
+    let genre = song
+        .verdict
+        .genre()
+        .and_then(|genre| model.labels().get(genre));
     println!("{}", genre.unwrap_or(song.verdict.as_str()));
     Ok(())
 }

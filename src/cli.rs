@@ -4,6 +4,7 @@
 //! Exit codes: 0 all done, 1 some inputs failed, 2 nothing could be done (usage, model, configuration).
 
 pub mod classify;
+pub mod demo;
 pub mod model;
 pub mod teach;
 
@@ -21,7 +22,13 @@ use crate::network::Model;
 
 /// Listens to music and says which genre it hears - and says so when it does not know.
 #[derive(Debug, Parser)]
-#[command(name = "genrescope", version, about, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "genrescope",
+    version,
+    about,
+    max_term_width = 100,
+    propagate_version = true
+)]
 pub struct Cli {
     /// Use this model file instead of the one that is built in.
     #[arg(long, global = true, value_name = "FILE")]
@@ -53,6 +60,8 @@ pub enum ColorChoice {
 pub enum Command {
     /// Say the genre of audio files and folders.
     Classify(classify::ClassifyArgs),
+    /// Hear about a minute of music that is made here, without sound card or files.
+    Demo(demo::DemoArgs),
     /// Look at model files.
     Model(model::ModelArgs),
     /// Teach your own genres from folders of songs.
@@ -105,7 +114,11 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let code = if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            let code = if error.use_stderr() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            };
             // A closed pipe is no failure of ours.
             let _ = error.print();
             return code;
@@ -116,9 +129,13 @@ pub fn main() -> ExitCode {
         ColorChoice::Never => false,
         ColorChoice::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    let context = Context { model: cli.model, color };
+    let context = Context {
+        model: cli.model,
+        color,
+    };
     let result = match cli.command {
         Command::Classify(args) => classify::run(args, &context),
+        Command::Demo(args) => demo::run(args, &context),
         Command::Model(args) => model::run(args, &context),
         Command::Teach(args) => teach::run(args, &context),
     };
@@ -147,6 +164,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// A share: a number from 0 to 1.
 fn parse_share(text: &str) -> Result<f32, String> {
-    let value: f32 = text.parse().map_err(|_| format!("'{text}' is not a number"))?;
-    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(format!("{value} is not in 0 to 1")) }
+    let value: f32 = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not a number"))?;
+    if (0.0..=1.0).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("{value} is not in 0 to 1"))
+    }
 }

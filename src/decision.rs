@@ -6,10 +6,7 @@ pub mod silence;
 
 use thiserror::Error;
 
-use crate::{
-    genre::Scores,
-    units::Seconds,
-};
+use crate::{genre::Scores, units::Seconds};
 
 pub use average::{Mean, RunningAverage, Span};
 
@@ -196,13 +193,35 @@ impl DecisionConfig {
             ("averaging", span, 0.0, 3600.0, "0 to 3600 s"),
             ("dwell", self.dwell.0, 0.0, 600.0, "0 to 600 s"),
             ("margin", f64::from(self.margin), 0.0, 1.0, "0 to 1"),
-            ("silence_dbfs", f64::from(self.silence_dbfs), -120.0, 0.0, "-120 to 0 dBFS"),
-            ("unsure_below", f64::from(self.unsure_below.unwrap_or(0.0)), 0.0, 1.0, "0 to 1"),
-            ("music_below", f64::from(self.music_below.unwrap_or(0.0)), 0.0, 1.0, "0 to 1"),
+            (
+                "silence_dbfs",
+                f64::from(self.silence_dbfs),
+                -120.0,
+                0.0,
+                "-120 to 0 dBFS",
+            ),
+            (
+                "unsure_below",
+                f64::from(self.unsure_below.unwrap_or(0.0)),
+                0.0,
+                1.0,
+                "0 to 1",
+            ),
+            (
+                "music_below",
+                f64::from(self.music_below.unwrap_or(0.0)),
+                0.0,
+                1.0,
+                "0 to 1",
+            ),
         ];
         for (field, value, low, high, allowed) in checks {
             if !(low..=high).contains(&value) {
-                return Err(DecisionError { field, value, allowed });
+                return Err(DecisionError {
+                    field,
+                    value,
+                    allowed,
+                });
             }
         }
         Ok(())
@@ -295,11 +314,17 @@ impl Decision {
         let averaged = self.average.scores();
         let state = self.state(seen, averaged.as_ref());
         let (state, genre, scores) = if self.hold && self.last.seq > 0 {
-            let state = if state == State::Silent { state } else { self.last.state };
+            let state = if state == State::Silent {
+                state
+            } else {
+                self.last.state
+            };
             (state, self.last.genre, self.last.scores)
         } else {
             let scores = averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last)));
-            let genre = state.names_a_genre().then(|| self.choose(&scores, seen.position));
+            let genre = state
+                .names_a_genre()
+                .then(|| self.choose(&scores, seen.position));
             (state, genre, scores)
         };
         let confidence = match (genre, averaged) {
@@ -350,7 +375,9 @@ impl Decision {
         if self.not_music {
             return State::NotMusic;
         }
-        let Some(averaged) = averaged else { return State::Warming };
+        let Some(averaged) = averaged else {
+            return State::Warming;
+        };
         if seen.heard.0 < PROVISIONAL_FROM.0 {
             return State::Warming;
         }
@@ -511,7 +538,10 @@ mod tests {
         let mut frames = vec![[0.8, 0.1, 0.1]; 20];
         frames.extend([[0.1, 0.8, 0.1]; 20]);
         let readouts = run(&mut decision(), 0.0, &frames);
-        let flips = readouts.windows(2).filter(|w| w[0].genre != w[1].genre).count();
+        let flips = readouts
+            .windows(2)
+            .filter(|w| w[0].genre != w[1].genre)
+            .count();
         assert_eq!(flips, 2, "warming to genre 0, genre 0 to genre 1");
         assert_eq!(readouts.last().unwrap().genre, Some(1));
     }
@@ -531,7 +561,11 @@ mod tests {
     fn talk_greys_the_readout_and_is_not_averaged() {
         let mut decision = decision();
         run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
-        let mut talk = Observation { silent: false, music: Some(0.05), ..silence(42.0) };
+        let mut talk = Observation {
+            silent: false,
+            music: Some(0.05),
+            ..silence(42.0)
+        };
         talk.heard = FRAME;
         talk.scores = Some(Scores::new(&[0.1, 0.8, 0.1]));
         let readouts: Vec<_> = (0..6)
@@ -542,7 +576,10 @@ mod tests {
             .collect();
         assert_eq!(readouts[5].state, State::NotMusic);
         assert_eq!(readouts[5].genre, None);
-        assert!(readouts[5].scores.as_slice()[0] > 0.7, "talk is not averaged in");
+        assert!(
+            readouts[5].scores.as_slice()[0] > 0.7,
+            "talk is not averaged in"
+        );
         talk.music = Some(0.95);
         let back: Vec<_> = (0..4).map(|_| decision.observe(&talk)).collect();
         assert_ne!(back[3].state, State::NotMusic);
@@ -551,19 +588,28 @@ mod tests {
     #[test]
     fn hold_keeps_the_answer_but_not_the_level() {
         let mut decision = decision();
-        let before = *run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]).last().unwrap();
+        let before = *run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20])
+            .last()
+            .unwrap();
         decision.set_hold(true);
-        let held = *run(&mut decision, 40.0, &[[0.0, 1.0, 0.0]; 20]).last().unwrap();
+        let held = *run(&mut decision, 40.0, &[[0.0, 1.0, 0.0]; 20])
+            .last()
+            .unwrap();
         assert_eq!((held.genre, held.scores), (before.genre, before.scores));
         assert!(held.position.0 > before.position.0);
         decision.set_hold(false);
-        let free = *run(&mut decision, 80.0, &[[0.0, 1.0, 0.0]; 20]).last().unwrap();
+        let free = *run(&mut decision, 80.0, &[[0.0, 1.0, 0.0]; 20])
+            .last()
+            .unwrap();
         assert_eq!(free.genre, Some(1));
     }
 
     #[test]
     fn settings_out_of_range_are_named() {
-        let config = DecisionConfig { margin: 1.5, ..DecisionConfig::default() };
+        let config = DecisionConfig {
+            margin: 1.5,
+            ..DecisionConfig::default()
+        };
         let error = Decision::new(3, config, 0.3, 0.5).unwrap_err();
         assert_eq!(error.to_string(), "margin = 1.5 is out of range (0 to 1)");
     }

@@ -344,7 +344,10 @@ fn score<'a>(
         logits: &outputs.logits,
         embedding: &outputs.embedding,
         n_columns: columns.len(),
-        music: model.music.as_ref().map(|head| head.probability(&outputs.recent)),
+        music: model
+            .music
+            .as_ref()
+            .map(|head| head.probability(&outputs.recent)),
         recent: &outputs.recent,
         model,
     })

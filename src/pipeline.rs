@@ -5,7 +5,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
-    decision::{Decision, DecisionConfig, DecisionError, Observation, Readout, silence::SilenceGate},
+    decision::{
+        Decision, DecisionConfig, DecisionError, Observation, Readout, silence::SilenceGate,
+    },
     front_end::{FrontEnd, FrontEndError},
     network::{Model, Network},
     units::{SampleRate, Seconds},
@@ -24,7 +26,10 @@ pub struct PipelineConfig {
 
 impl Default for PipelineConfig {
     fn default() -> Self {
-        Self { hop: Seconds(1.2), decision: DecisionConfig::default() }
+        Self {
+            hop: Seconds(1.2),
+            decision: DecisionConfig::default(),
+        }
     }
 }
 
@@ -99,7 +104,9 @@ impl Pipeline {
         config: PipelineConfig,
     ) -> Result<Self, PipelineError> {
         if !(0.0..=60.0).contains(&config.hop.0) {
-            return Err(PipelineError::Hop { seconds: config.hop.0 });
+            return Err(PipelineError::Hop {
+                seconds: config.hop.0,
+            });
         }
         let numbers = model.front_end();
         let front_end = FrontEnd::new(numbers, rate)?;
@@ -112,7 +119,9 @@ impl Pipeline {
             defaults.music_threshold,
         )?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
-        let steps = (config.hop.0 / column_s / model.step_columns() as f64).ceil().max(1.0);
+        let steps = (config.hop.0 / column_s / model.step_columns() as f64)
+            .ceil()
+            .max(1.0);
         Ok(Self {
             model: Arc::clone(model),
             rate,
@@ -151,7 +160,8 @@ impl Pipeline {
     fn take_chunk(&mut self, on_readout: &mut impl FnMut(&Readout)) {
         self.state.gate.push(&self.chunk);
         let state = &mut self.state;
-        self.front_end.push(&self.chunk, |column| state.take_column(column, on_readout));
+        self.front_end
+            .push(&self.chunk, |column| state.take_column(column, on_readout));
         self.chunk.clear();
     }
 
@@ -159,7 +169,8 @@ impl Pipeline {
     pub fn finish(&mut self, mut on_readout: impl FnMut(&Readout)) {
         self.take_chunk(&mut on_readout);
         let state = &mut self.state;
-        self.front_end.finish(|column| state.take_column(column, &mut on_readout));
+        self.front_end
+            .finish(|column| state.take_column(column, &mut on_readout));
     }
 
     /// The newest readout.

@@ -52,7 +52,11 @@ pub struct Multiframe {
 
 impl Default for Multiframe {
     fn default() -> Self {
-        Self { skip: Seconds(20.0), hop: FRAME, score: SongScore::Mean }
+        Self {
+            skip: Seconds(20.0),
+            hop: FRAME,
+            score: SongScore::Mean,
+        }
     }
 }
 
@@ -132,7 +136,11 @@ impl Verdict {
 
     /// Index of the named genre.
     pub const fn genre(self) -> Option<usize> {
-        if let Verdict::Genre(genre) = self { Some(genre) } else { None }
+        if let Verdict::Genre(genre) = self {
+            Some(genre)
+        } else {
+            None
+        }
     }
 }
 
@@ -190,7 +198,11 @@ impl SongClassifier {
         ];
         for (field, value, low, high, allowed) in checks {
             if !(low..=high).contains(&value) {
-                return Err(SongError::Setting { field, value, allowed });
+                return Err(SongError::Setting {
+                    field,
+                    value,
+                    allowed,
+                });
             }
         }
         let numbers = model.front_end();
@@ -261,8 +273,11 @@ impl SongClassifier {
         if sounds {
             self.sounding += self.chunk.len() as u64;
         }
-        let (columns, network, temperature) = (&mut self.columns, &mut self.network, self.temperature);
-        self.front_end.push(&self.chunk, |column| columns.take(column, sounds, network, temperature));
+        let (columns, network, temperature) =
+            (&mut self.columns, &mut self.network, self.temperature);
+        self.front_end.push(&self.chunk, |column| {
+            columns.take(column, sounds, network, temperature)
+        });
         self.chunk.clear();
     }
 
@@ -270,8 +285,10 @@ impl SongClassifier {
     pub fn finish(mut self) -> Song {
         self.take_chunk();
         let sounds = self.gate.seconds() == 0.0;
-        let (columns, network, temperature) = (&mut self.columns, &mut self.network, self.temperature);
-        self.front_end.finish(|column| columns.take(column, sounds, network, temperature));
+        let (columns, network, temperature) =
+            (&mut self.columns, &mut self.network, self.temperature);
+        self.front_end
+            .finish(|column| columns.take(column, sounds, network, temperature));
         let duration = self.rate.duration(self.samples);
         let short = duration.0 + 0.05 < FRAME.0;
         let frames = columns.finish(network, temperature);
@@ -294,7 +311,13 @@ impl SongClassifier {
             }
         };
         let scores = scores.unwrap_or_else(|| Scores::uniform(self.n_labels));
-        Song { verdict, scores, frames, duration, short }
+        Song {
+            verdict,
+            scores,
+            frames,
+            duration,
+            short,
+        }
     }
 }
 
@@ -341,7 +364,11 @@ impl Columns {
         temperature: f32,
     ) -> Option<Frame> {
         let from = start - self.first;
-        let sounding = self.sounds.range(from..from + len).filter(|&&sounds| sounds).count();
+        let sounding = self
+            .sounds
+            .range(from..from + len)
+            .filter(|&&sounds| sounds)
+            .count();
         if (sounding as f64) < LEAST_SOUND * len as f64 {
             return None;
         }
@@ -352,7 +379,11 @@ impl Columns {
             start: Seconds(start as f64 * self.column_s),
             scores: scored.scores(temperature),
             music: scored.music,
-            embedding: if self.keep_embeddings { scored.embedding.to_vec() } else { Vec::new() },
+            embedding: if self.keep_embeddings {
+                scored.embedding.to_vec()
+            } else {
+                Vec::new()
+            },
         })
     }
 

@@ -6,3 +6,4 @@ pub mod file;
 pub mod library;
 #[cfg(feature = "file")]
 mod opus;
+pub mod synth;

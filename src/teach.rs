@@ -84,16 +84,23 @@ const ITERATIONS: usize = 400;
 /// # Panics
 /// When an example's label is not below `n_labels`.
 pub fn fit_head(examples: &[Example], n_labels: usize) -> Result<Head, TeachError> {
-    let len = examples.first().map_or(0, |example| example.embedding.len());
+    let len = examples
+        .first()
+        .map_or(0, |example| example.embedding.len());
     let mut counts = vec![0.0_f64; n_labels];
     for example in examples {
         counts[example.label] += 1.0;
         if example.embedding.len() != len {
-            return Err(TeachError::Length { found: example.embedding.len(), expected: len });
+            return Err(TeachError::Length {
+                found: example.embedding.len(),
+                expected: len,
+            });
         }
     }
     if let Some(label) = counts.iter().position(|&count| count == 0.0) {
-        return Err(TeachError::NoExamples { label: format!("label {label}") });
+        return Err(TeachError::NoExamples {
+            label: format!("label {label}"),
+        });
     }
     let (mean, std) = standardisation(examples, len);
     let n = examples.len();
@@ -103,8 +110,10 @@ pub fn fit_head(examples: &[Example], n_labels: usize) -> Result<Head, TeachErro
             x.push((f64::from(*value) - mean) / std);
         }
     }
-    let weights: Vec<f64> =
-        examples.iter().map(|e| n as f64 / (n_labels as f64 * counts[e.label]) / n as f64).collect();
+    let weights: Vec<f64> = examples
+        .iter()
+        .map(|e| n as f64 / (n_labels as f64 * counts[e.label]) / n as f64)
+        .collect();
 
     // One column more for the bias, which is not penalised.
     let width = len + 1;
@@ -114,16 +123,29 @@ pub fn fit_head(examples: &[Example], n_labels: usize) -> Result<Head, TeachErro
     let step = 1.0 / (0.5 * largest_eigenvalue(&x, &weights, len) + L2 + 0.5);
     for iteration in 0..ITERATIONS {
         let momentum = iteration as f64 / (iteration as f64 + 3.0);
-        let point: Vec<f64> =
-            theta.iter().zip(&previous).map(|(t, p)| t + momentum * (t - p)).collect();
-        loss_gradient(examples, &x, &weights, &point, &mut gradient, (n_labels, len));
+        let point: Vec<f64> = theta
+            .iter()
+            .zip(&previous)
+            .map(|(t, p)| t + momentum * (t - p))
+            .collect();
+        loss_gradient(
+            examples,
+            &x,
+            &weights,
+            &point,
+            &mut gradient,
+            (n_labels, len),
+        );
         previous.clone_from(&theta);
         for ((theta, point), gradient) in theta.iter_mut().zip(&point).zip(&gradient) {
             *theta = point - step * gradient;
         }
     }
     // The standardisation is folded in.
-    let mut head = Head { weight: Vec::with_capacity(n_labels * len), bias: Vec::new() };
+    let mut head = Head {
+        weight: Vec::with_capacity(n_labels * len),
+        bias: Vec::new(),
+    };
     for row in theta.chunks_exact(width) {
         let mut bias = row[len];
         for ((w, mean), std) in row.iter().zip(&mean).zip(&std) {
@@ -146,7 +168,11 @@ fn standardisation(examples: &[Example], len: usize) -> (Vec<f64>, Vec<f64>) {
         }
     }
     // A feature that hardly moves must not be blown up into noise.
-    let std = mean.iter().zip(&square).map(|(m, s)| (s - m * m).max(0.0).sqrt().max(1e-3)).collect();
+    let std = mean
+        .iter()
+        .zip(&square)
+        .map(|(m, s)| (s - m * m).max(0.0).sqrt().max(1e-3))
+        .collect();
     (mean, std)
 }
 
@@ -183,7 +209,10 @@ fn loss_gradient(
     (n_labels, len): (usize, usize),
 ) {
     let width = len + 1;
-    for (gradient, theta) in gradient.chunks_exact_mut(width).zip(theta.chunks_exact(width)) {
+    for (gradient, theta) in gradient
+        .chunks_exact_mut(width)
+        .zip(theta.chunks_exact(width))
+    {
         for (gradient, theta) in gradient[..len].iter_mut().zip(theta) {
             *gradient = L2 * theta;
         }
@@ -195,7 +224,13 @@ fn loss_gradient(
             *p = theta[len] + theta.iter().zip(row).map(|(t, x)| t * x).sum::<f64>();
         }
         let max = p.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let sum: f64 = p.iter_mut().map(|p| { *p = (*p - max).exp(); *p }).sum();
+        let sum: f64 = p
+            .iter_mut()
+            .map(|p| {
+                *p = (*p - max).exp();
+                *p
+            })
+            .sum();
         for (label, (p, gradient)) in p.iter().zip(gradient.chunks_exact_mut(width)).enumerate() {
             let error = weight * (p / sum - f64::from(u8::from(label == example.label)));
             for (gradient, x) in gradient.iter_mut().zip(row) {
@@ -244,8 +279,10 @@ pub fn cross_validate(
     let mut left_out: Vec<(Vec<f32>, usize)> = Vec::new();
     let mut by_label = vec![(0, 0); labels.len()];
     for fold in 0..folds {
-        let (test, train): (Vec<Example>, Vec<Example>) =
-            examples.iter().cloned().partition(|example| songs[&example.song].1 == fold);
+        let (test, train): (Vec<Example>, Vec<Example>) = examples
+            .iter()
+            .cloned()
+            .partition(|example| songs[&example.song].1 == fold);
         if test.is_empty() {
             continue;
         }
@@ -254,7 +291,9 @@ pub fn cross_validate(
         for example in &test {
             let logits = head.logits(&example.embedding);
             let scores = crate::genre::Scores::softmax(&logits, 1.0);
-            let sum = sums.entry(example.song).or_insert_with(|| vec![0.0; labels.len()]);
+            let sum = sums
+                .entry(example.song)
+                .or_insert_with(|| vec![0.0; labels.len()]);
             for (sum, score) in sum.iter_mut().zip(scores.as_slice()) {
                 *sum += score;
             }
@@ -262,7 +301,10 @@ pub fn cross_validate(
         }
         for (song, sum) in sums {
             let label = songs[&song].0;
-            let best = sum.iter().enumerate().fold(0, |best, (i, &s)| if s > sum[best] { i } else { best });
+            let best = sum
+                .iter()
+                .enumerate()
+                .fold(0, |best, (i, &s)| if s > sum[best] { i } else { best });
             by_label[label].0 += u32::from(best == label);
             by_label[label].1 += 1;
         }
@@ -308,7 +350,10 @@ pub fn with_head(base: &Bundle, head: &Head, labels: Labels) -> Result<Bundle, T
         "output.weight".into(),
         Weights::new(&[labels.len(), len], head.weight.clone())?,
     );
-    taught.tensors.insert("output.bias".into(), Weights::new(&[labels.len()], head.bias.clone())?);
+    taught.tensors.insert(
+        "output.bias".into(),
+        Weights::new(&[labels.len()], head.bias.clone())?,
+    );
     taught.card.labels = labels;
     taught.card.accuracies.clear();
     taught.card.sha256.clear();
@@ -331,7 +376,11 @@ mod tests {
                 let label = song % 3;
                 let centre = [[4.0, 0.0], [0.0, 4.0], [-4.0, -4.0]][label];
                 let embedding = vec![centre[0] + noise(), centre[1] + noise(), 100.0];
-                Example { embedding, label, song }
+                Example {
+                    embedding,
+                    label,
+                    song,
+                }
             })
             .collect()
     }
@@ -342,7 +391,9 @@ mod tests {
         let head = fit_head(&examples, 3).unwrap();
         for example in &examples {
             let logits = head.logits(&example.embedding);
-            let best = (0..3).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+            let best = (0..3)
+                .max_by(|&a, &b| logits[a].total_cmp(&logits[b]))
+                .unwrap();
             assert_eq!(best, example.label);
         }
         let labels = Labels::new(["a", "b", "c"]).unwrap();
@@ -358,7 +409,11 @@ mod tests {
         }
         let labels = Labels::new(["a", "b", "c"]).unwrap();
         let validation = cross_validate(&examples, &labels, 5).unwrap();
-        assert!(validation.right < 60, "{} of 90 right on noise", validation.right);
+        assert!(
+            validation.right < 60,
+            "{} of 90 right on noise",
+            validation.right
+        );
     }
 
     #[test]
@@ -372,15 +427,25 @@ mod tests {
         }
         let theta: Vec<f64> = (0..3)
             .flat_map(|label| {
-                let row: Vec<f64> =
-                    (0..3).map(|i| f64::from(head.weight[label * 3 + i]) * std[i]).collect();
+                let row: Vec<f64> = (0..3)
+                    .map(|i| f64::from(head.weight[label * 3 + i]) * std[i])
+                    .collect();
                 let bias = f64::from(head.bias[label])
-                    + (0..3).map(|i| f64::from(head.weight[label * 3 + i]) * mean[i]).sum::<f64>();
+                    + (0..3)
+                        .map(|i| f64::from(head.weight[label * 3 + i]) * mean[i])
+                        .sum::<f64>();
                 row.into_iter().chain([bias])
             })
             .collect();
         let mut gradient = vec![0.0; theta.len()];
-        loss_gradient(&examples, &x, &vec![1.0 / 30.0; 30], &theta, &mut gradient, (3, 3));
+        loss_gradient(
+            &examples,
+            &x,
+            &vec![1.0 / 30.0; 30],
+            &theta,
+            &mut gradient,
+            (3, 3),
+        );
         // In f32 the unmoving feature of 100 costs some digits of the bias.
         assert!(gradient.iter().all(|g| g.abs() < 1e-3), "{gradient:?}");
     }
@@ -393,8 +458,9 @@ mod tests {
 
     #[test]
     fn temperature_undoes_overconfidence() {
-        let examples: Vec<(Vec<f32>, usize)> =
-            (0..100).map(|i| (vec![6.0, 0.0], usize::from(i % 4 == 0))).collect();
+        let examples: Vec<(Vec<f32>, usize)> = (0..100)
+            .map(|i| (vec![6.0, 0.0], usize::from(i % 4 == 0)))
+            .collect();
         let temperature = fit_temperature(&examples);
         let p = crate::genre::Scores::softmax(&[6.0, 0.0], temperature).as_slice()[0];
         assert!((p - 0.75).abs() < 0.01, "{p}");

@@ -19,8 +19,17 @@ impl Window {
     /// # Panics
     /// When either is 0; both are checked when a model is loaded.
     pub fn new(n_mels: usize, n_frames: usize) -> Self {
-        assert!(n_mels > 0 && n_frames > 0, "a window of {n_frames} columns of {n_mels} bands");
-        Self { columns: vec![0.0; 2 * n_frames * n_mels], n_mels, n_frames, start: 0, len: 0 }
+        assert!(
+            n_mels > 0 && n_frames > 0,
+            "a window of {n_frames} columns of {n_mels} bands"
+        );
+        Self {
+            columns: vec![0.0; 2 * n_frames * n_mels],
+            n_mels,
+            n_frames,
+            start: 0,
+            len: 0,
+        }
     }
 
     /// Appends a column of `n_mels` values; the oldest leaves once `n_frames` are held.

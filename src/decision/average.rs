@@ -78,7 +78,10 @@ impl RunningAverage {
                     self.history.pop_front();
                 }
                 self.history.push_back((position, *scores));
-                while self.history.front().is_some_and(|(p, _)| position.0 - p.0 >= length.0.max(f64::MIN_POSITIVE))
+                while self
+                    .history
+                    .front()
+                    .is_some_and(|(p, _)| position.0 - p.0 >= length.0.max(f64::MIN_POSITIVE))
                     && self.history.len() > 1
                 {
                     self.history.pop_front();
@@ -91,7 +94,11 @@ impl RunningAverage {
                 }
             }
             Span::Exponential(time) => {
-                let keep = if time.0 > 0.0 { (-elapsed / time.0).exp() } else { 0.0 };
+                let keep = if time.0 > 0.0 {
+                    (-elapsed / time.0).exp()
+                } else {
+                    0.0
+                };
                 for sum in &mut self.sums[..self.n_labels] {
                     *sum *= keep;
                 }
@@ -167,7 +174,11 @@ pub fn vote<'a>(frames: impl IntoIterator<Item = &'a Scores> + Clone) -> Option<
     }
     // Half a vote is shared out by the means, less than any whole vote, so that it only ever breaks ties.
     let mut values = [0.0_f32; MAX_LABELS];
-    for ((value, &count), &score) in values.iter_mut().zip(&votes[..n_labels]).zip(mean.as_slice()) {
+    for ((value, &count), &score) in values
+        .iter_mut()
+        .zip(&votes[..n_labels])
+        .zip(mean.as_slice())
+    {
         *value = (count + 0.5 * score) / (n_frames + 0.5);
     }
     Some(Scores::new(&values[..n_labels]))
@@ -203,7 +214,11 @@ mod tests {
 
     #[test]
     fn cumulative_is_the_papers_song_score() {
-        let frames = [scores(&[0.9, 0.1]), scores(&[0.3, 0.7]), scores(&[0.3, 0.7])];
+        let frames = [
+            scores(&[0.9, 0.1]),
+            scores(&[0.3, 0.7]),
+            scores(&[0.3, 0.7]),
+        ];
         let mean = mean_of(&frames, Mean::Arithmetic).unwrap();
         assert!((mean.as_slice()[0] - 0.5).abs() < 1e-6);
         let geometric = mean_of(&frames, Mean::Geometric).unwrap();

@@ -29,13 +29,20 @@ pub struct ChangeDetector {
 impl ChangeDetector {
     /// A detector that has heard nothing; `threshold` in units of the usual spread.
     pub fn new(threshold: f32) -> Self {
-        Self { summaries: VecDeque::with_capacity(NOW + BEFORE + 1), threshold, spare: Vec::new() }
+        Self {
+            summaries: VecDeque::with_capacity(NOW + BEFORE + 1),
+            threshold,
+            spare: Vec::new(),
+        }
     }
 
     /// Takes the summary of the newest audio and tells how much it differs, in units of the usual spread; `None`
     /// while too little was heard.
     pub fn push(&mut self, summary: &[f32]) -> Option<f32> {
-        let mut row = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(summary.len()));
+        let mut row = self
+            .spare
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(summary.len()));
         row.clear();
         row.extend_from_slice(summary);
         self.summaries.push_back(row);
@@ -50,14 +57,22 @@ impl ChangeDetector {
         }
         let len = summary.len();
         let mean = |from: usize, to: usize, i: usize| {
-            self.summaries.range(from..to).map(|row| row[i]).sum::<f32>() / (to - from) as f32
+            self.summaries
+                .range(from..to)
+                .map(|row| row[i])
+                .sum::<f32>()
+                / (to - from) as f32
         };
         let (mut distance, mut spread) = (0.0_f32, 0.0_f32);
         for i in 0..len {
             let so_far = mean(0, before, i);
             let now = mean(before, before + NOW, i);
             distance += (now - so_far).powi(2);
-            spread += self.summaries.range(..before).map(|row| (row[i] - so_far).powi(2)).sum::<f32>()
+            spread += self
+                .summaries
+                .range(..before)
+                .map(|row| (row[i] - so_far).powi(2))
+                .sum::<f32>()
                 / before as f32;
         }
         Some((distance / spread.max(1e-9)).sqrt())

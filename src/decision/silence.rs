@@ -62,7 +62,11 @@ impl SilenceGate {
     /// Takes mono samples; not-finite ones count as 0.
     pub fn push(&mut self, samples: &[f32]) {
         for &sample in samples {
-            let sample = if sample.is_finite() { f64::from(sample) } else { 0.0 };
+            let sample = if sample.is_finite() {
+                f64::from(sample)
+            } else {
+                0.0
+            };
             self.energy += sample * sample;
             self.in_block += 1;
             if self.in_block == self.block_len {
@@ -77,9 +81,11 @@ impl SilenceGate {
         self.hop_len += u64::from(self.in_block);
         self.energy = 0.0;
         self.in_block = 0;
-        self.loudness_dbfs = (self.loudness_dbfs - LOUDNESS_DECAY_DB_PER_S * self.block_s).max(level);
+        self.loudness_dbfs =
+            (self.loudness_dbfs - LOUDNESS_DECAY_DB_PER_S * self.block_s).max(level);
         let relative = (self.loudness_dbfs - RELATIVE_DB).min(RELATIVE_BELOW_DBFS);
-        let threshold = self.floor_dbfs.max(relative) + if self.closed { HYSTERESIS_DB } else { 0.0 };
+        let threshold =
+            self.floor_dbfs.max(relative) + if self.closed { HYSTERESIS_DB } else { 0.0 };
         if level < threshold {
             self.silent_blocks = self.silent_blocks.saturating_add(1);
             self.sounding_blocks = 0;
@@ -112,7 +118,11 @@ impl SilenceGate {
         let len = self.hop_len + u64::from(self.in_block);
         self.hop_energy = 0.0;
         self.hop_len = 0;
-        if len == 0 { LOWEST_DBFS } else { dbfs(energy / len as f64) }
+        if len == 0 {
+            LOWEST_DBFS
+        } else {
+            dbfs(energy / len as f64)
+        }
     }
 
     /// Forgets everything.
@@ -173,11 +183,17 @@ mod tests {
         let mut quiet = gate();
         quiet.push(&tone(10.0, 0.5));
         quiet.push(&tone(10.0, 0.5 * 10_f32.powf(-36.0 / 20.0)));
-        assert!(!quiet.is_silent(), "36 dB below the loudest is a pianissimo");
+        assert!(
+            !quiet.is_silent(),
+            "36 dB below the loudest is a pianissimo"
+        );
         let mut noise = gate();
         noise.push(&tone(10.0, 0.5));
         noise.push(&tone(3.0, 0.5 * 10_f32.powf(-46.0 / 20.0)));
-        assert!(noise.is_silent(), "46 dB below the music, under -48 dBFS, is the noise between songs");
+        assert!(
+            noise.is_silent(),
+            "46 dB below the music, under -48 dBFS, is the noise between songs"
+        );
     }
 
     #[test]

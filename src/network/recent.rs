@@ -19,7 +19,8 @@ pub(super) struct MusicHead {
 impl MusicHead {
     /// The head in a model's tensors, if there is one.
     pub(super) fn find(model: &Model) -> Result<Option<Self>, ModelError> {
-        let (Some(weight), Some(bias)) = (model.trust("music.weight"), model.trust("music.bias")) else {
+        let (Some(weight), Some(bias)) = (model.trust("music.weight"), model.trust("music.bias"))
+        else {
             return Ok(None);
         };
         let expected = summary_len(model);
@@ -30,13 +31,26 @@ impl MusicHead {
                 format!("[{expected}] with a bias of [1]"),
             ));
         }
-        Ok(Some(Self { weight: weight.to_f32(), bias: bias.to_f32()[0] }))
+        Ok(Some(Self {
+            weight: weight.to_f32(),
+            bias: bias.to_f32()[0],
+        }))
     }
 
     /// Probability of music, 0..=1.
     pub(super) fn probability(&self, summary: &[f32]) -> f32 {
-        let logit: f32 = self.bias + self.weight.iter().zip(summary).map(|(w, x)| w * x).sum::<f32>();
-        if logit.is_finite() { 1.0 / (1.0 + (-logit).exp()) } else { 0.5 }
+        let logit: f32 = self.bias
+            + self
+                .weight
+                .iter()
+                .zip(summary)
+                .map(|(w, x)| w * x)
+                .sum::<f32>();
+        if logit.is_finite() {
+            1.0 / (1.0 + (-logit).exp())
+        } else {
+            0.5
+        }
     }
 }
 
@@ -55,7 +69,10 @@ pub(super) fn summarise(model: &Model, trunk: &Trunk, heard: usize, summary: &mu
     maxima.fill(f32::NEG_INFINITY);
     let mut n = 0.0_f32;
     for index in existing.saturating_sub(RECENT_STEPS)..existing {
-        for place in trunk.column(architecture.rolling_blocks(), index).chunks_exact(means.len()) {
+        for place in trunk
+            .column(architecture.rolling_blocks(), index)
+            .chunks_exact(means.len())
+        {
             n += 1.0;
             for ((mean, max), &value) in means.iter_mut().zip(&mut *maxima).zip(place) {
                 *mean += value;

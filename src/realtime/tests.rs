@@ -192,7 +192,13 @@ fn channels_are_averaged() {
             .map(|i| ((i * 37 + 11) % 200) as f32 / 100.0 - 1.0)
             .collect();
         let planar: Vec<Vec<f32>> = (0..n_channels)
-            .map(|c| interleaved[c..].iter().step_by(n_channels).copied().collect())
+            .map(|c| {
+                interleaved[c..]
+                    .iter()
+                    .step_by(n_channels)
+                    .copied()
+                    .collect()
+            })
             .collect();
         let slices: Vec<&[f32]> = planar.iter().map(Vec::as_slice).collect();
         let mean: Vec<f32> = interleaved

@@ -1,0 +1,588 @@
+//! `genrescope demo`: about a minute of music made in code, through the real live path, without sound card or files.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+
+use super::Context;
+use crate::{
+    decision::{Readout, State},
+    genre::Labels,
+    network::Model,
+    pipeline::PipelineConfig,
+    realtime::{AudioInput, Listener, RealtimeConfig},
+    sink::{Feeds, Hello, SinkRunner, jsonl::JsonlSink},
+    source::synth::{Music, Style, render},
+    units::{SampleRate, Seconds},
+};
+
+/// Rate of the music, in Hz.
+const RATE: u32 = 44_100;
+
+/// Silence between pieces: long enough for the listener to notice that a song has ended.
+const PAUSE: Seconds = Seconds(3.0);
+
+/// Sample frames in a block, as a sound card would deliver them.
+const BLOCK: usize = 1_024;
+
+/// Arguments of `genrescope demo`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  genrescope demo\n  genrescope demo --styles jazz,metal --seconds 30\n  \
+                        genrescope demo --fast --json | jq .genre\n  genrescope demo --wav demo.wav"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct DemoArgs {
+    /// Pieces to play, in this order: blues, classical, country, disco, hiphop, jazz, metal, pop, reggae, rock.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_style, default_value = "classical,metal,blues,hiphop,reggae")]
+    pub styles: Vec<Style>,
+
+    /// Length of each piece in seconds, 4 to 120.
+    #[arg(long, value_name = "SECONDS", default_value_t = 12.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+
+    /// Another seed is another take of the same pieces.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Play as fast as the machine can (the default when standard output is not a terminal).
+    #[arg(long, overrides_with = "real_time")]
+    pub fast: bool,
+
+    /// Play at real speed even when standard output is not a terminal.
+    #[arg(long, overrides_with = "fast")]
+    pub real_time: bool,
+
+    /// Also write the music to this file (16-bit stereo).
+    #[arg(long, value_name = "FILE")]
+    pub wav: Option<PathBuf>,
+
+    /// Overwrite the file of --wav if it exists.
+    #[arg(long, requires = "wav")]
+    pub force: bool,
+
+    /// Print JSON Lines, as `listen --json` does (docs/messages.md).
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_style(name: &str) -> Result<Style, String> {
+    Style::from_name(name.trim()).ok_or_else(|| {
+        let names: Vec<&str> = Style::ALL.into_iter().map(Style::name).collect();
+        format!(
+            "there is no piece in that style; there are {}",
+            names.join(", ")
+        )
+    })
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not a number"))?;
+    if (4.0..=120.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err("a piece has 4 to 120 seconds (an answer needs 3)".to_owned())
+    }
+}
+
+/// Runs the demonstration.
+///
+/// # Errors
+/// When the model cannot be loaded, the wav file cannot be written, or standard output is closed.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "every command takes its arguments so"
+)]
+pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
+    let model = context.load_model()?;
+    let fast = args.fast || (!args.real_time && !io::stdout().is_terminal());
+    let programme = Programme::new(&args);
+    if let Some(path) = &args.wav {
+        programme.write_wav(path, args.force)?;
+    }
+    let mut show: Box<dyn Show> = if args.json {
+        Box::new(Json::new(&model))
+    } else {
+        Box::new(Lines::new(model.labels()))
+    };
+    show.start(&programme)?;
+    let verdicts = play(&model, &programme, fast, show.as_mut())?;
+    show.end(&programme, &verdicts)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is played when.
+#[derive(Debug)]
+struct Programme {
+    pieces: Vec<Piece>,
+    rate: SampleRate,
+}
+
+#[derive(Debug)]
+struct Piece {
+    style: Style,
+    music: Music,
+    /// Where it starts in the stream.
+    start: Seconds,
+    /// Where its sound ends.
+    end: Seconds,
+}
+
+impl Programme {
+    fn new(args: &DemoArgs) -> Self {
+        let rate = SampleRate::new(RATE).unwrap_or(SampleRate::MIN);
+        let length = Seconds(args.seconds);
+        let mut start = Seconds(0.0);
+        let mut pieces = Vec::with_capacity(args.styles.len());
+        for &style in &args.styles {
+            let mut music = render(style, rate, length, args.seed);
+            music.fade(Seconds(0.005), Seconds(0.6));
+            let end = Seconds(start.0 + length.0);
+            pieces.push(Piece {
+                style,
+                music,
+                start,
+                end,
+            });
+            start = Seconds(end.0 + PAUSE.0);
+        }
+        Self { pieces, rate }
+    }
+
+    fn length(&self) -> Seconds {
+        self.pieces.last().map_or(Seconds(0.0), |piece| piece.end)
+    }
+
+    /// The piece that sounds at `position`, or has just sounded.
+    fn at(&self, position: Seconds) -> Option<usize> {
+        self.pieces
+            .iter()
+            .rposition(|piece| piece.start.0 <= position.0)
+    }
+
+    fn write_wav(&self, path: &Path, force: bool) -> anyhow::Result<()> {
+        let file = if force {
+            File::create(path)
+        } else {
+            OpenOptions::new().write(true).create_new(true).open(path)
+        };
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                anyhow::bail!("'{}' exists; --force overwrites it", path.display());
+            }
+            other => other.with_context(|| format!("cannot write '{}'", path.display()))?,
+        };
+        let mut out = BufWriter::new(file);
+        self.wav(&mut out)
+            .and_then(|()| out.flush())
+            .with_context(|| format!("cannot write '{}'", path.display()))
+    }
+
+    /// A RIFF file, 16-bit PCM (Multimedia Programming Interface 1.0, 1991).
+    fn wav(&self, out: &mut impl Write) -> io::Result<()> {
+        let pause = self.rate.samples(PAUSE) as usize;
+        let frames: usize = self
+            .pieces
+            .iter()
+            .map(|p| p.music.left.len())
+            .sum::<usize>()
+            + pause * self.pieces.len().saturating_sub(1);
+        // At most 10 styles given over and over by hand; 4 GiB would be six hours.
+        let bytes = u32::try_from(frames * 4)
+            .ok()
+            .filter(|&bytes| bytes < u32::MAX - 36)
+            .ok_or_else(|| io::Error::other("a wav file has at most 4 GiB"))?;
+        let rate = self.rate.hz();
+        out.write_all(b"RIFF")?;
+        out.write_all(&(bytes + 36).to_le_bytes())?;
+        out.write_all(b"WAVEfmt \x10\0\0\0\x01\0\x02\0")?;
+        out.write_all(&rate.to_le_bytes())?;
+        out.write_all(&(rate * 4).to_le_bytes())?;
+        out.write_all(b"\x04\0\x10\0data")?;
+        out.write_all(&bytes.to_le_bytes())?;
+        for (index, piece) in self.pieces.iter().enumerate() {
+            if index > 0 {
+                out.write_all(&vec![0; pause * 4])?;
+            }
+            for sample in piece.music.interleaved() {
+                out.write_all(&((sample * 32_767.0).round() as i16).to_le_bytes())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was heard in a piece.
+#[derive(Clone, Debug, Default)]
+struct Verdict {
+    /// The last readout while it sounded.
+    last: Option<Readout>,
+    /// Seconds from its start to the first genre that was shown.
+    first_after: Option<f64>,
+}
+
+/// Plays the programme into the live path; block by block, as a sound card would.
+fn play(
+    model: &Arc<Model>,
+    programme: &Programme,
+    fast: bool,
+    show: &mut dyn Show,
+) -> anyhow::Result<Vec<Verdict>> {
+    let config = RealtimeConfig {
+        rate: programme.rate,
+        max_block: BLOCK,
+        pipeline: PipelineConfig::default(),
+    };
+    let (mut input, listener) = Listener::start(model, config)?;
+    let updates = listener.updates();
+    let mut verdicts = vec![Verdict::default(); programme.pieces.len()];
+    let mut clock = Pace {
+        start: Instant::now(),
+        frames: 0,
+        rate: programme.rate,
+        fast,
+    };
+    let silence = vec![0.0_f32; 2 * BLOCK];
+    let pause_blocks = programme.rate.samples(PAUSE) as usize / BLOCK;
+    for (index, piece) in programme.pieces.iter().enumerate() {
+        show.piece(piece)?;
+        let samples = piece.music.interleaved();
+        let pause = if index + 1 < programme.pieces.len() {
+            pause_blocks
+        } else {
+            0
+        };
+        let blocks = samples
+            .chunks(2 * BLOCK)
+            .chain(std::iter::repeat_n(silence.as_slice(), pause));
+        for block in blocks {
+            clock.push(&mut input, block)?;
+            for readout in updates.try_iter() {
+                note(programme, &mut verdicts, &readout);
+                show.readout(programme, &readout)?;
+            }
+            if !show.tick(&listener)? {
+                return Ok(verdicts);
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
+fn note(programme: &Programme, verdicts: &mut [Verdict], readout: &Readout) {
+    let Some(index) = programme.at(readout.position) else {
+        return;
+    };
+    let piece = &programme.pieces[index];
+    if readout.position.0 <= piece.end.0 {
+        let verdict = &mut verdicts[index];
+        if readout.genre.is_some() {
+            verdict
+                .first_after
+                .get_or_insert(readout.position.0 - piece.start.0);
+        }
+        verdict.last = Some(*readout);
+    }
+}
+
+/// Real speed, or as fast as the listener can follow.
+struct Pace {
+    start: Instant,
+    frames: u64,
+    rate: SampleRate,
+    fast: bool,
+}
+
+impl Pace {
+    fn push(&mut self, input: &mut AudioInput, block: &[f32]) -> anyhow::Result<()> {
+        input.push_interleaved(block, 2);
+        self.frames += block.len() as u64 / 2;
+        if self.fast {
+            // Nothing may be dropped: the next block waits until this one was heard.
+            anyhow::ensure!(
+                input.wait_until_consumed(Duration::from_secs(30)),
+                "the listening thread has stopped"
+            );
+        } else {
+            let due = Duration::from_secs_f64(self.rate.duration(self.frames).0);
+            std::thread::sleep(due.saturating_sub(self.start.elapsed()));
+        }
+        Ok(())
+    }
+}
+
+/// Where the demonstration is shown.
+trait Show {
+    fn start(&mut self, programme: &Programme) -> anyhow::Result<()>;
+    fn piece(&mut self, piece: &Piece) -> anyhow::Result<()>;
+    fn readout(&mut self, programme: &Programme, readout: &Readout) -> anyhow::Result<()>;
+    fn end(&mut self, programme: &Programme, verdicts: &[Verdict]) -> anyhow::Result<()>;
+    /// Time passes, block by block; `false` when the user has seen enough.
+    fn tick(&mut self, _: &Listener) -> anyhow::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// JSON Lines on standard output.
+struct Json {
+    feeds: Feeds,
+    first: bool,
+}
+
+impl Json {
+    fn new(model: &Arc<Model>) -> Self {
+        let name = model.card().name.as_str();
+        Self {
+            feeds: Feeds::new(Hello::new(model.labels().clone(), "demo", name)),
+            first: true,
+        }
+    }
+}
+
+impl Show for Json {
+    fn start(&mut self, _: &Programme) -> anyhow::Result<()> {
+        Ok(())
+    }
+    fn piece(&mut self, piece: &Piece) -> anyhow::Result<()> {
+        self.feeds
+            .set_source(format!("demo:{}", piece.style.name()));
+        if std::mem::take(&mut self.first) {
+            let runner = SinkRunner::spawn(Box::new(JsonlSink::stdout()), self.feeds.hello())?;
+            self.feeds.add(runner);
+        }
+        Ok(())
+    }
+    fn readout(&mut self, _: &Programme, readout: &Readout) -> anyhow::Result<()> {
+        self.feeds.publish_waiting(readout, Duration::from_secs(5));
+        if self
+            .feeds
+            .runners()
+            .iter()
+            .all(|runner| runner.stats().ended)
+        {
+            // The reader has ended, as `head` does.
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        Ok(())
+    }
+    fn end(&mut self, _: &Programme, _: &[Verdict]) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// Plain lines: what plays, what changes, and a table at the end.
+struct Lines {
+    labels: Labels,
+    newest: Option<(Option<usize>, State)>,
+}
+
+impl Lines {
+    fn new(labels: &Labels) -> Self {
+        Self {
+            labels: labels.clone(),
+            newest: None,
+        }
+    }
+
+    fn label(&self, index: usize) -> &str {
+        self.labels.get(index).unwrap_or("?")
+    }
+
+    fn best(&self, readout: &Readout, n: usize) -> String {
+        let ranked = readout.scores.ranked();
+        let best: Vec<String> = ranked
+            .iter()
+            .take(n)
+            .map(|&(index, score)| format!("{} {:.0} %", self.label(index), 100.0 * score))
+            .collect();
+        best.join(", ")
+    }
+}
+
+impl Show for Lines {
+    fn start(&mut self, programme: &Programme) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "{} pieces, {} of music, composed and synthesised by this program.\n",
+            programme.pieces.len(),
+            programme.length()
+        )?;
+        Ok(out.flush()?)
+    }
+
+    fn piece(&mut self, piece: &Piece) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "{:>5}  plays {}: {}",
+            piece.start,
+            piece.style.name(),
+            piece.style.description()
+        )?;
+        self.newest = None;
+        Ok(out.flush()?)
+    }
+
+    fn readout(&mut self, _: &Programme, readout: &Readout) -> anyhow::Result<()> {
+        let now = (readout.genre, readout.state);
+        if self.newest.replace(now) == Some(now) {
+            return Ok(());
+        }
+        let mut out = io::stdout().lock();
+        match readout.genre {
+            Some(index) => writeln!(
+                out,
+                "{:>5}    hears {:<10} {}: {}",
+                readout.position,
+                self.label(index),
+                readout.state.as_str(),
+                self.best(readout, 3)
+            )?,
+            None if readout.state == State::Unsure => writeln!(
+                out,
+                "{:>5}    hears no one genre: {}",
+                readout.position,
+                self.best(readout, 2)
+            )?,
+            None => {
+                let words = match readout.state {
+                    State::Warming => return Ok(()),
+                    State::NotMusic => "hears no music",
+                    State::Silent => "hears silence",
+                    _ => readout.state.as_str(),
+                };
+                writeln!(out, "{:>5}    {words}", readout.position)?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    fn end(&mut self, programme: &Programme, verdicts: &[Verdict]) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        writeln!(
+            out,
+            "\n{:<11} {:<11} {:>10}  {:>12}",
+            "intended", "heard", "confidence", "first after"
+        )?;
+        let mut right = 0;
+        let played = programme
+            .pieces
+            .iter()
+            .zip(verdicts)
+            .filter(|(_, verdict)| verdict.last.is_some());
+        let mut n_played = 0;
+        for (piece, verdict) in played {
+            n_played += 1;
+            let genre = verdict
+                .last
+                .and_then(|last| last.genre)
+                .map(|index| self.label(index));
+            let heard = match (&verdict.last, genre) {
+                (Some(_), Some(genre)) => genre.to_owned(),
+                (Some(last), None) => format!("({})", last.state.as_str()),
+                (None, _) => "(nothing)".to_owned(),
+            };
+            let confidence = verdict.last.map_or(0.0, |last| last.confidence);
+            let first = verdict
+                .first_after
+                .map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
+            let as_intended = genre == Some(piece.style.name());
+            right += usize::from(as_intended);
+            writeln!(
+                out,
+                "{:<11} {:<11} {:>8.0} %  {:>12}{}",
+                piece.style.name(),
+                heard,
+                100.0 * confidence,
+                first,
+                if as_intended {
+                    ""
+                } else {
+                    "   not as intended"
+                }
+            )?;
+        }
+        writeln!(
+            out,
+            "\n{right} of {n_played} heard as intended. These pieces are synthetic; the model learned from recordings of people."
+        )?;
+        Ok(out.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, Command, FromArgMatches as _};
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<DemoArgs, clap::Error> {
+        let command = DemoArgs::augment_args(Command::new("demo").no_binary_name(true));
+        DemoArgs::from_arg_matches(&command.try_get_matches_from(args)?)
+    }
+
+    #[test]
+    fn arguments_are_checked() {
+        let args = parse(&[]).unwrap();
+        assert!((4..=6).contains(&args.styles.len()));
+        let args = parse(&["--styles", "jazz, metal", "--seconds", "5"]).unwrap();
+        assert_eq!(args.styles, [Style::Jazz, Style::Metal]);
+        for wrong in [
+            ["--styles", "polka"],
+            ["--seconds", "3"],
+            ["--seconds", "121"],
+            ["--seconds", "nan"],
+        ] {
+            assert!(parse(&wrong).is_err(), "{wrong:?}");
+        }
+        assert!(parse(&["--force"]).is_err(), "--force is for --wav");
+    }
+
+    #[test]
+    fn the_wav_file_is_what_is_played_and_is_not_overwritten() {
+        let args = parse(&["--styles", "jazz,reggae", "--seconds", "4"]).unwrap();
+        let programme = Programme::new(&args);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("demo.wav");
+        programme.write_wav(&path, false).unwrap();
+        let mut reader = hound::WavReader::open(&path).unwrap();
+        let spec = reader.spec();
+        assert_eq!(
+            (spec.channels, spec.sample_rate, spec.bits_per_sample),
+            (2, RATE, 16)
+        );
+        assert_eq!(reader.duration(), (4 + 3 + 4) * RATE);
+        let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
+        let second = &samples[2 * 7 * RATE as usize..];
+        let played = programme.pieces[1].music.interleaved();
+        assert!(
+            second
+                .iter()
+                .zip(&played)
+                .all(|(&s, &p)| (f32::from(s) / 32_767.0 - p).abs() < 2e-5)
+        );
+        let error = programme.write_wav(&path, false).unwrap_err().to_string();
+        assert!(error.contains("--force"), "{error}");
+        programme.write_wav(&path, true).unwrap();
+    }
+
+    #[test]
+    fn positions_belong_to_the_right_piece() {
+        let args = parse(&["--styles", "jazz,reggae", "--seconds", "4"]).unwrap();
+        let programme = Programme::new(&args);
+        assert_eq!(programme.at(Seconds(0.0)), Some(0));
+        assert_eq!(programme.at(Seconds(6.9)), Some(0), "the pause after it");
+        assert_eq!(programme.at(Seconds(7.0)), Some(1));
+        assert_eq!(programme.length(), Seconds(11.0));
+    }
+}

@@ -1,0 +1,835 @@
+//! OSC over UDP: plain messages (no bundles), to one receiver per sink; docs/osc.md has the addresses and the steps
+//! for each console.
+//!
+//! [`OscEncoder`] decides what is sent when and knows no socket; [`OscSink`] sends it.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
+    time::{Duration, Instant},
+};
+
+use rosc::{OscMessage, OscPacket, OscType};
+
+use super::{
+    Hello, Sink, SinkError, Status, Update,
+    map::{Event, Map, Rule, Type, address_parts, expand},
+};
+use crate::{decision::State, genre::Labels};
+
+/// Port of receivers that are given without one.
+pub const DEFAULT_PORT: u16 = 9000;
+
+/// Scores are sent at most four times a second.
+pub const SCORE_PERIOD: Duration = Duration::from_millis(250);
+
+/// What the receiver should know is sent again every five seconds, as UDP loses messages and receivers start late.
+pub const RESEND_PERIOD: Duration = Duration::from_secs(5);
+
+/// Sent as the genre's name while none is shown.
+pub const NO_GENRE: &str = "none";
+
+/// Decides which messages a receiver gets and when. Its clock is the `now` that it is given.
+#[derive(Debug)]
+pub struct OscEncoder {
+    map: Map,
+    labels: Option<Labels>,
+    parts: Vec<String>,
+    shown: Option<usize>,
+    state: Option<State>,
+    newest: Option<Update>,
+    scores_at: Option<Instant>,
+    scores_wait: bool,
+    resend_at: Option<Instant>,
+}
+
+impl OscEncoder {
+    /// An encoder for `map`.
+    pub fn new(map: Map) -> Self {
+        Self {
+            map,
+            labels: None,
+            parts: Vec::new(),
+            shown: None,
+            state: None,
+            newest: None,
+            scores_at: None,
+            scores_wait: false,
+            resend_at: None,
+        }
+    }
+
+    /// The stream begins: every `active` is 0.
+    ///
+    /// # Errors
+    /// [`SinkError::Setting`] when the map names a label that the model has not.
+    pub fn hello(&mut self, hello: &Hello) -> Result<Vec<OscMessage>, SinkError> {
+        self.map.check(&hello.labels)?;
+        self.parts = address_parts(&hello.labels);
+        self.labels = Some(hello.labels.clone());
+        self.shown = None;
+        self.state = None;
+        self.newest = None;
+        self.scores_at = None;
+        self.scores_wait = false;
+        let mut out = Vec::new();
+        for index in 0..self.parts.len() {
+            self.active(index, false, &mut out);
+        }
+        Ok(out)
+    }
+
+    /// A readout: what changed at once, scores when the rate limit allows.
+    pub fn update(&mut self, update: &Update, now: Instant) -> Vec<OscMessage> {
+        let mut out = Vec::new();
+        let shown = update
+            .readout
+            .genre
+            .filter(|&index| index < self.parts.len());
+        let changed = shown != self.shown || self.newest.is_none();
+        self.newest = Some(update.clone());
+        if changed {
+            let before = std::mem::replace(&mut self.shown, shown);
+            if let Some(index) = before {
+                self.active(index, false, &mut out);
+            }
+            if let Some(index) = shown {
+                self.active(index, true, &mut out);
+            }
+            self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
+        }
+        self.scores_wait = true;
+        self.scores_if_due(now, changed, &mut out);
+        self.resend_at.get_or_insert(now + RESEND_PERIOD);
+        out
+    }
+
+    /// The state changed. A lost source shows no genre.
+    pub fn status(&mut self, status: &Status) -> Vec<OscMessage> {
+        let mut out = Vec::new();
+        if self.state != Some(status.state) {
+            self.state = Some(status.state);
+            self.told(&[Event::State], &mut out);
+        }
+        if status.state == State::Lost
+            && let Some(index) = self.shown.take()
+        {
+            self.active(index, false, &mut out);
+            self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
+        }
+        out
+    }
+
+    /// Time passes: scores that waited, and what is due to be sent again.
+    pub fn tick(&mut self, now: Instant) -> Vec<OscMessage> {
+        let mut out = Vec::new();
+        self.scores_if_due(now, false, &mut out);
+        if self.resend_at.is_some_and(|at| now >= at) {
+            self.resend_at = Some(now + RESEND_PERIOD);
+            self.told(
+                &[
+                    Event::State,
+                    Event::Top,
+                    Event::Index,
+                    Event::Name,
+                    Event::Confidence,
+                    Event::Score,
+                ],
+                &mut out,
+            );
+        }
+        out
+    }
+
+    /// Everything a receiver needs that has just appeared, the shown genre's `active` included.
+    pub fn everything(&mut self) -> Vec<OscMessage> {
+        let mut out = Vec::new();
+        if let Some(index) = self.shown {
+            self.active(index, true, &mut out);
+        }
+        self.told(
+            &[
+                Event::State,
+                Event::Top,
+                Event::Index,
+                Event::Name,
+                Event::Confidence,
+                Event::Score,
+            ],
+            &mut out,
+        );
+        out
+    }
+
+    /// The stream ends: no genre is shown any more, the source is lost.
+    pub fn goodbye(&mut self) -> Vec<OscMessage> {
+        let mut out = Vec::new();
+        if self.labels.is_some() {
+            self.state = Some(State::Lost);
+            if let Some(index) = self.shown.take() {
+                self.active(index, false, &mut out);
+            }
+            self.told(
+                &[Event::State, Event::Top, Event::Index, Event::Name],
+                &mut out,
+            );
+        }
+        out
+    }
+
+    fn scores_if_due(&mut self, now: Instant, with_top: bool, out: &mut Vec<OscMessage>) {
+        let due = self
+            .scores_at
+            .is_none_or(|at| now.saturating_duration_since(at) >= SCORE_PERIOD);
+        if self.scores_wait && due {
+            self.scores_wait = false;
+            self.scores_at = Some(now);
+            if !with_top {
+                // Its confidence moves with the scores.
+                self.told(&[Event::Top], out);
+            }
+            self.told(&[Event::Confidence, Event::Score], out);
+        }
+    }
+
+    /// Messages of every rule for one of `events`, with the values as they stand.
+    fn told(&self, events: &[Event], out: &mut Vec<OscMessage>) {
+        let Some(labels) = &self.labels else {
+            return;
+        };
+        for rule in &self.map.rules {
+            if !events.contains(&rule.on) {
+                continue;
+            }
+            if rule.on == Event::Score {
+                let Some(newest) = &self.newest else {
+                    continue;
+                };
+                for (index, &score) in newest.readout.scores.as_slice().iter().enumerate() {
+                    if self.concerns(rule, index) {
+                        self.message(rule, Some(index), &Value::Number(score), out);
+                    }
+                }
+                continue;
+            }
+            if rule.genre.is_some() && !self.shown.is_some_and(|index| self.concerns(rule, index)) {
+                continue;
+            }
+            let name = self
+                .shown
+                .and_then(|index| labels.get(index))
+                .unwrap_or(NO_GENRE);
+            let index = self
+                .shown
+                .map_or(-1, |index| i32::try_from(index).unwrap_or(i32::MAX));
+            let confidence = self
+                .newest
+                .as_ref()
+                .filter(|_| self.state != Some(State::Lost))
+                .map_or(0.0, |update| update.readout.confidence);
+            let value = match rule.on {
+                Event::Top => Value::Top(name, index, confidence),
+                Event::Index => Value::Number(index as f32),
+                Event::Name => Value::Text(name),
+                Event::Confidence => Value::Number(confidence),
+                Event::State => match self.state {
+                    Some(state) => Value::Text(state.as_str()),
+                    None => continue,
+                },
+                Event::Score | Event::Active => continue,
+            };
+            self.message(rule, self.shown, &value, out);
+        }
+    }
+
+    fn active(&self, index: usize, on: bool, out: &mut Vec<OscMessage>) {
+        for rule in &self.map.rules {
+            if rule.on != Event::Active || !self.concerns(rule, index) {
+                continue;
+            }
+            // "Stops being shown" has a number (0) but no text and no message without argument.
+            let says_off = !rule.only_on && !matches!(rule.kind, Some(Type::String | Type::None));
+            if on || says_off {
+                self.message(
+                    rule,
+                    Some(index),
+                    if on { &Value::Number(1.0) } else { &Value::Off },
+                    out,
+                );
+            }
+        }
+    }
+
+    fn concerns(&self, rule: &Rule, index: usize) -> bool {
+        rule.genre.as_deref().is_none_or(|genre| {
+            self.labels
+                .as_ref()
+                .is_some_and(|labels| labels.get(index) == Some(genre))
+        })
+    }
+
+    fn message(
+        &self,
+        rule: &Rule,
+        index: Option<usize>,
+        value: &Value<'_>,
+        out: &mut Vec<OscMessage>,
+    ) {
+        let place = |template: &str| match index {
+            Some(index) => expand(template, self.parts.get(index)?, index).ok(),
+            // Nothing is shown: there is nothing to put in the place.
+            None if template.contains('{') => None,
+            None => Some(template.to_owned()),
+        };
+        let Some(addr) = place(&rule.address) else {
+            return;
+        };
+        let fixed = match (&rule.value, value) {
+            (None, _) | (_, Value::Off) => None,
+            (Some(template), _) => match place(template) {
+                Some(text) => Some(text),
+                None => return,
+            },
+        };
+        if let (Value::Top(name, index, confidence), None, None) = (value, &fixed, rule.kind) {
+            let args = vec![
+                OscType::String((*name).to_owned()),
+                OscType::Int(*index),
+                OscType::Float(*confidence),
+            ];
+            out.push(OscMessage { addr, args });
+            return;
+        }
+        let number = match (&fixed, value) {
+            (Some(text), _) => text.parse().unwrap_or(0.0),
+            (None, Value::Number(number) | Value::Top(_, _, number)) => *number,
+            (None, Value::Text(_) | Value::Off) => 0.0,
+        } * rule.scale.unwrap_or(1.0);
+        let args = match rule.kind.unwrap_or(rule.on.default_type()) {
+            Type::Float => vec![OscType::Float(number)],
+            Type::Int => vec![OscType::Int(number.round() as i32)],
+            Type::String => vec![OscType::String(match (fixed, value) {
+                (Some(text), _) => text,
+                (None, Value::Text(text) | Value::Top(text, _, _)) => (*text).to_owned(),
+                (None, Value::Number(number)) => number.to_string(),
+                (None, Value::Off) => String::new(),
+            })],
+            Type::None => Vec::new(),
+        };
+        out.push(OscMessage { addr, args });
+    }
+}
+
+/// What an event has to say.
+enum Value<'a> {
+    Number(f32),
+    Text(&'a str),
+    Top(&'a str, i32, f32),
+    /// 0, whatever `value` the rule has for "on".
+    Off,
+}
+
+impl Event {
+    fn default_type(self) -> Type {
+        match self {
+            Event::Score | Event::Active | Event::Confidence => Type::Float,
+            Event::Index => Type::Int,
+            Event::Name | Event::State | Event::Top => Type::String,
+        }
+    }
+}
+
+/// Where and what to send.
+#[derive(Clone, Debug)]
+pub struct OscConfig {
+    /// `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`; without a port, the map's.
+    pub target: String,
+    /// What to send.
+    pub map: Map,
+    /// Allow multicast (with a time-to-live of 1) and broadcast addresses. Off unless the user asks for it.
+    pub allow_multicast: bool,
+}
+
+impl OscConfig {
+    /// The standard messages to `target`, unicast.
+    pub fn new(target: impl Into<String>) -> Self {
+        Self {
+            target: target.into(),
+            map: Map::default(),
+            allow_multicast: false,
+        }
+    }
+}
+
+/// One OSC receiver.
+#[derive(Debug)]
+pub struct OscSink {
+    host: String,
+    port: u16,
+    allow_multicast: bool,
+    encoder: OscEncoder,
+    socket: Option<UdpSocket>,
+    /// The system says that nobody listens on that port.
+    unheard: bool,
+    buffer: Vec<u8>,
+}
+
+impl OscSink {
+    /// A sink for one receiver. Nothing is sent and no name is looked up before [`Sink::connect`].
+    ///
+    /// # Errors
+    /// [`SinkError::Setting`] when the target is not of the form `HOST:PORT`, or is a multicast or broadcast address
+    /// that was not allowed.
+    pub fn new(config: OscConfig) -> Result<Self, SinkError> {
+        let (host, port) = parse_target(&config.target, config.map.port)?;
+        let sink = Self {
+            host,
+            port,
+            allow_multicast: config.allow_multicast,
+            encoder: OscEncoder::new(config.map),
+            socket: None,
+            unheard: false,
+            buffer: Vec::with_capacity(256),
+        };
+        if let Ok(ip) = sink.host.parse::<IpAddr>() {
+            sink.allowed(ip)?;
+        }
+        Ok(sink)
+    }
+
+    fn allowed(&self, ip: IpAddr) -> Result<(), SinkError> {
+        let many = ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+        if many && !self.allow_multicast {
+            return Err(SinkError::Setting {
+                feed: "osc",
+                what: "receiver",
+                value: ip.to_string(),
+                why: "it is a multicast or broadcast address, which must be allowed explicitly; \
+                      give each receiver's own address instead"
+                    .to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    fn unreachable(&self, source: io::Error) -> SinkError {
+        SinkError::Unreachable {
+            feed: "osc".to_owned(),
+            target: self.target(),
+            source,
+        }
+    }
+
+    fn target(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    fn send(&mut self, messages: Vec<OscMessage>) -> Result<(), SinkError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let refused = self.send_all(messages)?;
+        if self.unheard && !refused {
+            // The receiver has just appeared, and knows nothing yet.
+            let everything = self.encoder.everything();
+            self.unheard = self.send_all(everything)?;
+        } else {
+            self.unheard = refused;
+        }
+        Ok(())
+    }
+
+    /// Sends all; says whether the system reported that nobody listens.
+    fn send_all(&mut self, messages: Vec<OscMessage>) -> Result<bool, SinkError> {
+        let Some(socket) = &self.socket else {
+            return Err(self.unreachable(io::ErrorKind::NotConnected.into()));
+        };
+        let mut refused = false;
+        for message in messages {
+            self.buffer.clear();
+            // Writing into memory cannot fail.
+            let _ = rosc::encoder::encode_into(&OscPacket::Message(message), &mut self.buffer);
+            let mut sent = socket.send(&self.buffer);
+            if let Err(error) = &sent
+                && error.kind() == io::ErrorKind::ConnectionRefused
+            {
+                // It is the answer to an earlier message; this one was not sent.
+                refused = true;
+                sent = socket.send(&self.buffer);
+            }
+            match sent {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused = true,
+                // A full send buffer loses the message, as UDP may; the next or the resend gets through.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(self.unreachable(error)),
+            }
+        }
+        Ok(refused)
+    }
+}
+
+impl Sink for OscSink {
+    fn name(&self) -> String {
+        format!("osc {}", self.target())
+    }
+
+    fn connect(&mut self) -> Result<(), SinkError> {
+        let address = (self.host.as_str(), self.port)
+            .to_socket_addrs()
+            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
+            .map_err(|error| self.unreachable(error))?;
+        self.allowed(address.ip())?;
+        let socket = open(address).map_err(|error| self.unreachable(error))?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    fn hello(&mut self, hello: &Hello) -> Result<(), SinkError> {
+        let messages = self.encoder.hello(hello)?;
+        self.send(messages)
+    }
+
+    fn update(&mut self, update: &Update, now: Instant) -> Result<(), SinkError> {
+        let messages = self.encoder.update(update, now);
+        self.send(messages)
+    }
+
+    fn status(&mut self, status: &Status) -> Result<(), SinkError> {
+        let messages = self.encoder.status(status);
+        self.send(messages)
+    }
+
+    fn tick_period(&self) -> Option<Duration> {
+        Some(SCORE_PERIOD)
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), SinkError> {
+        let messages = self.encoder.tick(now);
+        self.send(messages)
+    }
+
+    fn unheard(&self) -> bool {
+        self.unheard
+    }
+
+    fn close(&mut self) {
+        let messages = self.encoder.goodbye();
+        // Nobody is left to be told.
+        let _ = self.send_all(messages);
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    if let SocketAddr::V4(address) = address {
+        if address.ip().is_broadcast() {
+            socket.set_broadcast(true)?;
+        }
+        socket.set_multicast_ttl_v4(1)?;
+    }
+    socket.set_nonblocking(true)?;
+    // A connected socket sends to this receiver only and is told when nobody listens.
+    socket.connect(address)?;
+    Ok(socket)
+}
+
+fn parse_target(target: &str, default_port: u16) -> Result<(String, u16), SinkError> {
+    let wrong = |why: &str| SinkError::Setting {
+        feed: "osc",
+        what: "receiver",
+        value: target.to_owned(),
+        why: format!("{why}; write HOST:PORT, such as 127.0.0.1:9000"),
+    };
+    let (host, port) = if let Some(rest) = target.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("a [ has no ]"))?;
+        if host.parse::<Ipv6Addr>().is_err() {
+            return Err(wrong("what stands in [ ] is no IPv6 address"));
+        }
+        match rest {
+            "" => (host, None),
+            rest => (
+                host,
+                Some(
+                    rest.strip_prefix(':')
+                        .ok_or_else(|| wrong("a : is missing after ]"))?,
+                ),
+            ),
+        }
+    } else if target.parse::<Ipv6Addr>().is_ok() {
+        (target, None)
+    } else {
+        match target.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (target, None),
+        }
+    };
+    if host.is_empty()
+        || host.chars().any(|c| c.is_whitespace() || "/:@".contains(c))
+            && host.parse::<Ipv6Addr>().is_err()
+    {
+        return Err(wrong("there is no usable host name in it"));
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|&port| port != 0)
+            .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
+    };
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::tests as fixtures;
+
+    fn text(messages: &[OscMessage]) -> Vec<String> {
+        messages
+            .iter()
+            .map(|message| {
+                let args: Vec<String> = message
+                    .args
+                    .iter()
+                    .map(|arg| match arg {
+                        OscType::Float(value) => format!("f:{value}"),
+                        OscType::Int(value) => format!("i:{value}"),
+                        OscType::String(value) => format!("s:{value}"),
+                        other => format!("{other:?}"),
+                    })
+                    .collect();
+                format!("{} {}", message.addr, args.join(" "))
+                    .trim_end()
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    fn started(map: Map) -> OscEncoder {
+        let mut encoder = OscEncoder::new(map);
+        encoder.hello(&fixtures::hello()).unwrap();
+        encoder
+    }
+
+    fn status(state: State) -> Status {
+        Status {
+            state,
+            message: None,
+            source: "test".into(),
+            time: fixtures::hello().time,
+        }
+    }
+
+    #[test]
+    fn the_first_readout_tells_everything() {
+        let mut encoder = OscEncoder::new(Map::default());
+        let hello = text(&encoder.hello(&fixtures::hello()).unwrap());
+        assert_eq!(hello.len(), 10);
+        assert_eq!(hello[0], "/genre/active/blues f:0");
+        assert_eq!(
+            text(&encoder.status(&status(State::Live))),
+            ["/genre/state s:live"]
+        );
+        let first = text(&encoder.update(&fixtures::update(1, Some(9)), Instant::now()));
+        assert_eq!(
+            first[..5],
+            [
+                "/genre/active/rock f:1",
+                "/genre/top s:rock i:9 f:0.64",
+                "/genre/index i:9",
+                "/genre/name s:rock",
+                "/genre/confidence f:0.64",
+            ]
+        );
+        assert_eq!(first.len(), 15);
+        assert_eq!(first[5], "/genre/score/blues f:0.04");
+        assert_eq!(first[14], "/genre/score/rock f:0.64");
+    }
+
+    #[test]
+    fn active_is_sent_on_change_only_and_scores_four_times_a_second() {
+        let mut encoder = started(Map::default());
+        let start = Instant::now();
+        let mut actives = Vec::new();
+        let mut scores = 0;
+        // 10 s of readouts every 20 ms: rock, then none, then blues.
+        for step in 0..500_u64 {
+            let now = start + Duration::from_millis(20 * step);
+            let genre = match step {
+                0..200 => Some(9),
+                200..300 => None,
+                _ => Some(0),
+            };
+            for line in text(&encoder.update(&fixtures::update(step + 1, genre), now)) {
+                if line.starts_with("/genre/active") {
+                    actives.push((step, line));
+                } else if line.starts_with("/genre/score/jazz") {
+                    scores += 1;
+                }
+            }
+        }
+        let actives: Vec<(u64, &str)> = actives.iter().map(|(s, l)| (*s, l.as_str())).collect();
+        assert_eq!(
+            actives,
+            [
+                (0, "/genre/active/rock f:1"),
+                (200, "/genre/active/rock f:0"),
+                (300, "/genre/active/blues f:1"),
+            ]
+        );
+        assert!((36..=40).contains(&scores), "{scores} scores in 10 s");
+    }
+
+    #[test]
+    fn scores_that_waited_go_out_with_the_tick_and_all_is_resent() {
+        let mut encoder = started(Map::default());
+        let start = Instant::now();
+        encoder.status(&status(State::Live));
+        encoder.update(&fixtures::update(1, Some(9)), start);
+        let mut newer = fixtures::update(2, Some(9));
+        newer.readout.confidence = 0.5;
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!(text(&encoder.update(&newer, at(100))), [""; 0]);
+        assert!(encoder.tick(at(200)).is_empty());
+        let late = text(&encoder.tick(at(260)));
+        assert_eq!(late[0], "/genre/top s:rock i:9 f:0.5");
+        assert_eq!(late.len(), 12, "top, confidence and ten scores");
+        assert!(
+            encoder.tick(at(600)).is_empty(),
+            "nothing new, nothing sent"
+        );
+        let resent = text(&encoder.tick(at(5_001)));
+        assert_eq!(
+            resent.len(),
+            15,
+            "state, top, index, name, confidence, ten scores"
+        );
+        assert!(resent.iter().all(|line| !line.contains("active")));
+        assert!(encoder.tick(at(6_000)).is_empty());
+        assert_eq!(encoder.tick(at(10_002)).len(), 15);
+    }
+
+    #[test]
+    fn a_lost_source_and_the_end_turn_the_lights_off() {
+        let mut encoder = started(Map::default());
+        encoder.update(&fixtures::update(1, Some(8)), Instant::now());
+        assert_eq!(
+            text(&encoder.status(&status(State::Lost))),
+            [
+                "/genre/state s:lost",
+                "/genre/active/reggae f:0",
+                "/genre/top s:none i:-1 f:0",
+                "/genre/index i:-1",
+                "/genre/name s:none"
+            ]
+        );
+        encoder.update(&fixtures::update(2, Some(8)), Instant::now());
+        assert_eq!(text(&encoder.goodbye())[0], "/genre/active/reggae f:0");
+        assert!(
+            OscEncoder::new(Map::default()).goodbye().is_empty(),
+            "nothing was ever said"
+        );
+    }
+
+    #[test]
+    fn presets_speak_the_consoles_language() {
+        let update = fixtures::update(1, Some(9));
+        let say = |name: &str| {
+            let mut encoder = OscEncoder::new(Map::preset(name).unwrap());
+            let mut lines = text(&encoder.hello(&fixtures::hello()).unwrap());
+            lines.push("--".to_owned());
+            lines.extend(text(&encoder.update(&update, Instant::now())));
+            lines
+        };
+        let magicq = say("magicq");
+        assert_eq!(magicq[0], "/pb/1 f:0");
+        assert_eq!(magicq[9..], ["/pb/10 f:0", "--", "/pb/10 f:1"]);
+        let grandma = say("grandma3");
+        assert_eq!(grandma[0], "/Page1/Key101 i:0");
+        assert_eq!(grandma[11], "/Page1/Key110 i:1");
+        assert_eq!(grandma[12], "/Page1/Fader201 i:4");
+        assert_eq!(grandma[21], "/Page1/Fader210 i:64");
+        assert_eq!(
+            say("resolume"),
+            ["--", "/composition/columns/10/connect i:1"]
+        );
+        let qlc = say("qlcplus");
+        assert_eq!(qlc[11], "/genre/active/rock f:1");
+        assert!(
+            qlc.iter().all(|line| !line.contains("s:")),
+            "QLC+ takes numbers"
+        );
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_example_map_sends_what_it_says() {
+        let map =
+            Map::from_toml(include_str!("../../docs/osc-map.example.toml"), "example").unwrap();
+        let mut encoder = started(map);
+        let rock = text(&encoder.update(&fixtures::update(1, Some(9)), Instant::now()));
+        assert_eq!(rock[0], "/cue/20/start");
+        assert_eq!(rock[1], "/panel/text s:rock");
+        assert_eq!(rock[2], "/fader/blues i:5");
+        assert_eq!(rock[11], "/fader/rock i:81");
+        let reggae = text(&encoder.update(&fixtures::update(2, Some(8)), Instant::now()));
+        assert_eq!(
+            reggae[..3],
+            [
+                "/cue/19/start",
+                "/cmd s:Go+ Sequence 109",
+                "/panel/text s:reggae"
+            ]
+        );
+    }
+
+    #[test]
+    fn receivers_are_read_or_refused_with_reason() {
+        let ok = |target: &str| parse_target(target, 9000).unwrap();
+        assert_eq!(ok("lights.local"), ("lights.local".into(), 9000));
+        assert_eq!(ok("10.0.0.2:7700"), ("10.0.0.2".into(), 7700));
+        assert_eq!(ok("[::1]:8000"), ("::1".into(), 8000));
+        assert_eq!(ok("[::1]"), ("::1".into(), 9000));
+        assert_eq!(ok("::1"), ("::1".into(), 9000));
+        for wrong in [
+            "",
+            ":9000",
+            "a:b",
+            "a:0",
+            "a:70000",
+            "[::1",
+            "[x]:1",
+            "[::1]9",
+            "http://a:1",
+            "a b:1",
+        ] {
+            let error = parse_target(wrong, 9000).unwrap_err().to_string();
+            assert!(error.contains("HOST:PORT"), "{wrong}: {error}");
+        }
+        for many in ["239.1.2.3:9000", "255.255.255.255", "[ff02::1]:9000"] {
+            let error = OscSink::new(OscConfig::new(many)).unwrap_err().to_string();
+            assert!(error.contains("multicast"), "{error}");
+            let mut config = OscConfig::new(many);
+            config.allow_multicast = true;
+            assert!(OscSink::new(config).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_map_for_other_labels_is_refused_at_the_greeting() {
+        let mut map = Map::default();
+        map.rules[6].genre = Some("polka".into());
+        let error = OscEncoder::new(map).hello(&fixtures::hello()).unwrap_err();
+        assert!(error.to_string().contains("polka"), "{error}");
+    }
+}
