@@ -118,7 +118,7 @@ def main():
             plain, prepared, int8 = (str(Path(folder) / f"{name}{end}.onnx") for end in ("", "-pre", "-int8"))
             onnx.save(build(name), plain)
             print(f"{name} f32   {milliseconds(plain)[0]:.1f} ({milliseconds(plain)[1]:.1f})", flush=True)
-            quant_pre_process(plain, prepared)
+            quant_pre_process(plain, prepared, skip_symbolic_shape=True)
             quantize_static(
                 prepared,
                 int8,
