@@ -1,5 +1,11 @@
 //! The networks: tract against a slow, obvious computation, and the rolling window against the whole one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests, too, fail by panicking and say what they skip"
+)]
+
 use std::sync::Arc;
 
 use genrescope::{

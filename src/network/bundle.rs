@@ -707,7 +707,7 @@ impl fmt::Display for ModelCard {
                 self.decision
                     .more
                     .keys()
-                    .map(|key| format!(", {key}"))
+                    .map(|key| [", ", key].concat())
                     .collect::<String>()
             ),
         )?;

@@ -12,6 +12,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+#[expect(
+    clippy::wildcard_imports,
+    reason = "tract's macros name what its prelude for operators exports"
+)]
 use tract_core::{
     internal::*,
     ops::{
@@ -354,7 +358,7 @@ impl Runner {
             ];
             let mut input = Tensor::zero::<f32>(&shape)?;
             read(
-                (column * block.pool[1]) as isize - 1,
+                (column * block.pool[1]).cast_signed() - 1,
                 input.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
             );
             let output = state.run(tvec!(input.into_tvalue()))?;
@@ -530,7 +534,6 @@ operator!(
             }
             state.copy_from_slice(output);
         }
-        drop(plain);
         Ok(states)
     }
 );

@@ -75,7 +75,7 @@ impl Ring {
     /// Fills `buffer` with columns from `first` on; those that do not exist are left as they are (zero).
     fn read(&self, first: isize, buffer: &mut [f32]) {
         for (offset, buffer) in buffer.chunks_exact_mut(self.column).enumerate() {
-            if let Ok(index) = usize::try_from(first + offset as isize)
+            if let Ok(index) = usize::try_from(first + offset.cast_signed())
                 && index < self.len
             {
                 buffer.copy_from_slice(self.get(index));

@@ -1,5 +1,11 @@
 //! The reference's networks through ours: the same numbers as the original Keras run (oracle.npz).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests, too, fail by panicking and say what they skip"
+)]
+
 use std::{
     io::Read,
     path::{Path, PathBuf},
