@@ -16,5 +16,9 @@ pub fn wilson(right: u64, n: u64) -> (f64, f64) {
     let centre = p + Z * Z / (2.0 * n);
     let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
-    ((centre - spread) / scale, (centre + spread) / scale)
+    // The interval holds the share itself, also where rounding would leave it out by a hair.
+    (
+        ((centre - spread) / scale).clamp(0.0, p),
+        ((centre + spread) / scale).clamp(p, 1.0),
+    )
 }

@@ -63,11 +63,21 @@ pub struct ClassifyArgs {
     average: Average,
 
     /// Seconds to leave out at both ends of a song; shorter songs are used whole.
-    #[arg(long, default_value_t = 20.0, value_name = "SECONDS")]
+    #[arg(
+        long,
+        default_value_t = 20.0,
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
     skip: f64,
 
     /// Seconds from the start of one frame to the start of the next.
-    #[arg(long, default_value_t = 29.12, value_name = "SECONDS")]
+    #[arg(
+        long,
+        default_value_t = 29.12,
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
     hop: f64,
 
     /// Best score below which the answer is "unsure", 0 to 1; 0 always names a genre. Default: the model's.
@@ -235,14 +245,25 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
 
     let interrupted = job.stop.load(Ordering::Relaxed);
     if interrupted {
-        let hint = if args.output.is_some() { "; --resume goes on from here" } else { "" };
-        complain(format_args!("stopped after {finished} of {} files{hint}", files.len()));
+        let hint = if args.output.is_some() {
+            "; --resume goes on from here"
+        } else {
+            ""
+        };
+        complain(format_args!(
+            "stopped after {finished} of {} files{hint}",
+            files.len()
+        ));
     }
     if n_skipped > 0 {
-        complain(format_args!("{n_skipped} of {n_found} files were in the output file already"));
+        complain(format_args!(
+            "{n_skipped} of {n_found} files were in the output file already"
+        ));
     }
     if failed > 0 && finished > 1 {
-        complain(format_args!("{failed} of {finished} files could not be read"));
+        complain(format_args!(
+            "{failed} of {finished} files could not be read"
+        ));
     }
     Ok(match (interrupted, failed) {
         (true, _) => ExitCode::from(130),
@@ -252,7 +273,9 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 fn open_output(args: &ClassifyArgs) -> anyhow::Result<Box<dyn Write>> {
-    let Some(path) = &args.output else { return Ok(Box::new(io::stdout().lock())) };
+    let Some(path) = &args.output else {
+        return Ok(Box::new(io::stdout().lock()));
+    };
     let mut options = OpenOptions::new();
     if args.resume {
         options.append(true).create(true);
@@ -261,7 +284,10 @@ fn open_output(args: &ClassifyArgs) -> anyhow::Result<Box<dyn Write>> {
     } else {
         options.write(true).create_new(true);
     }
-    let file = options.open(path).map_err(|error| {
+    // A run that was killed may have left half a line; what is written now begins on a line of its own.
+    let torn = args.resume
+        && std::fs::read(path).is_ok_and(|text| text.last().is_some_and(|&byte| byte != b'\n'));
+    let mut file = options.open(path).map_err(|error| {
         let path = path.display();
         if error.kind() == io::ErrorKind::AlreadyExists {
             anyhow::anyhow!("'{path}' exists; --force replaces it, --resume goes on with it")
@@ -269,6 +295,9 @@ fn open_output(args: &ClassifyArgs) -> anyhow::Result<Box<dyn Write>> {
             anyhow::Error::new(error).context(format!("cannot write '{path}'"))
         }
     })?;
+    if torn {
+        file.write_all(b"\n")?;
+    }
     Ok(Box::new(file))
 }
 
@@ -341,7 +370,11 @@ fn classify_file(job: &Job, path: &Path) -> Option<Outcome> {
         Err(error) => {
             let text = format!("{error:#}");
             let name = path.display().to_string();
-            Some(Err(if text.contains(&name) { text } else { format!("'{name}': {text}") }))
+            Some(Err(if text.contains(&name) {
+                text
+            } else {
+                format!("'{name}': {text}")
+            }))
         }
     }
 }
@@ -355,7 +388,11 @@ fn hear_file(job: &Job, path: &Path) -> anyhow::Result<Option<Heard>> {
     let mut timeline = Vec::new();
     let mut pipeline = None;
     if job.timeline {
-        pipeline = Some(Pipeline::new(&job.model, file.rate(), PipelineConfig::default())?);
+        pipeline = Some(Pipeline::new(
+            &job.model,
+            file.rate(),
+            PipelineConfig::default(),
+        )?);
     }
     let mut mono = Vec::new();
     while file.next_block(&mut mono)? {
@@ -379,5 +416,9 @@ fn hear_file(job: &Job, path: &Path) -> anyhow::Result<Option<Heard>> {
         1 => notes.push("1 damaged packet left out".to_owned()),
         n => notes.push(format!("{n} damaged packets left out")),
     }
-    Ok(Some(Heard { song: song.finish(), timeline, notes }))
+    Ok(Some(Heard {
+        song: song.finish(),
+        timeline,
+        notes,
+    }))
 }

@@ -105,7 +105,11 @@ pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
     Model::from_bytes(&bytes)?;
     write_atomically(&args.output, &bytes)?;
     report(&labels, &counts, &validation, &args.output)?;
-    Ok(if failed > 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if failed > 0 {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn lessons(folder: &Path) -> anyhow::Result<(Labels, Vec<Lesson>)> {
@@ -114,7 +118,10 @@ fn lessons(folder: &Path) -> anyhow::Result<(Labels, Vec<Lesson>)> {
     let mut folders: Vec<(String, PathBuf)> = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if path.is_dir() && !name.starts_with('.') {
             folders.push((name, path));
         }
@@ -151,7 +158,9 @@ fn listen_to(model: &Arc<Model>, lessons: &[Lesson]) -> (Vec<Example>, usize) {
             scope.spawn(move || {
                 loop {
                     let song = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(lesson) = lessons.get(song) else { break };
+                    let Some(lesson) = lessons.get(song) else {
+                        break;
+                    };
                     let heard = embeddings_of(model, &lesson.path);
                     bar.inc(1);
                     // The receiver outlives this scope.
@@ -169,7 +178,11 @@ fn listen_to(model: &Arc<Model>, lessons: &[Lesson]) -> (Vec<Example>, usize) {
         match embeddings {
             Ok(embeddings) => {
                 let label = lessons[song].label;
-                examples.extend(embeddings.into_iter().map(|embedding| Example { embedding, label, song }));
+                examples.extend(embeddings.into_iter().map(|embedding| Example {
+                    embedding,
+                    label,
+                    song,
+                }));
             }
             Err(error) => {
                 failed += 1;
@@ -182,13 +195,18 @@ fn listen_to(model: &Arc<Model>, lessons: &[Lesson]) -> (Vec<Example>, usize) {
 
 fn embeddings_of(model: &Arc<Model>, path: &Path) -> anyhow::Result<Vec<Vec<f32>>> {
     let mut file = AudioFile::open(path)?;
-    let mut song = SongClassifier::new(model, file.rate(), Multiframe::default())?.keep_embeddings();
+    let mut song =
+        SongClassifier::new(model, file.rate(), Multiframe::default())?.keep_embeddings();
     let mut mono = Vec::new();
     while file.next_block(&mut mono)? {
         song.push(&mono);
     }
     let frames = song.finish().frames;
-    anyhow::ensure!(!frames.is_empty(), "'{}' is too short to learn from", path.display());
+    anyhow::ensure!(
+        !frames.is_empty(),
+        "'{}' is too short to learn from",
+        path.display()
+    );
     let n = frames.len().min(FRAMES_PER_SONG);
     // Spread over the song.
     let chosen = (0..n).map(|i| (2 * i + 1) * frames.len() / (2 * n));
@@ -203,12 +221,26 @@ fn describe(
     counts: &[usize],
     validation: &CrossValidation,
 ) {
-    let folder = args.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let folder = args
+        .folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let card = &mut taught.card;
-    let crates: Vec<String> =
-        labels.iter().zip(counts).map(|(label, count)| format!("{label} ({count})")).collect();
-    card.name = args.name.clone().or(folder).unwrap_or_else(|| "taught".into());
-    card.data = format!("Songs by label: {}. Below it: {}", crates.join(", "), base.card.data);
+    let crates: Vec<String> = labels
+        .iter()
+        .zip(counts)
+        .map(|(label, count)| format!("{label} ({count})"))
+        .collect();
+    card.name = args
+        .name
+        .clone()
+        .or(folder)
+        .unwrap_or_else(|| "taught".into());
+    card.data = format!(
+        "Songs by label: {}. Below it: {}",
+        crates.join(", "),
+        base.card.data
+    );
     card.recipe = format!(
         "genrescope teach: softmax layer on the embeddings of {}; up to {FRAMES_PER_SONG} frames a song, L2 penalty, \
          labels weighted alike. Below it: {}",
@@ -244,9 +276,16 @@ fn report(
     output: &Path,
 ) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    let width = labels
+        .iter()
+        .map(|label| label.chars().count())
+        .max()
+        .unwrap_or(0);
     for ((label, count), (right, songs)) in labels.iter().zip(counts).zip(&validation.by_label) {
-        writeln!(out, "  {label:width$}  {count:>4} songs  {right:>4} of {songs} named right when left out")?;
+        writeln!(
+            out,
+            "  {label:width$}  {count:>4} songs  {right:>4} of {songs} named right when left out"
+        )?;
     }
     let (low, high) = wilson(u64::from(validation.right), u64::from(validation.songs));
     writeln!(

@@ -45,11 +45,19 @@ pub(super) struct Printer<'a> {
 
 /// Width of the column of names: the longest, within reason.
 pub(super) fn name_width(files: &[PathBuf]) -> usize {
-    files.iter().map(|file| short_name(file).chars().count()).max().unwrap_or(0).clamp(8, 44)
+    files
+        .iter()
+        .map(|file| short_name(file).chars().count())
+        .max()
+        .unwrap_or(0)
+        .clamp(8, 44)
 }
 
 fn short_name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into())
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into(),
+    )
 }
 
 fn fit(text: &str, width: usize) -> String {
@@ -64,7 +72,16 @@ impl Printer<'_> {
     /// What stands before the first answer.
     pub(super) fn header(&mut self) -> io::Result<()> {
         if self.format == Format::Csv {
-            let mut row = vec!["path", "genre", "confidence", "state", "frames", "seconds", "short", "error"];
+            let mut row = vec![
+                "path",
+                "genre",
+                "confidence",
+                "state",
+                "frames",
+                "seconds",
+                "short",
+                "error",
+            ];
             row.extend(self.model.labels().iter());
             self.csv_row(row)?;
         }
@@ -74,7 +91,9 @@ impl Printer<'_> {
     fn csv_row<S: AsRef<[u8]>>(&mut self, row: impl IntoIterator<Item = S>) -> io::Result<()> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(row).map_err(io::Error::other)?;
-        let bytes = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+        let bytes = writer
+            .into_inner()
+            .map_err(|error| io::Error::other(error.to_string()))?;
         self.out.write_all(&bytes)?;
         self.out.flush()
     }
@@ -99,7 +118,12 @@ impl Printer<'_> {
                     song.short.to_string(),
                     String::new(),
                 ];
-                row.extend(song.scores.as_slice().iter().map(|score| format!("{score:.4}")));
+                row.extend(
+                    song.scores
+                        .as_slice()
+                        .iter()
+                        .map(|score| format!("{score:.4}")),
+                );
                 self.csv_row(row)?;
             }
         }
@@ -121,14 +145,19 @@ impl Printer<'_> {
                 let mut row = vec![path.display().to_string()];
                 row.extend(std::iter::repeat_n(String::new(), 6));
                 row.push(reason.to_owned());
-                row.extend(std::iter::repeat_n(String::new(), self.model.labels().len()));
+                row.extend(std::iter::repeat_n(
+                    String::new(),
+                    self.model.labels().len(),
+                ));
                 self.csv_row(row)
             }
         }
     }
 
     fn genre(&self, verdict: Verdict) -> Option<&str> {
-        verdict.genre().and_then(|genre| self.model.labels().get(genre))
+        verdict
+            .genre()
+            .and_then(|genre| self.model.labels().get(genre))
     }
 
     fn json(&self, path: &Path, heard: &Heard) -> Value {
@@ -214,7 +243,12 @@ impl Printer<'_> {
                         format!("{label:>9} {:>3.0} %", 100.0 * score)
                     })
                     .collect();
-                writeln!(self.out, "  {:>8}  {}", frame.start.to_string(), best.join("  "))?;
+                writeln!(
+                    self.out,
+                    "  {:>8}  {}",
+                    frame.start.to_string(),
+                    best.join("  ")
+                )?;
             }
         }
         if self.show_timeline {
@@ -234,7 +268,11 @@ impl Printer<'_> {
                 (None, State::Silent) => "silence",
                 (None, _) => "-",
             };
-            let bar = if stretch.genre.is_some() { (stretch.confidence * BAR) as usize } else { 0 };
+            let bar = if stretch.genre.is_some() {
+                (stretch.confidence * BAR) as usize
+            } else {
+                0
+            };
             let line = format!(
                 "  {:>8} - {:<8} {what:<10} {}",
                 stretch.start.to_string(),
@@ -249,7 +287,11 @@ impl Printer<'_> {
     }
 
     fn paint(&self, text: &str, code: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 }
 
@@ -338,7 +380,9 @@ pub(super) fn paths_in(path: &Path, format: Format) -> anyhow::Result<HashSet<St
     } else {
         for line in io::BufReader::new(file).lines() {
             // The last line of an interrupted run may be cut off.
-            let Ok(value) = serde_json::from_str::<Value>(&line.with_context(context)?) else { continue };
+            let Ok(value) = serde_json::from_str::<Value>(&line.with_context(context)?) else {
+                continue;
+            };
             if let (Some("song"), Some(path)) = (value["type"].as_str(), value["path"].as_str()) {
                 paths.insert(path.to_owned());
             }

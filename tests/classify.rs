@@ -1,0 +1,354 @@
+//! `genrescope classify` and `teach`, as a user meets them.
+#![cfg(feature = "cli")]
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output},
+};
+
+use genrescope::{
+    source::synth::{Style, render},
+    units::{SampleRate, Seconds},
+};
+use serde_json::Value;
+
+fn genrescope(args: &[&str], dir: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_genrescope"))
+        .args(args)
+        .current_dir(dir)
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .expect("the binary runs")
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
+    text.lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON object a line"))
+        .collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn write_wav(path: &Path, rate: u32, samples: &[f32]) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).expect("a file in the temporary folder");
+    for &sample in samples {
+        writer
+            .write_sample(sample)
+            .expect("space in the temporary folder");
+    }
+    writer.finalize().expect("space in the temporary folder");
+}
+
+fn music(style: Style, seconds: f64, seed: u32) -> Vec<f32> {
+    render(
+        style,
+        SampleRate::new(22_050).unwrap(),
+        Seconds(seconds),
+        seed.into(),
+    )
+    .mono()
+}
+
+#[test]
+fn a_folder_with_broken_files_is_told_file_by_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    write_wav(&at("a music.wav"), 22_050, &music(Style::ALL[0], 32.0, 1));
+    write_wav(&at("b short.wav"), 22_050, &music(Style::ALL[1], 6.0, 1));
+    write_wav(&at("c silent.wav"), 44_100, &vec![0.0; 44_100 * 31]);
+    write_wav(&at("d nan.wav"), 44_100, &vec![f32::NAN; 44_100 * 2]);
+    write_wav(&at("e blink.wav"), 44_100, &vec![0.5; 4_410]);
+    fs::write(at("f empty.wav"), b"").unwrap();
+    fs::write(at("g garbage.mp3"), [0x5a_u8; 5_000]).unwrap();
+    fs::write(at("h notes.txt"), b"not looked at").unwrap();
+    fs::copy(at("a music.wav"), at("i mislabelled.mp3")).unwrap();
+    let whole = fs::read(at("a music.wav")).unwrap();
+    fs::write(at("j truncated.wav"), &whole[..whole.len() / 3]).unwrap();
+
+    let output = genrescope(&["classify", "--json", "."], dir.path());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let lines = lines(&output);
+    let by_name = |name: &str| {
+        let found = lines
+            .iter()
+            .find(|line| line["path"].as_str().unwrap().contains(name));
+        found
+            .unwrap_or_else(|| panic!("no line for {name}"))
+            .clone()
+    };
+    assert_eq!(
+        lines.len(),
+        9,
+        "one line a file, in their order, and none for what is no audio file"
+    );
+    let paths: Vec<_> = lines
+        .iter()
+        .map(|line| line["path"].as_str().unwrap())
+        .collect();
+    assert!(paths.is_sorted(), "{paths:?}");
+
+    let song = by_name("a music");
+    assert_eq!(
+        (&song["type"], &song["frames"], &song["short"]),
+        (&"song".into(), &1.into(), &false.into())
+    );
+    let scores = song["scores"].as_object().unwrap();
+    let sum: f64 = scores.values().map(|score| score.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-2, "{sum}");
+    assert_eq!(
+        song["scores"],
+        by_name("i mislabelled")["scores"],
+        "by content, not by extension"
+    );
+    let short = by_name("b short");
+    assert_eq!(
+        (&short["frames"], &short["short"]),
+        (&1.into(), &true.into())
+    );
+    for (name, state) in [
+        ("c silent", "silent"),
+        ("d nan", "silent"),
+        ("e blink", "too_short"),
+    ] {
+        let line = by_name(name);
+        assert_eq!(
+            (&line["state"], &line["genre"]),
+            (&state.into(), &Value::Null),
+            "{name}"
+        );
+    }
+    for name in ["f empty", "g garbage"] {
+        let line = by_name(name);
+        assert_eq!(line["type"], "error");
+        assert!(
+            line["error"].as_str().unwrap().contains(name),
+            "the reason names the file: {line}"
+        );
+        assert!(stderr(&output).contains(name));
+    }
+    assert!(
+        by_name("j truncated")["notes"][0]
+            .as_str()
+            .unwrap()
+            .contains("cut off")
+    );
+}
+
+#[test]
+fn ten_hours_are_heard_in_bounded_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ten hours.wav");
+    let samples: u32 = 10 * 3600 * 12_000;
+    let mut header = Vec::new();
+    let size = 2 * samples;
+    header.write_all(b"RIFF").unwrap();
+    header.extend((36 + size).to_le_bytes());
+    header.write_all(b"WAVEfmt ").unwrap();
+    header.extend(16_u32.to_le_bytes());
+    header.extend(1_u16.to_le_bytes());
+    header.extend(1_u16.to_le_bytes());
+    header.extend(12_000_u32.to_le_bytes());
+    header.extend(24_000_u32.to_le_bytes());
+    header.extend(2_u16.to_le_bytes());
+    header.extend(16_u16.to_le_bytes());
+    header.write_all(b"data").unwrap();
+    header.extend(size.to_le_bytes());
+    let mut file = fs::File::create(&path).unwrap();
+    file.write_all(&header).unwrap();
+    // A hole reads as zeros and takes no space.
+    file.set_len(u64::from(size) + header.len() as u64).unwrap();
+    drop(file);
+    // The shell's limit on address space is the witness: the file alone has 864 MB.
+    let command = format!(
+        "ulimit -v 700000; exec '{}' classify --json .",
+        env!("CARGO_BIN_EXE_genrescope")
+    );
+    let output = Command::new("sh")
+        .args(["-c", &command])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = &lines(&output)[0];
+    assert_eq!(
+        (&line["state"], &line["seconds"]),
+        (&"silent".into(), &36_000.0.into())
+    );
+}
+
+#[test]
+fn an_output_file_is_never_overwritten_unasked_and_can_be_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    write_wav(
+        &dir.path().join("one.wav"),
+        22_050,
+        &music(Style::ALL[0], 5.0, 1),
+    );
+    let run = |args: &[&str]| genrescope(&[&["classify", "."], args].concat(), dir.path());
+    let first = run(&["--csv", "-o", "genres.csv"]);
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    let again = run(&["--csv", "-o", "genres.csv"]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(
+        stderr(&again).contains("--force") && stderr(&again).contains("--resume"),
+        "{}",
+        stderr(&again)
+    );
+
+    write_wav(
+        &dir.path().join("two.wav"),
+        22_050,
+        &music(Style::ALL[1], 5.0, 1),
+    );
+    let resumed = run(&["--csv", "-o", "genres.csv", "--resume"]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", stderr(&resumed));
+    assert!(stderr(&resumed).contains("1 of 2 files were in the output file already"));
+    let text = fs::read_to_string(dir.path().join("genres.csv")).unwrap();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(
+        text.starts_with("path,genre,confidence,state,frames,seconds,short,error,"),
+        "{text}"
+    );
+
+    // A run that was killed in the middle of a line.
+    let full = run(&["--json", "-o", "genres.jsonl"]);
+    assert_eq!(full.status.code(), Some(0), "{}", stderr(&full));
+    let text = fs::read_to_string(dir.path().join("genres.jsonl")).unwrap();
+    fs::write(dir.path().join("genres.jsonl"), &text[..text.len() - 20]).unwrap();
+    let resumed = run(&["--json", "-o", "genres.jsonl", "--resume"]);
+    assert_eq!(resumed.status.code(), Some(0), "{}", stderr(&resumed));
+    let repaired = fs::read_to_string(dir.path().join("genres.jsonl")).unwrap();
+    let paths: Vec<String> = repaired
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .map(|line| line["path"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(paths, ["./one.wav", "./two.wav"]);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_exit_code_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, words) in [
+        (&["classify"][..], "PATH"),
+        (&["classify", "--skip", "-3", "x.wav"], "skip"),
+        (&["classify", "--unsure-below", "7", "x.wav"], "0 to 1"),
+        (
+            &["--model", "none.safetensors", "classify", "x.wav"],
+            "none.safetensors",
+        ),
+        (&["model", "show", "none.safetensors"], "none.safetensors"),
+        (&["teach", ".", "--output", "m.safetensors"], "two or more"),
+    ] {
+        let output = genrescope(args, dir.path());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            stderr(&output).contains(words),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+    fs::write(dir.path().join("no.safetensors"), [0_u8; 64]).unwrap();
+    let output = genrescope(&["model", "show", "no.safetensors"], dir.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("no.safetensors"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_timeline_and_frames_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    write_wav(
+        &dir.path().join("long.wav"),
+        22_050,
+        &music(Style::ALL[0], 75.0, 1),
+    );
+    let args = [
+        "classify",
+        "--json",
+        "--timeline",
+        "--frames",
+        "--skip",
+        "5",
+        "--unsure-below",
+        "0",
+        "long.wav",
+    ];
+    let output = genrescope(&args, dir.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = &lines(&output)[0];
+    let frames = line["frame_scores"].as_array().unwrap();
+    assert_eq!(
+        frames.len(),
+        2,
+        "75 s less 5 s at both ends hold two frames"
+    );
+    assert!(
+        (frames[1]["start"].as_f64().unwrap() - frames[0]["start"].as_f64().unwrap() - 29.12).abs()
+            < 0.02
+    );
+    let timeline = line["timeline"].as_array().unwrap();
+    assert_eq!(timeline[0]["state"], "warming");
+    assert!(timeline.last().unwrap()["end"].as_f64().unwrap() > 70.0);
+    let table = genrescope(&["classify", "--timeline", "long.wav"], dir.path());
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(
+        text.contains("listening") && text.contains("long.wav"),
+        "{text}"
+    );
+}
+
+#[test]
+fn crates_are_taught_and_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    for (folder, style) in [("strings", Style::ALL[1]), ("loud", Style::ALL[6])] {
+        fs::create_dir_all(dir.path().join("crates").join(folder)).unwrap();
+        for seed in 0..5 {
+            let path = dir
+                .path()
+                .join("crates")
+                .join(folder)
+                .join(format!("{seed}.wav"));
+            write_wav(&path, 22_050, &music(style, 12.0, seed));
+        }
+    }
+    let output = genrescope(&["teach", "crates", "-o", "mine.safetensors"], dir.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("of 10 songs named right"), "{told}");
+    for (name, style) in [("strings", Style::ALL[1]), ("loud", Style::ALL[6])] {
+        let path = dir.path().join("new.wav");
+        write_wav(&path, 22_050, &music(style, 12.0, 99));
+        let args = [
+            "--model",
+            "mine.safetensors",
+            "classify",
+            "--json",
+            "--unsure-below",
+            "0",
+            "new.wav",
+        ];
+        let output = genrescope(&args, dir.path());
+        let line = &lines(&output)[0];
+        assert_eq!(line["genre"], name, "{line}");
+        assert_eq!(
+            line["scores"].as_object().unwrap().len(),
+            2,
+            "labels come from the model"
+        );
+    }
+}
