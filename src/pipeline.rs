@@ -6,7 +6,9 @@ use thiserror::Error;
 
 use crate::{
     decision::{
-        Decision, DecisionConfig, DecisionError, Observation, Readout, silence::SilenceGate,
+        Decision, DecisionConfig, DecisionError, Observation, Readout,
+        change::{self, ChangeDetector},
+        silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError},
     network::{Model, Network},
@@ -77,6 +79,7 @@ struct Columns {
     network: Network,
     decision: Decision,
     gate: SilenceGate,
+    change: ChangeDetector,
     /// The newest columns, for a network that must forget the older ones.
     window: Window,
     temperature: f32,
@@ -130,6 +133,7 @@ impl Pipeline {
                 network: Network::new(model),
                 decision,
                 gate: SilenceGate::new(rate, silence_dbfs),
+                change: ChangeDetector::new(change::THRESHOLD),
                 window: Window::new(numbers.n_mels, model.n_frames()),
                 temperature: defaults.temperature,
                 hop_columns: steps as usize * model.step_columns(),
@@ -195,8 +199,7 @@ impl Pipeline {
 
     /// Forgets the average (the reset button): the answer begins again from what is heard from now on.
     pub fn reset_average(&mut self) {
-        self.state.decision.reset_average();
-        self.state.keep_newest(0);
+        self.state.begin_anew(Seconds(0.0));
     }
 
     /// Holds the shown genre and the average as they are, or lets go.
@@ -226,6 +229,7 @@ impl Pipeline {
         let state = &mut self.state;
         state.keep_newest(0);
         state.decision.reset();
+        state.change.reset();
         state.gate.reset();
         state.origin = Seconds(0.0);
         state.n_columns = 0;
@@ -242,18 +246,17 @@ impl Columns {
     fn take_column(&mut self, column: &[f32], on_readout: &mut impl FnMut(&Readout)) {
         self.n_columns += 1;
         self.window.push(column);
+        self.network.push(column);
+        self.in_network += 1;
+        self.since_readout += 1;
         if self.gate.is_silent() {
             self.longest_silence = self.longest_silence.max(self.gate.seconds());
         } else {
             if self.longest_silence >= SILENCE_ENDS_SONG.0 as f32 {
-                self.decision.reset_average();
-                self.keep_newest(1);
+                self.begin_anew(Seconds(0.0));
             }
             self.longest_silence = 0.0;
         }
-        self.network.push(column);
-        self.in_network += 1;
-        self.since_readout += 1;
         let due = if self.gate.is_silent() {
             self.since_readout >= self.hop_columns
         } else {
@@ -269,12 +272,13 @@ impl Columns {
     fn observe(&mut self) -> Readout {
         let silent = self.gate.is_silent();
         let n_columns = self.in_network.min(self.network_len());
-        let mut music = None;
+        let (mut music, mut difference) = (None, None);
         let scores = if silent {
             None
         } else {
             self.network.score().map(|scored| {
                 music = scored.music;
+                difference = self.change.push(scored.recent);
                 scored.scores(self.temperature)
             })
         };
@@ -288,12 +292,20 @@ impl Columns {
             music,
         };
         let readout = self.decision.observe(&seen);
-        if was_not_music && !self.decision.is_not_music() && !silent {
-            // The picture still shows the talk; only the newest seconds are the music.
-            self.decision.reset_average();
-            self.keep_newest((KEPT_ON_CHANGE.0 / self.column_s) as usize);
+        // The picture still shows the talk, or the last song; only the newest seconds are what plays now.
+        let talk_is_over = was_not_music && !self.decision.is_not_music() && !silent;
+        let song_changed = self.decision.detects_changes() && self.change.is_change(difference);
+        if talk_is_over || song_changed {
+            self.begin_anew(KEPT_ON_CHANGE);
         }
         readout
+    }
+
+    /// Something else begins: forgets what was heard but for the newest seconds.
+    fn begin_anew(&mut self, kept: Seconds) {
+        self.decision.reset_average();
+        self.change.reset();
+        self.keep_newest((kept.0 / self.column_s) as usize);
     }
 
     fn network_len(&self) -> usize {

@@ -1,0 +1,141 @@
+//! One pipeline: the same samples give the same readouts, whoever pushes them and however they are split.
+
+use genrescope::{
+    decision::{Readout, State},
+    network::Model,
+    pipeline::{Pipeline, PipelineConfig, PipelineError},
+    source::synth::{Style, render},
+    units::{SampleRate, Seconds},
+};
+use proptest::prelude::*;
+
+fn rate() -> SampleRate {
+    SampleRate::new(16_000).unwrap()
+}
+
+fn music(style: Style, seconds: f64) -> Vec<f32> {
+    render(style, rate(), Seconds(seconds), 3).mono()
+}
+
+fn pipeline() -> Pipeline {
+    Pipeline::new(&Model::builtin(), rate(), PipelineConfig::default()).unwrap()
+}
+
+fn run(
+    pipeline: &mut Pipeline,
+    blocks: impl Iterator<Item = usize>,
+    signal: &[f32],
+) -> Vec<Readout> {
+    let mut readouts = Vec::new();
+    let mut rest = signal;
+    for n in blocks {
+        let (block, later) = rest.split_at(n.min(rest.len()));
+        pipeline.push(block, |readout| readouts.push(*readout));
+        rest = later;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    pipeline.finish(|readout| readouts.push(*readout));
+    readouts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+    #[test]
+    fn any_split_gives_the_same_readouts(blocks in prop::collection::vec(1_usize..9_000, 1..20)) {
+        let mut signal = music(Style::ALL[0], 7.0);
+        signal.extend(vec![0.0; 16_000 * 4]);
+        signal.extend(music(Style::ALL[5], 6.0));
+        let whole = run(&mut pipeline(), std::iter::once(signal.len()), &signal);
+        let split = run(&mut pipeline(), blocks.into_iter().cycle(), &signal);
+        prop_assert!(whole.len() > 8);
+        prop_assert_eq!(whole, split);
+    }
+}
+
+#[test]
+fn states_follow_the_sound() {
+    let mut signal = music(Style::ALL[0], 34.0);
+    signal.extend(vec![0.0; 16_000 * 5]);
+    signal.extend(music(Style::ALL[0], 4.5));
+    let mut config = PipelineConfig::default();
+    config.decision.unsure_below = Some(0.0);
+    config.decision.music_below = Some(0.0);
+    config.decision.detect_changes = false;
+    let mut pipeline = Pipeline::new(&Model::builtin(), rate(), config).unwrap();
+    let readouts = run(&mut pipeline, std::iter::repeat(1_024), &signal);
+    let at = |seconds: f64| readouts.iter().rfind(|r| r.position.0 <= seconds).unwrap();
+    assert_eq!(at(2.0).state, State::Warming);
+    assert_eq!(at(10.0).state, State::Provisional);
+    assert_eq!(at(33.5).state, State::Live);
+    assert_eq!(at(38.5).state, State::Silent);
+    assert_eq!(at(38.5).genre, None);
+    let last = readouts.last().unwrap();
+    assert_eq!(
+        last.state,
+        State::Provisional,
+        "a silence of 5 s ends the song: {last:?}"
+    );
+    assert!(last.heard.0 < 5.0, "what was heard before is forgotten");
+    assert!(
+        readouts
+            .windows(2)
+            .all(|w| w[1].seq == w[0].seq + 1 && w[1].position.0 > w[0].position.0)
+    );
+}
+
+#[test]
+fn nothing_foreign_reaches_a_score() {
+    for signal in [
+        vec![f32::NAN; 16_000 * 6],
+        vec![f32::INFINITY; 16_000 * 6],
+        vec![1e9; 16_000 * 6],
+        vec![f32::MIN_POSITIVE / 4.0; 16_000 * 6],
+        (0..16_000 * 6)
+            .map(|i| if i % 2 == 0 { 1e9 } else { -1e9 })
+            .collect(),
+    ] {
+        for readout in run(&mut pipeline(), std::iter::repeat(512), &signal) {
+            let sum: f32 = readout.scores.as_slice().iter().sum();
+            assert!(
+                (sum - 1.0).abs() < 1e-4
+                    && readout.confidence.is_finite()
+                    && readout.level_dbfs.is_finite()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_gap_moves_the_clock_and_not_the_average() {
+    let signal = music(Style::ALL[0], 12.0);
+    let mut pipeline = pipeline();
+    pipeline.push(&signal, |_| {});
+    let before = pipeline.readout();
+    pipeline.skip(160_000);
+    let mut after = None;
+    pipeline.push(&signal, |readout| after = after.or(Some(*readout)));
+    let after = after.unwrap();
+    assert!(
+        (after.position.0 - before.position.0 - 10.0).abs() < 3.0,
+        "{before:?} {after:?}"
+    );
+    assert_eq!(after.seq, before.seq + 1);
+}
+
+#[test]
+fn settings_out_of_range_are_refused_by_name() {
+    let hop = PipelineConfig {
+        hop: Seconds(-1.0),
+        ..PipelineConfig::default()
+    };
+    assert!(matches!(
+        Pipeline::new(&Model::builtin(), rate(), hop),
+        Err(PipelineError::Hop { .. })
+    ));
+    let mut config = PipelineConfig::default();
+    config.decision.margin = f32::NAN;
+    let error = Pipeline::new(&Model::builtin(), rate(), config).unwrap_err();
+    assert!(error.to_string().starts_with("margin = NaN"), "{error}");
+}
