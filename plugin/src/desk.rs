@@ -92,7 +92,6 @@ pub(crate) struct StreamFacts {
 }
 
 /// What the audio thread, the desk and the editor share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) params: Arc<GenrescopeParams>,
     /// A stream on its way to the audio thread.
@@ -104,6 +103,15 @@ pub(crate) struct Shared {
     pub(crate) board: Mutex<Board>,
     settled: Condvar,
     pub(crate) repaint: RepaintNotifier,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("params", &self.params)
+            .field("blocks", &self.blocks)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -302,7 +310,10 @@ impl Worker {
     /// A panic in here must not take the host down with it.
     fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| work(self))).is_err() {
-            self.fail("Something went wrong inside genrescope. Choose the model again to start over.".to_owned());
+            self.fail(
+                "Something went wrong inside genrescope. Choose the model again to start over."
+                    .to_owned(),
+            );
         }
     }
 
@@ -324,7 +335,11 @@ impl Worker {
 
     fn load_model(&mut self) {
         let choice = self.shared.params.settings.read().model.clone();
-        if self.model.as_ref().is_some_and(|(loaded, _)| *loaded == choice) {
+        if self
+            .model
+            .as_ref()
+            .is_some_and(|(loaded, _)| *loaded == choice)
+        {
             return;
         }
         match load(&choice) {
@@ -393,7 +408,12 @@ impl Worker {
     fn apply_settings(&mut self) {
         let choice = self.shared.params.settings.read().model.clone();
         let listening = self.listener.is_some();
-        if self.model.as_ref().is_none_or(|(loaded, _)| *loaded != choice) || !listening {
+        if self
+            .model
+            .as_ref()
+            .is_none_or(|(loaded, _)| *loaded != choice)
+            || !listening
+        {
             self.restart();
         }
         self.shared.board.lock().osc_trouble = None;

@@ -72,10 +72,10 @@ pub(crate) fn create(shared: &Arc<Shared>, desk: &DeskHandle) -> Option<EguiEdit
         shared.repaint.clone(),
         EguiNiceSettings::new()
             .with_tile("genrescope")
-            .with_resize_hint(ResizeHint::RESIZABLE.with_min_max_logical_size(
-                Some(size(MIN_EDITOR)),
-                Some(size(MAX_EDITOR)),
-            )),
+            .with_resize_hint(
+                ResizeHint::RESIZABLE
+                    .with_min_max_logical_size(Some(size(MIN_EDITOR)), Some(size(MAX_EDITOR))),
+            ),
         Editor {
             shared: Arc::clone(shared),
             desk: desk.clone(),
@@ -178,7 +178,11 @@ impl Editor {
 
         let readout = stream.as_ref().and_then(|stream| stream.readout.load());
         if let Some(stream) = &stream {
-            model.level_dbfs = if fed { stream.counters.level_dbfs() } else { -120.0 };
+            model.level_dbfs = if fed {
+                stream.counters.level_dbfs()
+            } else {
+                -120.0
+            };
             model.load = if fed { stream.counters.load() } else { 0.0 };
             model.dropped = stream.counters.dropped_samples();
         }

@@ -54,7 +54,11 @@ impl History {
             confidence: readout.confidence,
             state: readout.state,
         });
-        while self.spans.front().is_some_and(|span| span.end < end - HISTORY_S) {
+        while self
+            .spans
+            .front()
+            .is_some_and(|span| span.end < end - HISTORY_S)
+        {
             self.spans.pop_front();
         }
     }
@@ -111,7 +115,10 @@ mod tests {
         history.push(&at(50.0));
         history.push(&at(2.0));
         assert_eq!(history.iter().count(), 1);
-        assert_eq!(history.iter().next().map(|s| (s.start, s.end)), Some((0.0, 2.0)));
+        assert_eq!(
+            history.iter().next().map(|s| (s.start, s.end)),
+            Some((0.0, 2.0))
+        );
     }
 
     #[test]

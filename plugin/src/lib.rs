@@ -16,12 +16,18 @@ pub mod pace;
 pub mod params;
 
 use std::{
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use genrescope::units::{SampleRate, Seconds};
-use nice_plug::{midi::VoiceID, prelude::*};
+use nice_plug::{
+    context::PluginApi,
+    midi::{Channel, Key, VoiceID},
+    prelude::*,
+    util::permit_alloc,
+};
 
 use crate::{
     desk::{Desk, Shared, Stream, StreamSpec},
@@ -52,8 +58,6 @@ const fn same(channels: u32, name: &'static str) -> AudioIOLayout {
         ..AudioIOLayout::const_default()
     }
 }
-
-use std::num::NonZeroU32;
 
 /// One instance.
 #[derive(Debug)]
@@ -264,8 +268,6 @@ impl Plugin for Genrescope {
     }
 }
 
-use nice_plug::{context::PluginApi, util::permit_alloc};
-
 impl Genrescope {
     /// For offline rendering: takes as long as the worker does.
     fn push_and_wait(&mut self, channels: &[&[f32]]) {
@@ -368,15 +370,15 @@ fn note_event(message: MidiMessage) -> NoteEvent<()> {
         } => NoteEvent::NoteOn {
             timing: 0,
             voice_id: VoiceID::Wildcard,
-            channel: channel.into(),
-            key: note.into(),
+            channel: Channel::Number(channel),
+            key: Key::Number(note),
             velocity: f32::from(velocity) / 127.0,
         },
         MidiMessage::NoteOff { channel, note } => NoteEvent::NoteOff {
             timing: 0,
             voice_id: VoiceID::Wildcard,
-            channel: channel.into(),
-            key: note.into(),
+            channel: Channel::Number(channel),
+            key: Key::Number(note),
             velocity: 0.0,
         },
     }

@@ -284,10 +284,26 @@ mod tests {
         assert_eq!(
             batch(&mut out, 64, &live, Some(MAP)),
             [
-                MidiMessage::NoteOn { channel: 2, note: 37, velocity: 64 },
-                MidiMessage::ControlChange { channel: 2, cc: 20, value: 32 },
-                MidiMessage::ControlChange { channel: 2, cc: 21, value: 64 },
-                MidiMessage::ControlChange { channel: 2, cc: 22, value: 32 },
+                MidiMessage::NoteOn {
+                    channel: 2,
+                    note: 37,
+                    velocity: 64
+                },
+                MidiMessage::ControlChange {
+                    channel: 2,
+                    cc: 20,
+                    value: 32
+                },
+                MidiMessage::ControlChange {
+                    channel: 2,
+                    cc: 21,
+                    value: 64
+                },
+                MidiMessage::ControlChange {
+                    channel: 2,
+                    cc: 22,
+                    value: 32
+                },
             ]
         );
         assert_eq!(batch(&mut out, 48_000, &live, Some(MAP)), []);
@@ -310,13 +326,34 @@ mod tests {
     #[test]
     fn silence_ends_the_note_and_darkens_every_controller() {
         let mut out = out();
-        batch(&mut out, 1, &readout(State::Live, Some(0), &[0.9, 0.1]), Some(MAP));
+        batch(
+            &mut out,
+            1,
+            &readout(State::Live, Some(0), &[0.9, 0.1]),
+            Some(MAP),
+        );
         assert_eq!(
-            batch(&mut out, 48_000, &readout(State::Silent, None, &[0.9, 0.1]), Some(MAP)),
+            batch(
+                &mut out,
+                48_000,
+                &readout(State::Silent, None, &[0.9, 0.1]),
+                Some(MAP)
+            ),
             [
-                MidiMessage::NoteOff { channel: 2, note: 36 },
-                MidiMessage::ControlChange { channel: 2, cc: 20, value: 0 },
-                MidiMessage::ControlChange { channel: 2, cc: 21, value: 0 },
+                MidiMessage::NoteOff {
+                    channel: 2,
+                    note: 36
+                },
+                MidiMessage::ControlChange {
+                    channel: 2,
+                    cc: 20,
+                    value: 0
+                },
+                MidiMessage::ControlChange {
+                    channel: 2,
+                    cc: 21,
+                    value: 0
+                },
             ]
         );
     }
@@ -330,14 +367,28 @@ mod tests {
         assert_eq!(
             batch(&mut out, 48_000, &live, Some(moved)),
             [
-                MidiMessage::NoteOff { channel: 2, note: 36 },
-                MidiMessage::NoteOn { channel: 5, note: 36, velocity: 127 },
-                MidiMessage::ControlChange { channel: 5, cc: 20, value: 127 },
+                MidiMessage::NoteOff {
+                    channel: 2,
+                    note: 36
+                },
+                MidiMessage::NoteOn {
+                    channel: 5,
+                    note: 36,
+                    velocity: 127
+                },
+                MidiMessage::ControlChange {
+                    channel: 5,
+                    cc: 20,
+                    value: 127
+                },
             ]
         );
         assert_eq!(
             batch(&mut out, 1, &live, None),
-            [MidiMessage::NoteOff { channel: 5, note: 36 }]
+            [MidiMessage::NoteOff {
+                channel: 5,
+                note: 36
+            }]
         );
         assert_eq!(batch(&mut out, 48_000, &live, None), []);
     }
@@ -353,19 +404,31 @@ mod tests {
         });
         assert_eq!(
             batch(&mut out, 48_000, &live, Some(MAP)),
-            [MidiMessage::ControlChange { channel: 2, cc: 20, value: 127 }]
+            [MidiMessage::ControlChange {
+                channel: 2,
+                cc: 20,
+                value: 127
+            }]
         );
     }
 
     #[test]
     fn genres_beyond_the_last_number_are_left_out() {
-        let top = MidiMap { channel: 0, base_note: 127, base_cc: 119 };
+        let top = MidiMap {
+            channel: 0,
+            base_note: 127,
+            base_cc: 119,
+        };
         assert_eq!((top.note(0), top.note(1)), (Some(127), None));
         assert_eq!((top.cc(0), top.cc(1)), (Some(119), None));
         let live = readout(State::Live, Some(1), &[0.0, 1.0]);
         assert_eq!(
             batch(&mut out(), 1, &live, Some(top)),
-            [MidiMessage::ControlChange { channel: 0, cc: 119, value: 0 }]
+            [MidiMessage::ControlChange {
+                channel: 0,
+                cc: 119,
+                value: 0
+            }]
         );
     }
 }

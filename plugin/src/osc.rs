@@ -70,8 +70,7 @@ impl Open {
     fn new(target: SocketAddr, model: &str, labels: &Labels) -> Result<Self, String> {
         let sink = OscSink::new(OscConfig::new(target.to_string())).map_err(|e| e.to_string())?;
         let mut feeds = Feeds::new(Hello::new(labels.clone(), "plugin", model));
-        let runner =
-            SinkRunner::spawn(Box::new(sink), feeds.hello()).map_err(|e| e.to_string())?;
+        let runner = SinkRunner::spawn(Box::new(sink), feeds.hello()).map_err(|e| e.to_string())?;
         feeds.add(runner);
         Ok(Self {
             target,
@@ -90,7 +89,9 @@ pub(crate) fn parse_target(text: &str) -> Result<SocketAddr, String> {
         None => text.to_owned(),
     };
     numeric.parse().map_err(|_| {
-        format!("'{text}' is not an address with a port, such as 127.0.0.1:9000 or 192.168.1.20:7700.")
+        format!(
+            "'{text}' is not an address with a port, such as 127.0.0.1:9000 or 192.168.1.20:7700."
+        )
     })
 }
 
@@ -108,13 +109,18 @@ mod tests {
         assert!(parse_target("[::1]:9000").is_ok());
         assert_eq!(parse_target("localhost:7700").unwrap().port(), 7700);
         let error = parse_target("lights").unwrap_err();
-        assert!(error.contains("'lights'") && error.contains("9000"), "{error}");
+        assert!(
+            error.contains("'lights'") && error.contains("9000"),
+            "{error}"
+        );
     }
 
     #[test]
     fn a_receiver_hears_the_genre() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        receiver.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        receiver
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         let target = receiver.local_addr().unwrap().to_string();
         let labels = Labels::new(["polka", "waltz"]).unwrap();
         let scores = Scores::new(&[0.2, 0.8]);
@@ -140,6 +146,9 @@ mod tests {
             let end = buffer[..n].iter().position(|&byte| byte == 0).unwrap();
             heard.push(String::from_utf8_lossy(&buffer[..end]).into_owned());
         }
-        assert!(heard.iter().any(|address| address == "/genre/active/waltz"), "{heard:?}");
+        assert!(
+            heard.iter().any(|address| address == "/genre/active/waltz"),
+            "{heard:?}"
+        );
     }
 }

@@ -30,9 +30,9 @@ impl Pace {
     /// # Real-time
     /// Safe on the audio thread.
     pub fn runs_ahead(&mut self, block_s: f64, now: Instant) -> bool {
-        let elapsed = self
-            .last
-            .map_or(0.0, |last| now.saturating_duration_since(last).as_secs_f64());
+        let elapsed = self.last.map_or(0.0, |last| {
+            now.saturating_duration_since(last).as_secs_f64()
+        });
         self.last = Some(now);
         self.lead_s = (self.lead_s + block_s - elapsed).max(0.0);
         if self.lead_s > OFFLINE_LEAD_S {

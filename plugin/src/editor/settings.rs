@@ -94,8 +94,11 @@ impl Page {
             self.rect.width() - self.label_w,
         );
         let height = galley.size().y;
-        ui.painter()
-            .galley(pos2(self.rect.left() + self.label_w, self.y), galley, colour);
+        ui.painter().galley(
+            pos2(self.rect.left() + self.label_w, self.y),
+            galley,
+            colour,
+        );
         self.y += height + self.scale.len(4.0);
     }
 
@@ -125,9 +128,24 @@ fn draw_midi(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<
     }
     let mut cells = child(ui, rest, "midi cells");
     for (name, value, last, make) in [
-        ("Channel", model.midi_channel, 16, Action::MidiChannel as fn(i32) -> Action),
-        ("First note", model.base_note, i32::from(LAST_NOTE), Action::BaseNote),
-        ("First CC", model.base_cc, i32::from(LAST_CC), Action::BaseCc),
+        (
+            "Channel",
+            model.midi_channel,
+            16,
+            Action::MidiChannel as fn(i32) -> Action,
+        ),
+        (
+            "First note",
+            model.base_note,
+            i32::from(LAST_NOTE),
+            Action::BaseNote,
+        ),
+        (
+            "First CC",
+            model.base_cc,
+            i32::from(LAST_CC),
+            Action::BaseCc,
+        ),
     ] {
         let first = i32::from(name == "Channel");
         let mut edited = value;
@@ -154,7 +172,9 @@ fn midi_note(model: &ViewModel) -> String {
         return "A controller per genre, and a note while a genre is shown.".to_owned();
     };
     let numbers = |number: fn(MidiMap, usize) -> Option<u8>, word: &str| {
-        let fitting = (0..=last).take_while(|&index| number(map, index).is_some()).count();
+        let fitting = (0..=last)
+            .take_while(|&index| number(map, index).is_some())
+            .count();
         let top = fitting.saturating_sub(1);
         let range = format!(
             "{word} {} to {} for {} to {}",
@@ -190,7 +210,9 @@ fn draw_osc(
     }
     let mut cells = child(ui, rest, "osc cells");
     cells.label("to");
-    let draft = drafts.target.get_or_insert_with(|| model.osc_target.clone());
+    let draft = drafts
+        .target
+        .get_or_insert_with(|| model.osc_target.clone());
     let field = cells.add(TextEdit::singleline(draft).desired_width(page.scale.len(190.0)));
     if field.lost_focus() {
         let entered = draft.trim().to_owned();
@@ -258,7 +280,9 @@ fn draw_model(
     let clicked = button(ui, load, "load", "Load", &font, false).clicked();
     let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
     if (clicked || entered) && !draft.trim().is_empty() {
-        actions.push(Action::Model(ModelChoice::File(PathBuf::from(draft.trim()))));
+        actions.push(Action::Model(ModelChoice::File(PathBuf::from(
+            draft.trim(),
+        ))));
     }
     if let super::view_model::Status::Trouble(why) = &model.status {
         page.note(ui, why.clone(), theme::ALERT);

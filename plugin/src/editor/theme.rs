@@ -64,9 +64,8 @@ pub(crate) fn genre(index: usize, vivid: f32) -> Color32 {
 /// From `a` (at 0) to `b` (at 1).
 pub(crate) fn mix(a: Color32, b: Color32, share: f32) -> Color32 {
     let share = share.clamp(0.0, 1.0);
-    let channel = |a: u8, b: u8| {
-        (f32::from(a) + (f32::from(b) - f32::from(a)) * share).round() as u8
-    };
+    let channel =
+        |a: u8, b: u8| (f32::from(a) + (f32::from(b) - f32::from(a)) * share).round() as u8;
     Color32::from_rgb(
         channel(a.r(), b.r()),
         channel(a.g(), b.g()),
@@ -83,7 +82,11 @@ mod tests {
         let luminance = |c: Color32| {
             let linear = |v: u8| {
                 let v = f32::from(v) / 255.0;
-                if v <= 0.040_45 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
+                if v <= 0.040_45 {
+                    v / 12.92
+                } else {
+                    ((v + 0.055) / 1.055).powf(2.4)
+                }
             };
             0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
         };
@@ -93,7 +96,12 @@ mod tests {
 
     #[test]
     fn text_is_legible() {
-        for (name, colour) in [("bright", BRIGHT), ("text", TEXT), ("dim", DIM), ("alert", ALERT)] {
+        for (name, colour) in [
+            ("bright", BRIGHT),
+            ("text", TEXT),
+            ("dim", DIM),
+            ("alert", ALERT),
+        ] {
             for ground in [BACKGROUND, TRACK] {
                 let ratio = contrast(colour, ground);
                 assert!(ratio >= 4.5, "{name} on {ground:?}: {ratio:.1}");

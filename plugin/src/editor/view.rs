@@ -1,8 +1,8 @@
 //! Draws a [`ViewModel`]. Knows no host, no thread and no file: it is given values and gives back what the user did.
 
 use egui::{
-    Align2, Color32, CursorIcon, FontId, Id, Key, Rect, Response, Sense, Stroke, StrokeKind, Ui,
-    UiBuilder, Vec2, WidgetInfo, WidgetType, pos2, vec2,
+    Align2, Color32, CursorIcon, FontId, Id, Key, Rect, Response, Role, Sense, Stroke, StrokeKind,
+    Ui, UiBuilder, Vec2, WidgetInfo, pos2, vec2,
 };
 use genrescope::decision::State;
 
@@ -207,13 +207,22 @@ fn draw_header(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
     );
 
     let small = scale.font(12.0);
-    let text = if memory.settings_open { "Done" } else { "Settings" };
+    let text = if memory.settings_open {
+        "Done"
+    } else {
+        "Settings"
+    };
     let width = text_width(ui, "Settings", &small) + scale.len(20.0);
-    let button_rect = Rect::from_min_max(
-        pos2(rect.right() - width, rect.top()),
-        rect.right_bottom(),
+    let button_rect =
+        Rect::from_min_max(pos2(rect.right() - width, rect.top()), rect.right_bottom());
+    let response = button(
+        ui,
+        button_rect,
+        "settings",
+        text,
+        &small,
+        memory.settings_open,
     );
-    let response = button(ui, button_rect, "settings", text, &small, memory.settings_open);
     if response.clicked() {
         memory.settings_open = !memory.settings_open;
     }
@@ -240,13 +249,8 @@ fn draw_header(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
         let text = format!("{} model", model.model);
         let room = x - name.right() - scale.len(16.0);
         let text = shorten(ui, &text, &small, room);
-        ui.painter().text(
-            pos2(x, mid),
-            Align2::RIGHT_CENTER,
-            text,
-            small,
-            theme::DIM,
-        );
+        ui.painter()
+            .text(pos2(x, mid), Align2::RIGHT_CENTER, text, small, theme::DIM);
     }
 }
 
@@ -443,7 +447,10 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
         );
         let track = Rect::from_min_max(
             pos2(area.left() + label_w + scale.len(12.0), mid - bar_h / 2.0),
-            pos2(area.right() - percent_w - scale.len(10.0), mid + bar_h / 2.0),
+            pos2(
+                area.right() - percent_w - scale.len(10.0),
+                mid + bar_h / 2.0,
+            ),
         );
         let value = memory.bars[index];
         if track.width() > 4.0 {
@@ -464,10 +471,10 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
             font.clone(),
             text,
         );
-        let response = ui.interact(area, Id::new(("bar", index)), Sense::hover());
+        let response = ui.interact(area, Id::unique(("bar", index)), Sense::hover());
         response.widget_info(|| {
             WidgetInfo::labeled(
-                WidgetType::ProgressIndicator,
+                Role::ProgressIndicator,
                 true,
                 format!("{} {}", model.labels[index], percent(model.scores[index])),
             )
@@ -530,7 +537,7 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
             .text(pos2(x, legend), anchor, text, font.clone(), theme::DIM);
     }
 
-    let response = ui.interact(area, Id::new("strip"), Sense::hover());
+    let response = ui.interact(area, Id::unique("strip"), Sense::hover());
     if let Some(pointer) = response.hover_pos() {
         let at = now - f64::from((area.right() - pointer.x) / area.width()) * HISTORY_S;
         if let Some(span) = model
@@ -555,14 +562,17 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
 
 /// Colour says the genre, height the confidence; without a genre, the shape says why.
 fn draw_span(painter: &egui::Painter, cell: Rect, scale: Scale, span: &Span) {
-    let from_bottom = |height: f32| {
-        Rect::from_min_max(pos2(cell.left(), cell.bottom() - height), cell.max)
-    };
+    let from_bottom =
+        |height: f32| Rect::from_min_max(pos2(cell.left(), cell.bottom() - height), cell.max);
     let thin = scale.len(3.0).max(2.0);
     match (span.genre, span.state) {
         (Some(genre), state) => {
             let colour = theme::genre(genre, 1.0);
-            let strength = if state == State::Provisional { 0.62 } else { 1.0 };
+            let strength = if state == State::Provisional {
+                0.62
+            } else {
+                1.0
+            };
             painter.rect_filled(cell, 0.0, theme::mix(theme::TRACK, colour, 0.30 * strength));
             let height = cell.height() * (0.42 + 0.58 * span.confidence.clamp(0.0, 1.0));
             painter.rect_filled(
@@ -614,7 +624,10 @@ fn draw_footer(
         let (hint, action) = if id == "reset" {
             ("Forget the average and start over.", Action::Reset)
         } else {
-            ("Keep this readout until released.", Action::Hold(!model.hold))
+            (
+                "Keep this readout until released.",
+                Action::Hold(!model.hold),
+            )
         };
         if response.clicked() {
             actions.push(action);
@@ -625,7 +638,11 @@ fn draw_footer(
 
     let facts = footer_facts(model, scale.is_compact());
     let facts_font = scale.font(12.0);
-    let colour = if model.dropped > 0 { theme::ALERT } else { theme::DIM };
+    let colour = if model.dropped > 0 {
+        theme::ALERT
+    } else {
+        theme::DIM
+    };
     let facts_w = if facts.is_empty() {
         0.0
     } else {
@@ -655,7 +672,11 @@ fn footer_facts(model: &ViewModel, compact: bool) -> String {
         n => format!("{} k samples dropped", n / 1000),
     };
     if compact {
-        return if model.dropped > 0 { "dropped".to_owned() } else { String::new() };
+        return if model.dropped > 0 {
+            "dropped".to_owned()
+        } else {
+            String::new()
+        };
     }
     let load = format!("load {:.1} %", model.load.max(0.0) * 100.0);
     if dropped.is_empty() {
@@ -712,10 +733,14 @@ fn draw_averaging(
         pos2(track.right() + knob, rect.bottom()),
     );
     let response = ui
-        .interact(area, Id::new("averaging"), Sense::click_and_drag())
+        .interact(area, Id::unique("averaging"), Sense::click_and_drag())
         .on_hover_cursor(CursorIcon::ResizeHorizontal);
     response.widget_info(|| {
-        WidgetInfo::slider(true, f64::from(model.averaging_s), "Averaging time in seconds")
+        WidgetInfo::slider(
+            true,
+            f64::from(model.averaging_s),
+            "Averaging time in seconds",
+        )
     });
     fill_bar(ui, track, place, theme::DIM);
     let knob_x = track.left() + track.width() * place;
@@ -771,10 +796,8 @@ pub(super) fn fill_bar(ui: &Ui, track: Rect, share: f32, colour: Color32) {
             Rect::from_min_size(track.min, vec2(width, track.height()))
                 .intersect(ui.painter().clip_rect()),
         );
-        let filled = Rect::from_min_size(
-            track.min,
-            vec2(width.max(track.height()), track.height()),
-        );
+        let filled =
+            Rect::from_min_size(track.min, vec2(width.max(track.height()), track.height()));
         clip.rect_filled(filled, radius, colour);
     }
 }
@@ -789,9 +812,9 @@ pub(super) fn button(
     on: bool,
 ) -> Response {
     let response = ui
-        .interact(rect, Id::new(("button", id)), Sense::click())
+        .interact(rect, Id::unique(("button", id)), Sense::click())
         .on_hover_cursor(CursorIcon::PointingHand);
-    response.widget_info(|| WidgetInfo::selected(WidgetType::Button, true, on, text));
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, text));
     let (fill, ink) = if on {
         (theme::TEXT, theme::BACKGROUND)
     } else if response.hovered() || response.has_focus() {

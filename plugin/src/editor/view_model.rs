@@ -186,7 +186,10 @@ impl ViewModel {
                 format!("First answer in {:.0} s", left(WARM_UP_S))
             }
             Status::Listening(State::Provisional) => {
-                format!("So far. A full listen takes {:.0} s more.", left(self.frame_s))
+                format!(
+                    "So far. A full listen takes {:.0} s more.",
+                    left(self.frame_s)
+                )
             }
             Status::Listening(State::Live) => match self.candidates().as_slice() {
                 [first, second] if self.genre == Some(*first) => format!(
@@ -261,7 +264,10 @@ mod tests {
                 genre: Some(2),
                 ..model(status.clone())
             };
-            assert!(!shown.chip().is_empty() && !shown.headline().is_empty(), "{status:?}");
+            assert!(
+                !shown.chip().is_empty() && !shown.headline().is_empty(),
+                "{status:?}"
+            );
             assert!(!shown.detail().is_empty(), "{status:?}");
         }
     }
@@ -274,7 +280,10 @@ mod tests {
         assert_eq!(warming.detail(), "First answer in 2 s");
         let mut provisional = model(Status::Listening(State::Provisional));
         provisional.heard_s = 20.0;
-        assert_eq!(provisional.detail(), "So far. A full listen takes 10 s more.");
+        assert_eq!(
+            provisional.detail(),
+            "So far. A full listen takes 10 s more."
+        );
     }
 
     #[test]
