@@ -70,6 +70,11 @@ const METER_FALL_DB_S: f32 = 20.0 / 1.7;
 const METER_FLOOR_DBFS: f32 = -60.0;
 
 impl Memory {
+    /// The bars as they stand.
+    pub fn bars(&self) -> &[f32] {
+        &self.bars
+    }
+
     /// Ends all gliding: the next frame shows `model` as it is.
     pub fn settle(&mut self, model: &ViewModel) {
         self.bars.clone_from(&model.scores);
