@@ -437,12 +437,15 @@ impl Worker {
             return;
         }
         let target = params.settings.read().osc_target.clone();
-        let mut board = self.shared.board.lock();
-        let Some(model) = &board.model else { return };
+        let Some(model) = self.shared.board.lock().model.clone() else {
+            return;
+        };
+        // Without the lock: ending a feed may take a moment, and the editor must not wait for it.
         let trouble = self
             .osc
             .send(&target, &model.name, &model.labels, readout)
             .err();
+        let mut board = self.shared.board.lock();
         if board.osc_trouble != trouble {
             board.osc_trouble = trouble;
         }

@@ -103,7 +103,9 @@ impl Player {
         let inputs = self.inputs.with_input_buffers([AudioPortBuffer {
             latency: 0,
             channels: AudioPortBufferType::f32_input_only(
-                input.iter_mut().map(|channel| InputChannel::variable(channel)),
+                input
+                    .iter_mut()
+                    .map(|channel| InputChannel::variable(channel)),
             ),
         }]);
         let mut outputs = self.outputs.with_output_buffers([AudioPortBuffer {
@@ -133,7 +135,12 @@ impl Player {
 }
 
 fn bits(channels: &[Vec<f32>; 2]) -> [Vec<u32>; 2] {
-    [0, 1].map(|index| channels[index].iter().map(|sample: &f32| sample.to_bits()).collect())
+    [0, 1].map(|index| {
+        channels[index]
+            .iter()
+            .map(|sample: &f32| sample.to_bits())
+            .collect()
+    })
 }
 
 #[test]
@@ -207,7 +214,12 @@ fn state_survives_saving_and_restoring() {
         .replace(r#""hold":{"bool":false}"#, r#""hold":{"bool":true}"#)
         .replace("127.0.0.1:9000", "10.1.2.3:7700")
         .replace("[760,480]", "[1000,640]");
-    for part in ["\"i32\":7", "\"hold\":{\"bool\":true}", "10.1.2.3:7700", "[1000,640]"] {
+    for part in [
+        "\"i32\":7",
+        "\"hold\":{\"bool\":true}",
+        "10.1.2.3:7700",
+        "[1000,640]",
+    ] {
         assert!(edited.contains(part), "{part} in {edited}");
     }
 
@@ -218,7 +230,11 @@ fn state_survives_saving_and_restoring() {
     state.save(&mut handle, &mut again).unwrap();
     assert_eq!(String::from_utf8(again).unwrap(), edited);
     // What cannot be read is refused and changes nothing.
-    assert!(state.load(&mut handle, &mut b"not a state".as_slice()).is_err());
+    assert!(
+        state
+            .load(&mut handle, &mut b"not a state".as_slice())
+            .is_err()
+    );
 }
 
 #[test]
@@ -239,7 +255,10 @@ fn two_hundred_instances_come_and_go() {
     }
     // Other tests of this file run beside this one, so some threads may be theirs.
     let after = threads();
-    assert!(after < before + 40, "{before} threads before, {after} after");
+    assert!(
+        after < before + 40,
+        "{before} threads before, {after} after"
+    );
 }
 
 #[test]
@@ -302,7 +321,10 @@ fn scores_go_out_as_midi_four_times_a_second_at_most() {
     );
     assert!((1..=48).contains(&batches), "{batches} batches in 12 s");
     assert!(
-        player.midi.iter().all(|message| message[1] < 128 && message[2] < 128),
+        player
+            .midi
+            .iter()
+            .all(|message| message[1] < 128 && message[2] < 128),
         "data bytes have seven bits"
     );
     player.stop(&mut instance);

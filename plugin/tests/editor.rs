@@ -35,8 +35,14 @@ fn no_window_is_ever_blank() {
         scenes::trouble(),
         scenes::many(1),
         scenes::many(64),
-        ViewModel { status: Status::Bypassed, ..scenes::live() },
-        ViewModel { status: Status::NoAudio, ..scenes::live() },
+        ViewModel {
+            status: Status::Bypassed,
+            ..scenes::live()
+        },
+        ViewModel {
+            status: Status::NoAudio,
+            ..scenes::live()
+        },
     ];
     for scene in &scenes {
         for share in [0.5, 1.0, 2.0] {
@@ -44,7 +50,11 @@ fn no_window_is_ever_blank() {
             let ink = ink(&image);
             assert!(ink > 0.03, "{:?} at {share}: {ink:.3}", scene.status);
             let untouched = Color32::from_rgb(255, 0, 255);
-            assert!(!image.pixels.contains(&untouched), "{:?}: a hole", scene.status);
+            assert!(
+                !image.pixels.contains(&untouched),
+                "{:?}: a hole",
+                scene.status
+            );
         }
     }
 }
@@ -60,8 +70,20 @@ fn foreign_numbers_are_drawn_too() {
         render(&scene, 1.0);
     }
     // A genre that the model does not have.
-    render(&ViewModel { genre: Some(64), ..scenes::live() }, 1.0);
-    render(&ViewModel { scores: vec![0.5], ..scenes::live() }, 1.0);
+    render(
+        &ViewModel {
+            genre: Some(64),
+            ..scenes::live()
+        },
+        1.0,
+    );
+    render(
+        &ViewModel {
+            scores: vec![0.5],
+            ..scenes::live()
+        },
+        1.0,
+    );
 }
 
 #[test]
@@ -107,7 +129,10 @@ fn buttons_do_what_they_say() {
         }
     }
     assert!(seen.contains(&format!("{:?}", Action::Reset)), "{seen:?}");
-    assert!(seen.contains(&format!("{:?}", Action::Hold(true))), "{seen:?}");
+    assert!(
+        seen.contains(&format!("{:?}", Action::Hold(true))),
+        "{seen:?}"
+    );
 }
 
 #[test]

@@ -223,6 +223,7 @@ const WARM_UP_S: f64 = 3.0;
 
 /// `7 %`; `<1 %` rather than a score of nothing.
 pub fn percent(score: f32) -> String {
+    let score = if score.is_nan() { 0.0 } else { score };
     let rounded = (score.clamp(0.0, 1.0) * 100.0).round();
     if rounded < 1.0 && score > 0.0 {
         "<1 %".to_owned()
