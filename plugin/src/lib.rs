@@ -1,1 +1,410 @@
-//! genrescope as a CLAP and VST3 plugin.
+//! genrescope as a CLAP and VST3 plugin: audio passes untouched, the genre appears in the host.
+//!
+//! | thread | does | file |
+//! |---|---|---|
+//! | the host's audio thread | hands a mono copy to the listener, sends MIDI | this one, [`midi`], [`pace`] |
+//! | the desk, one per instance | loads the model, starts streams, keeps the history, feeds OSC | `desk.rs` |
+//! | the stream's worker | listens ([`genrescope::realtime`]) | |
+//! | the host's own thread | parameters and the editor | [`params`], [`editor`] |
+
+mod desk;
+pub mod editor;
+pub mod history;
+pub mod midi;
+mod osc;
+pub mod pace;
+pub mod params;
+
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use genrescope::units::{SampleRate, Seconds};
+use nice_plug::{
+    context::PluginApi,
+    midi::{Channel, Key, VoiceID},
+    prelude::*,
+    util::permit_alloc,
+};
+
+use crate::{
+    desk::{Desk, Shared, Stream, StreamSpec},
+    editor::Editor,
+    midi::{MidiMessage, MidiOut},
+    pace::Pace,
+    params::GenrescopeParams,
+};
+
+/// Most channels of a layout.
+const MAX_CHANNELS: usize = 16;
+
+/// What fits before the model is there, in seconds, so that nothing that was played is missed.
+const PREROLL_S: f64 = 2.0;
+
+/// How long an offline rendering waits for the model or for one block before it goes on without.
+const OFFLINE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// A layout with as many outputs as inputs.
+const fn same(channels: u32, name: &'static str) -> AudioIOLayout {
+    AudioIOLayout {
+        main_input_channels: NonZeroU32::new(channels),
+        main_output_channels: NonZeroU32::new(channels),
+        names: PortNames {
+            layout: Some(name),
+            ..PortNames::const_default()
+        },
+        ..AudioIOLayout::const_default()
+    }
+}
+
+/// One instance.
+#[derive(Debug)]
+pub struct Genrescope {
+    params: Arc<GenrescopeParams>,
+    shared: Arc<Shared>,
+    desk: Desk,
+    audio: AudioThread,
+    /// The stream that was asked for.
+    spec: Option<StreamSpec>,
+    /// The host reported offline rendering when it activated.
+    offline: bool,
+    /// The host has deactivated since.
+    deactivated: bool,
+}
+
+/// What only `process` touches.
+#[derive(Debug)]
+struct AudioThread {
+    stream: Option<Box<Stream>>,
+    /// Mono samples that came before the stream did.
+    preroll: Vec<f32>,
+    midi: MidiOut,
+    pace: Pace,
+    rate_hz: f64,
+    /// What the stream was told.
+    told: Option<Told>,
+    /// Samples of quiet input at the end of what was heard.
+    quiet: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Told {
+    hold: bool,
+    averaging_s: f32,
+    reset: bool,
+}
+
+impl Default for Genrescope {
+    fn default() -> Self {
+        let params = Arc::new(GenrescopeParams::default());
+        let shared = Shared::new(Arc::clone(&params));
+        let desk = Desk::start(&shared);
+        Self {
+            params,
+            shared,
+            desk,
+            audio: AudioThread {
+                stream: None,
+                preroll: Vec::new(),
+                midi: MidiOut::new(SampleRate::MIN),
+                pace: Pace::default(),
+                rate_hz: f64::from(SampleRate::MIN.hz()),
+                told: None,
+                quiet: 0,
+            },
+            spec: None,
+            offline: false,
+            deactivated: false,
+        }
+    }
+}
+
+impl Plugin for Genrescope {
+    const NAME: &'static str = "genrescope";
+    const VENDOR: &'static str = "genrescope";
+    const URL: &'static str = "";
+    const EMAIL: &'static str = "";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+
+    const AUDIO_IO_LAYOUTS: &'static [AudioIOLayout] = &[
+        same(2, "Stereo"),
+        same(1, "Mono"),
+        same(3, "LCR"),
+        same(4, "Quad"),
+        same(5, "5.0"),
+        same(6, "5.1"),
+        same(7, "7.0"),
+        same(8, "7.1"),
+        same(10, "7.1.2"),
+        same(12, "7.1.4"),
+        same(16, "16 channels"),
+    ];
+
+    const MIDI_INPUT: MidiConfig = MidiConfig::None;
+    const MIDI_OUTPUT: MidiConfig = MidiConfig::MidiCCs;
+
+    type Editor = nice_plug_egui::EguiEditor<Editor>;
+    type SysExMessage = ();
+    type BackgroundTask = ();
+
+    fn params(&self) -> Arc<dyn Params> {
+        Arc::<GenrescopeParams>::clone(&self.params)
+    }
+
+    fn editor(&mut self, _async_executor: AsyncExecutor<Self>) -> Option<Self::Editor> {
+        editor::create(&self.shared, self.desk.handle())
+    }
+
+    fn filter_state(state: &mut PluginState) {
+        params::migrate(state);
+    }
+
+    fn activate(
+        &mut self,
+        _layout: &AudioIOLayout,
+        buffer: &BufferConfig,
+        context: &mut impl ActivateContext<Self>,
+    ) -> bool {
+        // A rate that cannot be listened to is no reason to keep the audio from passing.
+        let rate = match SampleRate::new(buffer.sample_rate.round().clamp(0.0, 1e9) as u32) {
+            Ok(rate) => rate,
+            Err(error) => {
+                self.audio.stream = None;
+                self.spec = None;
+                self.shared.board.lock().trouble = Some(format!("Cannot listen: {error}."));
+                return true;
+            }
+        };
+        // Pace::runs_ahead lets a rendering lead by a second before it waits, so that much must fit.
+        let two_seconds = (PREROLL_S * f64::from(rate.hz())) as usize;
+        let spec = StreamSpec {
+            rate,
+            max_block: two_seconds.max(buffer.max_buffer_size as usize),
+        };
+        let clap = context.plugin_api() == PluginApi::Clap;
+        // Only CLAP's word is good for the mode (pace.rs says why).
+        let offline = clap && buffer.process_mode == ProcessMode::Offline;
+        // Every rendering starts with empty ears, so that it comes out the same each time. A live CLAP host that
+        // merely reactivates keeps what was heard; a VST3 host may be about to render, unsaid.
+        let fresh = self.spec != Some(spec)
+            || offline
+            || self.offline
+            || (self.deactivated && !clap)
+            || self.shared.board.lock().trouble.is_some();
+        if fresh {
+            self.audio.stream = None;
+            self.audio.preroll = Vec::with_capacity(two_seconds);
+            self.audio.midi = MidiOut::new(rate);
+            self.audio.rate_hz = f64::from(rate.hz());
+            self.desk.handle().listen(spec);
+        } else {
+            // A restored state may ask for another model.
+            self.desk.handle().settings_changed();
+        }
+        self.spec = Some(spec);
+        self.offline = offline;
+        self.deactivated = false;
+        if offline {
+            self.desk.handle().wait_until_settled(OFFLINE_PATIENCE);
+        }
+        true
+    }
+
+    fn reset(&mut self) {
+        self.audio.midi.forget();
+        self.audio.pace.reset();
+    }
+
+    fn deactivate(&mut self) {
+        self.deactivated = true;
+    }
+
+    fn process(
+        &mut self,
+        buffer: &mut Buffer,
+        _aux: &mut AuxiliaryBuffers,
+        context: &mut impl ProcessContext<Self>,
+    ) -> ProcessStatus {
+        self.shared.beat();
+        let mut channels: [&[f32]; MAX_CHANNELS] = [&[]; MAX_CHANNELS];
+        let mut n_channels = 0;
+        for (slot, channel) in channels.iter_mut().zip(buffer.as_slice_immutable()) {
+            *slot = channel;
+            n_channels += 1;
+        }
+        let channels = &channels[..n_channels];
+        let n_samples = channels.iter().map(|c| c.len()).min().unwrap_or(0);
+        let bypassed = self.params.bypass.value();
+
+        self.audio.receive(&self.shared);
+        self.audio.tell(&self.params);
+        let ahead = self
+            .audio
+            .pace
+            .runs_ahead(n_samples as f64 / self.audio.rate_hz, Instant::now());
+        if !bypassed && n_samples > 0 {
+            if (self.offline || ahead) && self.spec.is_some() {
+                permit_alloc(|| self.push_and_wait(channels));
+            } else {
+                self.audio.push(channels);
+            }
+        }
+
+        let readout = self
+            .audio
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.readout.load())
+            .filter(|readout| readout.seq > 0);
+        self.audio.midi.advance(
+            n_samples,
+            readout.as_ref(),
+            self.params.midi_map(),
+            |message| context.try_send_event(note_event(message)).is_ok(),
+        );
+        self.audio.status(channels, context.plugin_api())
+    }
+}
+
+impl Genrescope {
+    /// For offline rendering: takes as long as the worker does.
+    fn push_and_wait(&mut self, channels: &[&[f32]]) {
+        if self.audio.stream.is_none() {
+            self.desk.handle().wait_until_settled(OFFLINE_PATIENCE);
+            self.audio.receive(&self.shared);
+            self.audio.tell(&self.params);
+        }
+        self.audio.push(channels);
+        if let Some(stream) = &self.audio.stream {
+            stream.input.wait_until_consumed(OFFLINE_PATIENCE);
+        }
+    }
+}
+
+impl AudioThread {
+    /// Takes a stream that has arrived, with what was played before it did.
+    fn receive(&mut self, shared: &Shared) {
+        let Some(mut stream) = shared.take_stream() else {
+            return;
+        };
+        stream.input.push_interleaved(&self.preroll, 1);
+        self.preroll.clear();
+        if let Some(old) = self.stream.replace(stream) {
+            shared.retire(old);
+        }
+        self.told = None;
+        self.midi.forget_scores();
+    }
+
+    /// Tells the stream what the parameters say, when they have changed.
+    fn tell(&mut self, params: &GenrescopeParams) {
+        let Some(stream) = &self.stream else { return };
+        let now = Told {
+            hold: params.hold.value(),
+            averaging_s: params.averaging_s.value(),
+            reset: params.reset.value(),
+        };
+        if self.told == Some(now) {
+            return;
+        }
+        stream.controls.set_hold(now.hold);
+        stream
+            .controls
+            .set_averaging(Seconds(f64::from(now.averaging_s)));
+        // A rising edge; what a project was saved with is no edge.
+        if now.reset && self.told.is_some_and(|told| !told.reset) {
+            stream.controls.reset();
+        }
+        self.told = Some(now);
+    }
+
+    fn push(&mut self, channels: &[&[f32]]) {
+        if let Some(stream) = &mut self.stream {
+            stream.input.push_planar(channels);
+            return;
+        }
+        let n_samples = channels.iter().map(|c| c.len()).min().unwrap_or(0);
+        let room = self.preroll.capacity() - self.preroll.len();
+        let scale = 1.0 / channels.len().max(1) as f32;
+        for index in 0..n_samples.min(room) {
+            let sum: f32 = channels.iter().map(|channel| channel[index]).sum();
+            self.preroll.push(sum * scale);
+        }
+    }
+
+    /// A CLAP host may put a plugin to sleep that has nothing more to say. Quiet input must first have been heard as
+    /// silence, which takes the listener a few seconds.
+    fn status(&mut self, channels: &[&[f32]], api: PluginApi) -> ProcessStatus {
+        const HEAR_OUT_S: f64 = 10.0;
+        let quiet = channels
+            .iter()
+            .all(|channel| channel.iter().all(|sample| sample.abs() < 1e-5));
+        self.quiet = match (quiet, channels.first()) {
+            (true, Some(channel)) => self.quiet.saturating_add(channel.len() as u64),
+            _ => 0,
+        };
+        // In VST3 the same answer would be an infinite tail, which some hosts render.
+        let heard_out = self.quiet as f64 > HEAR_OUT_S * self.rate_hz;
+        if heard_out || api != PluginApi::Clap {
+            ProcessStatus::Normal
+        } else {
+            ProcessStatus::KeepAlive
+        }
+    }
+}
+
+fn note_event(message: MidiMessage) -> NoteEvent<()> {
+    match message {
+        MidiMessage::ControlChange { channel, cc, value } => NoteEvent::MidiCC {
+            timing: 0,
+            channel,
+            cc,
+            value: f32::from(value) / 127.0,
+        },
+        MidiMessage::NoteOn {
+            channel,
+            note,
+            velocity,
+        } => NoteEvent::NoteOn {
+            timing: 0,
+            voice_id: VoiceID::Wildcard,
+            channel: Channel::Number(channel),
+            key: Key::Number(note),
+            velocity: f32::from(velocity) / 127.0,
+        },
+        MidiMessage::NoteOff { channel, note } => NoteEvent::NoteOff {
+            timing: 0,
+            voice_id: VoiceID::Wildcard,
+            channel: Channel::Number(channel),
+            key: Key::Number(note),
+            velocity: 0.0,
+        },
+    }
+}
+
+impl ClapPlugin for Genrescope {
+    const CLAP_ID: &'static str = "org.genrescope.genrescope";
+    const CLAP_DESCRIPTION: Option<&'static str> =
+        Some("Says which genre it hears, live, and says so when it does not know");
+    const CLAP_MANUAL_URL: Option<&'static str> = None;
+    const CLAP_SUPPORT_URL: Option<&'static str> = None;
+    const CLAP_FEATURES: &'static [ClapFeature] = &[
+        ClapFeature::AudioEffect,
+        ClapFeature::Analyzer,
+        ClapFeature::Utility,
+        ClapFeature::Mono,
+        ClapFeature::Stereo,
+        ClapFeature::Surround,
+    ];
+}
+
+impl Vst3Plugin for Genrescope {
+    const VST3_CLASS_ID: [u8; 16] = *b"GenrescopeListen";
+    const VST3_SUBCATEGORIES: &'static [Vst3SubCategory] =
+        &[Vst3SubCategory::Fx, Vst3SubCategory::Analyzer];
+}
+
+nice_export_clap!(Genrescope);
+nice_export_vst3!(Genrescope);

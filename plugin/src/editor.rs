@@ -1,0 +1,257 @@
+//! The window in the host: gathers what is known into a [`ViewModel`], draws it, and does what the user asks.
+
+mod settings;
+mod theme;
+pub mod view;
+pub mod view_model;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use genrescope::genre::Labels;
+use nice_plug::{
+    context::gui::{GuiContext, ParamSetter},
+    editor::dpi::LogicalSize,
+    prelude::*,
+};
+use nice_plug_egui::{
+    EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp,
+    baseview::{HandlerError, WindowSize},
+    create_egui_editor,
+};
+
+use self::{
+    view::{Action, Memory},
+    view_model::{Status, ViewModel},
+};
+use crate::{
+    desk::{DeskHandle, Shared},
+    params::{MAX_EDITOR, MIN_EDITOR},
+};
+
+/// Without a block for this long, the host counts as stopped.
+const NO_AUDIO_AFTER: Duration = Duration::from_millis(900);
+
+/// Between frames while audio comes: the meter moves.
+const FRAME_LIVE: Duration = Duration::from_millis(40);
+
+/// Between frames while nothing moves.
+const FRAME_IDLE: Duration = Duration::from_millis(250);
+
+/// The editor of one instance; lives as long as the instance, whether its window is open or not.
+pub struct Editor {
+    shared: Arc<Shared>,
+    desk: DeskHandle,
+    context: Option<GuiContext>,
+    memory: Memory,
+    labels: Option<Labels>,
+    model: ViewModel,
+    beats: u64,
+    beat_at: Option<Instant>,
+}
+
+impl std::fmt::Debug for Editor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Editor")
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The editor that the framework opens when the host asks for it.
+pub(crate) fn create(shared: &Arc<Shared>, desk: &DeskHandle) -> Option<EguiEditor<Editor>> {
+    let (width, height) = shared.params.settings.read().editor_size();
+    let size = |(width, height): (u32, u32)| LogicalSize {
+        width: width as f32,
+        height: height as f32,
+    };
+    create_egui_editor(
+        EguiEditorState::from_size(size((width, height)), 1.0),
+        shared.repaint.clone(),
+        EguiNiceSettings::new()
+            .with_tile("genrescope")
+            .with_resize_hint(
+                ResizeHint::RESIZABLE
+                    .with_min_max_logical_size(Some(size(MIN_EDITOR)), Some(size(MAX_EDITOR))),
+            ),
+        Editor {
+            shared: Arc::clone(shared),
+            desk: desk.clone(),
+            context: None,
+            memory: Memory::default(),
+            labels: None,
+            model: ViewModel::default(),
+            beats: 0,
+            beat_at: None,
+        },
+    )
+}
+
+impl NiceEguiApp for Editor {
+    fn build(
+        &mut self,
+        _egui_ctx: egui::Context,
+        context: GuiContext,
+        _frame: &mut Frame,
+    ) -> Result<(), HandlerError> {
+        self.model.format = context.plugin_api().to_string();
+        self.context = Some(context);
+        self.beats = self.shared.beats();
+        self.beat_at = None;
+        self.update();
+        self.memory.settle(&self.model);
+        Ok(())
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut Frame) {
+        self.update();
+        for action in view::draw(ui, &self.model, &mut self.memory) {
+            self.act(action);
+        }
+        let moving = self.model.level_dbfs > -90.0 && self.is_fed();
+        ui.request_repaint_after(if moving { FRAME_LIVE } else { FRAME_IDLE });
+    }
+
+    fn resized(&mut self, size: WindowSize) {
+        self.shared.params.settings.write().editor = (
+            size.logical.width.round() as u32,
+            size.logical.height.round() as u32,
+        );
+    }
+
+    fn editor_closed(&mut self) {
+        self.context = None;
+    }
+}
+
+impl Editor {
+    fn is_fed(&self) -> bool {
+        self.beat_at.is_some_and(|at| at.elapsed() < NO_AUDIO_AFTER)
+    }
+
+    /// Gathers what is known now.
+    fn update(&mut self) {
+        let beats = self.shared.beats();
+        if beats != self.beats {
+            self.beats = beats;
+            self.beat_at = Some(Instant::now());
+        }
+        let fed = self.is_fed();
+        let params = &self.shared.params;
+        let model = &mut self.model;
+        model.hold = params.hold.value();
+        model.averaging_s = params.averaging_s.value();
+        model.midi = params.midi.value();
+        model.midi_channel = params.midi_channel.value();
+        model.base_note = params.base_note.value();
+        model.base_cc = params.base_cc.value();
+        model.osc = params.osc.value();
+        {
+            let settings = params.settings.read();
+            model.osc_target.clone_from(&settings.osc_target);
+            model.model_choice.clone_from(&settings.model);
+        }
+
+        let board = self.shared.board.lock();
+        if self.labels.as_ref() != board.model.as_ref().map(|facts| &facts.labels) {
+            self.labels = board.model.as_ref().map(|facts| facts.labels.clone());
+            model.labels = self
+                .labels
+                .iter()
+                .flat_map(Labels::iter)
+                .map(str::to_owned)
+                .collect();
+        }
+        if let Some(facts) = &board.model {
+            model.model.clone_from(&facts.name);
+            model.frame_s = facts.frame_s;
+        }
+        model.osc_trouble.clone_from(&board.osc_trouble);
+        model.history.clear();
+        model.history.extend(board.history.iter().copied());
+        let stream = board.stream.clone();
+        let trouble = board.trouble.clone();
+        let loaded = board.model.is_some();
+        drop(board);
+
+        let readout = stream.as_ref().and_then(|stream| stream.readout.load());
+        if let Some(stream) = &stream {
+            model.level_dbfs = if fed {
+                stream.counters.level_dbfs()
+            } else {
+                -120.0
+            };
+            model.load = if fed { stream.counters.load() } else { 0.0 };
+            model.dropped = stream.counters.dropped_samples();
+        }
+        let n_labels = model.labels.len();
+        model.scores.resize(n_labels, 0.0);
+        if let Some(readout) = readout.filter(|readout| readout.seq > 0) {
+            for (shown, &score) in model.scores.iter_mut().zip(readout.scores.as_slice()) {
+                *shown = score;
+            }
+            model.genre = readout.genre;
+            model.confidence = readout.confidence;
+            model.heard_s = readout.heard.0;
+            model.status = Status::Listening(readout.state);
+        } else if stream.is_some() {
+            model.scores.fill(0.0);
+            model.genre = None;
+            model.heard_s = 0.0;
+            model.status = Status::Listening(genrescope::decision::State::Warming);
+        } else {
+            model.scores.fill(0.0);
+            model.genre = None;
+            model.status = Status::Loading;
+        }
+        if params.bypass.value() {
+            model.status = Status::Bypassed;
+        } else if let Some(trouble) = trouble {
+            model.status = Status::Trouble(trouble);
+        } else if loaded && !fed {
+            model.status = Status::NoAudio;
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let Some(context) = &self.context else { return };
+        let setter = context.param_setter();
+        let params = &self.shared.params;
+        match action {
+            Action::Reset => {
+                if let Some(stream) = &self.shared.board.lock().stream {
+                    stream.controls.reset();
+                }
+            }
+            Action::Hold(on) => set(&setter, &params.hold, on),
+            Action::AveragingBegin => setter.begin_set_parameter(&params.averaging_s),
+            Action::Averaging(seconds) => setter.set_parameter(&params.averaging_s, seconds),
+            Action::AveragingEnd => setter.end_set_parameter(&params.averaging_s),
+            Action::Midi(on) => set(&setter, &params.midi, on),
+            Action::MidiChannel(channel) => set(&setter, &params.midi_channel, channel),
+            Action::BaseNote(note) => set(&setter, &params.base_note, note),
+            Action::BaseCc(cc) => set(&setter, &params.base_cc, cc),
+            Action::Osc(on) => {
+                set(&setter, &params.osc, on);
+                self.desk.settings_changed();
+            }
+            Action::OscTarget(target) => {
+                params.settings.write().osc_target = target;
+                self.desk.settings_changed();
+            }
+            Action::Model(choice) => {
+                params.settings.write().model = choice;
+                self.desk.settings_changed();
+            }
+        }
+    }
+}
+
+/// One whole gesture.
+fn set<P: Param>(setter: &ParamSetter<'_>, param: &P, value: P::Plain) {
+    setter.begin_set_parameter(param);
+    setter.set_parameter(param, value);
+    setter.end_set_parameter(param);
+}

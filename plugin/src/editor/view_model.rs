@@ -1,0 +1,313 @@
+//! Everything the editor shows, as plain values: what a test can make up and a host need not be there for.
+
+use genrescope::decision::State;
+
+use crate::{
+    history::Span,
+    params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice},
+};
+
+/// What is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewModel {
+    /// The model's labels.
+    pub labels: Vec<String>,
+    /// One score per label, 0 to 1.
+    pub scores: Vec<f32>,
+    /// What kind of answer this is, or why there is none.
+    pub status: Status,
+    /// The genre that is shown.
+    pub genre: Option<usize>,
+    /// Its score.
+    pub confidence: f32,
+    /// What the answer rests on, in seconds.
+    pub heard_s: f64,
+    /// Length of a whole frame, in seconds.
+    pub frame_s: f64,
+    /// The strip, oldest first.
+    pub history: Vec<Span>,
+    /// Level of the newest audio, in dBFS.
+    pub level_dbfs: f32,
+    /// The readout is held.
+    pub hold: bool,
+    /// Time constant of the average, in seconds.
+    pub averaging_s: f32,
+    /// Name of the model.
+    pub model: String,
+    /// Which model was asked for.
+    pub model_choice: ModelChoice,
+    /// Share of one core that listening takes.
+    pub load: f32,
+    /// Samples that were not heard.
+    pub dropped: u64,
+    /// MIDI is sent.
+    pub midi: bool,
+    /// 1 to 16.
+    pub midi_channel: i32,
+    /// Note of the first genre.
+    pub base_note: i32,
+    /// Controller of the first genre.
+    pub base_cc: i32,
+    /// OSC is sent.
+    pub osc: bool,
+    /// Where to.
+    pub osc_target: String,
+    /// Why not.
+    pub osc_trouble: Option<String>,
+    /// Plugin format, such as `CLAP`.
+    pub format: String,
+}
+
+/// What the readout means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Status {
+    /// The model is being loaded.
+    Loading,
+    /// Nothing listens; says why, and what to do.
+    Trouble(String),
+    /// The host has switched the plugin off.
+    Bypassed,
+    /// The host sends no audio.
+    NoAudio,
+    /// The listener's own word.
+    Listening(State),
+}
+
+impl Default for ViewModel {
+    /// What a fresh instance shows before its model is there.
+    fn default() -> Self {
+        Self {
+            labels: Vec::new(),
+            scores: Vec::new(),
+            status: Status::Loading,
+            genre: None,
+            confidence: 0.0,
+            heard_s: 0.0,
+            frame_s: 29.12,
+            history: Vec::new(),
+            level_dbfs: -120.0,
+            hold: false,
+            averaging_s: 0.0,
+            model: String::new(),
+            model_choice: ModelChoice::Builtin,
+            load: 0.0,
+            dropped: 0,
+            midi: true,
+            midi_channel: 1,
+            base_note: DEFAULT_BASE_NOTE,
+            base_cc: DEFAULT_BASE_CC,
+            osc: false,
+            osc_target: String::new(),
+            osc_trouble: None,
+            format: String::new(),
+        }
+    }
+}
+
+impl ViewModel {
+    /// There is music that the colours speak of; otherwise everything is grey.
+    pub fn is_vivid(&self) -> bool {
+        matches!(
+            self.status,
+            Status::Listening(State::Live | State::Provisional | State::Unsure)
+        )
+    }
+
+    /// The label of `index` as it is shown: with a capital letter.
+    pub fn title(&self, index: usize) -> String {
+        let label = self.labels.get(index).map_or("", String::as_str);
+        let mut chars = label.chars();
+        chars.next().map_or_else(String::new, |first| {
+            first.to_uppercase().chain(chars).collect()
+        })
+    }
+
+    /// Indices of the two best scores, best first; fewer when there are fewer labels.
+    pub fn candidates(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.scores.len().min(self.labels.len())).collect();
+        order.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]));
+        order.truncate(2);
+        order
+    }
+
+    /// Position of the newest span's end, in seconds.
+    pub fn now_s(&self) -> f64 {
+        self.history.last().map_or(0.0, |span| span.end)
+    }
+
+    /// The short word beside the dot.
+    pub fn chip(&self) -> &'static str {
+        if self.hold && self.is_vivid() {
+            return "Held";
+        }
+        match self.status {
+            Status::Loading => "Loading",
+            Status::Trouble(_) => "Trouble",
+            Status::Bypassed => "Bypassed",
+            Status::NoAudio => "Waiting",
+            Status::Listening(State::Warming) => "Warming up",
+            Status::Listening(State::Provisional) => "So far",
+            Status::Listening(State::Live) => "Live",
+            Status::Listening(State::Unsure) => "Not sure",
+            Status::Listening(State::NotMusic) => "Not music",
+            Status::Listening(State::Silent) => "Silence",
+            Status::Listening(State::Lost) => "Source lost",
+        }
+    }
+
+    /// The large line.
+    pub fn headline(&self) -> String {
+        if let Some(genre) = self.genre.filter(|_| self.is_vivid()) {
+            return self.title(genre);
+        }
+        match &self.status {
+            Status::Loading => "One moment",
+            Status::Trouble(_) => "Not listening",
+            Status::Bypassed => "Bypassed",
+            Status::NoAudio => "No audio",
+            Status::Listening(State::Warming) => "Listening",
+            Status::Listening(State::Silent) => "Silence",
+            Status::Listening(State::NotMusic) => "No music",
+            Status::Listening(State::Lost) => "Source lost",
+            Status::Listening(_) => "Not sure",
+        }
+        .to_owned()
+    }
+
+    /// The line below it.
+    pub fn detail(&self) -> String {
+        let left = |until: f64| (until - self.heard_s).ceil().max(1.0);
+        match &self.status {
+            Status::Loading => "The model is being loaded.".to_owned(),
+            Status::Trouble(why) => why.clone(),
+            Status::Bypassed => "Audio passes, nothing is listened to.".to_owned(),
+            Status::NoAudio => "The host sends no audio. Start playback.".to_owned(),
+            Status::Listening(State::Warming) => {
+                format!("First answer in {:.0} s", left(WARM_UP_S))
+            }
+            Status::Listening(State::Provisional) => {
+                format!(
+                    "So far. A full listen takes {:.0} s more.",
+                    left(self.frame_s)
+                )
+            }
+            Status::Listening(State::Live) => match self.candidates().as_slice() {
+                [first, second] if self.genre == Some(*first) => format!(
+                    "then {} {}",
+                    self.labels[*second],
+                    percent(self.scores[*second])
+                ),
+                _ => String::new(),
+            },
+            Status::Listening(State::Unsure) => match self.candidates().as_slice() {
+                [first, second] => format!(
+                    "{} {} or {} {}?",
+                    self.title(*first),
+                    percent(self.scores[*first]),
+                    self.labels[*second],
+                    percent(self.scores[*second])
+                ),
+                _ => "None of the genres fits.".to_owned(),
+            },
+            Status::Listening(State::NotMusic) => {
+                "Sound, but no music: speech, applause or noise.".to_owned()
+            }
+            Status::Listening(State::Silent) => "Nothing to hear.".to_owned(),
+            Status::Listening(State::Lost) => "The source is gone.".to_owned(),
+        }
+    }
+}
+
+/// Seconds until the first answer ([`State::Warming`]).
+const WARM_UP_S: f64 = 3.0;
+
+/// `7 %`; `<1 %` rather than a score of nothing.
+pub fn percent(score: f32) -> String {
+    let score = if score.is_nan() { 0.0 } else { score };
+    let rounded = (score.clamp(0.0, 1.0) * 100.0).round();
+    if rounded < 1.0 && score > 0.0 {
+        "<1 %".to_owned()
+    } else {
+        format!("{rounded:.0} %")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(status: Status) -> ViewModel {
+        ViewModel {
+            labels: vec!["blues".into(), "metal".into(), "rock".into()],
+            scores: vec![0.1, 0.3, 0.6],
+            status,
+            ..ViewModel::default()
+        }
+    }
+
+    #[test]
+    fn every_status_has_words() {
+        let all = [
+            Status::Loading,
+            Status::Trouble("Why.".into()),
+            Status::Bypassed,
+            Status::NoAudio,
+            Status::Listening(State::Warming),
+            Status::Listening(State::Provisional),
+            Status::Listening(State::Live),
+            Status::Listening(State::Unsure),
+            Status::Listening(State::NotMusic),
+            Status::Listening(State::Silent),
+            Status::Listening(State::Lost),
+        ];
+        for status in all {
+            let shown = ViewModel {
+                genre: Some(2),
+                ..model(status.clone())
+            };
+            assert!(
+                !shown.chip().is_empty() && !shown.headline().is_empty(),
+                "{status:?}"
+            );
+            assert!(!shown.detail().is_empty(), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_left_are_counted_down() {
+        let mut warming = model(Status::Listening(State::Warming));
+        assert_eq!(warming.detail(), "First answer in 3 s");
+        warming.heard_s = 1.4;
+        assert_eq!(warming.detail(), "First answer in 2 s");
+        let mut provisional = model(Status::Listening(State::Provisional));
+        provisional.heard_s = 20.0;
+        assert_eq!(
+            provisional.detail(),
+            "So far. A full listen takes 10 s more."
+        );
+    }
+
+    #[test]
+    fn unsure_names_two_candidates() {
+        let unsure = model(Status::Listening(State::Unsure));
+        assert_eq!(unsure.headline(), "Not sure");
+        assert_eq!(unsure.detail(), "Rock 60 % or metal 30 %?");
+    }
+
+    #[test]
+    fn a_genre_is_not_shown_over_silence() {
+        let silent = ViewModel {
+            genre: Some(0),
+            ..model(Status::Listening(State::Silent))
+        };
+        assert_eq!(silent.headline(), "Silence");
+    }
+
+    #[test]
+    fn percentages_are_whole() {
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(percent(0.004), "<1 %");
+        assert_eq!(percent(0.005), "1 %");
+        assert_eq!(percent(0.996), "100 %");
+    }
+}

@@ -1,0 +1,81 @@
+//! Is the host rendering faster than real time?
+//!
+//! VST3 hosts say so in `setupProcessing`, but the framework hands on the mode of the call before (nice-plug 0.4.2,
+//! `wrapper/vst3/wrapper.rs`: the buffer configuration is stored before the new mode is). Believing it would make a
+//! live stream wait after every bounce, so the pace itself decides: a stream that has run ahead of the clock by more
+//! than a second is no live stream, because nobody can hear audio a second before it is due.
+
+use std::time::Instant;
+
+/// Lead over the clock, in seconds, from which on a stream is taken for an offline rendering.
+pub const OFFLINE_LEAD_S: f64 = 1.0;
+
+/// Compares stream time with the clock.
+#[derive(Debug, Default)]
+pub struct Pace {
+    last: Option<Instant>,
+    lead_s: f64,
+    ahead: bool,
+}
+
+impl Pace {
+    /// As new.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes note of a block of `block_s` seconds that is processed at `now`; true when the stream runs ahead of
+    /// the clock: from a lead of [`OFFLINE_LEAD_S`] on, until the clock has caught up.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn runs_ahead(&mut self, block_s: f64, now: Instant) -> bool {
+        let elapsed = self.last.map_or(0.0, |last| {
+            now.saturating_duration_since(last).as_secs_f64()
+        });
+        self.last = Some(now);
+        self.lead_s = (self.lead_s + block_s - elapsed).max(0.0);
+        if self.lead_s > OFFLINE_LEAD_S {
+            self.ahead = true;
+        } else if self.lead_s == 0.0 {
+            self.ahead = false;
+        }
+        self.ahead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Blocks of 10 ms that come every `interval_ms`.
+    fn play(pace: &mut Pace, now: &mut Instant, blocks: usize, interval_ms: f64) -> usize {
+        (0..blocks)
+            .filter(|_| {
+                *now += Duration::from_secs_f64(interval_ms / 1000.0);
+                pace.runs_ahead(0.01, *now)
+            })
+            .count()
+    }
+
+    #[test]
+    fn a_live_stream_never_runs_ahead() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        assert_eq!(play(&mut pace, &mut now, 10_000, 10.0), 0);
+        // The machine slept for a minute, and the host catches up a buffer of half a second.
+        now += Duration::from_secs(60);
+        assert_eq!(play(&mut pace, &mut now, 50, 0.0), 0);
+        assert_eq!(play(&mut pace, &mut now, 10_000, 10.0), 0);
+    }
+
+    #[test]
+    fn a_bounce_runs_ahead_after_a_second_and_live_playing_ends_it() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        assert_eq!(play(&mut pace, &mut now, 1_000, 1.0), 1_000 - 111);
+        // A pause of ten seconds, then live.
+        now += Duration::from_secs(10);
+        assert_eq!(play(&mut pace, &mut now, 1_000, 10.0), 0);
+    }
+}

@@ -1,0 +1,293 @@
+//! What the host can see, automate and save.
+//!
+//! Parameter ids are frozen: a saved project finds its values by them. A test lists them.
+
+use std::{path::PathBuf, sync::Arc};
+
+use nice_plug::prelude::*;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use crate::midi::{LAST_CC, LAST_NOTE, MidiMap};
+
+/// Version of [`Settings`] that this build writes.
+pub const SETTINGS_VERSION: u32 = 1;
+
+/// Longest averaging time, in seconds.
+pub const MAX_AVERAGING_S: f32 = 120.0;
+
+/// Averaging time of a fresh instance, in seconds: the shortest that rides over a verse without losing a song change
+/// for longer than a frame (29.12 s).
+pub const DEFAULT_AVERAGING_S: f32 = 15.0;
+
+/// Note of the first genre in a fresh instance: C2 (36), where drum pads begin.
+pub const DEFAULT_BASE_NOTE: i32 = 36;
+
+/// Controller of the first genre in a fresh instance: 20, the first of the twelve that MIDI leaves undefined.
+pub const DEFAULT_BASE_CC: i32 = 20;
+
+/// Smallest editor, in logical points.
+pub const MIN_EDITOR: (u32, u32) = (360, 240);
+
+/// Largest editor, in logical points.
+pub const MAX_EDITOR: (u32, u32) = (2400, 1600);
+
+/// Editor of a fresh instance, in logical points.
+pub const DEFAULT_EDITOR: (u32, u32) = (760, 480);
+
+/// Everything that a host saves with the project.
+#[derive(Params)]
+pub struct GenrescopeParams {
+    /// The host's bypass switch: audio passes either way, but nothing is listened to or sent.
+    #[id = "bypass"]
+    pub bypass: BoolParam,
+    /// Time constant of the running average, in seconds; 0 shows every frame as it is.
+    #[id = "avg"]
+    pub averaging_s: FloatParam,
+    /// Keeps the readout as it stands.
+    #[id = "hold"]
+    pub hold: BoolParam,
+    /// Forgets the average when it goes from off to on, so that a song change can be automated.
+    #[id = "reset"]
+    pub reset: BoolParam,
+    /// Sends controllers and notes to the host.
+    #[id = "midi"]
+    pub midi: BoolParam,
+    /// MIDI channel, 1 to 16.
+    #[id = "mch"]
+    pub midi_channel: IntParam,
+    /// Note of the first genre.
+    #[id = "mnote"]
+    pub base_note: IntParam,
+    /// Controller of the first genre.
+    #[id = "mcc"]
+    pub base_cc: IntParam,
+    /// Sends OSC to [`Settings::osc_target`].
+    #[id = "osc"]
+    pub osc: BoolParam,
+    /// What is not a number: never touched by the audio thread.
+    #[persist = "settings"]
+    pub settings: Arc<RwLock<Settings>>,
+}
+
+impl std::fmt::Debug for GenrescopeParams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GenrescopeParams")
+            .field("bypass", &self.bypass.value())
+            .field("averaging_s", &self.averaging_s.value())
+            .field("hold", &self.hold.value())
+            .field("midi", &self.midi_map())
+            .field("osc", &self.osc.value())
+            .field("settings", &*self.settings.read())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where the network comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelChoice {
+    /// The model that is compiled into the plugin.
+    #[default]
+    Builtin,
+    /// A model file.
+    File(PathBuf),
+}
+
+/// What a project remembers beside its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// [`SETTINGS_VERSION`] of the build that wrote it.
+    pub version: u32,
+    /// Which network listens.
+    pub model: ModelChoice,
+    /// Where OSC goes: `host:port`.
+    pub osc_target: String,
+    /// Width and height of the editor, in logical points.
+    pub editor: (u32, u32),
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: SETTINGS_VERSION,
+            model: ModelChoice::Builtin,
+            osc_target: "127.0.0.1:9000".to_owned(),
+            editor: DEFAULT_EDITOR,
+        }
+    }
+}
+
+impl Settings {
+    /// The editor's size within what can be shown, whatever was saved.
+    pub fn editor_size(&self) -> (u32, u32) {
+        (
+            self.editor.0.clamp(MIN_EDITOR.0, MAX_EDITOR.0),
+            self.editor.1.clamp(MIN_EDITOR.1, MAX_EDITOR.1),
+        )
+    }
+}
+
+impl Default for GenrescopeParams {
+    fn default() -> Self {
+        let seconds = |value: f32| {
+            if value < 0.05 {
+                "off".to_owned()
+            } else {
+                format!("{value:.1} s")
+            }
+        };
+        Self {
+            bypass: BoolParam::new("Bypass", false).make_bypass(),
+            averaging_s: FloatParam::new(
+                "Averaging",
+                DEFAULT_AVERAGING_S,
+                FloatRange::Skewed {
+                    min: 0.0,
+                    max: MAX_AVERAGING_S,
+                    factor: FloatRange::skew_factor(-1.0),
+                },
+            )
+            .with_step_size(0.1)
+            .with_value_to_string(Arc::new(seconds))
+            .with_string_to_value(Arc::new(parse_seconds)),
+            hold: BoolParam::new("Hold", false),
+            reset: BoolParam::new("Reset", false),
+            midi: BoolParam::new("MIDI Out", true),
+            midi_channel: IntParam::new("MIDI Channel", 1, IntRange::Linear { min: 1, max: 16 })
+                .non_automatable(),
+            base_note: IntParam::new(
+                "First Note",
+                DEFAULT_BASE_NOTE,
+                IntRange::Linear {
+                    min: 0,
+                    max: i32::from(LAST_NOTE),
+                },
+            )
+            .non_automatable(),
+            base_cc: IntParam::new(
+                "First CC",
+                DEFAULT_BASE_CC,
+                IntRange::Linear {
+                    min: 0,
+                    max: i32::from(LAST_CC),
+                },
+            )
+            .non_automatable(),
+            osc: BoolParam::new("OSC Out", false).non_automatable(),
+            settings: Arc::default(),
+        }
+    }
+}
+
+impl GenrescopeParams {
+    /// The MIDI map, `None` while MIDI is off or bypassed.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn midi_map(&self) -> Option<MidiMap> {
+        (self.midi.value() && !self.bypass.value()).then(|| MidiMap {
+            channel: (self.midi_channel.value() - 1).clamp(0, 15) as u8,
+            base_note: self.base_note.value().clamp(0, i32::from(LAST_NOTE)) as u8,
+            base_cc: self.base_cc.value().clamp(0, i32::from(LAST_CC)) as u8,
+        })
+    }
+}
+
+/// `15`, `15 s`, `off`.
+fn parse_seconds(text: &str) -> Option<f32> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("off") {
+        return Some(0.0);
+    }
+    let number = text.trim_end_matches(|c: char| c.is_alphabetic() || c.is_whitespace());
+    number.parse().ok().filter(|value: &f32| value.is_finite())
+}
+
+/// Brings a state that an older build saved to what this build reads. There is one version so far, so only states
+/// without any settings (a host's own preset, or a damaged one) are completed by defaults, which `serde` does.
+pub(crate) fn migrate(state: &mut PluginState) {
+    if let Some(settings) = state.fields.get("settings")
+        && serde_json::from_str::<Settings>(settings).is_err()
+    {
+        // An unreadable field must not keep the rest of the project from loading.
+        state.fields.remove("settings");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn parameter_ids_are_frozen() {
+        let ids: Vec<String> = GenrescopeParams::default()
+            .param_map()
+            .into_iter()
+            .map(|(id, _, _)| id)
+            .collect();
+        assert_eq!(
+            ids,
+            [
+                "bypass", "avg", "hold", "reset", "midi", "mch", "mnote", "mcc", "osc"
+            ]
+        );
+    }
+
+    #[test]
+    fn persisted_fields_are_frozen() {
+        let params = GenrescopeParams::default();
+        params.settings.write().model = ModelChoice::File("/models/own.safetensors".into());
+        assert_eq!(
+            params.serialize_fields(),
+            BTreeMap::from([(
+                "settings".to_owned(),
+                r#"{"version":1,"model":{"file":"/models/own.safetensors"},"osc_target":"127.0.0.1:9000","editor":[760,480]}"#
+                    .to_owned()
+            )])
+        );
+    }
+
+    #[test]
+    fn settings_survive_what_they_do_not_know() {
+        let older: Settings = serde_json::from_str(r#"{"osc_target":"10.0.0.1:7700"}"#).unwrap();
+        assert_eq!(older.osc_target, "10.0.0.1:7700");
+        assert_eq!(older.model, ModelChoice::Builtin);
+        let newer: Settings =
+            serde_json::from_str(r#"{"version":9,"new":true,"editor":[9,99999]}"#).unwrap();
+        assert_eq!(newer.editor_size(), (MIN_EDITOR.0, MAX_EDITOR.1));
+    }
+
+    #[test]
+    fn an_unreadable_field_is_dropped() {
+        let mut state = PluginState {
+            version: "0.0.1".to_owned(),
+            params: BTreeMap::new(),
+            fields: BTreeMap::from([("settings".to_owned(), "[]".to_owned())]),
+        };
+        migrate(&mut state);
+        assert!(state.fields.is_empty());
+    }
+
+    #[test]
+    fn averaging_reads_back_what_it_shows() {
+        let params = GenrescopeParams::default();
+        for value in [0.0, 0.1, 1.5, 15.0, 120.0] {
+            let shown = params
+                .averaging_s
+                .normalized_value_to_string(params.averaging_s.preview_normalized(value), true);
+            let read = params.averaging_s.string_to_normalized_value(&shown);
+            let back = params.averaging_s.preview_plain(read.unwrap());
+            assert!((back - value).abs() < 1e-3, "{value} -> {shown} -> {back}");
+        }
+    }
+
+    #[test]
+    fn the_midi_map_is_zero_based_on_the_wire() {
+        let map = GenrescopeParams::default().midi_map().unwrap();
+        assert_eq!((map.channel, map.base_note, map.base_cc), (0, 36, 20));
+    }
+}

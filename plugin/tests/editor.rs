@@ -1,0 +1,148 @@
+//! The editor, drawn offscreen.
+
+#[path = "support/raster.rs"]
+mod raster;
+
+use std::collections::HashSet;
+
+use egui::{Color32, pos2};
+use genrescope_plugin::editor::{
+    view::{Action, design_size},
+    view_model::{Status, ViewModel},
+};
+use raster::{Image, Offscreen, scenes};
+
+const BACKGROUND: Color32 = Color32::from_rgb(0x11, 0x14, 0x19);
+
+fn render(model: &ViewModel, share: f32) -> Image {
+    Offscreen::new(design_size() * share, 1.0).render(model)
+}
+
+/// Share of pixels that are not background.
+fn ink(image: &Image) -> f64 {
+    let inked = image.pixels.iter().filter(|&&p| p != BACKGROUND).count();
+    inked as f64 / image.pixels.len() as f64
+}
+
+#[test]
+fn no_window_is_ever_blank() {
+    let scenes = [
+        ViewModel::default(),
+        scenes::live(),
+        scenes::unsure(),
+        scenes::talk(),
+        scenes::warming(),
+        scenes::trouble(),
+        scenes::many(1),
+        scenes::many(64),
+        ViewModel {
+            status: Status::Bypassed,
+            ..scenes::live()
+        },
+        ViewModel {
+            status: Status::NoAudio,
+            ..scenes::live()
+        },
+    ];
+    for scene in &scenes {
+        for share in [0.5, 1.0, 2.0] {
+            let image = render(scene, share);
+            let ink = ink(&image);
+            assert!(ink > 0.03, "{:?} at {share}: {ink:.3}", scene.status);
+            let untouched = Color32::from_rgb(255, 0, 255);
+            assert!(
+                !image.pixels.contains(&untouched),
+                "{:?}: a hole",
+                scene.status
+            );
+        }
+    }
+}
+
+#[test]
+fn foreign_numbers_are_drawn_too() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -1.0, 1e30] {
+        let mut scene = scenes::live();
+        scene.scores.fill(value);
+        scene.confidence = value;
+        scene.level_dbfs = value;
+        scene.load = value;
+        render(&scene, 1.0);
+    }
+    // A genre that the model does not have.
+    render(
+        &ViewModel {
+            genre: Some(64),
+            ..scenes::live()
+        },
+        1.0,
+    );
+    render(
+        &ViewModel {
+            scores: vec![0.5],
+            ..scenes::live()
+        },
+        1.0,
+    );
+}
+
+#[test]
+fn without_music_the_bars_are_grey() {
+    let saturated = |image: &Image| {
+        // The strip below keeps its colours: it shows what was.
+        let bars = image.height * 55 / 100 * image.width;
+        image.pixels[..bars]
+            .iter()
+            .filter(|p| p.r().max(p.g()).max(p.b()) - p.r().min(p.g()).min(p.b()) > 60)
+            .count()
+    };
+    assert!(saturated(&render(&scenes::live(), 1.0)) > 500);
+    assert_eq!(saturated(&render(&scenes::talk(), 1.0)), 0);
+}
+
+#[test]
+fn bars_glide() {
+    let mut offscreen = Offscreen::new(design_size(), 1.0);
+    offscreen.render(&scenes::live());
+    let before = offscreen.memory.bars()[8];
+    offscreen.pass(&scenes::unsure(), Vec::new());
+    let soon = offscreen.memory.bars()[8];
+    for _ in 0..60 {
+        offscreen.pass(&scenes::unsure(), Vec::new());
+    }
+    let later = offscreen.memory.bars()[8];
+    assert_eq!(before, 0.71);
+    assert!(soon < before && soon > 0.3, "one frame later: {soon}");
+    assert!((later - 0.03).abs() < 1e-3, "two seconds later: {later}");
+}
+
+#[test]
+fn buttons_do_what_they_say() {
+    let model = scenes::live();
+    let mut offscreen = Offscreen::new(design_size(), 1.0);
+    offscreen.render(&model);
+    // Every action that a click somewhere in the footer can give.
+    let mut seen = HashSet::new();
+    for x in (10..750).step_by(15) {
+        for action in offscreen.click(&model, pos2(x as f32, 443.0)) {
+            seen.insert(format!("{action:?}"));
+        }
+    }
+    assert!(seen.contains(&format!("{:?}", Action::Reset)), "{seen:?}");
+    assert!(
+        seen.contains(&format!("{:?}", Action::Hold(true))),
+        "{seen:?}"
+    );
+}
+
+#[test]
+fn the_settings_open_and_close() {
+    let model = scenes::live();
+    let mut offscreen = Offscreen::new(design_size(), 1.0);
+    offscreen.render(&model);
+    let place = pos2(design_size().x - 40.0, 33.0);
+    offscreen.click(&model, place);
+    assert!(offscreen.memory.settings_open);
+    offscreen.click(&model, place);
+    assert!(!offscreen.memory.settings_open);
+}
