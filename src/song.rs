@@ -276,7 +276,7 @@ impl SongClassifier {
         let (columns, network, temperature) =
             (&mut self.columns, &mut self.network, self.temperature);
         self.front_end.push(&self.chunk, |column| {
-            columns.take(column, sounds, network, temperature)
+            columns.take(column, sounds, network, temperature);
         });
         self.chunk.clear();
     }

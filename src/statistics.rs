@@ -1,5 +1,8 @@
 //! How sure a counted share is.
 
+/// 97.5 % quantile of the normal distribution.
+const Z: f64 = 1.959_963_984_540_054;
+
 /// 95 % interval of `right` out of `n`, by Wilson's score method (E. B. Wilson, 1927); (0, 1) for `n` = 0.
 ///
 /// ```
@@ -10,8 +13,6 @@ pub fn wilson(right: u64, n: u64) -> (f64, f64) {
     if n == 0 {
         return (0.0, 1.0);
     }
-    /// 97.5 % quantile of the normal distribution.
-    const Z: f64 = 1.959_963_984_540_054;
     let (n, p) = (n as f64, right as f64 / n as f64);
     let centre = p + Z * Z / (2.0 * n);
     let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();

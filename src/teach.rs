@@ -336,7 +336,7 @@ pub fn fit_temperature(logits_and_labels: &[(Vec<f32>, usize)]) -> f32 {
         let (a, b) = (high - golden * (high - low), low + golden * (high - low));
         if nll(a) < nll(b) { high = b } else { low = a }
     }
-    ((low + high) / 2.0).exp() as f32
+    low.midpoint(high).exp() as f32
 }
 
 /// The same ears with a new last layer and new labels. What the base model knows of music and silence stays.

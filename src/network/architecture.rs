@@ -447,7 +447,7 @@ mod tests {
                     pool: [1, 1]
                 };
                 3
-            ]
+            ];
         });
         assert!(wide.contains("so far"), "{wide}");
     }

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-#[expect(
+#[allow(
     clippy::wildcard_imports,
     reason = "tract's macros name what its prelude for operators exports"
 )]
@@ -449,7 +449,6 @@ impl Runner {
                     let mut input = Tensor::zero::<f32>(&shape)?;
                     let mut plain = input.try_as_plain_ram_mut()?;
                     read(first, Output::F32(plain.as_slice_mut::<f32>()?));
-                    drop(plain);
                     input
                 }
                 Some(quantisation) => {
@@ -458,7 +457,6 @@ impl Runner {
                     let values = plain.as_slice_mut::<u8>()?;
                     values.fill(quantisation.zero);
                     read(first, Output::U8(values));
-                    drop(plain);
                     input
                 }
             };

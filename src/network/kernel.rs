@@ -850,6 +850,7 @@ pub(crate) fn elu(value: f32) -> f32 {
 }
 
 #[inline(always)]
+#[expect(clippy::manual_clamp, reason = "NaN becomes 0, not NaN")]
 fn quantise(value: f32, steps: f32, zero: f32) -> u8 {
     let scaled = (value * steps + zero).max(0.0).min(255.0);
     (scaled + ROUND).to_bits() as u8

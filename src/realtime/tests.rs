@@ -523,7 +523,7 @@ fn the_meter_shows_the_level() {
     input.push_interleaved(&sine, 1);
     assert!(input.wait_until_consumed(PATIENCE));
     assert!((counters.level_dbfs() + 3.01).abs() < 0.02);
-    input.push_interleaved(&[0.0; 9600], 1);
+    input.push_interleaved(&vec![0.0; 9600], 1);
     assert!(input.wait_until_consumed(PATIENCE));
     assert_eq!(counters.level_dbfs(), -120.0);
 }

@@ -322,10 +322,7 @@ pub fn sources(all_hosts: bool) -> Result<Vec<SourceInfo>, CaptureError> {
 ///
 /// # Errors
 /// [`CaptureError::NotFound`] and [`CaptureError::Ambiguous`], with the candidates.
-pub fn choose<'a>(
-    sources: &'a [SourceInfo],
-    wanted: &str,
-) -> Result<&'a SourceInfo, CaptureError> {
+pub fn choose<'a>(sources: &'a [SourceInfo], wanted: &str) -> Result<&'a SourceInfo, CaptureError> {
     let lower = wanted.to_lowercase();
     let rules: [&dyn Fn(&SourceInfo) -> bool; 4] = [
         &|source| source.id == wanted,
@@ -857,9 +854,8 @@ fn plan(selection: &Selection) -> Result<Plan, CaptureError> {
     let mut found = devices(false)?;
     let index = match selection {
         Selection::Default => {
-            let is_default = |kind| {
-                move |(info, _): &(SourceInfo, _)| info.is_default && info.kind == kind
-            };
+            let is_default =
+                |kind| move |(info, _): &(SourceInfo, _)| info.is_default && info.kind == kind;
             found
                 .iter()
                 .position(is_default(SourceKind::Input))

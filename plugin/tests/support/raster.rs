@@ -69,9 +69,14 @@ impl Offscreen {
         let output = self
             .context
             .run_ui(input, |ui| actions.extend(view::draw(ui, model, memory)));
-        for (id, delta) in output.textures_delta.set {
+        for (id, delta) in output
+            .textures_delta
+            .set
+            .iter()
+            .flat_map(|(id, deltas)| deltas.iter().map(move |delta| (*id, delta)))
+        {
             assert_eq!(id, TextureId::default(), "only the font atlas is used");
-            let egui::ImageData::Color(image) = delta.image;
+            let egui::ImageData::Color(image) = &delta.image;
             let [width, height] = image.size;
             if let Some([left, top]) = delta.pos {
                 let (atlas_w, _, pixels) = self.atlas.as_mut().expect("a whole atlas came first");

@@ -3,7 +3,7 @@
     unsafe_code,
     reason = "instructions of one processor family, and loads whose bounds are checked once per tile"
 )]
-#![expect(
+#![allow(
     clippy::wildcard_imports,
     reason = "every vector type and instruction of the family"
 )]
