@@ -124,13 +124,17 @@ fn config() -> RealtimeConfig {
     RealtimeConfig {
         rate: RATE,
         max_block: 1024,
-        pipeline: PipelineConfig { hop_columns: 96 },
+        pipeline: PipelineConfig::default(),
     }
 }
 
 fn geometry() -> Geometry {
-    let hop = (HOP / 4) as u64;
-    Geometry::new(RATE, 12_000, hop, hop * FRAME_HOPS as u64)
+    let frame = (HOP * FRAME_HOPS) as u64;
+    Geometry {
+        frame,
+        quiet: frame,
+        period: Some((HOP as u64, 1)),
+    }
 }
 
 fn start() -> (AudioInput, Listener, Arc<Seen>) {
@@ -496,14 +500,16 @@ fn nothing_is_silence_where_it_is_said_to_be() {
 
 #[test]
 fn the_grid_of_hops_repeats_after_whole_samples() {
-    let period = |rate: u32| {
+    let period = |rate: u32, step: u64| {
         let rate = SampleRate::new(rate).unwrap();
-        Geometry::new(rate, 12_000, 96 * 256, 1366 * 256).period
+        Geometry::new(rate, 12_000, step * 256, 1366 * 256).period
     };
-    assert_eq!(period(48_000), Some((98_304, 1)));
-    assert_eq!(period(44_100), Some((451_584, 5)));
-    assert_eq!(period(8_000), Some((16_384, 1)));
-    assert_eq!(period(44_101), None, "125 hops are too many to wait for");
+    // Hops of 65,536 and blocks of 4,800 samples meet after 75 hops, 102.4 s.
+    assert_eq!(period(48_000, 64), Some((4_915_200, 75)));
+    assert_eq!(period(44_100, 64), Some((4_515_840, 75)));
+    assert_eq!(period(8_000, 64), Some((819_200, 75)));
+    assert_eq!(period(48_000, 96), Some((2_457_600, 25)));
+    assert_eq!(period(44_101, 64), None, "that would be hours");
 }
 
 #[test]

@@ -40,6 +40,9 @@ const CHUNK: usize = 4096;
 /// Without samples for this long, a source that is silent while nothing plays is silent.
 const FILL_AFTER: Duration = Duration::from_millis(300);
 
+/// The most zeros that may have to be made up for when sound comes after silence: at 0.1 % of a core, 0.3 s of work.
+const MAX_PERIOD_S: u64 = 300;
+
 const ZEROS: [f32; CHUNK] = [0.0; CHUNK];
 
 /// Level that is shown for silence, in dBFS.
@@ -80,13 +83,15 @@ impl Engine for Pipeline {
     }
 }
 
-/// What the worker must know of the engine's grid to step over long silence.
+/// What the worker must know of the engine to step over long silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
     /// Input samples in the network's window.
     pub(super) frame: u64,
-    /// Input samples after which the grid of hops, columns and resampler phases repeats, and how many
-    /// hops that is; `None` where it is too long to be of use.
+    /// Input samples of silence after which nothing depends on what was heard before.
+    pub(super) quiet: u64,
+    /// Input samples after which the grids of hops, columns, resampler phases and level blocks meet again, and how
+    /// many hops that is; `None` where it is too long to be of use.
     pub(super) period: Option<(u64, u64)>,
 }
 
@@ -95,11 +100,17 @@ impl Geometry {
     pub(super) fn new(rate: SampleRate, model_rate: u32, hop: u64, frame: u64) -> Self {
         let (rate, model_rate) = (u64::from(rate.hz()), u64::from(model_rate.max(1)));
         let samples = hop.max(1) * rate;
-        let divisor = gcd(samples, model_rate);
-        let hops = model_rate / divisor;
+        let whole = samples / gcd(samples, model_rate);
+        // Levels are measured in blocks of 0.1 s (`decision::silence`).
+        let block = rate / 10;
+        let period = whole / gcd(whole, block) * block;
         Self {
             frame: frame * rate / model_rate,
-            period: (hops <= 16).then_some((samples / divisor, hops)),
+            // The silence gate compares with the loudness of the past, which it forgets by 0.5 dB a second; 48 dB
+            // below the loudest sample that passes, it plays no part any more.
+            quiet: (frame * rate / model_rate).max(96 * rate),
+            period: (period <= MAX_PERIOD_S * rate)
+                .then_some((period, period * model_rate / samples)),
         }
     }
 }
@@ -629,8 +640,8 @@ impl Drop for Farewell {
     }
 }
 
-/// Long digital silence costs nothing: once the window holds zeros only and two readouts were equal, whole
-/// periods of further zeros would change nothing, so they are counted and not computed.
+/// Long digital silence costs nothing: once the window holds zeros only, the loudness of the past is forgotten and three
+/// readouts were equal, whole periods of further zeros would change nothing, so they are counted and not computed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Silence {
     zeros: u64,
@@ -654,11 +665,7 @@ impl Silence {
     }
 
     fn saw(&mut self, readout: &Readout, geometry: &Geometry) {
-        let Some((period, hops)) = geometry.period else {
-            return;
-        };
-        // One frame for the window and one period for the resampler's tail.
-        if self.zeros < geometry.frame + period / hops {
+        if geometry.period.is_none() || self.zeros < geometry.quiet {
             return;
         }
         let mut comparable = *readout;

@@ -1,0 +1,73 @@
+//! The audio thread's half neither allocates nor frees, whatever is pushed.
+#![cfg(debug_assertions)] // assert_no_alloc has no allocator in release builds
+
+use std::time::Duration;
+
+use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
+use genrescope::{
+    network::Model,
+    pipeline::PipelineConfig,
+    realtime::{Listener, RealtimeConfig},
+    units::{SampleRate, Seconds},
+};
+
+#[global_allocator]
+static ALLOCATOR: AllocDisabler = AllocDisabler;
+
+#[test]
+fn the_detector_works() {
+    let before = violation_count();
+    assert_no_alloc(|| {
+        std::hint::black_box(vec![0_u8; std::hint::black_box(64)]);
+    });
+    assert!(
+        violation_count() > before,
+        "the allocation detector is not active"
+    );
+}
+
+#[test]
+fn the_audio_thread_does_not_allocate() {
+    let config = RealtimeConfig {
+        rate: SampleRate::new(48_000).unwrap(),
+        max_block: 8192,
+        pipeline: PipelineConfig::default(),
+    };
+    let (mut input, listener) = Listener::start(&Model::builtin(), config).unwrap();
+    let (cell, controls, counters) = (listener.readout(), listener.controls(), listener.counters());
+    let floats: Vec<f32> = (0..8192 * 6)
+        .map(|i| (i as f32 * 0.01).sin() * if i % 97 == 0 { f32::NAN } else { 0.5 })
+        .collect();
+    let integers: Vec<i16> = (0..8192)
+        .map(|i| (i * 31 % 65_536 - 32_768) as i16)
+        .collect();
+    let planar: [&[f32]; 2] = [&floats[..8192], &floats[8192..16_384]];
+
+    // The first push on this thread is under test as well, so nothing is warmed up. The ring runs over on the way,
+    // because nobody waits for the worker here: that path must not allocate either.
+    let before = violation_count();
+    for n_frames in (1..=64).chain([127, 128, 441, 512, 1000, 1024, 4095, 4096, 8191, 8192]) {
+        for n_channels in [1, 2, 6] {
+            assert_no_alloc(|| {
+                input.push_interleaved(&floats[..n_frames * n_channels], n_channels);
+            });
+        }
+        assert_no_alloc(|| {
+            input.push_planar(&[&planar[0][..n_frames], &planar[1][..n_frames]]);
+            input.push_converted(&integers[..n_frames], 1, |sample| {
+                f32::from(sample) / 32_768.0
+            });
+            std::hint::black_box((cell.load(), counters.level_dbfs(), counters.load()));
+            std::hint::black_box((counters.dropped_samples(), input.room(), controls.hold()));
+            controls.set_hold(n_frames % 2 == 0);
+            controls.set_averaging(Seconds(n_frames as f64));
+            controls.reset();
+        });
+    }
+    assert_eq!(violation_count(), before, "the audio thread allocated");
+    drop(listener);
+    // Behind a listener that has left, as well.
+    assert_no_alloc(|| input.push_interleaved(&floats[..1024], 2));
+    assert_eq!(violation_count(), before, "the audio thread allocated");
+    assert!(!input.wait_until_consumed(Duration::ZERO));
+}
