@@ -4,9 +4,14 @@
 //! Exit codes: 0 all done, 1 some inputs failed, 2 nothing could be done (usage, model, configuration).
 
 pub mod classify;
+pub mod completions;
+pub mod config;
 pub mod demo;
+pub mod devices;
+pub mod listen;
 pub mod model;
 pub mod teach;
+pub mod tui;
 
 use std::{
     io::{self, IsTerminal},
@@ -34,9 +39,13 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     pub model: Option<PathBuf>,
 
-    /// When to use colours.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    pub color: ColorChoice,
+    /// Read settings from this file instead of the usual place ('genrescope config --path').
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// When to use colours [default: auto].
+    #[arg(long, global = true, value_enum, value_name = "WHEN")]
+    pub color: Option<ColorChoice>,
 
     /// What to do.
     #[command(subcommand)]
@@ -58,6 +67,10 @@ pub enum ColorChoice {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Listen to a microphone, the system's sound or a file, and show the genre live.
+    Listen(listen::ListenArgs),
+    /// List what can be listened to: microphones and the system's sound.
+    Devices(devices::DevicesArgs),
     /// Say the genre of audio files and folders.
     Classify(classify::ClassifyArgs),
     /// Hear about a minute of music that is made here, without sound card or files.
@@ -66,6 +79,12 @@ pub enum Command {
     Model(model::ModelArgs),
     /// Teach your own genres from folders of songs.
     Teach(teach::TeachArgs),
+    /// Show the configuration in effect, or where its file is looked for.
+    Config(config::ConfigArgs),
+    /// Print the completion script of a shell.
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write one for each command.
+    Man(completions::ManArgs),
 }
 
 /// What every command gets to know.
@@ -75,6 +94,8 @@ pub struct Context {
     pub model: Option<PathBuf>,
     /// May standard output carry colours?
     pub color: bool,
+    /// What the configuration file says.
+    pub config: config::Config,
 }
 
 impl Context {
@@ -124,20 +145,34 @@ pub fn main() -> ExitCode {
             return code;
         }
     };
-    let color = match cli.color {
+    let config = match config::Config::load(cli.config.as_deref()) {
+        Ok(config) => config,
+        Err(error) => {
+            complain(format_args!("{:#}", anyhow::Error::from(error)));
+            return ExitCode::from(2);
+        }
+    };
+    let color = match cli.color.unwrap_or(config.color.into()) {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
+    let model = cli.model.or_else(|| config.model.clone());
     let context = Context {
-        model: cli.model,
+        model,
         color,
+        config,
     };
     let result = match cli.command {
+        Command::Listen(args) => listen::run(args, &context),
+        Command::Devices(args) => devices::run(&args, &context),
         Command::Classify(args) => classify::run(args, &context),
         Command::Demo(args) => demo::run(args, &context),
         Command::Model(args) => model::run(args, &context),
         Command::Teach(args) => teach::run(args, &context),
+        Command::Config(args) => config::run(&args, &context),
+        Command::Completions(args) => completions::completions(&args, &context),
+        Command::Man(args) => completions::man(&args, &context),
     };
     match result {
         Ok(code) => code,

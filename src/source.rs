@@ -1,5 +1,7 @@
 //! Where samples come from.
 
+#[cfg(feature = "capture")]
+pub mod capture;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "file")]

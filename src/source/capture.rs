@@ -16,7 +16,7 @@ use std::{
 };
 
 use cpal::{
-    BufferSize, FromSample, SampleFormat, SizedSample, StreamConfig,
+    BufferSize, FromSample, Sample, SampleFormat, SizedSample, StreamConfig,
     traits::{DeviceTrait, HostTrait, StreamTrait},
 };
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -1130,8 +1130,8 @@ mod tests {
             }
             found
         };
-        assert_eq!(run(48_000.0, 48_000), []);
-        assert_eq!(run(48_020.0, 48_000), []);
+        assert_eq!(run(48_000.0, 48_000), [0_u32; 0]);
+        assert_eq!(run(48_020.0, 48_000), [0_u32; 0]);
         assert_eq!(run(44_100.0, 48_000), [44_100]);
         assert_eq!(run(96_000.0, 48_000), [96_000]);
     }

@@ -1,0 +1,348 @@
+//! The configuration file, and `genrescope config`, which shows what is in effect.
+//!
+//! What is not in the file has its default; what is on the command line wins. The file is TOML:
+//!
+//! ```toml
+//! color = "auto"
+//! model = "/home/me/my-genres.safetensors"
+//!
+//! [listen]
+//! device = "Scarlett"
+//! averaging = 12.0
+//! osc = ["127.0.0.1:9000"]
+//! ```
+
+use std::{
+    env,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{ColorChoice, Context};
+
+/// Everything that can be set in the file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// When to use colours: `auto`, `always` or `never`.
+    pub color: Color,
+    /// A model file instead of the one that is built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<PathBuf>,
+    /// Settings of `genrescope listen`.
+    pub listen: Listen,
+}
+
+/// Settings of `genrescope listen`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// `default`, `system`, or (a unique part of) the name or id of a source.
+    pub device: String,
+    /// Time constant of the running average in seconds, 0 to 600; without it, the model's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub averaging: Option<f64>,
+    /// JSON Lines on standard output instead of the view.
+    pub json: bool,
+    /// JSON Lines to the end of this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub json_file: Option<PathBuf>,
+    /// OSC receivers, `HOST:PORT`.
+    pub osc: Vec<String>,
+    /// A preset (`default`, `qlcplus`, `magicq`, `grandma3`, `resolume`) or a map file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub osc_map: Option<String>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            device: "default".into(),
+            averaging: None,
+            json: false,
+            json_file: None,
+            osc: Vec::new(),
+            osc_map: None,
+        }
+    }
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<Color> for ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => ColorChoice::Auto,
+            Color::Always => ColorChoice::Always,
+            Color::Never => ColorChoice::Never,
+        }
+    }
+}
+
+/// Why a configuration file was refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read configuration file '{}'", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not TOML, or a value is of the wrong kind.
+    #[error("{}:{line}: {message}", .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// There is no such setting.
+    #[error("{}:{line}: there is no setting '{key}'{}", .path.display(), hint(.nearest.as_deref(), .known))]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What was written.
+        key: String,
+        /// What may have been meant.
+        nearest: Option<String>,
+        /// What can be set there.
+        known: Vec<String>,
+    },
+    /// A value is out of its range.
+    #[error("{}: {key} = {value} is out of range ({allowed})", .path.display())]
+    Range {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be.
+        allowed: &'static str,
+    },
+}
+
+fn hint(nearest: Option<&str>, known: &[String]) -> String {
+    match nearest {
+        Some(nearest) => format!("; did you mean '{nearest}'?"),
+        None => format!(" here; there are {}", known.join(", ")),
+    }
+}
+
+impl Config {
+    /// Reads a file's text; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with file, line and the nearest known setting.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Config = toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            let line = text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
+            let path = path.to_owned();
+            let message = error.message().to_owned();
+            match unknown_field(&message) {
+                Some((key, known)) => ConfigError::UnknownKey {
+                    path,
+                    line,
+                    nearest: nearest(&key, &known),
+                    key,
+                    known,
+                },
+                None => ConfigError::Malformed {
+                    path,
+                    line,
+                    message: message.lines().collect::<Vec<_>>().join(", "),
+                },
+            }
+        })?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with file, line and the nearest known setting.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_toml(&text, path)
+    }
+
+    /// The user's file, or defaults if there is none.
+    ///
+    /// # Errors
+    /// [`ConfigError`], also when a file that was named is not there.
+    pub fn load(named: Option<&Path>) -> Result<Self, ConfigError> {
+        match (named, default_path()) {
+            (Some(path), _) => Self::read(path),
+            (None, Some(path)) if path.exists() => Self::read(&path),
+            _ => Ok(Self::default()),
+        }
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let out_of_range = |key, value: String, allowed| ConfigError::Range {
+            path: path.to_owned(),
+            key,
+            value,
+            allowed,
+        };
+        if let Some(averaging) = self.listen.averaging
+            && !(0.0..=600.0).contains(&averaging)
+        {
+            let value = averaging.to_string();
+            return Err(out_of_range("listen.averaging", value, "0 to 600 seconds"));
+        }
+        if self.listen.osc.len() > 16 {
+            let value = format!("{} receivers", self.listen.osc.len());
+            return Err(out_of_range("listen.osc", value, "at most 16 receivers"));
+        }
+        Ok(())
+    }
+
+    /// As TOML.
+    pub fn to_toml(&self) -> String {
+        // Every field is a plain value, so there is nothing that could fail.
+        toml::to_string(self).unwrap_or_default()
+    }
+}
+
+/// Key and known keys of serde's message ``unknown field `devise`, expected one of `device`, `averaging` ``.
+fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
+    let rest = message.strip_prefix("unknown field ")?;
+    let mut quoted = rest.split('`').skip(1).step_by(2).map(str::to_owned);
+    Some((quoted.next()?, quoted.collect()))
+}
+
+fn nearest(key: &str, known: &[String]) -> Option<String> {
+    known
+        .iter()
+        .map(|other| (strsim::jaro_winkler(key, other), other))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, other)| other.clone())
+}
+
+/// Where the user's file is looked for: `GENRESCOPE_CONFIG`, or `genrescope/config.toml` in the system's place for
+/// settings. `None` where there is no such place.
+pub fn default_path() -> Option<PathBuf> {
+    let folder = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(path) = folder("GENRESCOPE_CONFIG") {
+        return Some(path);
+    }
+    let base = if cfg!(windows) {
+        folder("APPDATA")
+    } else if cfg!(target_os = "macos") {
+        folder("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")))
+    };
+    base.map(|base| base.join("genrescope").join("config.toml"))
+}
+
+/// Arguments of `genrescope config`.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// Print where the configuration file is looked for.
+    #[arg(long)]
+    pub path: bool,
+}
+
+/// Prints the configuration in effect, as TOML that can be the file.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn run(args: &ConfigArgs, context: &Context) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    if args.path {
+        match default_path() {
+            Some(path) => writeln!(out, "{}", path.display())?,
+            None => anyhow::bail!("this system names no place for settings; use --config FILE"),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    out.write_all(context.config.to_toml().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::from_toml(text, Path::new("config.toml"))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default_and_the_default_is_a_file() {
+        let path = Path::new("config.toml");
+        assert_eq!(Config::from_toml("", path).unwrap(), Config::default());
+        let mut config = Config::default();
+        config.listen.averaging = Some(12.5);
+        config.listen.osc = vec!["127.0.0.1:9000".into()];
+        config.color = Color::Never;
+        assert_eq!(Config::from_toml(&config.to_toml(), path).unwrap(), config);
+    }
+
+    #[test]
+    fn unknown_settings_name_the_nearest() {
+        assert_eq!(
+            error("color = \"auto\"\n\n[listen]\ndevise = \"x\"\n"),
+            "config.toml:4: there is no setting 'devise'; did you mean 'device'?"
+        );
+        assert_eq!(
+            error("colour = \"auto\"\n"),
+            "config.toml:1: there is no setting 'colour'; did you mean 'color'?"
+        );
+        assert_eq!(
+            error("[listen]\nxyz = 1\n"),
+            "config.toml:2: there is no setting 'xyz' here; \
+             there are device, averaging, json, json_file, osc, osc_map"
+        );
+    }
+
+    #[test]
+    fn wrong_values_name_file_and_line() {
+        assert_eq!(
+            error("[listen]\naveraging = -3.0\n"),
+            "config.toml: listen.averaging = -3 is out of range (0 to 600 seconds)"
+        );
+        assert_eq!(
+            error("[listen]\naveraging = nan\n"),
+            "config.toml: listen.averaging = NaN is out of range (0 to 600 seconds)"
+        );
+        let text = error("[listen]\njson = \"yes\"\n");
+        assert!(text.starts_with("config.toml:2: invalid type"), "{text}");
+        let text = error("[listen\n");
+        assert!(text.starts_with("config.toml:1: "), "{text}");
+        let text = error("color = \"red\"\n");
+        assert!(text.contains("auto"), "{text}");
+    }
+}

@@ -1,0 +1,712 @@
+//! `genrescope listen`: a microphone, the system's sound or a file, heard live.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
+use crossterm::event::{self, Event};
+
+use super::{
+    Context, complain,
+    tui::{Action, Depth, Screen, View, plain_line},
+};
+use crate::{
+    decision::{Readout, State},
+    network::Model,
+    pipeline::PipelineConfig,
+    realtime::{Controls, Counters, Listener, RealtimeConfig},
+    sink::{
+        Feeds, Hello, SinkRunner,
+        jsonl::JsonlSink,
+        map::Map,
+        osc::{OscConfig, OscSink},
+    },
+    source::{
+        capture::{self, Capture, CaptureEvent, Selection},
+        file::{AudioFile, RawFormat, RawPcm},
+    },
+    units::{SampleRate, Seconds},
+};
+
+/// The terminal is drawn this often.
+const FRAME: Duration = Duration::from_millis(40);
+
+/// Without a terminal, an unchanged answer is repeated after this much of the stream.
+const REPEAT_S: f64 = 30.0;
+
+/// A feed may hold up a file this long; a device it never holds up.
+const FEED_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Readouts that may wait to be shown before a file pauses: none is lost, however fast it is played.
+const READOUTS_AHEAD: usize = 16;
+
+/// Arguments of `genrescope listen`.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    genrescope listen                          the default microphone\n  \
+    genrescope listen --device system          what this computer plays\n  \
+    genrescope listen --json --osc 127.0.0.1   for programs and lights\n  \
+    genrescope listen --input song.flac        a file, as if it were played\n  \
+    ffmpeg -i URL -f wav - | genrescope listen --input -")]
+pub struct ListenArgs {
+    /// 'default', 'system' (what this computer plays), or the name or id of a source; a unique part is enough.
+    #[arg(long, short, value_name = "NAME", conflicts_with = "input")]
+    pub device: Option<String>,
+
+    /// Play this audio file instead, or standard input ('-'), through the same live path.
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+
+    /// The input has no header but bare samples: FORMAT:RATE:CHANNELS, such as s16le:48000:2 (s16le, s24le, s32le, f32le).
+    #[arg(long, value_name = "SPEC", requires = "input", value_parser = parse_raw)]
+    pub raw: Option<RawPcm>,
+
+    /// Play the input this many times as fast as it sounds.
+    #[arg(long, value_name = "X", requires = "input", value_parser = parse_speed)]
+    pub speed: Option<f64>,
+
+    /// Play the input as fast as the machine can; nothing is dropped.
+    #[arg(long, requires = "input", conflicts_with = "speed")]
+    pub fast: bool,
+
+    /// Time constant of the running average, 0 (every frame as it is) to 600 seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_averaging)]
+    pub averaging: Option<f64>,
+
+    /// Print JSON Lines instead of the view (docs/messages.md).
+    #[arg(long)]
+    pub json: bool,
+
+    /// Also append JSON Lines to this file.
+    #[arg(long, value_name = "FILE")]
+    pub json_file: Option<PathBuf>,
+
+    /// Also send OSC to this receiver, HOST or HOST:PORT; may be given several times.
+    #[arg(long, value_name = "HOST")]
+    pub osc: Vec<String>,
+
+    /// What to send by OSC: a preset (default, qlcplus, magicq, grandma3, resolume) or a map file.
+    #[arg(long, value_name = "MAP")]
+    pub osc_map: Option<String>,
+
+    /// Allow OSC to multicast and broadcast addresses.
+    #[arg(long)]
+    pub osc_multicast: bool,
+
+    /// Print plain lines even on a terminal.
+    #[arg(long, conflicts_with = "json")]
+    pub plain: bool,
+}
+
+fn parse_raw(text: &str) -> Result<RawPcm, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let [format, rate, channels] = parts[..] else {
+        return Err("not of the form FORMAT:RATE:CHANNELS, such as s16le:48000:2".into());
+    };
+    let format = RawFormat::ALL
+        .into_iter()
+        .find(|known| known.name() == format)
+        .ok_or_else(|| {
+            let names = RawFormat::ALL.map(RawFormat::name).join(", ");
+            format!("there is no format '{format}'; there are {names}")
+        })?;
+    let rate: u32 = rate
+        .parse()
+        .map_err(|_| format!("'{rate}' is no sample rate"))?;
+    let rate = SampleRate::new(rate).map_err(|error| error.to_string())?;
+    let n_channels = channels
+        .parse()
+        .ok()
+        .filter(|n| (1..=RawPcm::MAX_CHANNELS).contains(n))
+        .ok_or_else(|| {
+            let most = RawPcm::MAX_CHANNELS;
+            format!("'{channels}' is no number of channels (1 to {most})")
+        })?;
+    Ok(RawPcm {
+        format,
+        rate,
+        n_channels,
+    })
+}
+
+fn parse_number(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<f64, String> {
+    let value: f64 = text
+        .parse()
+        .map_err(|_| format!("'{text}' is not a number"))?;
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        let (low, high) = (range.start(), range.end());
+        Err(format!("{value} is not in {low} to {high}"))
+    }
+}
+
+fn parse_speed(text: &str) -> Result<f64, String> {
+    parse_number(text, 0.01..=10_000.0)
+}
+
+fn parse_averaging(text: &str) -> Result<f64, String> {
+    parse_number(text, 0.0..=600.0)
+}
+
+/// Listens until it is told to stop, or the input ends.
+///
+/// # Errors
+/// When the source, the model or a feed cannot be opened, or standard output is closed.
+pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
+    let settings = &context.config.listen;
+    let json = (args.json || settings.json) && !args.plain;
+    let model = context.load_model()?;
+    let stop = stop_on_signal()?;
+
+    let mut stream = match &args.input {
+        Some(path) => Stream::file(&model, path, &args, &stop)?,
+        None => {
+            let device = args.device.as_deref().unwrap_or(&settings.device);
+            Stream::device(&model, Selection::parse(device))?
+        }
+    };
+    if let Some(averaging) = args.averaging.or(settings.averaging) {
+        stream.controls.set_averaging(Seconds(averaging));
+    }
+
+    let hello = Hello::new(
+        model.labels().clone(),
+        stream.source.as_str(),
+        model.card().name.as_str(),
+    );
+    let mut feeds = Feeds::new(hello);
+    add_feeds(&mut feeds, &args, context, json)?;
+
+    let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+    let mut show: Box<dyn Show> = if json {
+        Box::new(Silent)
+    } else if is_terminal && !args.plain {
+        let live = matches!(stream.kind, Kind::Device(_));
+        let depth = Depth::detect(context.color);
+        let (labels, name) = (model.labels().clone(), model.card().name.clone());
+        let view = View::new(labels, &stream.source, &name, depth, live);
+        Box::new(OnScreen::open(view, &stream)?)
+    } else {
+        Box::new(Lines {
+            labels: model.labels().clone(),
+            newest: None,
+        })
+    };
+    let result = attend(&mut stream, &mut feeds, show.as_mut(), &stop);
+    // The terminal is given back before anything more is said.
+    drop(show);
+    drop(feeds);
+    result?;
+    stream.end()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn add_feeds(
+    feeds: &mut Feeds,
+    args: &ListenArgs,
+    context: &Context,
+    json: bool,
+) -> anyhow::Result<()> {
+    let settings = &context.config.listen;
+    if json {
+        let runner = SinkRunner::spawn(Box::new(JsonlSink::stdout()), feeds.hello())?;
+        feeds.add(runner);
+    }
+    if let Some(path) = args.json_file.as_ref().or(settings.json_file.as_ref()) {
+        let runner = SinkRunner::spawn(Box::new(JsonlSink::append(path)?), feeds.hello())?;
+        feeds.add(runner);
+    }
+    let receivers = if args.osc.is_empty() {
+        &settings.osc
+    } else {
+        &args.osc
+    };
+    if receivers.is_empty() {
+        return Ok(());
+    }
+    let map = match args.osc_map.as_ref().or(settings.osc_map.as_ref()) {
+        None => Map::default(),
+        Some(name) => load_map(name)?,
+    };
+    map.check(&feeds.hello().labels)?;
+    for target in receivers {
+        let mut config = OscConfig::new(target.as_str());
+        config.map = map.clone();
+        config.allow_multicast = args.osc_multicast;
+        let runner = SinkRunner::spawn(Box::new(OscSink::new(config)?), feeds.hello())?;
+        feeds.add(runner);
+    }
+    Ok(())
+}
+
+fn load_map(name: &str) -> anyhow::Result<Map> {
+    let path = Path::new(name);
+    if path.extension().is_some() || path.exists() {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read OSC map '{name}'"))?;
+        return Ok(Map::from_toml(&text, name)?);
+    }
+    Ok(Map::preset(name)?)
+}
+
+fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let in_handler = Arc::clone(&stop);
+    ctrlc::set_handler(move || in_handler.store(true, Ordering::Relaxed))
+        .context("cannot listen for the end signal")?;
+    Ok(stop)
+}
+
+/// What is listened to.
+struct Stream {
+    source: String,
+    controls: Arc<Controls>,
+    counters: Arc<Counters>,
+    updates: Receiver<Readout>,
+    kind: Kind,
+}
+
+enum Kind {
+    Device(Capture),
+    File(Player),
+}
+
+/// A file on its way through the live path.
+struct Player {
+    thread: JoinHandle<anyhow::Result<()>>,
+    // Dropped after the thread has ended, or by a signal before.
+    _listener: Listener,
+}
+
+impl Stream {
+    fn device(model: &Arc<Model>, selection: Selection) -> anyhow::Result<Self> {
+        let capture = Capture::start(model, selection, PipelineConfig::default())?;
+        Ok(Self {
+            source: capture.source().id.clone(),
+            controls: Arc::clone(capture.controls()),
+            counters: Arc::clone(capture.counters()),
+            updates: capture.updates().clone(),
+            kind: Kind::Device(capture),
+        })
+    }
+
+    fn file(
+        model: &Arc<Model>,
+        path: &Path,
+        args: &ListenArgs,
+        stop: &Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
+        let from_stdin = path.as_os_str() == "-";
+        let file = match (from_stdin, args.raw) {
+            (true, None) => AudioFile::from_reader(Box::new(io::stdin()))?,
+            (true, Some(raw)) => AudioFile::from_raw(Box::new(io::stdin()), raw)?,
+            (false, None) => AudioFile::open(path)?,
+            (false, Some(raw)) => {
+                let reader = std::fs::File::open(path)
+                    .with_context(|| format!("cannot open '{}'", path.display()))?;
+                AudioFile::from_raw(Box::new(io::BufReader::new(reader)), raw)?
+            }
+        };
+        let config = RealtimeConfig {
+            rate: file.rate(),
+            max_block: 8192,
+            pipeline: PipelineConfig::default(),
+        };
+        let (input, listener) = Listener::start(model, config)?;
+        let updates = listener.updates();
+        let speed = match (args.fast, args.speed) {
+            (true, _) => None,
+            (false, speed) => Some(speed.unwrap_or(1.0)),
+        };
+        let (waiting, stop) = (updates.clone(), Arc::clone(stop));
+        let (controls, counters) = (listener.controls(), listener.counters());
+        let thread = thread::Builder::new()
+            .name("player".into())
+            .spawn(move || play(file, input, speed, &waiting, &stop))
+            .context("cannot start the playing thread")?;
+        Ok(Self {
+            source: if from_stdin {
+                "standard input".into()
+            } else {
+                path.display().to_string()
+            },
+            controls,
+            counters,
+            updates,
+            kind: Kind::File(Player {
+                thread,
+                _listener: listener,
+            }),
+        })
+    }
+
+    fn events(&self) -> Receiver<CaptureEvent> {
+        match &self.kind {
+            Kind::Device(capture) => capture.events().clone(),
+            Kind::File(_) => never(),
+        }
+    }
+
+    /// What went wrong with the input, once all of it was heard.
+    fn end(self) -> anyhow::Result<()> {
+        match self.kind {
+            Kind::Device(capture) => drop(capture),
+            Kind::File(player) => {
+                if player.thread.is_finished() {
+                    player
+                        .thread
+                        .join()
+                        .map_err(|_| anyhow::anyhow!("the playing thread failed"))??;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Feeds a file into the live path, `speed` times as fast as it sounds, or as fast as it goes.
+fn play(
+    mut file: AudioFile,
+    mut input: crate::realtime::AudioInput,
+    speed: Option<f64>,
+    waiting: &Receiver<Readout>,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let stopped = || stop.load(Ordering::Relaxed);
+    let rate = file.rate();
+    let started = Instant::now();
+    let mut block = Vec::new();
+    let mut pushed = 0_u64;
+    let mut result = Ok(());
+    while !stopped() {
+        match file.next_block(&mut block) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                result = Err(error.into());
+                break;
+            }
+        }
+        // What was decoded before an error is heard all the same; what nobody shows yet is waited for.
+        while !stopped()
+            && (waiting.len() >= READOUTS_AHEAD || !input.wait_for_room(block.len(), PATIENCE))
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(speed) = speed {
+            let due = Duration::from_secs_f64(rate.duration(pushed).0 / speed);
+            while !stopped() && started.elapsed() < due {
+                thread::sleep((due - started.elapsed()).min(PATIENCE));
+            }
+        }
+        input.push_interleaved(&block, 1);
+        pushed += block.len() as u64;
+    }
+    input.finish();
+    result
+}
+
+/// Something that shows what happens.
+trait Show {
+    fn readout(&mut self, readout: &Readout) -> io::Result<()>;
+    fn event(&mut self, event: &CaptureEvent);
+    /// The input has ended. `true` if the user may want to look at the end for a while.
+    fn ended(&mut self) -> bool {
+        false
+    }
+    /// Time goes by; `false` when the user wants to leave.
+    fn tick(&mut self, _stream: &mut Stream, _elapsed: Duration) -> io::Result<bool> {
+        Ok(true)
+    }
+    /// How long nothing may happen before [`Show::tick`] is wanted.
+    fn pace(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+}
+
+/// Passes readouts and events on until the stream ends, the user leaves or nobody listens any more.
+fn attend(
+    stream: &mut Stream,
+    feeds: &mut Feeds,
+    show: &mut dyn Show,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let events = stream.events();
+    let is_file = matches!(stream.kind, Kind::File(_));
+    let mut updates = stream.updates.clone();
+    let mut ticked = Instant::now();
+    while !stop.load(Ordering::Relaxed) {
+        let patience = show.pace().saturating_sub(ticked.elapsed());
+        match updates.recv_timeout(patience) {
+            Ok(readout) => {
+                if is_file {
+                    feeds.publish_waiting(&readout, FEED_PATIENCE);
+                } else {
+                    feeds.publish(&readout);
+                }
+                show.readout(&readout)?;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                if !is_file {
+                    anyhow::bail!("the listening thread has failed; this is a defect of genrescope");
+                }
+                if !show.ended() {
+                    return Ok(());
+                }
+                updates = never();
+            }
+        }
+        loop {
+            match events.try_recv() {
+                Ok(event) => {
+                    tell_feeds(feeds, &event);
+                    show.event(&event);
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    anyhow::bail!("the capture thread has failed; this is a defect of genrescope")
+                }
+            }
+        }
+        if ticked.elapsed() >= show.pace() {
+            let elapsed = ticked.elapsed();
+            ticked = Instant::now();
+            if !show.tick(stream, elapsed)? {
+                return Ok(());
+            }
+            // With its only reader gone, JSON on standard output has come to its end.
+            if feeds.runners().iter().any(|runner| {
+                let stats = runner.stats();
+                stats.ended && stats.last_error.is_none() && runner.name().contains("standard output")
+            }) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {
+    match event {
+        CaptureEvent::Started { source, .. } => {
+            if *feeds.hello().source != *source.id {
+                feeds.set_source(source.id.as_str());
+            }
+        }
+        CaptureEvent::Lost { .. } | CaptureEvent::StillLost { .. } => {
+            feeds.status(State::Lost, Some(&event.to_string()));
+        }
+        _ => {}
+    }
+}
+
+/// Nothing to show: the feeds carry it all.
+struct Silent;
+
+impl Show for Silent {
+    fn readout(&mut self, _readout: &Readout) -> io::Result<()> {
+        Ok(())
+    }
+    fn event(&mut self, event: &CaptureEvent) {
+        complain(format_args!("{event}"));
+    }
+}
+
+/// Plain lines on standard output, when the answer changes and every half minute.
+struct Lines {
+    labels: crate::genre::Labels,
+    newest: Option<Readout>,
+}
+
+impl Show for Lines {
+    fn readout(&mut self, readout: &Readout) -> io::Result<()> {
+        let worth_it = self.newest.as_ref().is_none_or(|newest| {
+            (newest.state, newest.genre) != (readout.state, readout.genre)
+                || readout.position.0 - newest.position.0 >= REPEAT_S
+        });
+        if worth_it {
+            self.newest = Some(*readout);
+            let mut out = io::stdout().lock();
+            writeln!(out, "{}", plain_line(readout, &self.labels))?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+    fn event(&mut self, event: &CaptureEvent) {
+        complain(format_args!("{event}"));
+    }
+}
+
+/// The view on a terminal.
+struct OnScreen {
+    screen: Screen,
+    view: View,
+    device_lists: (Sender<DeviceList>, Receiver<DeviceList>),
+    counters: Arc<Counters>,
+}
+
+type DeviceList = Result<Vec<(String, String)>, String>;
+
+impl OnScreen {
+    fn open(view: View, stream: &Stream) -> io::Result<Self> {
+        Ok(Self {
+            screen: Screen::open()?,
+            view,
+            device_lists: crossbeam_channel::unbounded(),
+            counters: Arc::clone(&stream.counters),
+        })
+    }
+
+    fn act(&mut self, action: Action, stream: &Stream) -> bool {
+        match action {
+            Action::Quit => return false,
+            Action::Reset => stream.controls.reset(),
+            Action::Hold(hold) => stream.controls.set_hold(hold),
+            Action::ListDevices => {
+                // A sound system that does not answer must not freeze the screen.
+                let out = self.device_lists.0.clone();
+                let listing = thread::Builder::new()
+                    .name("devices".into())
+                    .spawn(move || drop(out.send(list_devices())));
+                if let Err(error) = listing {
+                    self.view.say(format!("cannot list devices: {error}"));
+                }
+            }
+            Action::Select(id) => {
+                if let Kind::Device(capture) = &stream.kind {
+                    self.view.say(format!("changing to {id}"));
+                    capture.select(Selection::parse(&id));
+                }
+            }
+        }
+        true
+    }
+}
+
+fn list_devices() -> DeviceList {
+    let sources = capture::sources(false).map_err(|error| error.to_string())?;
+    let mut list = vec![
+        ("default".to_owned(), "the default input".to_owned()),
+        ("system".to_owned(), "what this computer plays".to_owned()),
+    ];
+    list.extend(sources.into_iter().map(|source| {
+        let shown = format!("{} ({})", source.name, source.kind.as_str());
+        (source.id, shown)
+    }));
+    Ok(list)
+}
+
+impl Show for OnScreen {
+    fn readout(&mut self, readout: &Readout) -> io::Result<()> {
+        self.view.update(readout);
+        Ok(())
+    }
+    fn event(&mut self, event: &CaptureEvent) {
+        if let CaptureEvent::Started { source, .. } | CaptureEvent::Resumed { source, .. } = event {
+            self.view.set_source(source.to_string());
+        }
+        self.view.say(event.to_string());
+    }
+    fn ended(&mut self) -> bool {
+        self.view.end();
+        true
+    }
+    fn tick(&mut self, stream: &mut Stream, elapsed: Duration) -> io::Result<bool> {
+        while event::poll(Duration::ZERO)? {
+            if let Event::Key(key) = event::read()?
+                && let Some(action) = self.view.key(key)
+                && !self.act(action, stream)
+            {
+                return Ok(false);
+            }
+        }
+        if let Ok(list) = self.device_lists.1.try_recv() {
+            match list {
+                Ok(list) => self.view.show_devices(list),
+                Err(message) => self.view.say(message),
+            }
+        }
+        let counters = &self.counters;
+        self.view.meters(
+            counters.level_dbfs(),
+            counters.dropped_samples(),
+            counters.load(),
+        );
+        self.view.tick(elapsed);
+        self.screen.draw(&self.view)?;
+        Ok(true)
+    }
+    fn pace(&self) -> Duration {
+        FRAME
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_formats_are_checked_in_words() {
+        let raw = parse_raw("s24le:44100:6").unwrap();
+        assert_eq!(
+            (raw.format, raw.rate.hz(), raw.n_channels),
+            (RawFormat::S24Le, 44_100, 6)
+        );
+        for (text, expected) in [
+            (
+                "s16le",
+                "not of the form FORMAT:RATE:CHANNELS, such as s16le:48000:2",
+            ),
+            (
+                "mp3:48000:2",
+                "there is no format 'mp3'; there are s16le, s24le, s32le, f32le",
+            ),
+            (
+                "s16le:4000:2",
+                "a sample rate of 4000 Hz is not supported (8000 to 384000 Hz are)",
+            ),
+            (
+                "s16le:1000000:2",
+                "a sample rate of 1000000 Hz is not supported (8000 to 384000 Hz are)",
+            ),
+            ("s16le:x:2", "'x' is no sample rate"),
+            (
+                "f32le:48000:0",
+                "'0' is no number of channels (1 to 64)",
+            ),
+            (
+                "f32le:48000:65",
+                "'65' is no number of channels (1 to 64)",
+            ),
+        ] {
+            assert_eq!(parse_raw(text).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn speeds_and_times_have_ranges() {
+        assert_eq!(parse_speed("2.5"), Ok(2.5));
+        assert_eq!(
+            parse_speed("0").unwrap_err(),
+            "0 is not in 0.01 to 10000"
+        );
+        assert!(parse_speed("nan").is_err());
+        assert_eq!(
+            parse_averaging("-1").unwrap_err(),
+            "-1 is not in 0 to 600"
+        );
+    }
+}
