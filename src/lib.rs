@@ -1,5 +1,11 @@
 //! genrescope listens to music and says which genre it hears, live, and says so when it does not know.
 
+// Tests may; the library hands errors on and leaves printing to the command line.
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)
+)]
+
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod decision;

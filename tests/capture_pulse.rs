@@ -191,7 +191,11 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
     let mut server = rig.start_server();
     let song = rig.song();
 
-    let listed = rig.genrescope().args(["devices", "--json"]).output().unwrap();
+    let listed = rig
+        .genrescope()
+        .args(["devices", "--json"])
+        .output()
+        .unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     let monitor = listed
         .lines()
@@ -215,7 +219,11 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
         .map(|line| serde_json::from_str(line).unwrap())
         .filter(is_readout)
         .collect();
-    let named: Vec<&Value> = alone.iter().map(|m| &m["genre"]).filter(|g| !g.is_null()).collect();
+    let named: Vec<&Value> = alone
+        .iter()
+        .map(|m| &m["genre"])
+        .filter(|g| !g.is_null())
+        .collect();
     assert!(!named.is_empty(), "the song is called nothing: {alone:?}");
 
     let child = rig
@@ -230,10 +238,15 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
     let said = lines(listening.0.stderr.take().unwrap());
     wait_for("hello", &messages, |m| m["type"] == "hello");
     let first = said.recv_timeout(PATIENCE).unwrap();
-    assert!(first.contains("listening to Monitor of Null Output"), "{first}");
+    assert!(
+        first.contains("listening to Monitor of Null Output"),
+        "{first}"
+    );
 
     let player = rig.play(&song);
-    let heard = wait_for("genre", &messages, |m| is_readout(m) && !m["genre"].is_null());
+    let heard = wait_for("genre", &messages, |m| {
+        is_readout(m) && !m["genre"].is_null()
+    });
     assert_eq!(heard["source"], "pulseaudio:speakers.monitor");
     assert!(
         named.contains(&&heard["genre"]),
@@ -248,13 +261,24 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
     let server_again = rig.start_server();
     let back = Instant::now();
     let player = rig.play(&song);
-    wait_for("return", &messages, |m| is_readout(m) && m["state"] != "lost");
-    println!("heard again {:.2} s after the server was back", back.elapsed().as_secs_f64());
-    let told: Vec<String> = std::iter::from_fn(|| said.recv_timeout(Duration::from_secs(2)).ok()).collect();
+    wait_for("return", &messages, |m| {
+        is_readout(m) && m["state"] != "lost"
+    });
+    println!(
+        "heard again {:.2} s after the server was back",
+        back.elapsed().as_secs_f64()
+    );
+    let told: Vec<String> =
+        std::iter::from_fn(|| said.recv_timeout(Duration::from_secs(2)).ok()).collect();
     let told = told.join("\n");
-    assert!(told.contains("Monitor of Null Output (pulseaudio:speakers.monitor) is lost"), "{told}");
+    assert!(
+        told.contains("Monitor of Null Output (pulseaudio:speakers.monitor) is lost"),
+        "{told}"
+    );
     assert!(told.contains("is back after a gap of"), "{told}");
-    wait_for("genre again", &messages, |m| is_readout(m) && !m["genre"].is_null());
+    wait_for("genre again", &messages, |m| {
+        is_readout(m) && !m["genre"].is_null()
+    });
     drop((player, server_again));
 }
 
@@ -282,16 +306,27 @@ fn what_cannot_be_opened_is_said_in_words() {
         String::from_utf8(output.stderr).unwrap()
     };
     let said = complain("gramophone");
-    assert!(said.contains("no source is called 'gramophone'; there are: "), "{said}");
+    assert!(
+        said.contains("no source is called 'gramophone'; there are: "),
+        "{said}"
+    );
     assert!(said.contains("speakers.monitor"), "{said}");
 
     // A rate that cannot be listened to.
     let loaded = rig
         .command("pactl")
-        .args(["load-module", "module-null-sink", "sink_name=slow", "rate=4000"])
+        .args([
+            "load-module",
+            "module-null-sink",
+            "sink_name=slow",
+            "rate=4000",
+        ])
         .output()
         .unwrap();
     assert!(loaded.status.success());
     let said = complain("slow.monitor");
-    assert!(said.contains("delivers 4000 Hz, and genrescope hears 8000 to 384000 Hz"), "{said}");
+    assert!(
+        said.contains("delivers 4000 Hz, and genrescope hears 8000 to 384000 Hz"),
+        "{said}"
+    );
 }

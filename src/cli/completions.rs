@@ -36,7 +36,9 @@ pub fn completions(args: &CompletionsArgs, _context: &Context) -> anyhow::Result
 
 /// Arguments of `genrescope man`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  genrescope man | man -l -\n  genrescope man --dir ~/.local/share/man/man1")]
+#[command(
+    after_help = "Examples:\n  genrescope man | man -l -\n  genrescope man --dir ~/.local/share/man/man1"
+)]
 pub struct ManArgs {
     /// Write a page for each command into this folder instead of printing the main page.
     #[arg(long, value_name = "FOLDER")]

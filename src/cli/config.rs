@@ -251,7 +251,11 @@ fn nearest(key: &str, known: &[String]) -> Option<String> {
 /// Where the user's file is looked for: `GENRESCOPE_CONFIG`, or `genrescope/config.toml` in the system's place for
 /// settings. `None` where there is no such place.
 pub fn default_path() -> Option<PathBuf> {
-    let folder = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let folder = |name: &str| {
+        env::var_os(name)
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    };
     if let Some(path) = folder("GENRESCOPE_CONFIG") {
         return Some(path);
     }

@@ -12,8 +12,10 @@ use crate::source::capture::{self, SourceInfo, SourceKind};
 
 /// Arguments of `genrescope devices`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Listen to one of them with\n  genrescope listen --device NAME\n\
-    where NAME is its id, its name, or a part of either that only one has.")]
+#[command(
+    after_help = "Listen to one of them with\n  genrescope listen --device NAME\n\
+    where NAME is its id, its name, or a part of either that only one has."
+)]
 pub struct DevicesArgs {
     /// List the sources of every sound system, not only of the one that is used by default.
     #[arg(long)]
@@ -60,7 +62,7 @@ pub fn run(args: &DevicesArgs, _context: &Context) -> anyhow::Result<ExitCode> {
     } else {
         out.write_all(table(&sources).as_bytes())?;
         if !sources.iter().any(|s| s.kind == SourceKind::SystemAudio) {
-            super::complain(format_args!("{}", NO_SYSTEM_AUDIO));
+            super::complain(format_args!("{NO_SYSTEM_AUDIO}"));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -169,12 +169,11 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let model = context.load_model()?;
     let stop = stop_on_signal()?;
 
-    let mut stream = match &args.input {
-        Some(path) => Stream::file(&model, path, &args, &stop)?,
-        None => {
-            let device = args.device.as_deref().unwrap_or(&settings.device);
-            Stream::device(&model, Selection::parse(device))?
-        }
+    let mut stream = if let Some(path) = &args.input {
+        Stream::file(&model, path, &args, &stop)?
+    } else {
+        let device = args.device.as_deref().unwrap_or(&settings.device);
+        Stream::device(&model, Selection::parse(device))?
     };
     if let Some(averaging) = args.averaging.or(settings.averaging) {
         stream.controls.set_averaging(Seconds(averaging));
@@ -408,7 +407,7 @@ fn play(
         if let Some(speed) = speed {
             let due = Duration::from_secs_f64(rate.duration(pushed).0 / speed);
             while !stopped() && started.elapsed() < due {
-                thread::sleep((due - started.elapsed()).min(PATIENCE));
+                thread::sleep(due.saturating_sub(started.elapsed()).min(PATIENCE));
             }
         }
         input.push_interleaved(&block, 1);
@@ -461,7 +460,9 @@ fn attend(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 if !is_file {
-                    anyhow::bail!("the listening thread has failed; this is a defect of genrescope");
+                    anyhow::bail!(
+                        "the listening thread has failed; this is a defect of genrescope"
+                    );
                 }
                 if !show.ended() {
                     return Ok(());
@@ -490,7 +491,9 @@ fn attend(
             // With its only reader gone, JSON on standard output has come to its end.
             if feeds.runners().iter().any(|runner| {
                 let stats = runner.stats();
-                stats.ended && stats.last_error.is_none() && runner.name().contains("standard output")
+                stats.ended
+                    && stats.last_error.is_none()
+                    && runner.name().contains("standard output")
             }) {
                 return Ok(());
             }
@@ -501,10 +504,8 @@ fn attend(
 
 fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {
     match event {
-        CaptureEvent::Started { source, .. } => {
-            if *feeds.hello().source != *source.id {
-                feeds.set_source(source.id.as_str());
-            }
+        CaptureEvent::Started { source, .. } if *feeds.hello().source != *source.id => {
+            feeds.set_source(source.id.as_str());
         }
         CaptureEvent::Lost { .. } | CaptureEvent::StillLost { .. } => {
             feeds.status(State::Lost, Some(&event.to_string()));
@@ -683,14 +684,8 @@ mod tests {
                 "a sample rate of 1000000 Hz is not supported (8000 to 384000 Hz are)",
             ),
             ("s16le:x:2", "'x' is no sample rate"),
-            (
-                "f32le:48000:0",
-                "'0' is no number of channels (1 to 64)",
-            ),
-            (
-                "f32le:48000:65",
-                "'65' is no number of channels (1 to 64)",
-            ),
+            ("f32le:48000:0", "'0' is no number of channels (1 to 64)"),
+            ("f32le:48000:65", "'65' is no number of channels (1 to 64)"),
         ] {
             assert_eq!(parse_raw(text).unwrap_err(), expected);
         }
@@ -699,14 +694,8 @@ mod tests {
     #[test]
     fn speeds_and_times_have_ranges() {
         assert_eq!(parse_speed("2.5"), Ok(2.5));
-        assert_eq!(
-            parse_speed("0").unwrap_err(),
-            "0 is not in 0.01 to 10000"
-        );
+        assert_eq!(parse_speed("0").unwrap_err(), "0 is not in 0.01 to 10000");
         assert!(parse_speed("nan").is_err());
-        assert_eq!(
-            parse_averaging("-1").unwrap_err(),
-            "-1 is not in 0 to 600"
-        );
+        assert_eq!(parse_averaging("-1").unwrap_err(), "-1 is not in 0 to 600");
     }
 }

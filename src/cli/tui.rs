@@ -677,7 +677,9 @@ pub fn plain_line(readout: &Readout, labels: &Labels) -> String {
 
 fn popup(frame: &mut Frame, area: Rect, title: &str, lines: &[Line<'static>]) {
     let widest = lines.iter().map(Line::width).max().unwrap_or(0);
-    let width = (widest.max(title.len()) as u16).saturating_add(4).min(area.width);
+    let width = (widest.max(title.len()) as u16)
+        .saturating_add(4)
+        .min(area.width);
     let height = (lines.len() as u16).saturating_add(2).min(area.height);
     let place = Rect::new(
         area.x + (area.width - width) / 2,
@@ -818,7 +820,8 @@ impl Screen {
             restore();
             return Err(error);
         }
-        let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| restore())?;
+        let terminal =
+            Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| restore())?;
         Ok(Self { terminal })
     }
 
@@ -874,7 +877,13 @@ mod tests {
     }
 
     fn view(depth: Depth) -> View {
-        View::new(labels(), "Monitor of Speakers", "default model", depth, true)
+        View::new(
+            labels(),
+            "Monitor of Speakers",
+            "default model",
+            depth,
+            true,
+        )
     }
 
     fn draw(view: &View, width: u16, height: u16) -> String {
@@ -1046,21 +1055,19 @@ mod tests {
     fn keys_act() {
         let mut view = view(Depth::None);
         let press = |view: &mut View, code: KeyCode| view.key(code.into());
-        assert_eq!(
-            press(&mut view, KeyCode::Char('r')),
-            Some(Action::Reset)
-        );
+        assert_eq!(press(&mut view, KeyCode::Char('r')), Some(Action::Reset));
         assert_eq!(press(&mut view, KeyCode::Char('?')), None);
         assert!(view.help);
-        assert_eq!(press(&mut view, KeyCode::Char('q')), None, "closes the help");
+        assert_eq!(
+            press(&mut view, KeyCode::Char('q')),
+            None,
+            "closes the help"
+        );
         assert_eq!(
             press(&mut view, KeyCode::Char('d')),
             Some(Action::ListDevices)
         );
-        view.show_devices(vec![
-            ("a".into(), "one".into()),
-            ("b".into(), "two".into()),
-        ]);
+        view.show_devices(vec![("a".into(), "one".into()), ("b".into(), "two".into())]);
         press(&mut view, KeyCode::Down);
         press(&mut view, KeyCode::Down);
         assert_eq!(
@@ -1082,7 +1089,10 @@ mod tests {
 
     #[test]
     fn the_font_has_every_letter_of_the_genres() {
-        for label in GTZAN.iter().chain(&["not sure", "no music", "silence", "lost", "..."]) {
+        for label in GTZAN
+            .iter()
+            .chain(&["not sure", "no music", "silence", "lost", "..."])
+        {
             for letter in label.chars() {
                 assert!(FONT.iter().any(|(known, _)| *known == letter), "{letter}");
             }

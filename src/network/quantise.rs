@@ -57,7 +57,7 @@ impl Calibration {
         let mut bundle = bundle.dequantised();
         bundle
             .tensors
-            .retain(|name, _| !is_range(name) || name.starts_with("trust."));
+            .retain(|name, _| name.strip_suffix(".range").is_none() || name.starts_with("trust."));
         let network = Network::new(&Model::from_bundle(&bundle)?);
         let blocks = vec![Histogram::new(); bundle.card.architecture.blocks.len()];
         Ok(Self {
@@ -141,11 +141,6 @@ impl Histogram {
         };
         (self.n > 0).then_some((self.low, high.max(1.0 / BINS_PER_UNIT)))
     }
-}
-
-/// Is it the tensor of a block's output range?
-fn is_range(name: &str) -> bool {
-    name.strip_suffix(".range").is_some()
 }
 
 #[cfg(test)]
