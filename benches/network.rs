@@ -9,15 +9,15 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use genrescope::{
     genre::{GTZAN, Labels},
-    network::{Architecture, Bundle, Model, Network},
+    network::{Architecture, Bundle, Engine, Model, Network, quantise::Calibration},
 };
 
 fn main() {
     divan::main();
 }
 
-/// The two networks of the paper, with random weights (the time does not depend on them), as stored: f32 or int8.
-fn model(name: &str, int8: bool) -> Arc<Model> {
+/// The two networks of the paper, with random weights (the time does not depend on them).
+fn bundle(name: &str, kind: &str) -> Bundle {
     let architecture = if name == "crnn" {
         Architecture::crnn()
     } else {
@@ -25,8 +25,22 @@ fn model(name: &str, int8: bool) -> Arc<Model> {
     };
     let labels = Labels::new(GTZAN).expect("ten labels");
     let bundle = Bundle::random(architecture, labels, 1).expect("the paper's shapes can be built");
-    let bundle = if int8 { bundle.quantised() } else { bundle };
-    Model::from_bundle(&bundle).expect("the paper's shapes can be built")
+    if kind != "int8" {
+        return bundle;
+    }
+    let mut calibration = Calibration::new(&bundle).expect("the paper's shapes can be built");
+    calibration.observe(&columns(1_366));
+    calibration.quantised()
+}
+
+/// `int8` and `f32` run on our kernel, `tract` on tract's own operators (f32).
+fn model(name: &str, kind: &str) -> Arc<Model> {
+    let engine = if kind == "tract" {
+        Engine::Tract
+    } else {
+        Engine::Fused
+    };
+    Model::with_engine(&bundle(name, kind), engine).expect("the paper's shapes can be built")
 }
 
 /// Noise of -60 to 0 dB.
@@ -40,17 +54,19 @@ fn columns(n: usize) -> Vec<f32> {
         .collect()
 }
 
-const CASES: [(&str, bool); 4] = [
-    ("cnn", false),
-    ("cnn", true),
-    ("crnn", false),
-    ("crnn", true),
+const CASES: [(&str, &str); 6] = [
+    ("cnn", "int8"),
+    ("cnn", "f32"),
+    ("cnn", "tract"),
+    ("crnn", "int8"),
+    ("crnn", "f32"),
+    ("crnn", "tract"),
 ];
 
 /// A whole frame from scratch.
 #[divan::bench(args = CASES)]
-fn frame(bencher: Bencher, (name, int8): (&str, bool)) {
-    let mut network = Network::new(&model(name, int8));
+fn frame(bencher: Bencher, (name, kind): (&str, &str)) {
+    let mut network = Network::new(&model(name, kind));
     let columns = columns(1_366);
     network.score_frame(&columns);
     bencher.bench_local(|| {
@@ -62,8 +78,8 @@ fn frame(bencher: Bencher, (name, int8): (&str, bool)) {
 
 /// A live step: the window moves on and is scored.
 #[divan::bench(args = CASES)]
-fn step(bencher: Bencher, (name, int8): (&str, bool)) {
-    let model = model(name, int8);
+fn step(bencher: Bencher, (name, kind): (&str, &str)) {
+    let model = model(name, kind);
     let mut network = Network::new(&model);
     columns(1_366)
         .chunks(96)
@@ -76,16 +92,12 @@ fn step(bencher: Bencher, (name, int8): (&str, bool)) {
     });
 }
 
-/// Start-up: reading, checking and building the model that is compiled in.
-#[divan::bench]
-fn load(bencher: Bencher) {
-    let file = Bundle::random(
-        Architecture::cnn(),
-        Labels::new(GTZAN).expect("ten labels"),
-        1,
-    )
-    .and_then(|bundle| bundle.quantised().write())
-    .expect("the paper's shapes can be built");
+/// Start-up: reading, checking and building a model file.
+#[divan::bench(args = ["cnn", "crnn"])]
+fn load(bencher: Bencher, name: &str) {
+    let file = bundle(name, "int8")
+        .write()
+        .expect("the paper's shapes can be built");
     bencher.bench_local(|| {
         Model::from_bytes(black_box(&file))
             .map(|model| model.n_frames())

@@ -4,6 +4,7 @@ pub mod architecture;
 pub mod bundle;
 mod graph;
 pub mod kernel;
+pub mod quantise;
 mod recent;
 mod rolling;
 
@@ -30,6 +31,16 @@ const CLIP_DB: f32 = 1_000.0;
 
 static BUILTIN: &[u8] = include_bytes!("../models/default.safetensors");
 
+/// What computes the convolution blocks of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// [`kernel`], in integers where the model file allows it.
+    #[default]
+    Fused,
+    /// The convolution and the pool that tract brings, in f32: slower, kept to check and to measure against.
+    Tract,
+}
+
 /// A loaded, checked, immutable model, shared by all streams through an [`Arc`].
 #[derive(Debug)]
 pub struct Model {
@@ -52,11 +63,32 @@ impl Model {
         Self::from_bundle(&Bundle::read(bytes)?)
     }
 
-    /// Builds the network of a bundle.
+    /// Builds the network of a bundle. Blocks whose weights are int8, and whose input has a known range
+    /// ([`quantise::Calibration`]), are computed in integers.
     ///
     /// # Errors
     /// [`ModelError`] naming the field that is wrong, with its value.
     pub fn from_bundle(bundle: &Bundle) -> Result<Arc<Self>, ModelError> {
+        Self::with_engine(bundle, Engine::Fused)
+    }
+
+    /// As [`Model::from_bundle`], with a choice of what computes the blocks.
+    ///
+    /// # Errors
+    /// [`ModelError`] naming the field that is wrong, with its value.
+    pub fn with_engine(bundle: &Bundle, engine: Engine) -> Result<Arc<Self>, ModelError> {
+        Self::build(bundle, engine, kernel::Path::best())
+    }
+
+    /// As [`Model::from_bundle`], with a choice of instructions: for tests and measurements.
+    ///
+    /// # Errors
+    /// [`ModelError`] naming the field that is wrong, with its value.
+    pub fn with_path(bundle: &Bundle, path: kernel::Path) -> Result<Arc<Self>, ModelError> {
+        Self::build(bundle, Engine::Fused, path)
+    }
+
+    fn build(bundle: &Bundle, engine: Engine, path: kernel::Path) -> Result<Arc<Self>, ModelError> {
         bundle.check()?;
         let values = |name: &str| bundle.tensors.get(name).map(Weights::to_f32);
         let extra = bundle
@@ -65,7 +97,7 @@ impl Model {
             .filter(|(name, _)| name.starts_with("trust."));
         let mut model = Self {
             card: bundle.card.clone(),
-            graph: Graph::new(bundle)?,
+            graph: Graph::new(bundle, engine, path)?,
             column_affine: values("input.column_scale").zip(values("input.column_offset")),
             extra: extra
                 .map(|(name, weights)| (name.clone(), weights.clone()))
@@ -351,23 +383,4 @@ fn score<'a>(
         recent: &outputs.recent,
         model,
     })
-}
-
-/// `x` above 0, `exp(x) - 1` below, in place; accurate to 2e-7.
-pub(crate) fn elu(values: &mut [f32]) {
-    const LN2_HIGH: f32 = 0.693_359_4;
-    const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Adding and subtracting it rounds to the nearest integer, in a way that compilers turn into vector code.
-    const ROUND: f32 = 12_582_912.0;
-    for value in values {
-        let x = value.clamp(-87.0, 0.0);
-        let k = x * std::f32::consts::LOG2_E + ROUND - ROUND;
-        let r = x - k * LN2_HIGH - k * LN2_LOW;
-        // exp(r) - 1 on -0.35..0.35 by its Taylor series: the rest is below 1e-8.
-        let tail = 1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0)));
-        let expm1 = r + r * r * (0.5 + r * tail);
-        let power = f32::from_bits(((k as i32 + 127) << 23).cast_unsigned());
-        let below = power * expm1 + (power - 1.0);
-        *value = if *value > 0.0 { *value } else { below };
-    }
 }

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use genrescope::{
     genre::{GTZAN, Labels},
     network::{
-        Architecture, Bundle, Model, Network,
+        Architecture, Bundle, Engine, Model, Network,
         architecture::{Block, Head, Normalisation, Pooling, Statistic, StatisticKind},
+        quantise::Calibration,
     },
 };
 use proptest::prelude::*;
@@ -485,4 +486,126 @@ fn the_model_compiled_in_is_sound() {
     assert_eq!(scored.embedding.len(), model.embedding_len());
     let scores = model.scores(scored.logits, model.card().decision.temperature);
     assert!((scores.as_slice().iter().sum::<f32>() - 1.0).abs() < 1e-5);
+}
+
+/// The model of `architecture` in integers, calibrated on noise.
+fn integers(architecture: &Architecture, seed: u64) -> Bundle {
+    let mut calibration = Calibration::new(&bundle(architecture, seed)).unwrap();
+    for frame in 1..4 {
+        calibration.observe(&columns(architecture.frame_columns, frame));
+    }
+    calibration.quantised()
+}
+
+#[test]
+fn both_engines_compute_the_same() {
+    for architecture in [small_cnn(), small_crnn()] {
+        let bundle = bundle(&architecture, 3);
+        let frame = columns(architecture.frame_columns, 4);
+        let [fused, tract] = [Engine::Fused, Engine::Tract].map(|engine| {
+            let mut network = Network::new(&Model::with_engine(&bundle, engine).unwrap());
+            let scored = network.score_frame(&frame).unwrap();
+            (scored.logits.to_vec(), scored.embedding.to_vec())
+        });
+        assert_close("logits", &fused.0, &tract.0, 1e-5);
+        assert_close("embedding", &fused.1, &tract.1, 1e-5);
+    }
+}
+
+#[test]
+fn integers_come_close_to_floats_and_their_file_is_the_same_model() {
+    for architecture in [small_cnn(), small_crnn()] {
+        let bundle = integers(&architecture, 5);
+        let floats = Model::from_bundle(&bundle.dequantised()).unwrap();
+        let quantised = Model::from_bundle(&bundle).unwrap();
+        let read = Model::from_bytes(&bundle.write().unwrap()).unwrap();
+        let frame = columns(architecture.frame_columns, 6);
+        let [floats, quantised, read] = [floats, quantised, read].map(|model| {
+            Network::new(&model)
+                .score_frame(&frame)
+                .unwrap()
+                .logits
+                .to_vec()
+        });
+        assert_eq!(quantised, read);
+        assert_ne!(
+            quantised, floats,
+            "nothing was rounded: integers did not run"
+        );
+        let spread = floats
+            .iter()
+            .fold(0.0_f32, |spread, logit| spread.max(logit.abs()));
+        assert_close("logits", &quantised, &floats, 0.05 * spread.max(1.0));
+    }
+}
+
+#[test]
+fn a_rolling_window_of_integers_is_exact() {
+    for architecture in [
+        small_cnn(),
+        small_crnn(),
+        Architecture::cnn(),
+        Architecture::crnn(),
+    ] {
+        let model = Model::from_bundle(&integers(&architecture, 7)).unwrap();
+        let (mut rolling, mut whole) = (Network::new(&model), Network::new(&model));
+        let step = model.step_columns();
+        let n = architecture.frame_columns + 3 * step;
+        let all = columns(n, 8);
+        let mut scored = 0;
+        for (index, column) in all.chunks_exact(N_MELS).enumerate() {
+            rolling.push(column);
+            let heard = index + 1;
+            // While it fills, and then step by step.
+            if heard == step
+                || heard == 2 * step
+                || (heard > n - 3 * step && (n - heard).is_multiple_of(step))
+            {
+                let logits = rolling.score().unwrap().logits.to_vec();
+                let window =
+                    &all[heard.saturating_sub(architecture.frame_columns) * N_MELS..heard * N_MELS];
+                let expected = whole.score_frame(window).unwrap().logits.to_vec();
+                assert_eq!(logits, expected, "after {heard} columns");
+                scored += 1;
+            }
+        }
+        assert_eq!(scored, 5);
+    }
+}
+
+#[test]
+fn every_path_of_this_processor_gives_the_same_logits_in_integers() {
+    // The path is chosen when a model is built.
+    use genrescope::network::kernel::Path;
+    let bundle = integers(&small_crnn(), 9);
+    let frame = columns(small_crnn().frame_columns, 10);
+    let logits: Vec<Vec<f32>> = Path::available()
+        .map(|path| {
+            let model = Model::with_path(&bundle, path).unwrap();
+            Network::new(&model)
+                .score_frame(&frame)
+                .unwrap()
+                .logits
+                .to_vec()
+        })
+        .collect();
+    assert!(
+        logits.windows(2).all(|pair| pair[0] == pair[1]),
+        "{logits:?}"
+    );
+}
+
+#[test]
+fn a_range_that_is_none_is_refused() {
+    use genrescope::network::bundle::Weights;
+    let mut bundle = integers(&small_cnn(), 11);
+    bundle.tensors.insert(
+        "block2.range".into(),
+        Weights::new(&[2], vec![1.0, -1.0]).unwrap(),
+    );
+    let error = bundle.check().unwrap_err().to_string();
+    assert!(
+        error.contains("block2.range") && error.contains("-1"),
+        "{error}"
+    );
 }

@@ -11,6 +11,7 @@
 //! | `gruN.input`, `gruN.recurrent`, `gruN.bias` (N from 1) | `[3 units, in]`, `[3 units, units]`, `[3 units]`; gates update, reset, candidate |
 //! | `hidden.weight`, `hidden.bias` | `[hidden, pooled]`, `[hidden]`, only with `head.hidden` |
 //! | `output.weight`, `output.bias` | `[labels, embedding]`, `[labels]` |
+//! | `blockN.range` (optional) | `[2]`: lowest and highest output of block N that 8 bits must hold; the next block is then computed in integers |
 //! | `trust.*` | free: what [`crate::decision`] looks for |
 //!
 //! The header's `__metadata__` holds strings: `genrescope.format` ("1"), `name`, `notice`, `data`, `recipe`, `licence`, `credits` as
@@ -27,7 +28,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::architecture::{Architecture, KERNEL, Pooling, in_range};
+use super::{
+    architecture::{Architecture, KERNEL, Pooling, in_range},
+    kernel::Quantisation,
+};
 use crate::{front_end::FrontEndConfig, genre::Labels};
 
 /// What `genrescope.format` must say.
@@ -515,6 +519,19 @@ impl Bundle {
         Ok(Self { card, tensors })
     }
 
+    /// How the output of block `index` (from 0) is held in 8 bits, if the file says so.
+    pub(super) fn output_range(&self, index: usize) -> Option<Quantisation> {
+        match self
+            .tensors
+            .get(&format!("block{}.range", index + 1))?
+            .to_f32()
+            .as_slice()
+        {
+            &[low, high] => Some(Quantisation::of_range(low, high)),
+            _ => None,
+        }
+    }
+
     /// Checks the card and every tensor against what can be built.
     ///
     /// # Errors
@@ -562,7 +579,18 @@ impl Bundle {
             }
         }
         for (name, weights) in &self.tensors {
-            if !expected.contains_key(name) && !name.starts_with("trust.") {
+            let range = (1..=architecture.blocks.len()).any(|n| *name == format!("block{n}.range"));
+            if range {
+                let in_order = matches!(weights.to_f32().as_slice(), [low, high] if low < high);
+                if weights.shape != [2] || !in_order {
+                    let found = format!("{:?} of shape {:?}", weights.to_f32(), weights.shape);
+                    return Err(ModelError::field(
+                        name,
+                        found,
+                        "two values, the lower first",
+                    ));
+                }
+            } else if !expected.contains_key(name) && !name.starts_with("trust.") {
                 return Err(ModelError::field(
                     "tensor",
                     name,

@@ -4,8 +4,9 @@
 //! computed. A block's plan takes its input columns with one neighbour at each side (zeros beyond the window) and pads
 //! frequency only. Everything above the trunk is one plan per score, the head.
 //!
-//! Channels stand last: columns are then contiguous, and tract lowers the convolution to a lazy im2col and a matrix product, which is the
-//! faster of its two ways for these shapes (its direct spatial convolution takes channels-first input only).
+//! A block is one operator of ours, [`Fused`], which wraps [`super::kernel`]; or, by [`Engine::Tract`], tract's own convolution and pool.
+//! Channels stand last in both: for tract, that means a lazy im2col and a matrix product, the faster of its two ways for these
+//! shapes.
 
 use std::{
     ops::Range,
@@ -27,8 +28,10 @@ use tract_core::{
 };
 
 use super::{
+    Engine,
     architecture::{Architecture, Block, KERNEL, Pooling, StatisticKind},
-    bundle::{Bundle, ModelError},
+    bundle::{Bundle, ModelError, Values},
+    kernel::{Convolution, Input, Output, Path, Quantisation, Scratch, Shape},
 };
 
 /// Output columns that one run of a block's plan makes, largest first. A plan is compiled for fixed extents; any number of columns is
@@ -65,10 +68,21 @@ struct Geometry {
 #[derive(Debug)]
 struct BlockPlans {
     geometry: Geometry,
-    /// `[filters, channels in, time, frequency]`.
-    weight: Arc<Tensor>,
-    bias: Arc<Tensor>,
+    form: Form,
+    /// How its input is held, if not in floats.
+    input: Option<Quantisation>,
     plans: [OnceLock<Option<Arc<TypedSimplePlan>>>; CHUNKS.len()],
+}
+
+/// What computes a block.
+#[derive(Clone, Debug)]
+enum Form {
+    Fused(Fused),
+    Tract {
+        /// `[filters, channels in, time, frequency]`.
+        weight: Arc<Tensor>,
+        bias: Arc<Tensor>,
+    },
 }
 
 impl Geometry {
@@ -83,15 +97,19 @@ impl Geometry {
 
 impl Graph {
     /// Builds all plans. `bundle` has been checked.
-    pub(super) fn new(bundle: &Bundle) -> Result<Arc<Self>, ModelError> {
-        Self::build(bundle)
+    pub(super) fn new(
+        bundle: &Bundle,
+        engine: Engine,
+        path: Path,
+    ) -> Result<Arc<Self>, ModelError> {
+        Self::build(bundle, engine, path)
             .map(Arc::new)
             .map_err(|error| ModelError::Build {
                 reason: format!("{error:#}"),
             })
     }
 
-    fn build(bundle: &Bundle) -> TractResult<Self> {
+    fn build(bundle: &Bundle, engine: Engine, path: Path) -> TractResult<Self> {
         let architecture = &bundle.card.architecture;
         let (mut rows_in, mut channels_in) = (bundle.card.front_end.n_mels, 1);
         let mut blocks = Vec::with_capacity(architecture.blocks.len());
@@ -101,11 +119,24 @@ impl Graph {
                 channels_in,
                 rows_in,
             };
-            let name = format!("block{}", index + 1);
+            let (form, input) = match engine {
+                Engine::Fused => {
+                    let input = integer_input(bundle, index);
+                    let convolution = convolution(bundle, index, geometry, (input, path))?;
+                    (Form::Fused(Fused(Arc::new(convolution))), input)
+                }
+                Engine::Tract => {
+                    let name = format!("block{}", index + 1);
+                    let weight = kernel(&constant(bundle, &format!("{name}.weight"))?)?;
+                    let bias = constant(bundle, &format!("{name}.bias"))?;
+                    let (weight, bias) = (weight.into_arc_tensor(), bias.into_arc_tensor());
+                    (Form::Tract { weight, bias }, None)
+                }
+            };
             let mut plans = BlockPlans {
                 geometry,
-                weight: kernel(&constant(bundle, &format!("{name}.weight"))?)?.into_arc_tensor(),
-                bias: constant(bundle, &format!("{name}.bias"))?.into_arc_tensor(),
+                form,
+                input,
                 plans: Default::default(),
             };
             // The single column is what every other number of columns falls back on, so it must exist.
@@ -132,6 +163,53 @@ impl Graph {
     }
 }
 
+impl Graph {
+    /// How block `index` (from 0) writes, if not in floats.
+    pub(super) fn output(&self, index: usize) -> Option<Quantisation> {
+        match &self.blocks[index].form {
+            Form::Fused(fused) => fused.0.output(),
+            Form::Tract { .. } => None,
+        }
+    }
+}
+
+/// How block `index` (from 0) reads, if it is computed in integers: its weights are, and the range of what it reads is known.
+fn integer_input(bundle: &Bundle, index: usize) -> Option<Quantisation> {
+    let weights = bundle.tensors.get(&format!("block{}.weight", index + 1))?;
+    let below = bundle.output_range(index.checked_sub(1)?)?;
+    matches!(weights.values(), Values::I8 { .. }).then_some(below)
+}
+
+fn convolution(
+    bundle: &Bundle,
+    index: usize,
+    geometry: Geometry,
+    (input, path): (Option<Quantisation>, Path),
+) -> TractResult<Convolution> {
+    let name = format!("block{}", index + 1);
+    let tensor = |part: &str| {
+        let name = format!("{name}.{part}");
+        bundle
+            .tensors
+            .get(&name)
+            .with_context(|| format!("{name} is missing"))
+    };
+    let (weights, bias) = (tensor("weight")?, tensor("bias")?.to_f32());
+    let shape = Shape {
+        rows: geometry.rows_in,
+        channels: geometry.channels_in,
+        filters: geometry.block.filters,
+        pool: geometry.block.pool,
+    };
+    let output = integer_input(bundle, index + 1);
+    Ok(match (weights.values(), input) {
+        (Values::I8 { int8, scales }, Some(input)) => {
+            Convolution::integer(path, shape, (int8, scales), &bias, input, output)
+        }
+        _ => Convolution::float(path, shape, &weights.to_f32(), &bias, output),
+    })
+}
+
 impl BlockPlans {
     fn compile(&self, columns: usize) -> TractResult<Arc<TypedSimplePlan>> {
         let Geometry {
@@ -141,7 +219,12 @@ impl BlockPlans {
         } = self.geometry;
         let mut model = TypedModel::default();
         let shape = [columns * block.pool[1] + KERNEL - 1, rows_in, channels_in];
-        let input = model.add_source("input", f32::fact(shape))?;
+        let fact = if self.input.is_some() {
+            u8::fact(shape)
+        } else {
+            f32::fact(shape)
+        };
+        let input = model.add_source("input", fact)?;
         let output = wire_block(&mut model, input, self)?;
         model.select_output_outlets(&[output])?;
         TypedSimplePlan::new(model.into_optimized()?)
@@ -169,8 +252,12 @@ fn wire_block(
     let Geometry {
         block, channels_in, ..
     } = plans.geometry;
-    let weight = model.add_const("weight", Arc::clone(&plans.weight))?;
-    let bias = model.add_const("bias", Arc::clone(&plans.bias))?;
+    let (weight, bias) = match &plans.form {
+        Form::Fused(fused) => return Ok(model.wire_node("block", fused.clone(), &[input])?[0]),
+        Form::Tract { weight, bias } => (weight, bias),
+    };
+    let weight = model.add_const("weight", Arc::clone(weight))?;
+    let bias = model.add_const("bias", Arc::clone(bias))?;
     let convolution = Conv {
         pool_spec: PoolSpec {
             data_format: DataFormat::HWC,
@@ -323,7 +410,7 @@ impl Runner {
         }
     }
 
-    /// Computes output columns `range` of block `index`. `read(first, buffer)` fills `buffer`, which is zero, with input columns from
+    /// Computes output columns `range` of block `index`. `read(first, buffer)` fills `buffer`, which holds zero (or what stands for it), with input columns from
     /// `first` on (it may be -1, and reach beyond the end); `write(first, values)` takes output columns.
     ///
     /// Errors only come from within tract; the model was run once when it was loaded.
@@ -331,8 +418,8 @@ impl Runner {
         &mut self,
         index: usize,
         range: Range<usize>,
-        mut read: impl FnMut(isize, &mut [f32]),
-        mut write: impl FnMut(usize, &[f32]),
+        mut read: impl FnMut(isize, Output<'_>),
+        mut write: impl FnMut(usize, Input<'_>),
     ) -> TractResult<()> {
         let plans = &self.graph.blocks[index];
         let Geometry {
@@ -356,13 +443,27 @@ impl Runner {
                 rows_in,
                 channels_in,
             ];
-            let mut input = Tensor::zero::<f32>(&shape)?;
-            read(
-                (column * block.pool[1]).cast_signed() - 1,
-                input.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?,
-            );
+            let first = (column * block.pool[1]).cast_signed() - 1;
+            let input = match plans.input {
+                None => {
+                    let mut input = Tensor::zero::<f32>(&shape)?;
+                    let mut plain = input.try_as_plain_ram_mut()?;
+                    read(first, Output::F32(plain.as_slice_mut::<f32>()?));
+                    drop(plain);
+                    input
+                }
+                Some(quantisation) => {
+                    let mut input = Tensor::zero::<u8>(&shape)?;
+                    let mut plain = input.try_as_plain_ram_mut()?;
+                    let values = plain.as_slice_mut::<u8>()?;
+                    values.fill(quantisation.zero);
+                    read(first, Output::U8(values));
+                    drop(plain);
+                    input
+                }
+            };
             let output = state.run(tvec!(input.into_tvalue()))?;
-            write(column, output[0].try_as_plain_ram()?.as_slice::<f32>()?);
+            write(column, columns_of(&output[0])?);
             column += CHUNKS[chunk];
         }
         Ok(())
@@ -395,6 +496,106 @@ impl Runner {
             outputs[1].try_as_plain_ram()?,
         );
         write(embedding.as_slice::<f32>()?, logits.as_slice::<f32>()?);
+        Ok(())
+    }
+}
+
+fn columns_of(tensor: &TValue) -> TractResult<Input<'_>> {
+    Ok(if tensor.datum_type() == u8::datum_type() {
+        Input::U8(tensor.try_as_plain_ram()?.as_slice::<u8>()?)
+    } else {
+        Input::F32(tensor.try_as_plain_ram()?.as_slice::<f32>()?)
+    })
+}
+
+/// Convolution, bias, max pool, ELU and requantisation in one pass ([`super::kernel`]), from `[columns * pool + 2, rows, channels]` to
+/// `[columns, rows / pool, filters]`. Weights are shared by every plan and every stream.
+#[derive(Clone, Debug)]
+struct Fused(Arc<Convolution>);
+
+impl PartialEq for Fused {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Fused {}
+
+impl Fused {
+    fn run(&self, scratch: &mut Scratch, input: &TValue) -> TractResult<Tensor> {
+        let shape = self.0.shape();
+        let columns = shape.columns_out(input.shape()[0]);
+        let extents = [columns, shape.rows_out(), shape.filters];
+        let input = columns_of(input)?;
+        let mut tensor;
+        if self.0.output().is_some() {
+            tensor = Tensor::zero::<u8>(&extents)?;
+            let mut plain = tensor.try_as_plain_ram_mut()?;
+            self.0
+                .run(input, Output::U8(plain.as_slice_mut::<u8>()?), scratch)?;
+        } else {
+            tensor = Tensor::zero::<f32>(&extents)?;
+            let mut plain = tensor.try_as_plain_ram_mut()?;
+            self.0
+                .run(input, Output::F32(plain.as_slice_mut::<f32>()?), scratch)?;
+        }
+        Ok(tensor)
+    }
+}
+
+impl Op for Fused {
+    fn name(&self) -> StaticName {
+        "Fused".into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Fused {
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        let output = self.run(&mut Scratch::default(), &inputs[0])?;
+        Ok(Some(tvec!(output.into_tvalue())))
+    }
+
+    fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
+        Ok(Some(Box::new(FusedState(Scratch::default()))))
+    }
+}
+
+impl TypedOp for Fused {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let shape = self.0.shape();
+        let columns = (inputs[0].shape[0].clone() - (KERNEL - 1)) / shape.pool[1];
+        let extents: TVec<TDim> = tvec!(columns, shape.rows_out().to_dim(), shape.filters.to_dim());
+        let quantised = self.0.output().is_some();
+        Ok(tvec!(if quantised {
+            u8::fact(extents)
+        } else {
+            f32::fact(extents)
+        }))
+    }
+
+    as_op!();
+}
+
+/// Working memory of a [`Fused`] operator; nothing of one turn reaches the next.
+#[derive(Clone, Debug)]
+struct FusedState(Scratch);
+
+impl OpState for FusedState {
+    fn eval(
+        &mut self,
+        _: &EvalContext,
+        op: &dyn Op,
+        inputs: TVec<TValue>,
+    ) -> TractResult<TVec<TValue>> {
+        let op = op
+            .downcast_ref::<Fused>()
+            .context("the state of another operator")?;
+        Ok(tvec!(op.run(&mut self.0, &inputs[0])?.into_tvalue()))
+    }
+
+    fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
         Ok(())
     }
 }
@@ -439,7 +640,9 @@ operator!(
     |_, inputs| inputs[0].shape.to_tvec(),
     |_, mut inputs| {
         let mut tensor = inputs.remove(0).into_tensor();
-        super::elu(tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
+        for value in tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()? {
+            *value = super::kernel::elu(*value);
+        }
         Ok(tensor)
     }
 );

@@ -221,7 +221,7 @@ impl Quantisation {
 }
 
 /// Working memory of [`Convolution::run`], one for each thread. It grows at the first use by each block and then stays.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scratch {
     bytes: Vec<u8>,
     floats: Vec<f32>,

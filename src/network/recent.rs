@@ -69,15 +69,17 @@ pub(super) fn summarise(model: &Model, trunk: &Trunk, heard: usize, summary: &mu
     maxima.fill(f32::NEG_INFINITY);
     let mut n = 0.0_f32;
     for index in existing.saturating_sub(RECENT_STEPS)..existing {
-        for place in trunk
+        let channels = means.len();
+        for (place, value) in trunk
             .column(architecture.rolling_blocks(), index)
-            .chunks_exact(means.len())
+            .enumerate()
         {
-            n += 1.0;
-            for ((mean, max), &value) in means.iter_mut().zip(&mut *maxima).zip(place) {
-                *mean += value;
-                *max = max.max(value);
+            let channel = place % channels;
+            if channel == 0 {
+                n += 1.0;
             }
+            means[channel] += value;
+            maxima[channel] = maxima[channel].max(value);
         }
     }
     for (mean, max) in means.iter_mut().zip(maxima) {

@@ -7,12 +7,17 @@
 
 use std::ops::Range;
 
-use super::{Model, architecture::cycle, graph::Runner};
+use super::{
+    Model,
+    architecture::cycle,
+    graph::Runner,
+    kernel::{Input, Output, Quantisation},
+};
 
 /// The mel columns of a window, oldest first, in a ring.
 #[derive(Debug)]
 pub(super) struct Columns {
-    ring: Ring,
+    ring: Ring<f32>,
     /// Columns pushed since the last reset.
     total: u64,
 }
@@ -21,7 +26,7 @@ pub(super) struct Columns {
 #[derive(Debug)]
 pub(super) struct Trunk {
     /// Level 0 is the normalised input with its padding, level `i` the output of block `i`.
-    levels: Vec<Ring>,
+    levels: Vec<Level>,
     window: Option<Window>,
 }
 
@@ -32,20 +37,37 @@ struct Window {
     len: usize,
 }
 
+/// The columns of a level, as the block above reads them.
+#[derive(Debug)]
+enum Level {
+    F32(Ring<f32>),
+    U8(Ring<u8>, Quantisation),
+}
+
+/// Runs an expression for the ring of a level, whatever it holds.
+macro_rules! with_ring {
+    ($level:expr, $ring:ident => $body:expr) => {
+        match $level {
+            Level::F32($ring) => $body,
+            Level::U8($ring, _) => $body,
+        }
+    };
+}
+
 /// Columns of equal length in a ring.
 #[derive(Debug)]
-struct Ring {
-    values: Vec<f32>,
+struct Ring<T> {
+    values: Vec<T>,
     column: usize,
     capacity: usize,
     first: usize,
     len: usize,
 }
 
-impl Ring {
+impl<T: Copy + Default> Ring<T> {
     fn new(column: usize, capacity: usize) -> Self {
         Self {
-            values: vec![0.0; column * capacity],
+            values: vec![T::default(); column * capacity],
             column,
             capacity,
             first: 0,
@@ -58,11 +80,11 @@ impl Ring {
         place..place + self.column
     }
 
-    fn get(&self, index: usize) -> &[f32] {
+    fn get(&self, index: usize) -> &[T] {
         &self.values[self.place(index)]
     }
 
-    fn get_mut(&mut self, index: usize) -> &mut [f32] {
+    fn get_mut(&mut self, index: usize) -> &mut [T] {
         let place = self.place(index);
         &mut self.values[place]
     }
@@ -72,14 +94,68 @@ impl Ring {
         self.first = (self.first + columns) % self.capacity;
     }
 
-    /// Fills `buffer` with columns from `first` on; those that do not exist are left as they are (zero).
-    fn read(&self, first: isize, buffer: &mut [f32]) {
+    /// Fills `buffer` with columns from `first` on; those that do not exist are left as they are.
+    fn read(&self, first: isize, buffer: &mut [T]) {
         for (offset, buffer) in buffer.chunks_exact_mut(self.column).enumerate() {
             if let Ok(index) = usize::try_from(first + offset.cast_signed())
                 && index < self.len
             {
                 buffer.copy_from_slice(self.get(index));
             }
+        }
+    }
+}
+
+impl<T: Copy + Default> Ring<T> {
+    /// Fills the places after the last column with all columns again and again.
+    fn repeat(&mut self) {
+        let existing = self.len;
+        self.len = self.capacity;
+        for index in existing..self.len {
+            let (from, to) = (self.place(cycle(index, existing)), self.place(index));
+            self.values.copy_within(from, to.start);
+        }
+    }
+
+    fn write(&mut self, first: usize, values: &[T]) {
+        for (offset, values) in values.chunks_exact(self.column).enumerate() {
+            self.get_mut(first + offset).copy_from_slice(values);
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        (0..self.len).flat_map(|column| self.get(column))
+    }
+}
+
+impl Level {
+    fn len(&self) -> usize {
+        with_ring!(self, ring => ring.len)
+    }
+
+    /// Drops `columns` at the front and holds `len` from there on.
+    fn shift(&mut self, columns: usize, len: usize) {
+        with_ring!(self, ring => {
+            ring.advance(columns);
+            ring.len = len;
+        });
+    }
+
+    /// As [`Ring::read`]. A level and what reads it are of one type, as the model says.
+    fn read(&self, first: isize, buffer: Output<'_>) {
+        match (self, buffer) {
+            (Self::F32(ring), Output::F32(buffer)) => ring.read(first, buffer),
+            (Self::U8(ring, _), Output::U8(buffer)) => ring.read(first, buffer),
+            _ => {}
+        }
+    }
+
+    /// Replaces columns from `first` on.
+    fn write(&mut self, first: usize, values: Input<'_>) {
+        match (self, values) {
+            (Self::F32(ring), Input::F32(values)) => ring.write(first, values),
+            (Self::U8(ring, _), Input::U8(values)) => ring.write(first, values),
+            _ => {}
         }
     }
 }
@@ -126,10 +202,14 @@ impl Trunk {
     pub(super) fn new(model: &Model) -> Self {
         let architecture = &model.card().architecture;
         let mut columns = architecture.frame_columns + 2 * architecture.time_pad;
-        let mut levels = vec![Ring::new(model.front_end().n_mels, columns)];
+        let mut levels = vec![Level::F32(Ring::new(model.front_end().n_mels, columns))];
         for index in 0..architecture.blocks.len() {
             columns /= model.graph.time_pool(index);
-            levels.push(Ring::new(model.graph.column_len(index), columns));
+            let column = model.graph.column_len(index);
+            levels.push(match model.graph.output(index) {
+                None => Level::F32(Ring::new(column, columns)),
+                Some(quantisation) => Level::U8(Ring::new(column, columns), quantisation),
+            });
         }
         Self {
             levels,
@@ -168,7 +248,7 @@ impl Trunk {
         let rolling = architecture.rolling_blocks();
         for index in 0..rolling {
             let pool = model.graph.time_pool(index);
-            let below_len = self.levels[index].len;
+            let below_len = self.levels[index].len();
             moved /= pool;
             let start = if kept.start == 0 && moved == 0 {
                 0
@@ -183,8 +263,7 @@ impl Trunk {
                 0..0
             };
             let level = &mut self.levels[index + 1];
-            level.advance(if kept.is_empty() { 0 } else { moved });
-            level.len = len;
+            level.shift(if kept.is_empty() { 0 } else { moved }, len);
             self.compute(runner, index, 0..kept.start)?;
             self.compute(runner, index, kept.end..len)?;
         }
@@ -199,16 +278,11 @@ impl Trunk {
         let Some(after) = architecture.cycle_after else {
             return Some(());
         };
-        let trunk = &mut self.levels[after];
-        let existing = trunk.len;
-        trunk.len = trunk.capacity;
-        for index in existing..trunk.len {
-            let (from, to) = (trunk.place(cycle(index, existing)), trunk.place(index));
-            trunk.values.copy_within(from, to.start);
-        }
+        with_ring!(&mut self.levels[after], ring => ring.repeat());
         for index in after..architecture.blocks.len() {
-            self.levels[index + 1].len = self.levels[index + 1].capacity;
-            self.compute(runner, index, 0..self.levels[index + 1].len)?;
+            let capacity = with_ring!(&self.levels[index + 1], ring => ring.capacity);
+            self.levels[index + 1].shift(0, capacity);
+            self.compute(runner, index, 0..capacity)?;
         }
         Some(())
     }
@@ -221,7 +295,10 @@ impl Trunk {
         moved: Option<(usize, usize)>,
     ) -> Range<usize> {
         let pad = model.card().architecture.time_pad;
-        let level = &mut self.levels[0];
+        // No block lies below to write anything else.
+        let Level::F32(level) = &mut self.levels[0] else {
+            return 0..0;
+        };
         level.len = columns.len() + 2 * pad;
         let kept = match moved {
             None => 0..0,
@@ -251,26 +328,27 @@ impl Trunk {
                 index,
                 range,
                 |first, buffer| below.read(first, buffer),
-                |first, values| {
-                    for (offset, values) in values.chunks_exact(above.column).enumerate() {
-                        above.get_mut(first + offset).copy_from_slice(values);
-                    }
-                },
+                |first, values| above.write(first, values),
             )
             .ok()
     }
 
-    /// Output column `index` of the first `blocks` blocks, `[frequency, channel]`.
-    pub(super) fn column(&self, blocks: usize, index: usize) -> &[f32] {
-        self.levels[blocks].get(index)
+    /// Output column `index` of the first `blocks` blocks, `[frequency, channel]`, as floats.
+    pub(super) fn column(&self, blocks: usize, index: usize) -> impl Iterator<Item = f32> {
+        let level = &self.levels[blocks];
+        (0..with_ring!(level, ring => ring.column)).map(move |place| match level {
+            Level::F32(ring) => ring.get(index)[place],
+            Level::U8(ring, quantisation) => quantisation.dequantise(ring.get(index)[place]),
+        })
     }
 
-    /// All output columns of block `index` (from 0), in order.
+    /// All output columns of block `index` (from 0), in order, as floats.
     pub(super) fn output(&self, index: usize) -> Vec<f32> {
-        let level = &self.levels[index + 1];
-        (0..level.len)
-            .flat_map(|column| level.get(column))
-            .copied()
-            .collect()
+        match &self.levels[index + 1] {
+            Level::F32(ring) => ring.iter().copied().collect(),
+            Level::U8(ring, quantisation) => {
+                ring.iter().map(|&q| quantisation.dequantise(q)).collect()
+            }
+        }
     }
 }
