@@ -127,7 +127,7 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
     }
     // File name, what ffmpeg is to write, and how far the beginning may be off: encoders delay, and not
     // every container says by how much.
-    let formats: [(&str, &str, i64); 46] = [
+    let formats: [(&str, &str, i64); 45] = [
         ("u8.wav", "-c:a pcm_u8", 0),
         ("s16.wav", "-c:a pcm_s16le", 0),
         ("s24.wav", "-c:a pcm_s24le", 0),
@@ -199,7 +199,6 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
         ),
         ("aac.m4a", "-c:a aac -b:a 128k", 2200),
         ("aac_mono_22k.m4a", "-ar 22050 -ac 1 -c:a aac", 2200),
-        ("aac_6_channels.m4a", "-ac 6 -c:a aac -b:a 256k", 2200),
         ("alac16.m4a", "-c:a alac -sample_fmt s16p", 0),
         ("alac24.m4a", "-c:a alac -sample_fmt s32p", 0),
         ("adts.aac", "-c:a aac -b:a 96k", 2200),
@@ -228,8 +227,14 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
                 continue;
             }
         };
-        let bytes =
-            run_ffmpeg(&["-i", path_text, "-f", "f32le", "-c:a", "pcm_f32le", "-"]).unwrap();
+        // ffmpeg's own Opus decoder differs audibly from libopus, the reference.
+        let decoder: &[&str] = if name.contains("opus") {
+            &["-c:a", "libopus"]
+        } else {
+            &[]
+        };
+        let decode = ["-i", path_text, "-f", "f32le", "-c:a", "pcm_f32le", "-"];
+        let bytes = run_ffmpeg(&[decoder, &decode].concat()).unwrap();
         let decoded: Vec<f32> = bytes
             .as_chunks()
             .0
@@ -268,12 +273,42 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// A folder with one short WAV file in it, and the samples of that.
-fn one_wav() -> (tempfile::TempDir, PathBuf, Vec<f32>) {
+/// A folder with one WAV file of 2 s in it, and the samples of that.
+fn wav_at(rate: u32) -> (tempfile::TempDir, PathBuf, Vec<f32>) {
     let folder = tempfile::tempdir().unwrap();
-    let (path, samples) = (folder.path().join("a.wav"), sweep(8_000));
-    write_wav(&path, 8_000, 2, &samples);
+    let (path, samples) = (folder.path().join("a.wav"), sweep(rate));
+    write_wav(&path, rate, 2, &samples);
     (folder, path, samples)
+}
+
+/// The same, small.
+fn one_wav() -> (tempfile::TempDir, PathBuf, Vec<f32>) {
+    wav_at(8_000)
+}
+
+#[test]
+fn a_codec_without_decoder_is_told() {
+    if !ffmpeg() {
+        return;
+    }
+    let (folder, wav, _) = one_wav();
+    let path = folder.path().join("six.m4a");
+    let args = [
+        "-i",
+        wav.to_str().unwrap(),
+        "-ac",
+        "6",
+        "-c:a",
+        "aac",
+        path.to_str().unwrap(),
+    ];
+    if run_ffmpeg(&args).is_none() {
+        eprintln!("skipped, because this ffmpeg cannot write AAC of six channels");
+        return;
+    }
+    let error = AudioFile::open(&path).unwrap_err();
+    assert!(matches!(error, FileError::Unsupported { .. }), "{error}");
+    assert!(error.to_string().contains("ffmpeg -i"), "{error}");
 }
 
 #[test]
@@ -344,7 +379,11 @@ fn what_is_no_audio_is_told() {
             "looks like a picture",
         ),
         ("zeros.wav", vec![0; 100_000], "looks like zeros only"),
-        ("short.wav", b"RIFF".to_vec(), "ends within its header"),
+        (
+            "short.wav",
+            b"RIFF".to_vec(),
+            "header is damaged or incomplete",
+        ),
     ];
     for (name, content, says) in cases {
         fs::write(path(name), content).unwrap();
@@ -428,7 +467,7 @@ fn lying_headers_are_told_or_mended() {
 
 #[test]
 fn truncated_files_give_what_is_there() {
-    let (folder, wav, samples) = one_wav();
+    let (folder, wav, samples) = wav_at(44_100);
     let good = fs::read(&wav).unwrap();
     let path = folder.path().join("cut.wav");
     fs::write(&path, &good[..good.len() / 2]).unwrap();
@@ -468,8 +507,14 @@ fn truncated_files_give_what_is_there() {
         );
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() * 6 / 10]).unwrap();
-        let (cut, file) = read(&path).unwrap();
-        println!("{name}: {} of {} frames, {file:?}", cut.len(), whole.len());
+        let mut file = AudioFile::open(&path).unwrap();
+        let (cut, error) = drain(&mut file);
+        println!(
+            "{name}: {} of {} frames, {error:?}, {file:?}",
+            cut.len(),
+            whole.len()
+        );
+        assert!(error.is_none() && file.is_truncated(), "{name}: {error:?}");
         assert!(
             cut.len() > whole.len() / 5 && cut.len() < whole.len(),
             "{name}: {}",
@@ -483,10 +528,18 @@ fn damaged_packets_are_left_out_and_counted() {
     if !ffmpeg() {
         return;
     }
-    let (folder, wav, _) = one_wav();
+    let (folder, wav, _) = wav_at(44_100);
     for name in ["d.mp3", "d.flac", "d.ogg", "d.m4a"] {
         let path = folder.path().join(name);
-        if run_ffmpeg(&["-i", wav.to_str().unwrap(), path.to_str().unwrap()]).is_none() {
+        if run_ffmpeg(&[
+            "-stream_loop",
+            "4",
+            "-i",
+            wav.to_str().unwrap(),
+            path.to_str().unwrap(),
+        ])
+        .is_none()
+        {
             eprintln!("skipped, because this ffmpeg cannot write it: {name}");
             continue;
         }
@@ -556,8 +609,6 @@ fn no_mutation_panics_or_hangs() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (u64::from(state) * below as u64 >> 32) as usize
     };
-    // A panic inside a decoder is caught and told; its message need not fill the test's output.
-    std::panic::set_hook(Box::new(|_| {}));
     let (mut n_read, mut n_told, mut n_panics) = (0, 0, 0);
     for name in names {
         let good = fs::read(folder.path().join(name)).unwrap();
@@ -595,7 +646,6 @@ fn no_mutation_panics_or_hangs() {
             }
         }
     }
-    let _ = std::panic::take_hook();
     println!("{n_read} read, {n_told} told, of these {n_panics} after a panic of a decoder");
     assert!(n_read > 0 && n_told > 0);
 }

@@ -1,9 +1,9 @@
 //! Audio files and streams, decoded block by block.
 //!
 //! [`AudioFile`] goes by what a file contains, never by its name, and holds a few packets in memory
-//! however long the file is. Formats: WAV, AIFF, CAF, FLAC, MP3 (and MP1, MP2), Ogg (Vorbis, Opus, FLAC),
-//! MP4/M4A (AAC-LC, ALAC), ADTS, Matroska/WebM; integer and float samples of every size; any number of
-//! channels, Opus up to 8.
+//! however long the file is. Formats: WAV, AIFF, CAF, FLAC, MP3 (and MP1, MP2), Ogg (Vorbis, Opus,
+//! FLAC), MP4/M4A (ALAC, AAC-LC of one or two channels), ADTS, Matroska/WebM; integer and float samples
+//! of every size; any number of channels, Opus up to 8.
 //!
 //! Third-party decoders read data from anywhere. Should one panic, the panic is caught here and the file
 //! reported as corrupt.
@@ -390,12 +390,32 @@ impl AudioFile {
             file.rewind().map_err(failed)?;
         }
         let n_bytes = metadata.is_file().then_some(metadata.len());
-        Self::probe(
-            path.to_owned(),
-            Box::new(file),
-            &signature[..n_signature],
-            n_bytes,
-        )
+        let signature = &signature[..n_signature];
+        let source: Box<dyn MediaSource> = if is_wav(signature) {
+            Box::new(WavSource::new(file, metadata.len()))
+        } else {
+            Box::new(file)
+        };
+        match Self::probe(path.to_owned(), source, signature, n_bytes) {
+            // Some demuxers look at a file's end first. If it is damaged or missing, what comes before
+            // can still be read like a stream.
+            Err(FileError::Corrupt { path, at, reason }) if n_bytes.is_some() => {
+                let file = File::open(&path).map_err(failed)?;
+                let source: Box<dyn MediaSource> = if is_mp4(signature) {
+                    Box::new(EndlessSource(file))
+                } else {
+                    Box::new(ReadOnlySource::new(file))
+                };
+                match Self::probe(path.clone(), source, signature, n_bytes) {
+                    Ok(mut file) => {
+                        file.truncated = true;
+                        Ok(file)
+                    }
+                    Err(_) => Err(FileError::Corrupt { path, at, reason }),
+                }
+            }
+            other => other,
+        }
     }
 
     /// Decodes what comes through `reader`, such as standard input, from a header on: WAV and every other
@@ -403,9 +423,23 @@ impl AudioFile {
     ///
     /// # Errors
     /// [`FileError`], with `standard input` for the path.
-    pub fn from_reader(reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
-        let source = ReadOnlySource::new(SyncReader(Mutex::new(reader)));
-        Self::probe(PathBuf::from(PIPE), Box::new(source), &[], None)
+    pub fn from_reader(mut reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
+        let path = PathBuf::from(PIPE);
+        let mut start = Vec::with_capacity(SIGNATURE_BYTES);
+        (&mut reader)
+            .take(SIGNATURE_BYTES as u64)
+            .read_to_end(&mut start)
+            .map_err(|error| FileError::from_io(&path, error))?;
+        if start.is_empty() {
+            return Err(FileError::Empty { path });
+        }
+        let signature = start.clone();
+        if is_wav(&signature) {
+            start[RIFF_SIZE].fill(0xff);
+        }
+        let whole = io::Cursor::new(start).chain(reader);
+        let source = ReadOnlySource::new(SyncReader(Mutex::new(Box::new(whole))));
+        Self::probe(path, Box::new(source), &signature, None)
     }
 
     /// Decodes bare samples that come through `reader`.
@@ -502,20 +536,20 @@ impl AudioFile {
                     reason,
                 });
             }
-            // A format that was recognised, or an end of file within the header of one.
-            Err(SymphoniaError::IoError(_)) if looks_like_audio(signature) => {
-                let reason = "it ends within its header".into();
-                return Err(FileError::Corrupt {
-                    path,
-                    at: Seconds(0.0),
-                    reason,
-                });
-            }
-            Err(SymphoniaError::Unsupported(reason)) if looks_like_audio(signature) => {
+            // A format that was recognised, with something in it that is not.
+            Err(SymphoniaError::Unsupported(reason)) if !reason.starts_with("core (probe)") => {
                 let reason = reason.to_owned();
                 return Err(FileError::Unsupported {
                     path,
                     container: "audio",
+                    reason,
+                });
+            }
+            Err(_) if looks_like_audio(signature) => {
+                let reason = "it begins like audio, but its header is damaged or incomplete".into();
+                return Err(FileError::Corrupt {
+                    path,
+                    at: Seconds(0.0),
                     reason,
                 });
             }
@@ -598,12 +632,11 @@ impl AudioFile {
                     return Ok(Some(format.rate));
                 }
                 Ok((Turn::Nothing, _)) => {}
-                Ok((Turn::End, _)) | Err(_) => {
-                    return Err(FileError::NoSamples {
-                        path: self.path.clone(),
-                        skipped: self.skipped,
-                    });
+                Ok((Turn::End, _)) => {
+                    let (path, skipped) = (self.path.clone(), self.skipped);
+                    return Err(FileError::NoSamples { path, skipped });
                 }
+                Err(error) => return Err(self.corrupt(error.to_string())),
             }
         }
     }
@@ -654,7 +687,8 @@ impl AudioFile {
         self.skipped
     }
 
-    /// Whether the file ended before its header said so; known once all is read.
+    /// Whether the file ended before its header said so, which is known once all is read, or is damaged
+    /// such that its length cannot be told.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
@@ -1050,6 +1084,104 @@ fn looks_like(signature: &[u8]) -> Option<&'static str> {
     })
 }
 
+/// Where a RIFF file has the length that it claims.
+const RIFF_SIZE: std::ops::Range<usize> = 4..8;
+
+fn is_mp4(signature: &[u8]) -> bool {
+    signature.get(4..8) == Some(b"ftyp")
+}
+
+/// A file that claims to be a terabyte long: the MP4 demuxer refuses one that ends within the atom that
+/// holds the sound, though all before the end can be read.
+struct EndlessSource(File);
+
+impl EndlessSource {
+    const N_BYTES: u64 = 1 << 40;
+}
+
+impl Read for EndlessSource {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for EndlessSource {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.0.seek(match to {
+            io::SeekFrom::End(offset) => {
+                io::SeekFrom::Start(Self::N_BYTES.saturating_add_signed(offset))
+            }
+            other => other,
+        })
+    }
+}
+
+impl MediaSource for EndlessSource {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        // Nobody need look for tags at an end that is not there.
+        None
+    }
+}
+
+fn is_wav(signature: &[u8]) -> bool {
+    signature.starts_with(b"RIFF") && signature.get(8..12) == Some(b"WAVE")
+}
+
+/// A WAV file that claims no length of its own: recorders that lost power, and programs that wrote into
+/// a pipe, leave nonsense there, and the demuxer refuses chunks that are longer than it.
+struct WavSource {
+    file: File,
+    position: u64,
+    n_bytes: u64,
+}
+
+impl WavSource {
+    fn new(file: File, n_bytes: u64) -> Self {
+        Self {
+            file,
+            position: 0,
+            n_bytes,
+        }
+    }
+}
+
+impl Read for WavSource {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        for at in RIFF_SIZE {
+            // 0xffffffff stands for a length that is not known.
+            if let Some(offset) = (at as u64).checked_sub(self.position)
+                && let Some(byte) = buffer[..n].get_mut(offset as usize)
+            {
+                *byte = 0xff;
+            }
+        }
+        self.position += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for WavSource {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.position = self.file.seek(to)?;
+        Ok(self.position)
+    }
+}
+
+impl MediaSource for WavSource {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.n_bytes)
+    }
+}
+
 /// Whether the first bytes are those of a format that can be read.
 fn looks_like_audio(signature: &[u8]) -> bool {
     let starts: [&[u8]; 6] = [
@@ -1063,7 +1195,7 @@ fn looks_like_audio(signature: &[u8]) -> bool {
     starts.iter().any(|start| signature.starts_with(start))
         || (signature.starts_with(b"RIFF")
             && signature.get(8..12).is_none_or(|kind| kind == b"WAVE"))
-        || signature.get(4..8) == Some(b"ftyp")
+        || is_mp4(signature)
 }
 
 /// Makes a reader `Sync` as symphonia asks: it is only ever reached through `&mut`, so never locked.
