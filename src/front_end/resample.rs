@@ -38,7 +38,7 @@ const TABLE_PHASES: u64 = 512;
 pub(super) fn sanitise(sample: f32) -> f32 {
     let magnitude = sample.abs();
     // NaN fails every comparison.
-    if magnitude >= FLUSH && magnitude <= LIMIT {
+    if (FLUSH..=LIMIT).contains(&magnitude) {
         sample
     } else if magnitude > LIMIT && magnitude.is_finite() {
         LIMIT.copysign(sample)

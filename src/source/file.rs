@@ -673,11 +673,11 @@ impl AudioFile {
 
     /// Length of what was decoded so far.
     pub fn position(&self) -> Seconds {
-        let waiting = if self.n_channels == 0 {
-            0
-        } else {
-            self.interleaved.len() / self.n_channels
-        };
+        let waiting = self
+            .interleaved
+            .len()
+            .checked_div(self.n_channels)
+            .unwrap_or(0);
         self.rate
             .duration(self.n_frames.saturating_sub(waiting as u64))
     }
