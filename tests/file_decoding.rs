@@ -1,5 +1,11 @@
 //! Files of every format, and files that are none, are decoded or told.
 #![cfg(feature = "file")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::cast_possible_wrap,
+    reason = "helpers of tests: a failure is a failed test, and skipped parts are told on stderr"
+)]
 
 use std::{
     fs,
@@ -456,7 +462,7 @@ fn lying_headers_are_told_or_mended() {
     ] {
         match with(at, bytes) {
             Ok((got, file)) => {
-                assert!(!got.is_empty(), "{what}: nothing, without a word: {file:?}")
+                assert!(!got.is_empty(), "{what}: nothing, without a word: {file:?}");
             }
             Err(error) => assert!(error.to_string().contains("b.wav"), "{what}: {error}"),
         }
@@ -607,7 +613,7 @@ fn no_mutation_panics_or_hangs() {
     let mut state = 99_u32;
     let mut random = move |below: usize| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (u64::from(state) * below as u64 >> 32) as usize
+        ((u64::from(state) * below as u64) >> 32) as usize
     };
     let (mut n_read, mut n_told, mut n_panics) = (0, 0, 0);
     for name in names {

@@ -1,4 +1,8 @@
 //! What must hold of the front end for every signal, rate and block size.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests: a failure is a failed test"
+)]
 
 use std::f64::consts::PI;
 

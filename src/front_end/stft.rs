@@ -115,15 +115,15 @@ impl Stft {
         let hop = self.hop_length as u64;
         while self.n_samples > 0 && self.n_columns * hop <= self.n_samples {
             // Index of the sample that buffer[1] holds.
-            let origin = (self.n_columns * hop).cast_signed() - self.pad() as i64;
+            let origin = (self.n_columns * hop).cast_signed() - self.pad().cast_signed() as i64;
             let started = self.n_samples > self.pad() as u64;
             for i in 0..self.n_fft {
-                let sample = reflect(origin + i as i64, self.n_samples);
+                let sample = reflect(origin + i.cast_signed() as i64, self.n_samples);
                 // Before the start is complete, sample 0 has its place after the padding to come.
                 let base = if started {
                     self.buffer_origin()
                 } else {
-                    -(self.pad() as i64)
+                    -(self.pad().cast_signed() as i64)
                 };
                 self.frame[i] = self.buffer[(1 + sample - base) as usize];
             }
@@ -144,7 +144,7 @@ impl Stft {
 
     /// Index of the sample that `buffer[1]` holds.
     fn buffer_origin(&self) -> i64 {
-        self.n_samples.cast_signed() - (self.filled as i64 - 1)
+        self.n_samples.cast_signed() - (self.filled.cast_signed() as i64 - 1)
     }
 
     /// Windows and transforms `frame` into `power`.
@@ -198,7 +198,8 @@ mod tests {
                     .map(|bin| {
                         let (mut re, mut im) = (0.0, 0.0);
                         for i in 0..n_fft {
-                            let at = (t * hop + i) as i64 - (n_fft / 2) as i64;
+                            let at = (t * hop + i).cast_signed() as i64
+                                - (n_fft / 2).cast_signed() as i64;
                             let turn = std::f64::consts::TAU * i as f64 / n_fft as f64;
                             let x = f64::from(signal[reflect(at, n as u64) as usize])
                                 * (0.5 - 0.5 * turn.cos());

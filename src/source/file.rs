@@ -673,7 +673,11 @@ impl AudioFile {
 
     /// Length of what was decoded so far.
     pub fn position(&self) -> Seconds {
-        let waiting = self.interleaved.len() / self.n_channels.max(1);
+        let waiting = self
+            .interleaved
+            .len()
+            .checked_div(self.n_channels)
+            .unwrap_or(0);
         self.rate
             .duration(self.n_frames.saturating_sub(waiting as u64))
     }

@@ -1,5 +1,11 @@
 //! Draws the editor into an image, without a window, a graphics card or a host.
 
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "shared by an example and a test, which use different parts"
+)]
+
 use egui::{
     ClippedPrimitive, Color32, Context, Event, PointerButton, Pos2, RawInput, Rect, TextureId,
     Vec2, epaint::Primitive,
