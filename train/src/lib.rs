@@ -2,3 +2,18 @@
 
 pub mod keras;
 pub mod pytorch;
+pub mod audio;
+pub mod augment;
+pub mod conv;
+pub mod datasets;
+pub mod degrade;
+pub mod fit;
+pub mod heads;
+pub mod metrics;
+pub mod net;
+pub mod optim;
+pub mod parallel;
+pub mod pictures;
+pub mod rng;
+pub mod study;
+pub mod transfer;

@@ -1,2 +1,15 @@
 //! Where genrescope's models come from.
-fn main() {}
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            genrescope_train::study::say(&format!("genrescope-train: {error:#}\n"));
+            ExitCode::from(2)
+        }
+    }
+}

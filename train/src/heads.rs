@@ -1,0 +1,256 @@
+//! Heads on features that do not change: softmax regression, a linear SVM, nearest neighbours.
+
+use crate::{
+    metrics::softmax,
+    net::Params,
+    optim::{Method, Optimiser},
+};
+
+/// Rows of features, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    /// The values, `[rows, len]`.
+    pub values: &'a [f32],
+    /// Length of a row.
+    pub len: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// Number of rows.
+    pub fn count(&self) -> usize {
+        self.values.len() / self.len
+    }
+
+    /// Row `i`.
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        &self.values[i * self.len..(i + 1) * self.len]
+    }
+
+    /// Mean and standard deviation (plus 1e-3, so that it divides) of each column.
+    pub fn moments(&self) -> (Vec<f32>, Vec<f32>) {
+        let n = self.count().max(1) as f64;
+        let mut sums = vec![(0.0f64, 0.0f64); self.len];
+        for row in self.values.chunks_exact(self.len) {
+            for (sum, &x) in sums.iter_mut().zip(row) {
+                sum.0 += f64::from(x);
+                sum.1 += f64::from(x) * f64::from(x);
+            }
+        }
+        let mean = sums.iter().map(|s| (s.0 / n) as f32).collect();
+        // Of a sample: divided by n - 1.
+        let unbias = n / (n - 1.0).max(1.0);
+        let std = sums.iter().map(|s| (((s.1 / n - (s.0 / n).powi(2)).max(0.0) * unbias).sqrt() + 1e-3) as f32).collect();
+        (mean, std)
+    }
+}
+
+/// A linear head on standardised features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Linear {
+    /// Mean of each feature over the data it was fitted to.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each feature.
+    pub std: Vec<f32>,
+    /// Shape `[labels, features]`, for standardised features.
+    pub weight: Vec<f32>,
+    /// One a label.
+    pub bias: Vec<f32>,
+}
+
+impl Linear {
+    /// One score a label: logits or margins.
+    pub fn scores(&self, features: &[f32]) -> Vec<f32> {
+        let standard: Vec<f32> =
+            features.iter().zip(&self.mean).zip(&self.std).map(|((x, m), s)| (x - m) / s).collect();
+        self.bias
+            .iter()
+            .zip(self.weight.chunks_exact(features.len()))
+            .map(|(b, row)| b + row.iter().zip(&standard).map(|(w, x)| w * x).sum::<f32>())
+            .collect()
+    }
+
+    /// The same on features as they come: weight and bias with the standardisation folded in.
+    pub fn folded(&self) -> (Vec<f32>, Vec<f32>) {
+        let len = self.mean.len();
+        let weight: Vec<f32> = self.weight.iter().enumerate().map(|(i, w)| w / self.std[i % len]).collect();
+        let bias = self
+            .bias
+            .iter()
+            .zip(weight.chunks_exact(len))
+            .map(|(b, row)| b - row.iter().zip(&self.mean).map(|(w, m)| w * m).sum::<f32>())
+            .collect();
+        (weight, bias)
+    }
+}
+
+/// What a linear head minimises, beside `decay / 2 * |weight|^2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objective {
+    /// Cross-entropy after softmax.
+    Softmax,
+    /// Squared hinge, one label against the rest: a linear SVM.
+    Svm,
+}
+
+/// Fits a linear head: full batch Adam at 1e-2 from zeros, 150 steps, every label with the same weight in sum.
+/// No random number is drawn. The bias is not decayed.
+pub fn fit_linear(rows: Rows<'_>, truths: &[usize], labels: usize, objective: Objective, decay: f32) -> Linear {
+    const STEPS: usize = 150;
+    const RATE: f32 = 1e-2;
+    let len = rows.len;
+    let (mean, std) = rows.moments();
+    let standard: Vec<f32> =
+        rows.values.iter().enumerate().map(|(i, x)| (x - mean[i % len]) / std[i % len]).collect();
+    let mut counts = vec![0usize; labels];
+    for &truth in truths {
+        counts[truth] += 1;
+    }
+    let total: f32 = truths.iter().map(|&t| 1.0 / counts[t] as f32).sum();
+    let mut params = Params { tensors: vec![vec![0.0; labels * len], vec![0.0; labels]] };
+    let mut optimiser = Optimiser::new(Method::Adam, &params.clone());
+    for _ in 0..STEPS {
+        let mut gradient = Params { tensors: vec![params.tensors[0].iter().map(|w| decay * w).collect(), vec![0.0; labels]] };
+        let scores = linear_many(&standard, len, &params.tensors[0], &params.tensors[1]);
+        let mut residues = vec![0.0f32; scores.len()];
+        for (i, &truth) in truths.iter().enumerate() {
+            let weight = 1.0 / counts[truth] as f32 / total;
+            let row = &scores[i * labels..(i + 1) * labels];
+            let residue = &mut residues[i * labels..(i + 1) * labels];
+            match objective {
+                Objective::Softmax => {
+                    for (l, (r, p)) in residue.iter_mut().zip(softmax(row, 1.0)).enumerate() {
+                        *r = weight * (p - f32::from(u8::from(l == truth)));
+                    }
+                }
+                Objective::Svm => {
+                    for (l, (r, s)) in residue.iter_mut().zip(row).enumerate() {
+                        let sign = if l == truth { 1.0 } else { -1.0 };
+                        *r = -2.0 * weight * sign * (1.0 - sign * s).max(0.0);
+                    }
+                }
+            }
+            for (to, r) in gradient.tensors[1].iter_mut().zip(residue.iter()) {
+                *to += r;
+            }
+        }
+        crate::conv::product(
+            crate::conv::Matrix::new(&residues, labels, truths.len(), 1, labels),
+            crate::conv::Matrix::new(&standard, truths.len(), len, len, 1),
+            &mut gradient.tensors[0],
+            len,
+            true,
+        );
+        optimiser.step(&mut params, &gradient, &[RATE, RATE], 0.0);
+    }
+    let mut tensors = params.tensors.into_iter();
+    let (weight, bias) = (tensors.next().unwrap_or_default(), tensors.next().unwrap_or_default());
+    Linear { mean, std, weight, bias }
+}
+
+/// `rows x weight^T + bias`, `[rows, labels]`.
+fn linear_many(rows: &[f32], len: usize, weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    let (n, labels) = (rows.len() / len, bias.len());
+    let mut out: Vec<f32> = bias.iter().copied().cycle().take(n * labels).collect();
+    crate::conv::product(
+        crate::conv::Matrix::new(rows, n, len, len, 1),
+        crate::conv::Matrix::new(weight, len, labels, 1, len),
+        &mut out,
+        labels,
+        true,
+    );
+    out
+}
+
+/// Nearest neighbours: the share of each label among the `k` rows at the smallest angle, each counted by the
+/// inverse of its label's frequency.
+#[derive(Clone, Debug)]
+pub struct Neighbours {
+    rows: Vec<Vec<f32>>,
+    truths: Vec<usize>,
+    counts: Vec<usize>,
+    k: usize,
+}
+
+impl Neighbours {
+    /// Remembers `rows`.
+    pub fn new(rows: Rows<'_>, truths: &[usize], labels: usize, k: usize) -> Self {
+        let mut counts = vec![0; labels];
+        for &truth in truths {
+            counts[truth] += 1;
+        }
+        Self { rows: (0..rows.count()).map(|i| unit(rows.row(i))).collect(), truths: truths.to_vec(), counts, k }
+    }
+
+    /// Scores of one row; they sum to 1.
+    pub fn scores(&self, row: &[f32]) -> Vec<f32> {
+        let row = unit(row);
+        let mut near: Vec<(f32, usize)> = self
+            .rows
+            .iter()
+            .zip(&self.truths)
+            .map(|(other, &truth)| (row.iter().zip(other).map(|(a, b)| a * b).sum(), truth))
+            .collect();
+        near.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut scores = vec![0.0; self.counts.len()];
+        for &(_, truth) in near.iter().take(self.k) {
+            scores[truth] += 1.0 / self.counts[truth] as f32;
+        }
+        let sum: f32 = scores.iter().sum();
+        for score in &mut scores {
+            *score /= sum.max(1e-12);
+        }
+        scores
+    }
+}
+
+fn unit(row: &[f32]) -> Vec<f32> {
+    let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    row.iter().map(|x| x / norm).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{metrics::argmax, rng::Rng};
+
+    /// Three clouds in eight dimensions, of unequal size.
+    fn clouds(seed: u64) -> (Vec<f32>, Vec<usize>) {
+        let mut rng = Rng::at(seed, &[]);
+        let (mut values, mut truths) = (Vec::new(), Vec::new());
+        for (label, n) in [40, 12, 25].into_iter().enumerate() {
+            for _ in 0..n {
+                for d in 0..8 {
+                    values.push(rng.normal() + if d == label { 5.0 } else { 0.0 } + 100.0);
+                }
+                truths.push(label);
+            }
+        }
+        (values, truths)
+    }
+
+    #[test]
+    fn every_head_tells_clouds_apart() {
+        let (values, truths) = clouds(1);
+        let (other, other_truths) = clouds(2);
+        let (rows, asked) = (Rows { values: &values, len: 8 }, Rows { values: &other, len: 8 });
+        for objective in [Objective::Softmax, Objective::Svm] {
+            let head = fit_linear(rows, &truths, 3, objective, 0.01);
+            let right = (0..asked.count()).filter(|&i| argmax(&head.scores(asked.row(i))) == other_truths[i]).count();
+            assert!(right >= 74, "{objective:?}: {right} of 77");
+            let (weight, bias) = head.folded();
+            let folded = linear_many(asked.row(0), 8, &weight, &bias);
+            for (a, b) in folded.iter().zip(head.scores(asked.row(0))) {
+                assert!((a - b).abs() < 1e-3);
+            }
+        }
+        let centred: Vec<f32> = values.iter().map(|x| x - 100.0).collect();
+        let near = Neighbours::new(Rows { values: &centred, len: 8 }, &truths, 3, 5);
+        let right = (0..asked.count())
+            .filter(|&i| {
+                let row: Vec<f32> = asked.row(i).iter().map(|x| x - 100.0).collect();
+                argmax(&near.scores(&row)) == other_truths[i]
+            })
+            .count();
+        assert!(right >= 70, "neighbours: {right} of 77");
+    }
+}

@@ -1,0 +1,559 @@
+//! The networks, forwards and backwards: trunk, taps and head.
+//!
+//! The trunk is the CNN of the paper (Choi 2016, five blocks) in our shift-invariant form: input
+//! normalised by a scalar, batch norm folded, pool before ELU. The head looks at *taps*: the top of
+//! the trunk and, if wanted, means and deviations of lower blocks.
+//!
+//! A shorter window than a frame: blocks 1 to 3 run on the mel columns that exist, then their columns are
+//! repeated, from the first, until there are as many as a frame gives (21), and blocks 4 and 5 run on those.
+
+use serde::{Deserialize, Serialize};
+
+use crate::conv::{self, BlockShape, BlockTrace, Matrix, Plane, product};
+
+/// Mel columns in a frame of 29.12 s.
+pub const FRAME_COLUMNS: usize = 1366;
+
+/// Mel columns that make one column after block 3.
+pub const STEP_COLUMNS: usize = 64;
+
+/// What the head looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tap {
+    /// Output of block 5: 256 values.
+    Top,
+    /// Mean and standard deviation over the places of block 4: 2 x 192 values.
+    Block4,
+    /// Mean and standard deviation over the places of block 3: 2 x 128 values.
+    Block3,
+    /// Mean over time of block 3, in four ranges of its rows: 128 x 4 values, channel by channel.
+    Block3Bands,
+}
+
+impl Tap {
+    /// How many values the tap gives.
+    pub fn len(self, spec: &NetSpec) -> usize {
+        match self {
+            Tap::Top => spec.blocks[spec.blocks.len() - 1].outputs,
+            Tap::Block4 => 2 * spec.blocks[spec.repeated].outputs,
+            Tap::Block3 => 2 * spec.blocks[spec.repeated - 1].outputs,
+            Tap::Block3Bands => 4 * spec.blocks[spec.repeated - 1].outputs,
+        }
+    }
+}
+
+/// Sizes and constants of a network; everything that is not learnt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetSpec {
+    /// Mel bands (96).
+    pub n_mels: usize,
+    /// The blocks, bottom first.
+    pub blocks: Vec<BlockShape>,
+    /// After this many blocks columns are repeated up to `columns`.
+    pub repeated: usize,
+    /// Columns that the blocks above `repeated` see (21).
+    pub columns: usize,
+    /// What the head looks at.
+    pub taps: Vec<Tap>,
+    /// Number of labels.
+    pub labels: usize,
+    /// Input below this many dB counts as this.
+    pub floor_db: f32,
+    /// The input is `(dB - input_mean) / input_std`.
+    pub input_mean: f32,
+    /// See `input_mean`.
+    pub input_std: f32,
+}
+
+impl NetSpec {
+    /// The paper's CNN: 32-128-128-192-256 filters, pools (2,4)(2,4)(2,4)(3,5)(4,4).
+    pub fn cnn(taps: &[Tap], floor_db: f32, labels: usize) -> Self {
+        let sizes = [1, 32, 128, 128, 192, 256];
+        let pools = [(2, 4), (2, 4), (2, 4), (3, 5), (4, 4)];
+        let blocks = pools
+            .iter()
+            .enumerate()
+            .map(|(i, &pool)| BlockShape {
+                inputs: sizes[i],
+                outputs: sizes[i + 1],
+                pool,
+            })
+            .collect();
+        Self {
+            n_mels: 96,
+            blocks,
+            repeated: 3,
+            columns: 21,
+            taps: taps.to_vec(),
+            labels,
+            floor_db,
+            // By number from the stored statistics of `bn_0_freq`.
+            input_mean: -30.6,
+            input_std: 18.0,
+        }
+    }
+
+    /// A network of a few thousand parameters, with every part of the large one, for tests.
+    pub fn tiny(labels: usize) -> Self {
+        let mut spec = Self::cnn(&[Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands], -80.0, labels);
+        for (block, (inputs, outputs)) in spec.blocks.iter_mut().zip([(1, 2), (2, 3), (3, 3), (3, 4), (4, 5)]) {
+            block.inputs = inputs;
+            block.outputs = outputs;
+        }
+        spec
+    }
+
+    /// Length of the embedding: all taps.
+    pub fn embedding_len(&self) -> usize {
+        self.taps.iter().map(|tap| tap.len(self)).sum()
+    }
+
+    /// Names and lengths of the learnt tensors, in the order of [`Params::tensors`].
+    pub fn tensors(&self) -> Vec<(String, usize)> {
+        let mut list = Vec::new();
+        for (i, block) in self.blocks.iter().enumerate() {
+            list.push((format!("conv{}.weight", i + 1), block.weight_len()));
+            list.push((format!("conv{}.bias", i + 1), block.outputs));
+        }
+        list.push(("head.weight".into(), self.labels * self.embedding_len()));
+        list.push(("head.bias".into(), self.labels));
+        list
+    }
+
+    /// Index of the head's weight in [`Params::tensors`].
+    pub fn head(&self) -> usize {
+        2 * self.blocks.len()
+    }
+}
+
+/// The learnt numbers, or anything of the same shape (gradients, moments, averages).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Params {
+    /// Weight and bias of each block, then of the head, as [`NetSpec::tensors`] names them.
+    pub tensors: Vec<Vec<f32>>,
+}
+
+impl Params {
+    /// Zeros.
+    pub fn zeros(spec: &NetSpec) -> Self {
+        Self {
+            tensors: spec.tensors().iter().map(|(_, len)| vec![0.0; *len]).collect(),
+        }
+    }
+
+    /// Adds `other`.
+    pub fn add(&mut self, other: &Self) {
+        for (to, from) in self.tensors.iter_mut().zip(&other.tensors) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += from;
+            }
+        }
+    }
+}
+
+/// A network: its sizes, what it learnt, and the statistics by which the head's input is standardised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Net {
+    /// Sizes and constants.
+    pub spec: NetSpec,
+    /// What is learnt.
+    pub params: Params,
+    /// Mean of each embedding value over the training data, before training.
+    pub embedding_mean: Vec<f32>,
+    /// Its standard deviation.
+    pub embedding_std: Vec<f32>,
+}
+
+/// Everything the backward pass needs of one forward pass.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// What went into the first block that is not frozen.
+    from: usize,
+    inputs: Vec<Plane>,
+    blocks: Vec<BlockTrace>,
+    /// The taps, before they are standardised.
+    pub embedding: Vec<f32>,
+    /// What the head saw: standardised, dropped out.
+    seen: Vec<f32>,
+    /// Factor of each embedding value between `embedding` and `seen`: dropout / standard deviation.
+    factors: Vec<f32>,
+    /// One per label.
+    pub logits: Vec<f32>,
+}
+
+impl Net {
+    /// A network with zero weights, for a later fill.
+    pub fn new(spec: NetSpec) -> Self {
+        let len = spec.embedding_len();
+        Self {
+            params: Params::zeros(&spec),
+            embedding_mean: vec![0.0; len],
+            embedding_std: vec![1.0; len],
+            spec,
+        }
+    }
+
+    /// The picture as the first block sees it. `columns` holds mel columns in dB, one after the other.
+    pub fn input(&self, columns: &[f32]) -> Plane {
+        let n_mels = self.spec.n_mels;
+        let width = columns.len() / n_mels;
+        let mut plane = Plane::zeros(n_mels, width, 1);
+        let scale = 1.0 / self.spec.input_std;
+        for (x, column) in columns.chunks_exact(n_mels).enumerate() {
+            for (y, &db) in column.iter().enumerate() {
+                let at = plane.at(y, x);
+                plane.data[at] = (db.max(self.spec.floor_db) - self.spec.input_mean) * scale;
+            }
+        }
+        plane
+    }
+
+    /// Runs blocks `from..to` on `plane` and gives the last output, without a trace.
+    pub fn run_blocks(&self, mut plane: Plane, from: usize, to: usize) -> Plane {
+        for i in from..to {
+            if i == self.spec.repeated {
+                plane = repeat(&plane, self.spec.columns);
+            }
+            let shape = self.spec.blocks[i];
+            plane = conv::forward(shape, &self.params.tensors[2 * i], &self.params.tensors[2 * i + 1], &plane).output;
+        }
+        plane
+    }
+
+    /// Runs everything above block `from` (0: the whole network) on that block's input.
+    /// `keep` gives the dropout factor for each embedding value; none: no dropout.
+    pub fn forward(&self, plane: Plane, from: usize, keep: Option<&[f32]>) -> Trace {
+        let spec = &self.spec;
+        let mut inputs = Vec::new();
+        let mut blocks: Vec<BlockTrace> = Vec::new();
+        let mut next = plane;
+        for i in from..spec.blocks.len() {
+            if i == spec.repeated {
+                next = repeat(&next, spec.columns);
+            }
+            let trace = conv::forward(
+                spec.blocks[i],
+                &self.params.tensors[2 * i],
+                &self.params.tensors[2 * i + 1],
+                &next,
+            );
+            inputs.push(std::mem::replace(&mut next, trace.output.clone()));
+            blocks.push(trace);
+        }
+        let top = spec.blocks.len();
+        let mut embedding = Vec::with_capacity(spec.embedding_len());
+        for tap in &spec.taps {
+            match tap {
+                Tap::Top => embedding.extend_from_slice(next.cell(0, 0)),
+                Tap::Block4 => moments(&inputs[top - 1 - from], &mut embedding),
+                Tap::Block3 => moments(&inputs[spec.repeated - from], &mut embedding),
+                Tap::Block3Bands => bands(&inputs[spec.repeated - from], &mut embedding),
+            }
+        }
+        let factors: Vec<f32> = (0..embedding.len())
+            .map(|i| keep.map_or(1.0, |keep| keep[i]) / self.embedding_std[i])
+            .collect();
+        let seen: Vec<f32> = (0..embedding.len())
+            .map(|i| (embedding[i] - self.embedding_mean[i]) * factors[i])
+            .collect();
+        let logits = self.head(&seen);
+        Trace {
+            from,
+            inputs,
+            blocks,
+            embedding,
+            seen,
+            factors,
+            logits,
+        }
+    }
+
+    /// The head on standardised taps.
+    pub fn head(&self, seen: &[f32]) -> Vec<f32> {
+        let weight = &self.params.tensors[self.spec.head()];
+        let bias = &self.params.tensors[self.spec.head() + 1];
+        bias.iter()
+            .zip(weight.chunks_exact(seen.len()))
+            .map(|(bias, row)| bias + row.iter().zip(seen).map(|(w, x)| w * x).sum::<f32>())
+            .collect()
+    }
+
+    /// Adds to `gradients` what `gradient`, that of the logits, and `embedding`, that of the unstandardised
+    /// taps (empty: none), do to every parameter above the first `frozen` blocks, which stay without.
+    pub fn backward(&self, trace: &Trace, gradient: &[f32], embedding: &[f32], frozen: usize, gradients: &mut Params) {
+        let spec = &self.spec;
+        let head = spec.head();
+        let len = trace.seen.len();
+        let weight = &self.params.tensors[head];
+        let mut to_embedding = vec![0.0f32; len];
+        for (label, &g) in gradient.iter().enumerate() {
+            gradients.tensors[head + 1][label] += g;
+            let sums = &mut gradients.tensors[head][label * len..(label + 1) * len];
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum += g * trace.seen[i];
+                to_embedding[i] += g * weight[label * len + i];
+            }
+        }
+        for (g, factor) in to_embedding.iter_mut().zip(&trace.factors) {
+            *g *= factor;
+        }
+        for (g, more) in to_embedding.iter_mut().zip(embedding) {
+            *g += more;
+        }
+        let top = spec.blocks.len();
+        if frozen >= top {
+            return;
+        }
+        let last = &trace.blocks[top - 1 - trace.from].output;
+        let mut into_top = Plane::zeros(last.height, last.width, last.channels);
+        let mut extra: Vec<Option<Plane>> = vec![None; top];
+        let mut at = 0;
+        for tap in &spec.taps {
+            let part = &to_embedding[at..at + tap.len(spec)];
+            let values = &trace.embedding[at..at + tap.len(spec)];
+            at += tap.len(spec);
+            match tap {
+                Tap::Top => into_top.cell_mut(0, 0).copy_from_slice(part),
+                Tap::Block4 => {
+                    let input = &trace.inputs[top - 1 - trace.from];
+                    let to = extra[top - 1].get_or_insert_with(|| like(input));
+                    moments_backward(input, values, part, to);
+                }
+                Tap::Block3 => {
+                    let input = &trace.inputs[spec.repeated - trace.from];
+                    let to = extra[spec.repeated].get_or_insert_with(|| like(input));
+                    moments_backward(input, values, part, to);
+                }
+                Tap::Block3Bands => {
+                    let input = &trace.inputs[spec.repeated - trace.from];
+                    let to = extra[spec.repeated].get_or_insert_with(|| like(input));
+                    bands_backward(part, to);
+                }
+            }
+        }
+        let mut gradient = into_top;
+        for i in (frozen.max(trace.from)..top).rev() {
+            let input = &trace.inputs[i - trace.from];
+            let (weights, biases) = gradients.tensors[2 * i..2 * i + 2].split_at_mut(1);
+            let back = conv::backward(
+                spec.blocks[i],
+                &self.params.tensors[2 * i],
+                input,
+                &trace.blocks[i - trace.from],
+                &gradient,
+                (&mut weights[0], &mut biases[0]),
+                i > frozen.max(trace.from),
+            );
+            let Some(mut back) = back else { return };
+            if let Some(extra) = &extra[i] {
+                for (to, from) in back.data.iter_mut().zip(&extra.data) {
+                    *to += from;
+                }
+            }
+            if i == spec.repeated {
+                let width = trace.blocks[i - 1 - trace.from].output.width;
+                back = unrepeat(&back, width);
+            }
+            gradient = back;
+        }
+    }
+}
+
+/// Embeddings of many rows through one product: `[rows, embedding]` standardised -> `[rows, labels]`.
+pub fn head_many(net: &Net, seen: &[f32]) -> Vec<f32> {
+    let len = net.spec.embedding_len();
+    let rows = seen.len() / len;
+    let labels = net.spec.labels;
+    let bias = &net.params.tensors[net.spec.head() + 1];
+    let mut logits: Vec<f32> = bias.iter().copied().cycle().take(rows * labels).collect();
+    product(
+        Matrix::new(seen, rows, len, len, 1),
+        Matrix::new(&net.params.tensors[net.spec.head()], len, labels, 1, len),
+        &mut logits,
+        labels,
+        true,
+    );
+    logits
+}
+
+/// Zeros in the shape of `plane`.
+fn like(plane: &Plane) -> Plane {
+    Plane::zeros(plane.height, plane.width, plane.channels)
+}
+
+/// `width` columns: those of `plane` in order, again and again from the first.
+fn repeat(plane: &Plane, width: usize) -> Plane {
+    if plane.width == width {
+        return plane.clone();
+    }
+    let mut out = Plane::zeros(plane.height, width, plane.channels);
+    for y in 0..plane.height {
+        for x in 0..width {
+            out.cell_mut(y, x).copy_from_slice(plane.cell(y, x % plane.width));
+        }
+    }
+    out
+}
+
+/// The gradient of [`repeat`]'s input.
+fn unrepeat(gradient: &Plane, width: usize) -> Plane {
+    if gradient.width == width {
+        return gradient.clone();
+    }
+    let mut out = Plane::zeros(gradient.height, width, gradient.channels);
+    for y in 0..gradient.height {
+        for x in 0..gradient.width {
+            for (to, from) in out.cell_mut(y, x % width).iter_mut().zip(gradient.cell(y, x)) {
+                *to += from;
+            }
+        }
+    }
+    out
+}
+
+/// Appends the mean, then the standard deviation, of each channel over all places.
+fn moments(plane: &Plane, to: &mut Vec<f32>) {
+    let n = (plane.height * plane.width) as f64;
+    let mut sums = vec![(0.0f64, 0.0f64); plane.channels];
+    for y in 0..plane.height {
+        for x in 0..plane.width {
+            for (sum, &v) in sums.iter_mut().zip(plane.cell(y, x)) {
+                sum.0 += f64::from(v);
+                sum.1 += f64::from(v) * f64::from(v);
+            }
+        }
+    }
+    to.extend(sums.iter().map(|s| (s.0 / n) as f32));
+    to.extend(sums.iter().map(|s| ((s.1 / n - (s.0 / n).powi(2)).max(0.0)).sqrt() as f32));
+}
+
+/// The gradient of [`moments`]: `values` is what it gave, `part` the gradient of that.
+fn moments_backward(plane: &Plane, values: &[f32], part: &[f32], to: &mut Plane) {
+    let channels = plane.channels;
+    let n = (plane.height * plane.width) as f32;
+    for y in 0..plane.height {
+        for x in 0..plane.width {
+            let cell = plane.cell(y, x);
+            for (c, to) in to.cell_mut(y, x).iter_mut().enumerate() {
+                // A channel that stands still has no slope: 1e-6 keeps it at that.
+                let slope = (cell[c] - values[c]) / (n * values[channels + c].max(1e-6));
+                *to += part[c] / n + part[channels + c] * slope;
+            }
+        }
+    }
+}
+
+/// Appends, channel by channel, the means over time of four equal ranges of rows.
+fn bands(plane: &Plane, to: &mut Vec<f32>) {
+    let rows = plane.height / 4;
+    let n = (rows * plane.width) as f32;
+    let start = to.len();
+    to.resize(start + 4 * plane.channels, 0.0);
+    for y in 0..4 * rows {
+        for x in 0..plane.width {
+            for (c, &v) in plane.cell(y, x).iter().enumerate() {
+                to[start + 4 * c + y / rows] += v / n;
+            }
+        }
+    }
+}
+
+/// The gradient of [`bands`].
+fn bands_backward(part: &[f32], to: &mut Plane) {
+    let rows = to.height / 4;
+    let n = (rows * to.width) as f32;
+    for y in 0..4 * rows {
+        for x in 0..to.width {
+            for (c, v) in to.cell_mut(y, x).iter_mut().enumerate() {
+                *v += part[4 * c + y / rows] / n;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    fn random_net(seed: u64) -> Net {
+        let mut net = Net::new(NetSpec::tiny(3));
+        let mut rng = Rng::at(seed, &[]);
+        for tensor in &mut net.params.tensors {
+            for value in tensor {
+                *value = 0.4 * rng.normal();
+            }
+        }
+        for (mean, std) in net.embedding_mean.iter_mut().zip(&mut net.embedding_std) {
+            *mean = 0.1 * rng.normal();
+            *std = rng.between(0.5, 2.0);
+        }
+        net
+    }
+
+    /// Loss whose gradient is `[0.3, -0.7, 0.4]` at the logits.
+    fn loss(net: &Net, plane: &Plane, keep: &[f32]) -> f64 {
+        let logits = net.forward(plane.clone(), 0, Some(keep)).logits;
+        logits.iter().zip([0.3, -0.7, 0.4]).map(|(l, w)| f64::from(*l) * w).sum()
+    }
+
+    #[test]
+    fn gradients_agree_with_differences_at_full_and_short_windows() {
+        for columns in [FRAME_COLUMNS, 5 * STEP_COLUMNS] {
+            let net = random_net(5);
+            let mut rng = Rng::at(6, &[]);
+            let picture: Vec<f32> = (0..columns * 96).map(|_| rng.between(-75.0, 10.0)).collect();
+            let plane = net.input(&picture);
+            let keep: Vec<f32> = (0..net.spec.embedding_len()).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
+            let mut gradients = Params::zeros(&net.spec);
+            net.backward(&net.forward(plane.clone(), 0, Some(&keep)), &[0.3, -0.7, 0.4], &[], 0, &mut gradients);
+            for t in 0..net.params.tensors.len() {
+                for _ in 0..4 {
+                    let i = rng.below(net.params.tensors[t].len());
+                    let mut at = |delta: f32| {
+                        let mut moved = net.clone();
+                        moved.params.tensors[t][i] += delta;
+                        loss(&moved, &plane, &keep)
+                    };
+                    let h = 2e-3;
+                    let numeric = (at(h) - at(-h)) / (2.0 * f64::from(h));
+                    let analytic = f64::from(gradients.tensors[t][i]);
+                    // Where a pool changes its winner between the two points the function has a kink.
+                    assert!(
+                        (numeric - analytic).abs() < 2e-2 * (0.05 + numeric.abs().max(analytic.abs())),
+                        "tensor {t} value {i}, {columns} columns: {numeric} by differences, {analytic} by the chain rule"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn frozen_blocks_get_no_gradient_and_the_rest_the_same() {
+        let net = random_net(7);
+        let mut rng = Rng::at(8, &[]);
+        let picture: Vec<f32> = (0..640 * 96).map(|_| rng.between(-75.0, 10.0)).collect();
+        let plane = net.input(&picture);
+        let whole = net.forward(plane.clone(), 0, None);
+        let lower = net.run_blocks(plane, 0, 2);
+        let upper = net.forward(lower, 2, None);
+        assert_eq!(whole.logits, upper.logits);
+        let (mut all, mut top) = (Params::zeros(&net.spec), Params::zeros(&net.spec));
+        net.backward(&whole, &[1.0, 0.0, -1.0], &[], 0, &mut all);
+        net.backward(&upper, &[1.0, 0.0, -1.0], &[], 2, &mut top);
+        assert!(top.tensors[..4].iter().flatten().all(|&g| g == 0.0));
+        assert_eq!(all.tensors[4..], top.tensors[4..]);
+    }
+
+    #[test]
+    fn repeating_starts_from_the_first_column() {
+        let mut plane = Plane::zeros(1, 3, 1);
+        for x in 0..3 {
+            plane.cell_mut(0, x)[0] = x as f32;
+        }
+        let wide = repeat(&plane, 7);
+        let row: Vec<f32> = (0..7).map(|x| wide.cell(0, x)[0]).collect();
+        assert_eq!(row, [0.0, 1.0, 2.0, 0.0, 1.0, 2.0, 0.0]);
+    }
+}

@@ -1,0 +1,290 @@
+//! A data set with its pictures: what every command starts from, and what is done by folds.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    datasets::Dataset,
+    fit::{Epoch, Example, Inputs, KeptPlane, Progress, Recipe, Task, View, fit, kept_view, view},
+    heads::{Linear, Objective, Rows, fit_linear},
+    metrics::Confusion,
+    net::{FRAME_COLUMNS, Net, STEP_COLUMNS},
+    parallel,
+    pictures::{Picture, PictureCache},
+    transfer::Tagger,
+};
+
+/// Recordings with labels and pictures.
+#[derive(Clone, Debug)]
+pub struct Study {
+    /// The labels, in output order.
+    pub labels: Vec<String>,
+    /// One for each recording that could be read.
+    pub records: Vec<Record>,
+    /// Their pictures, in the same order.
+    pub pictures: Vec<Picture>,
+}
+
+/// What is known of a recording.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its label.
+    pub label: usize,
+    /// Its fold.
+    pub fold: usize,
+    /// Whether it counts in accuracies (excerpts of a few seconds do not).
+    pub whole: bool,
+}
+
+impl Study {
+    /// Decodes (or finds kept) all recordings of `dataset` that have a label. What cannot be read is listed on
+    /// standard error and passed over. Without folds in the data, five are dealt by seed.
+    ///
+    /// # Errors
+    /// When nothing can be read.
+    pub fn load(mut dataset: Dataset, cache: &PictureCache, threads: usize, seed: u64) -> Result<Self> {
+        if dataset.items.iter().any(|item| item.fold.is_none()) {
+            dataset.assign_folds(5, seed);
+        }
+        let paths: Vec<PathBuf> = dataset.items.iter().map(|item| item.path.clone()).collect();
+        let pictures = load_pictures(&paths, cache, threads);
+        let (mut records, mut kept) = (Vec::new(), Vec::new());
+        for (item, picture) in dataset.items.iter().zip(pictures) {
+            let (Some(label), Some(fold)) = (item.label, item.fold) else { continue };
+            match picture {
+                Ok(picture) => {
+                    records.push(Record { path: item.path.clone(), label, fold, whole: item.whole });
+                    kept.push(picture);
+                }
+                Err(error) => dataset.skipped.push((item.path.clone(), format!("{error:#}"))),
+            }
+        }
+        say(&dataset.skipped_report());
+        ensure!(!records.is_empty(), "none of {} recordings could be read", paths.len());
+        Ok(Self { labels: dataset.labels, records, pictures: kept })
+    }
+
+    /// Number of folds.
+    pub fn folds(&self) -> usize {
+        self.records.iter().map(|r| r.fold + 1).max().unwrap_or(0)
+    }
+
+    /// Indices of the recordings to learn from when `fold` is held out (none: all).
+    pub fn learning(&self, fold: Option<usize>) -> Vec<usize> {
+        (0..self.records.len()).filter(|&i| fold != Some(self.records[i].fold)).collect()
+    }
+
+    /// Indices of the whole recordings of `fold`.
+    pub fn asked(&self, fold: usize) -> Vec<usize> {
+        (0..self.records.len()).filter(|&i| self.records[i].fold == fold && self.records[i].whole).collect()
+    }
+
+    /// Embeddings of all recordings, clean, first frame; `[records, embedding]`.
+    pub fn embeddings(&self, net: &Net, threads: usize) -> Vec<f32> {
+        embeddings(net, &self.pictures, threads)
+    }
+
+    /// Confusion of answers `(record, answer)`.
+    pub fn confusion(&self, answers: impl IntoIterator<Item = (usize, usize)>) -> Confusion {
+        Confusion::of(&self.labels, answers.into_iter().map(|(i, answer)| (self.records[i].label, answer)))
+    }
+}
+
+/// Embeddings of the first frame of each picture; what is shorter is seen as the product sees it.
+pub fn embeddings(net: &Net, pictures: &[Picture], threads: usize) -> Vec<f32> {
+    parallel::map(pictures.len(), threads, |i| {
+        let db = first_frame(&pictures[i]);
+        net.forward(net.input(&db), 0, None).embedding
+    })
+    .concat()
+}
+
+/// The columns of a recording's first frame, or all that there are; looped only below one step of 64 columns.
+pub fn first_frame(picture: &Picture) -> Vec<f32> {
+    picture.crop(0, picture.columns().clamp(STEP_COLUMNS, FRAME_COLUMNS))
+}
+
+/// Pictures of `paths`, with a line of progress on a terminal.
+pub fn load_pictures(paths: &[PathBuf], cache: &PictureCache, threads: usize) -> Vec<Result<Picture>> {
+    let terminal = std::io::stderr().is_terminal();
+    let pictures = cache.pictures(paths, threads, &|done, of| {
+        if terminal {
+            say(&format!("\rpictures {done}/{of} "));
+        }
+    });
+    if terminal {
+        say("\n");
+    }
+    pictures
+}
+
+/// Writes to standard error; when nobody reads it, nothing is lost.
+pub fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// A line that follows a run: epoch, loss and accuracy, rewritten in place on a terminal, one line an epoch elsewhere.
+#[derive(Debug)]
+pub struct Display {
+    name: String,
+    terminal: bool,
+    shown: usize,
+    began: Instant,
+}
+
+impl Display {
+    /// A display for the run called `name`.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), terminal: std::io::stderr().is_terminal(), shown: 0, began: Instant::now() }
+    }
+
+    /// Shows where the run stands.
+    pub fn show(&mut self, progress: Progress<'_>) {
+        if self.terminal {
+            let left = self.began.elapsed().as_secs_f64() / progress.step as f64 * (progress.steps - progress.step) as f64;
+            say(&format!(
+                "\r{} step {}/{} loss {:.3} accuracy {:.2} ({left:.0} s left)   ",
+                self.name, progress.step, progress.steps, progress.loss, progress.accuracy
+            ));
+        }
+        while self.shown < progress.epochs.len() {
+            let epoch = &progress.epochs[self.shown];
+            self.shown += 1;
+            let start = if self.terminal { "\r" } else { "" };
+            say(&format!("{start}{} epoch {}: {}\n", self.name, self.shown, describe(epoch)));
+        }
+    }
+}
+
+fn describe(epoch: &Epoch) -> String {
+    let mut line = format!("loss {:.3}, accuracy {:.3}", epoch.loss, epoch.accuracy);
+    if let (Some(loss), Some(accuracy)) = (epoch.held_out_loss, epoch.held_out_accuracy) {
+        line += &format!("; held out: loss {loss:.3}, accuracy {accuracy:.3}");
+    }
+    line + &format!(" [{:.0} s]", epoch.seconds)
+}
+
+/// The start of every run: a trunk that learnt elsewhere, and a softmax regression on the embeddings of `learning`.
+pub fn with_probe(trunk: &Net, embeddings: &[f32], study: &Study, learning: &[usize], decay: f32) -> Net {
+    let head = probe(trunk, embeddings, study, learning, decay, Objective::Softmax);
+    let mut net = trunk.clone();
+    let at = net.spec.head();
+    net.embedding_mean = head.mean;
+    net.embedding_std = head.std;
+    net.params.tensors[at] = head.weight;
+    net.params.tensors[at + 1] = head.bias;
+    net
+}
+
+/// A linear head on the frozen embeddings of `learning`.
+pub fn probe(trunk: &Net, embeddings: &[f32], study: &Study, learning: &[usize], decay: f32, objective: Objective) -> Linear {
+    let len = trunk.spec.embedding_len();
+    let mut rows = Vec::with_capacity(learning.len() * len);
+    for &i in learning {
+        rows.extend_from_slice(&embeddings[i * len..(i + 1) * len]);
+    }
+    let truths: Vec<usize> = learning.iter().map(|&i| study.records[i].label).collect();
+    fit_linear(Rows { values: &rows, len }, &truths, study.labels.len(), objective, decay)
+}
+
+/// What [`train`] needs beside the study.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The trunk to start from.
+    pub trunk: &'a Net,
+    /// Its tag layer.
+    pub tagger: &'a Tagger,
+    /// Embeddings of all recordings by that trunk.
+    pub embeddings: &'a [f32],
+    /// Kept views, for recipes that freeze what they show.
+    pub views: &'a [View],
+    /// Threads to use.
+    pub threads: usize,
+    /// Folder for checkpoints, and steps between them.
+    pub checkpoints: Option<(&'a Path, usize)>,
+}
+
+/// Trains by `recipe` on everything but `fold` (none: on everything).
+///
+/// # Errors
+/// When a checkpoint cannot be read or written.
+pub fn train(study: &Study, setting: &Setting<'_>, recipe: &Recipe, fold: Option<usize>, name: &str) -> Result<(Net, Vec<Epoch>)> {
+    let learning = study.learning(fold);
+    let start = with_probe(setting.trunk, setting.embeddings, study, &learning, recipe.probe_decay);
+    if recipe.epochs == 0 {
+        return Ok((start, Vec::new()));
+    }
+    let pairs: Vec<(usize, usize)> = learning.iter().map(|&i| (i, study.records[i].label)).collect();
+    let mut examples = Example::labelled(&pairs, study.labels.len(), recipe);
+    let len = setting.trunk.spec.embedding_len();
+    if recipe.tags > 0.0 {
+        let top = setting.tagger.weight.len() / setting.tagger.bias.len();
+        for example in &mut examples {
+            example.tags = setting.tagger.scores(&setting.embeddings[example.input * len..example.input * len + top]);
+        }
+    }
+    let held_out: Vec<(usize, usize)> =
+        fold.map_or(Vec::new(), |fold| study.asked(fold).into_iter().map(|i| (i, study.records[i].label)).collect());
+    let file = setting.checkpoints.map(|(folder, every)| (folder.join(format!("{name}.checkpoint.safetensors")), every));
+    let task = Task {
+        inputs: if setting.views.is_empty() { Inputs::Pictures(&study.pictures) } else { Inputs::Views(setting.views) },
+        examples: &examples,
+        extras: &[],
+        held_out: &held_out,
+        tagger: Some((&setting.tagger.weight, &setting.tagger.bias)),
+        threads: setting.threads,
+        checkpoint: file.as_ref().map(|(path, every)| (path.as_path(), *every)),
+    };
+    let mut display = Display::new(name);
+    fit(&start, recipe, &task, &mut |progress| display.show(progress))
+}
+
+/// The views a recipe wants, kept in the cache folder; none for recipes that train the lower blocks.
+///
+/// # Errors
+/// When they cannot be kept.
+pub fn views(study: &Study, trunk: &Net, recipe: &Recipe, cache: &PictureCache, threads: usize) -> Result<Vec<View>> {
+    if recipe.views == 0 || recipe.epochs == 0 {
+        return Ok(Vec::new());
+    }
+    let identity: String = study.records.iter().map(|r| format!("{}\n", r.path.display())).collect();
+    (0..=recipe.views as u64)
+        .map(|seed| {
+            let damage = (seed > 0).then_some(&recipe.augment);
+            let weights: Vec<u8> = trunk.params.tensors[..6].concat().iter().flat_map(|v| v.to_le_bytes()).collect();
+            let key = format!(
+                "{identity}{:?}{seed}{}{:x}",
+                damage,
+                trunk.spec.floor_db,
+                crate::pictures::fnv1a(&weights)
+            );
+            let path = cache.folder().join(format!("{:016x}.view", crate::pictures::fnv1a(key.as_bytes())));
+            kept_view(&path, || view(trunk, &study.pictures, damage, seed, threads))
+        })
+        .collect()
+}
+
+/// Logits of the first frame of the recordings `asked`, cut to `steps` steps of 64 columns from column `first` on
+/// (none: the whole frame).
+pub fn logits(net: &Net, study: &Study, asked: &[usize], cut: Option<(usize, usize)>, threads: usize) -> Vec<Vec<f32>> {
+    parallel::map(asked.len(), threads, |k| {
+        let picture = &study.pictures[asked[k]];
+        let db = match cut {
+            Some((first, columns)) => picture.crop(first.min(picture.columns().saturating_sub(columns)), columns),
+            None => first_frame(picture),
+        };
+        net.forward(net.input(&db), 0, None).logits
+    })
+}
+
+/// Planes after the frozen blocks, for later runs: used by experiments that freeze more than half the network.
+pub fn kept_planes(net: &Net, study: &Study, threads: usize) -> Vec<KeptPlane> {
+    view(net, &study.pictures, None, 0, threads).planes
+}
