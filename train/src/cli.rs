@@ -1,5 +1,9 @@
 //! The commands.
 
+mod evaluate;
+mod experiments;
+mod fit;
+
 use std::{
     fs,
     io::Write as _,
@@ -8,15 +12,17 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
+use genrescope::network::bundle::DecisionDefaults;
 use genrescope_train::{
+    export::{self, Words},
     datasets::Dataset,
     fit::Recipe,
     heads::{Neighbours, Objective, Rows},
-    metrics::{argmax, calibration, fit_temperature, softmax},
+    metrics::{Confusion, Share, argmax, calibration, fit_temperature, softmax},
     net::{NetSpec, Tap},
     parallel,
-    pictures::PictureCache,
-    study::{self, Setting, Study, say},
+    pictures::{PictureCache, write_whole},
+    study::{self, Probes, Setting, Study},
     transfer,
 };
 
@@ -31,6 +37,12 @@ struct Cli {
 enum Command {
     /// Cross-validate: frozen features beside the recipe, by folds that keep artists apart.
     Folds(Folds),
+    /// Train on everything and write the model file and its card.
+    Fit(FitArgs),
+    /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
+    Evaluate(evaluate::EvaluateArgs),
+    /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
+    Experiments(experiments::ExperimentArgs),
 }
 
 /// What every command that learns or measures needs.
@@ -66,11 +78,96 @@ struct Folds {
     /// Only the heads on frozen features.
     #[arg(long)]
     baseline: bool,
+    /// Write the model of each fold into this folder, for `evaluate --models`.
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
+    /// Write all logits here (JSON), for `fit`.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct FitArgs {
+    #[command(flatten)]
+    common: Common,
+    /// What is not music: folders whose names tell its kinds.
+    #[arg(long, value_name = "FOLDER")]
+    not_music: Option<PathBuf>,
+    /// What `folds --out` wrote with the same recipe: temperature and accuracies come from there.
+    #[arg(long, value_name = "FILE")]
+    folds: PathBuf,
+    /// The model file to write; its card goes beside it, as Markdown.
+    #[arg(long, value_name = "FILE", default_value = "models/default.safetensors")]
+    out: PathBuf,
+    /// Name of the model.
+    #[arg(long, default_value = "genrescope-cnn-1")]
+    name: String,
+    /// Keep a checkpoint here, and resume from it.
+    #[arg(long, value_name = "FOLDER")]
+    checkpoints: Option<PathBuf>,
+}
+
+/// One recording, as the model that had not heard its fold answered it.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Answer {
+    path: PathBuf,
+    label: usize,
+    fold: usize,
+    /// On the whole frame.
+    logits: Vec<f32>,
+    /// The same with the convolutions rounded to int8.
+    int8: Vec<f32>,
+}
+
+/// What `folds --out` writes.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Pooled {
+    labels: Vec<String>,
+    recipe: RecipeFile,
+    answers: Vec<Answer>,
+    /// Accuracy of cuts, by name: right, of.
+    cuts: Vec<(String, usize, usize)>,
+    /// The plain baseline by the same folds: right, of, macro.
+    baseline: (usize, usize, f64),
+}
+
+impl Pooled {
+    fn confusion(&self, int8: bool) -> Confusion {
+        let pairs = self.answers.iter().map(|a| (a.label, argmax(if int8 { &a.int8 } else { &a.logits })));
+        Confusion::of(&self.labels, pairs)
+    }
+
+    fn temperature(&self) -> f32 {
+        let logits: Vec<Vec<f32>> = self.answers.iter().map(|a| a.int8.clone()).collect();
+        let truths: Vec<usize> = self.answers.iter().map(|a| a.label).collect();
+        fit_temperature(&logits, &truths)
+    }
+
+    /// Expected calibration error at the temperature that the other folds give: none has seen its own.
+    fn calibration_error(&self) -> f64 {
+        let folds = self.answers.iter().map(|a| a.fold + 1).max().unwrap_or(0);
+        let mut answers = Vec::new();
+        for fold in 0..folds {
+            let (own, others): (Vec<&Answer>, Vec<&Answer>) = self.answers.iter().partition(|a| a.fold == fold);
+            let logits: Vec<Vec<f32>> = others.iter().map(|a| a.int8.clone()).collect();
+            let truths: Vec<usize> = others.iter().map(|a| a.label).collect();
+            let temperature = fit_temperature(&logits, &truths);
+            for answer in own {
+                let scores = softmax(&answer.int8, temperature);
+                let top = argmax(&scores);
+                answers.push((scores[top], top == answer.label));
+            }
+        }
+        calibration(&answers).0
+    }
 }
 
 pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Folds(args) => folds(&args),
+        Command::Fit(args) => fit::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Experiments(args) => experiments::run(&args),
     }
 }
 
@@ -101,7 +198,7 @@ struct RecipeFile {
 
 impl Default for RecipeFile {
     fn default() -> Self {
-        Self { taps: vec![Tap::Top], floor_db: -80.0, training: Recipe::default() }
+        Self { taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands], floor_db: -80.0, training: Recipe::default() }
     }
 }
 
@@ -142,77 +239,114 @@ fn folds(args: &Folds) -> Result<()> {
     let Loaded { study, recipe, threads, .. } = &loaded;
     let spec = NetSpec::cnn(&loaded.taps, loaded.floor_db, study.labels.len());
     let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
-    say("embeddings of the untouched trunk\n");
-    let embeddings = study.embeddings(&trunk, *threads);
-    let len = trunk.spec.embedding_len();
+    let views = study::views(study, &trunk, recipe, &loaded.cache, *threads)?;
+    let probes = Probes::new(&trunk, &views, recipe, *threads);
     let only: Vec<usize> = if args.only.is_empty() { (0..study.folds()).collect() } else { args.only.clone() };
-    let row = |i: usize| &embeddings[i * len..(i + 1) * len];
-    for (name, objective) in [("softmax", Objective::Softmax), ("linear SVM", Objective::Svm)] {
+    let top = Tap::Top.len(&trunk.spec);
+    let plain = probes.clean().first(top);
+    let lines = [
+        ("top of the trunk, clean, softmax", &plain, Objective::Softmax),
+        ("top of the trunk, clean, linear SVM", &plain, Objective::Svm),
+        ("all taps and forms, softmax", &probes, Objective::Softmax),
+        ("all taps and forms, linear SVM", &probes, Objective::Svm),
+    ];
+    let mut baseline = (0, 0, 0.0);
+    for (line, (name, probes, objective)) in lines.into_iter().enumerate() {
         let mut answers = Vec::new();
         for &fold in &only {
-            let head = study::probe(&trunk, &embeddings, study, &study.learning(Some(fold)), recipe.probe_decay, objective);
-            answers.extend(study.asked(fold).into_iter().map(|i| (i, argmax(&head.scores(row(i))))));
+            let head = probes.head(study, &study.learning(Some(fold)), recipe.probe_decay, objective);
+            answers.extend(study.asked(fold).into_iter().map(|i| (i, argmax(&head.scores(probes.row(i))))));
         }
-        print(&format!("frozen, {name}: {}", study.confusion(answers).summary()))?;
+        let confusion = study.confusion(answers);
+        if line == 0 {
+            let micro = confusion.micro();
+            baseline = (micro.right, micro.n, confusion.macro_accuracy());
+        }
+        print(&format!("frozen, {name}: {}", confusion.summary()))?;
     }
     let mut answers = Vec::new();
     for &fold in &only {
         let learning = study.learning(Some(fold));
-        let rows: Vec<f32> = learning.iter().flat_map(|&i| row(i).iter().copied()).collect();
+        let rows: Vec<f32> = learning.iter().flat_map(|&i| plain.row(i).iter().copied()).collect();
         let truths: Vec<usize> = learning.iter().map(|&i| study.records[i].label).collect();
-        let near = Neighbours::new(Rows { values: &rows, len }, &truths, study.labels.len(), 7);
-        answers.extend(study.asked(fold).into_iter().map(|i| (i, argmax(&near.scores(row(i))))));
+        let near = Neighbours::new(Rows { values: &rows, len: plain.len }, &truths, study.labels.len(), 7);
+        answers.extend(study.asked(fold).into_iter().map(|i| (i, argmax(&near.scores(plain.row(i))))));
     }
-    print(&format!("frozen, 7 nearest neighbours: {}", study.confusion(answers).summary()))?;
+    print(&format!("frozen, top of the trunk, 7 nearest neighbours: {}", study.confusion(answers).summary()))?;
     if args.baseline {
         return Ok(());
     }
     if let Some(folder) = &args.checkpoints {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
     }
-    let views = study::views(study, &trunk, recipe, &loaded.cache, *threads)?;
     let setting = Setting {
         trunk: &trunk,
         tagger: &tagger,
-        embeddings: &embeddings,
+        probes: &probes,
         views: &views,
         threads: *threads,
         checkpoints: args.checkpoints.as_deref().map(|folder: &Path| (folder, 10)),
     };
-    let cuts = [("3 s", Some((400, 141))), ("5 s", Some((400, 234))), ("10 s", Some((400, 469))), ("29.12 s", None)];
-    let mut pooled: Vec<Vec<(usize, Vec<f32>)>> = vec![Vec::new(); cuts.len()];
+    let cuts = [("3 s", Some((400, 141))), ("5 s", Some((400, 234))), ("10 s", Some((400, 469)))];
+    let mut short = vec![(0usize, 0usize); cuts.len()];
+    let mut answers = Vec::new();
     for &fold in &only {
         let (net, _) = study::train(study, &setting, recipe, Some(fold), &format!("fold{fold}"))?;
         let asked = study.asked(fold);
-        for (all, (_, cut)) in pooled.iter_mut().zip(cuts) {
-            all.extend(asked.iter().copied().zip(study::logits(&net, study, &asked, cut, *threads)));
+        let truth = |i: &usize| study.records[*i].label;
+        for ((right, of), (_, cut)) in short.iter_mut().zip(cuts) {
+            let logits = study::logits(&net, study, &asked, cut, *threads);
+            *right += asked.iter().zip(&logits).filter(|(i, l)| argmax(l) == truth(i)).count();
+            *of += asked.len();
         }
-        if let Some(all) = pooled.last() {
-            let of_fold = all.iter().filter(|(i, _)| study.records[*i].fold == fold).map(|(i, l)| (*i, argmax(l)));
-            print(&format!("fold {fold}: {}", study.confusion(of_fold).summary()))?;
+        let whole = study::logits(&net, study, &asked, None, *threads);
+        let int8 = study::logits(&export::rounded(&net), study, &asked, None, *threads);
+        if let Some(folder) = &args.models {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+            let words = Words {
+                name: format!("fold{fold}"),
+                notice: format!("For measurements: has not heard fold {fold}."),
+                data: args.common.data.clone().unwrap_or_else(|| data_root().join("gtzan")).display().to_string(),
+                recipe: "genrescope-train folds".into(),
+                accuracies: Vec::new(),
+                licence: "MIT OR Apache-2.0".into(),
+                credits: "trunk: Keunwoo Choi (MIT)".into(),
+                decision: DecisionDefaults::default(),
+            };
+            let file = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?.quantised().write()?;
+            write_whole(&folder.join(format!("fold{fold}.safetensors")), &file)?;
+        }
+        let of_fold = asked.iter().zip(&whole).map(|(i, l)| (*i, argmax(l)));
+        print(&format!("fold {fold}: {}", study.confusion(of_fold).summary()))?;
+        for ((i, logits), int8) in asked.iter().zip(whole).zip(int8) {
+            let record = &study.records[*i];
+            let path = record.path.clone();
+            answers.push(Answer { path, label: record.label, fold, logits, int8 });
         }
     }
-    for (all, (name, _)) in pooled.iter().zip(cuts) {
-        let answers = all.iter().map(|(i, logits)| (*i, argmax(logits)));
-        print(&format!("recipe, {name}: {}", study.confusion(answers).summary()))?;
+    let pooled = Pooled {
+        labels: study.labels.clone(),
+        recipe: RecipeFile { taps: loaded.taps.clone(), floor_db: loaded.floor_db, training: recipe.clone() },
+        answers,
+        cuts: cuts.iter().zip(&short).map(|((name, _), (right, of))| ((*name).to_owned(), *right, *of)).collect(),
+        baseline,
+    };
+    for (name, right, of) in &pooled.cuts {
+        print(&format!("recipe, {name}: {}", Share::new(*right, *of)))?;
     }
-    if let Some(all) = pooled.last() {
-        let logits: Vec<Vec<f32>> = all.iter().map(|(_, l)| l.clone()).collect();
-        let truths: Vec<usize> = all.iter().map(|(i, _)| study.records[*i].label).collect();
-        let temperature = fit_temperature(&logits, &truths);
-        for t in [1.0, temperature] {
-            let answers: Vec<(f32, bool)> = logits
-                .iter()
-                .zip(&truths)
-                .map(|(l, &truth)| {
-                    let scores = softmax(l, t);
-                    let top = argmax(&scores);
-                    (scores[top], top == truth)
-                })
-                .collect();
-            print(&format!("temperature {t:.3}: ECE {:.1} %", 100.0 * calibration(&answers).0))?;
-        }
-        print(&study.confusion(all.iter().map(|(i, l)| (*i, argmax(l)))).text())?;
+    let (float, int8) = (pooled.confusion(false), pooled.confusion(true));
+    print(&format!("recipe, 29.12 s: {}", float.summary()))?;
+    print(&format!("recipe, int8: {}", int8.summary()))?;
+    let same = pooled.answers.iter().filter(|a| argmax(&a.logits) == argmax(&a.int8)).count();
+    print(&format!("int8 and f32 agree: {}", Share::new(same, pooled.answers.len())))?;
+    print(&format!(
+        "temperature {:.3}; ECE {:.1} % (each fold at the temperature of the others)",
+        pooled.temperature(),
+        100.0 * pooled.calibration_error()
+    ))?;
+    print(&float.text())?;
+    if let Some(path) = &args.out {
+        write_whole(path, serde_json::to_string(&pooled)?.as_bytes())?;
     }
     Ok(())
 }

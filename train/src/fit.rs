@@ -89,13 +89,25 @@ pub struct Recipe {
     pub clean: f32,
     /// The damage done to the others.
     pub augment: Augment,
-    /// With frozen blocks: number of damaged views of each recording that are pushed through those blocks once and
-    /// kept (0: every step computes its own).
+    /// Number of damaged views of each recording that are pushed through the lower blocks once and kept: the head
+    /// starts from them, and a run that freezes those blocks learns from them.
     pub views: usize,
+    /// Parts of the clean recordings that the head starts from, too: count and first of the columns after the lower
+    /// blocks (1.37 s each).
+    pub probe_crops: Vec<(usize, usize)>,
+    /// How far to go from the start to what was learnt: 1 all the way, 0.5 half-way (weights are averaged).
+    pub blend: f32,
     /// Stop when accuracy on the held-out part has not risen for this many epochs (0: never).
     pub patience: usize,
     /// Seed of everything that is drawn.
     pub seed: u64,
+}
+
+impl Recipe {
+    /// Whether training runs on kept views: the lower blocks are frozen.
+    pub fn learns_from_views(&self, spec: &NetSpec) -> bool {
+        self.frozen >= spec.repeated
+    }
 }
 
 impl Default for Recipe {
@@ -104,7 +116,7 @@ impl Default for Recipe {
             method: Method::AdamW,
             loss: Loss::Softmax,
             frozen: 0,
-            epochs: 8,
+            epochs: 0,
             batch: 16,
             extra: 0.0,
             rate: 1e-4,
@@ -125,7 +137,9 @@ impl Default for Recipe {
             probe_decay: 1e-2,
             clean: 0.0,
             augment: Augment::default(),
-            views: 0,
+            views: 4,
+            probe_crops: vec![(2, 2), (4, 15), (7, 0), (11, 9)],
+            blend: 1.0,
             patience: 0,
             seed: 0,
         }
@@ -242,7 +256,6 @@ pub fn view(net: &Net, pictures: &[Picture], damage: Option<&Augment>, seed: u64
         let mut rng = Rng::at(seed, &[VIEW, i as u64]);
         // Short recordings are seen as the product sees them: what was heard, not looped.
         let columns = picture.columns().clamp(STEP_COLUMNS, FRAME_COLUMNS);
-        let columns = if columns < FRAME_COLUMNS { columns / STEP_COLUMNS * STEP_COLUMNS } else { columns };
         let spare = picture.columns().saturating_sub(columns);
         let first = if damage.is_some() { rng.below(spare + 1) } else { 0 };
         let mut db = picture.crop(first, columns);
@@ -321,6 +334,15 @@ struct State {
     best: Option<(f64, Params)>,
 }
 
+impl State {
+    /// Whether accuracy on the held-out part has stood still for too long.
+    fn is_exhausted(&self, recipe: &Recipe) -> bool {
+        let best = self.best.as_ref().map(|best| best.0);
+        let since = self.epochs.iter().rev().take_while(|epoch| epoch.held_out_accuracy < best).count();
+        recipe.patience > 0 && since >= recipe.patience
+    }
+}
+
 /// Trains `net` by `recipe`. Gives the network that comes out and what happened in each epoch.
 ///
 /// # Errors
@@ -366,7 +388,7 @@ pub fn fit(net: &Net, recipe: &Recipe, task: &Task<'_>, progress: &mut dyn FnMut
     let picker = Picker::new(task.examples);
     let extra_picker = Picker::new(task.extras);
     let began = Instant::now();
-    while state.optimiser.steps < total {
+    while state.optimiser.steps < total && !state.is_exhausted(recipe) {
         let step = state.optimiser.steps;
         let batch = draw(recipe, task, &picker, &extra_picker, step, &net.spec);
         let (gradients, loss, right) = gradients(&net, recipe, task, &batch, step, from, &start);
@@ -391,7 +413,6 @@ pub fn fit(net: &Net, recipe: &Recipe, task: &Task<'_>, progress: &mut dyn FnMut
         state.loss += loss;
         state.right += right;
         progress(Progress { step, steps: total, loss, accuracy: right, epochs: &state.epochs });
-        let mut stop = false;
         if step.is_multiple_of(per_epoch) {
             let (held_out_loss, held_out_accuracy) = if task.held_out.is_empty() {
                 (None, None)
@@ -413,24 +434,26 @@ pub fn fit(net: &Net, recipe: &Recipe, task: &Task<'_>, progress: &mut dyn FnMut
                 if state.best.as_ref().is_none_or(|best| accuracy > best.0) {
                     state.best = Some((accuracy, state.average.clone()));
                 }
-                let since = state.epochs.iter().rev().take_while(|e| e.held_out_accuracy < state.best.as_ref().map(|b| b.0)).count();
-                stop = since >= recipe.patience;
             }
         }
         if let Some((path, every)) = task.checkpoint
-            && (step.is_multiple_of(every.max(1)) || step == total || stop)
+            && (step.is_multiple_of(every.max(1)) || step == total || state.is_exhausted(recipe))
         {
             state.params = net.params.clone();
             write_state(path, &state, &identity, &net.spec)?;
-        }
-        if stop {
-            break;
         }
     }
     net.params = match state.best {
         Some((_, params)) => params,
         None => state.average,
     };
+    if recipe.blend < 1.0 {
+        for (to, from) in net.params.tensors.iter_mut().zip(&start.tensors) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = from + recipe.blend * (*to - from);
+            }
+        }
+    }
     Ok((net, state.epochs))
 }
 
@@ -737,6 +760,16 @@ fn read_state(path: &Path, identity: &str, spec: &NetSpec) -> Result<State> {
             text => Some((bits(text)?, read("best")?)),
         },
     })
+}
+
+/// Embeddings of every plane of `view`, or of a part of its columns `(count, first)`; `[records, embedding]`.
+pub fn view_embeddings(net: &Net, view: &View, part: Option<(usize, usize)>, threads: usize) -> Vec<f32> {
+    parallel::map(view.planes.len(), threads, |i| {
+        let plane = &view.planes[i];
+        let (count, first) = part.unwrap_or((plane.width(), 0));
+        net.forward(plane.crop(first, count), net.spec.repeated, None).embedding
+    })
+    .concat()
 }
 
 /// Keeps `view` at `path`, or reads it from there: frozen blocks run once for each picture, not once for each run.

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use crate::{
     datasets::Dataset,
-    fit::{Epoch, Example, Inputs, KeptPlane, Progress, Recipe, Task, View, fit, kept_view, view},
+    fit::{Epoch, Example, Inputs, Progress, Recipe, Task, View, fit, kept_view, view, view_embeddings},
     heads::{Linear, Objective, Rows, fit_linear},
     metrics::Confusion,
     net::{FRAME_COLUMNS, Net, STEP_COLUMNS},
@@ -86,24 +86,10 @@ impl Study {
         (0..self.records.len()).filter(|&i| self.records[i].fold == fold && self.records[i].whole).collect()
     }
 
-    /// Embeddings of all recordings, clean, first frame; `[records, embedding]`.
-    pub fn embeddings(&self, net: &Net, threads: usize) -> Vec<f32> {
-        embeddings(net, &self.pictures, threads)
-    }
-
     /// Confusion of answers `(record, answer)`.
     pub fn confusion(&self, answers: impl IntoIterator<Item = (usize, usize)>) -> Confusion {
         Confusion::of(&self.labels, answers.into_iter().map(|(i, answer)| (self.records[i].label, answer)))
     }
-}
-
-/// Embeddings of the first frame of each picture; what is shorter is seen as the product sees it.
-pub fn embeddings(net: &Net, pictures: &[Picture], threads: usize) -> Vec<f32> {
-    parallel::map(pictures.len(), threads, |i| {
-        let db = first_frame(&pictures[i]);
-        net.forward(net.input(&db), 0, None).embedding
-    })
-    .concat()
 }
 
 /// The columns of a recording's first frame, or all that there are; looped only below one step of 64 columns.
@@ -171,9 +157,57 @@ fn describe(epoch: &Epoch) -> String {
     line + &format!(" [{:.0} s]", epoch.seconds)
 }
 
-/// The start of every run: a trunk that learnt elsewhere, and a softmax regression on the embeddings of `learning`.
-pub fn with_probe(trunk: &Net, embeddings: &[f32], study: &Study, learning: &[usize], decay: f32) -> Net {
-    let head = probe(trunk, embeddings, study, learning, decay, Objective::Softmax);
+/// Embeddings by the untouched trunk, of every recording, in several forms: clean, damaged, in parts.
+#[derive(Clone, Debug)]
+pub struct Probes {
+    /// Length of an embedding.
+    pub len: usize,
+    /// Each `[records, len]`; the first is of the clean whole frame.
+    pub sets: Vec<Vec<f32>>,
+}
+
+impl Probes {
+    /// The forms that `recipe` asks for.
+    pub fn new(trunk: &Net, views: &[View], recipe: &Recipe, threads: usize) -> Self {
+        let mut sets: Vec<Vec<f32>> =
+            views.iter().take(recipe.views + 1).map(|view| view_embeddings(trunk, view, None, threads)).collect();
+        sets.extend(recipe.probe_crops.iter().map(|&part| view_embeddings(trunk, &views[0], Some(part), threads)));
+        Self { len: trunk.spec.embedding_len(), sets }
+    }
+
+    /// Only the clean whole frames: the plain baseline.
+    #[must_use]
+    pub fn clean(&self) -> Self {
+        Self { len: self.len, sets: self.sets[..1].to_vec() }
+    }
+
+    /// Only the first `len` values: the top of the trunk, where it is the first tap.
+    #[must_use]
+    pub fn first(&self, len: usize) -> Self {
+        let cut = |set: &Vec<f32>| set.chunks_exact(self.len).flat_map(|row| row[..len].iter().copied()).collect();
+        Self { len, sets: self.sets.iter().map(cut).collect() }
+    }
+
+    /// The clean embedding of recording `i`.
+    pub fn row(&self, i: usize) -> &[f32] {
+        &self.sets[0][i * self.len..(i + 1) * self.len]
+    }
+
+    /// A linear head on all forms of the recordings `learning`.
+    pub fn head(&self, study: &Study, learning: &[usize], decay: f32, objective: Objective) -> Linear {
+        let (mut rows, mut truths) = (Vec::new(), Vec::new());
+        for set in &self.sets {
+            for &i in learning {
+                rows.extend_from_slice(&set[i * self.len..(i + 1) * self.len]);
+                truths.push(study.records[i].label);
+            }
+        }
+        fit_linear(Rows { values: &rows, len: self.len }, &truths, study.labels.len(), objective, decay)
+    }
+}
+
+/// `trunk` with `head` on top.
+pub fn with_head(trunk: &Net, head: Linear) -> Net {
     let mut net = trunk.clone();
     let at = net.spec.head();
     net.embedding_mean = head.mean;
@@ -181,17 +215,6 @@ pub fn with_probe(trunk: &Net, embeddings: &[f32], study: &Study, learning: &[us
     net.params.tensors[at] = head.weight;
     net.params.tensors[at + 1] = head.bias;
     net
-}
-
-/// A linear head on the frozen embeddings of `learning`.
-pub fn probe(trunk: &Net, embeddings: &[f32], study: &Study, learning: &[usize], decay: f32, objective: Objective) -> Linear {
-    let len = trunk.spec.embedding_len();
-    let mut rows = Vec::with_capacity(learning.len() * len);
-    for &i in learning {
-        rows.extend_from_slice(&embeddings[i * len..(i + 1) * len]);
-    }
-    let truths: Vec<usize> = learning.iter().map(|&i| study.records[i].label).collect();
-    fit_linear(Rows { values: &rows, len }, &truths, study.labels.len(), objective, decay)
 }
 
 /// What [`train`] needs beside the study.
@@ -202,7 +225,7 @@ pub struct Setting<'a> {
     /// Its tag layer.
     pub tagger: &'a Tagger,
     /// Embeddings of all recordings by that trunk.
-    pub embeddings: &'a [f32],
+    pub probes: &'a Probes,
     /// Kept views, for recipes that freeze what they show.
     pub views: &'a [View],
     /// Threads to use.
@@ -217,24 +240,28 @@ pub struct Setting<'a> {
 /// When a checkpoint cannot be read or written.
 pub fn train(study: &Study, setting: &Setting<'_>, recipe: &Recipe, fold: Option<usize>, name: &str) -> Result<(Net, Vec<Epoch>)> {
     let learning = study.learning(fold);
-    let start = with_probe(setting.trunk, setting.embeddings, study, &learning, recipe.probe_decay);
+    let head = setting.probes.head(study, &learning, recipe.probe_decay, Objective::Softmax);
+    let start = with_head(setting.trunk, head);
     if recipe.epochs == 0 {
         return Ok((start, Vec::new()));
     }
     let pairs: Vec<(usize, usize)> = learning.iter().map(|&i| (i, study.records[i].label)).collect();
     let mut examples = Example::labelled(&pairs, study.labels.len(), recipe);
-    let len = setting.trunk.spec.embedding_len();
     if recipe.tags > 0.0 {
         let top = setting.tagger.weight.len() / setting.tagger.bias.len();
         for example in &mut examples {
-            example.tags = setting.tagger.scores(&setting.embeddings[example.input * len..example.input * len + top]);
+            example.tags = setting.tagger.scores(&setting.probes.row(example.input)[..top]);
         }
     }
     let held_out: Vec<(usize, usize)> =
         fold.map_or(Vec::new(), |fold| study.asked(fold).into_iter().map(|i| (i, study.records[i].label)).collect());
     let file = setting.checkpoints.map(|(folder, every)| (folder.join(format!("{name}.checkpoint.safetensors")), every));
     let task = Task {
-        inputs: if setting.views.is_empty() { Inputs::Pictures(&study.pictures) } else { Inputs::Views(setting.views) },
+        inputs: if recipe.learns_from_views(&setting.trunk.spec) {
+            Inputs::Views(setting.views)
+        } else {
+            Inputs::Pictures(&study.pictures)
+        },
         examples: &examples,
         extras: &[],
         held_out: &held_out,
@@ -246,14 +273,11 @@ pub fn train(study: &Study, setting: &Setting<'_>, recipe: &Recipe, fold: Option
     fit(&start, recipe, &task, &mut |progress| display.show(progress))
 }
 
-/// The views a recipe wants, kept in the cache folder; none for recipes that train the lower blocks.
+/// The clean view and the damaged ones that a recipe wants, kept in the cache folder.
 ///
 /// # Errors
 /// When they cannot be kept.
 pub fn views(study: &Study, trunk: &Net, recipe: &Recipe, cache: &PictureCache, threads: usize) -> Result<Vec<View>> {
-    if recipe.views == 0 || recipe.epochs == 0 {
-        return Ok(Vec::new());
-    }
     let identity: String = study.records.iter().map(|r| format!("{}\n", r.path.display())).collect();
     (0..=recipe.views as u64)
         .map(|seed| {
@@ -266,7 +290,10 @@ pub fn views(study: &Study, trunk: &Net, recipe: &Recipe, cache: &PictureCache, 
                 crate::pictures::fnv1a(&weights)
             );
             let path = cache.folder().join(format!("{:016x}.view", crate::pictures::fnv1a(key.as_bytes())));
-            kept_view(&path, || view(trunk, &study.pictures, damage, seed, threads))
+            kept_view(&path, || {
+                say(&format!("view {seed} of {}\n", recipe.views));
+                view(trunk, &study.pictures, damage, seed, threads)
+            })
         })
         .collect()
 }
@@ -282,9 +309,4 @@ pub fn logits(net: &Net, study: &Study, asked: &[usize], cut: Option<(usize, usi
         };
         net.forward(net.input(&db), 0, None).logits
     })
-}
-
-/// Planes after the frozen blocks, for later runs: used by experiments that freeze more than half the network.
-pub fn kept_planes(net: &Net, study: &Study, threads: usize) -> Vec<KeptPlane> {
-    view(net, &study.pictures, None, 0, threads).planes
 }

@@ -1,0 +1,229 @@
+//! Measuring models through the product: every figure here comes from the product's own front end and network.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, Result};
+use genrescope::{
+    front_end,
+    network::{Model, Network},
+};
+
+use crate::{
+    audio,
+    degrade::Damage,
+    heads::{Neighbours, Rows},
+    metrics::{Confusion, Share, argmax, softmax},
+    net::FRAME_COLUMNS,
+    parallel,
+};
+
+/// A recording to ask about.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its label.
+    pub label: usize,
+    /// Which of the models to ask: the one that has not heard it.
+    pub model: usize,
+}
+
+/// How a recording is cut into frames.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Frames {
+    /// Mel columns dropped at both ends (paper: 20 s) of recordings long enough to lose them.
+    pub skip: usize,
+    /// Columns of a frame; less than [`FRAME_COLUMNS`] for the first seconds of a listener.
+    pub length: usize,
+    /// Only the first frame.
+    pub first_only: bool,
+}
+
+impl Frames {
+    /// The paper's multiframe: 20 s dropped at both ends, frames side by side, the remainder dropped.
+    pub const MULTIFRAME: Self = Self { skip: 938, length: FRAME_COLUMNS, first_only: false };
+
+    /// One frame from the beginning.
+    pub const SINGLE: Self = Self { skip: 0, length: FRAME_COLUMNS, first_only: true };
+
+    /// First and last column of each frame of a recording of `columns` columns; one of all columns if it is too short.
+    pub fn of(&self, columns: usize) -> Vec<(usize, usize)> {
+        let skip = if columns >= 2 * self.skip + self.length { self.skip } else { 0 };
+        let inner = columns - 2 * skip;
+        if inner < self.length {
+            return vec![(0, columns)];
+        }
+        let n = if self.first_only { 1 } else { inner / self.length };
+        (0..n).map(|i| (skip + i * self.length, skip + (i + 1) * self.length)).collect()
+    }
+}
+
+/// The answers to a [`Question`]: logits of each frame.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its truth.
+    pub label: usize,
+    /// Logits of each frame.
+    pub frames: Vec<Vec<f32>>,
+}
+
+/// How the frames of a song become one answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Average {
+    /// Mean of scores (paper).
+    Mean,
+    /// Geometric mean of scores.
+    Geometric,
+    /// Most frequent best label (what the paper calls nearest neighbours); ties by the mean.
+    Vote,
+}
+
+impl Average {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Mean, Self::Geometric, Self::Vote];
+
+    /// The name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Geometric => "geometric mean",
+            Self::Vote => "vote",
+        }
+    }
+
+    /// Scores of a song from the logits of its frames.
+    pub fn scores(self, frames: &[Vec<f32>], temperature: f32) -> Vec<f32> {
+        let n = frames.len().max(1) as f32;
+        let scores: Vec<Vec<f32>> = frames.iter().map(|logits| softmax(logits, temperature)).collect();
+        let labels = scores.first().map_or(0, Vec::len);
+        let mean = |of: &dyn Fn(f32) -> f32| -> Vec<f32> {
+            (0..labels).map(|l| scores.iter().map(|s| of(s[l])).sum::<f32>() / n).collect()
+        };
+        match self {
+            Self::Mean => mean(&|p| p),
+            Self::Geometric => softmax(&mean(&|p| p.max(1e-12).ln()), 1.0),
+            Self::Vote => {
+                let mut votes = mean(&|p| 1e-3 * p);
+                for frame in &scores {
+                    votes[argmax(frame)] += 1.0 / n;
+                }
+                let sum: f32 = votes.iter().sum();
+                votes.iter().map(|v| v / sum).collect()
+            }
+        }
+    }
+}
+
+/// Asks `models` about every question, after `damage`, frame by frame. What cannot be read or damaged is given as an error.
+pub fn ask(
+    models: &[Arc<Model>],
+    questions: &[Question],
+    frames: Frames,
+    damage: Damage,
+    threads: usize,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Vec<Result<Answer>> {
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    parallel::map(questions.len(), threads, |i| {
+        let question = &questions[i];
+        let model = &models[question.model];
+        let answer = (|| {
+            let mono = audio::decode(&question.path)?;
+            let samples = damage.apply(&mono.samples, mono.rate.hz(), i as u64)?;
+            let config = model.front_end();
+            let columns = front_end::columns(&samples, config, mono.rate)?;
+            let n_mels = config.n_mels;
+            let mut network = Network::new(model);
+            let logits = frames
+                .of(columns.len() / n_mels)
+                .into_iter()
+                .map(|(first, last)| {
+                    let scored = network
+                        .score_frame(&columns[first * n_mels..last * n_mels])
+                        .with_context(|| format!("'{}' is too short to be scored", question.path.display()))?;
+                    Ok(scored.logits.to_vec())
+                })
+                .collect::<Result<Vec<_>>>()?;
+            Ok(Answer { label: question.label, frames: logits })
+        })();
+        progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+        answer
+    })
+}
+
+/// Confusion of songs.
+pub fn songs(labels: &[String], answers: &[Answer], average: Average, temperature: f32) -> Confusion {
+    Confusion::of(labels, answers.iter().map(|a| (a.label, argmax(&average.scores(&a.frames, temperature)))))
+}
+
+/// Confusion of frames.
+pub fn frames(labels: &[String], answers: &[Answer]) -> Confusion {
+    Confusion::of(labels, answers.iter().flat_map(|a| a.frames.iter().map(|logits| (a.label, argmax(logits)))))
+}
+
+/// Songs by their nearest neighbours: each song's frame scores among those of all other songs (its own left out).
+pub fn songs_by_neighbours(labels: &[String], answers: &[Answer], k: usize) -> Confusion {
+    let pairs: Vec<(usize, usize)> = (0..answers.len())
+        .map(|own| {
+            let (mut rows, mut truths) = (Vec::new(), Vec::new());
+            for other in answers.iter().enumerate().filter(|(i, _)| *i != own).map(|(_, a)| a) {
+                for frame in &other.frames {
+                    rows.extend(softmax(frame, 1.0));
+                    truths.push(other.label);
+                }
+            }
+            let near = Neighbours::new(Rows { values: &rows, len: labels.len() }, &truths, labels.len(), k);
+            let mut sum = vec![0.0f32; labels.len()];
+            for frame in &answers[own].frames {
+                for (to, from) in sum.iter_mut().zip(near.scores(&softmax(frame, 1.0))) {
+                    *to += from;
+                }
+            }
+            (answers[own].label, argmax(&sum))
+        })
+        .collect();
+    Confusion::of(labels, pairs)
+}
+
+/// Share of single frames that are right, and of songs, on those songs that have at least two frames; for each song
+/// the frame share is the mean over its frames, so that both columns count songs.
+pub fn multiframe_gain(labels: &[String], answers: &[Answer]) -> (f64, Share) {
+    let long: Vec<Answer> = answers.iter().filter(|a| a.frames.len() > 1).cloned().collect();
+    let single: f64 = long
+        .iter()
+        .map(|a| a.frames.iter().filter(|f| argmax(f) == a.label).count() as f64 / a.frames.len() as f64)
+        .sum();
+    (single / long.len().max(1) as f64, songs(labels, &long, Average::Mean, 1.0).micro())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_the_papers() {
+        // 180 s: 20 s off at both ends leave 140 s, four frames.
+        let columns = (180.0 * 12_000.0 / 256.0) as usize;
+        let frames = Frames::MULTIFRAME.of(columns);
+        assert_eq!(frames.len(), 4);
+        assert_eq!(frames[0], (938, 938 + 1366));
+        assert!(frames[3].1 <= columns - 938);
+        // A GTZAN clip is too short to lose anything.
+        assert_eq!(Frames::MULTIFRAME.of(1_407), [(0, 1_366)]);
+        assert_eq!(Frames::MULTIFRAME.of(300), [(0, 300)]);
+        assert_eq!(Frames::SINGLE.of(5_000), [(0, 1_366)]);
+    }
+
+    #[test]
+    fn averages_differ_where_they_should() {
+        // Two frames lean to 0, one is sure of 1.
+        let frames = vec![vec![0.3, 0.0], vec![0.3, 0.0], vec![-6.0, 6.0]];
+        assert_eq!(argmax(&Average::Vote.scores(&frames, 1.0)), 0);
+        assert_eq!(argmax(&Average::Mean.scores(&frames, 1.0)), 1);
+        assert_eq!(argmax(&Average::Geometric.scores(&frames, 1.0)), 1);
+        for average in Average::ALL {
+            let sum: f32 = average.scores(&frames, 1.0).iter().sum();
+            assert!((sum - 1.0).abs() < 1e-5);
+        }
+    }
+}
