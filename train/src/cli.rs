@@ -180,25 +180,34 @@ fn data_root() -> PathBuf {
 struct Loaded {
     study: Study,
     recipe: Recipe,
-    taps: Vec<Tap>,
-    floor_db: f32,
+    file: RecipeFile,
     cache: PictureCache,
     threads: usize,
     tagger: PathBuf,
 }
 
 /// A recipe file: what the trunk shows to the head, and how it is trained.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RecipeFile {
     taps: Vec<Tap>,
     floor_db: f32,
+    /// The network sees (dB - mean) / std.
+    input: (f32, f32),
     training: Recipe,
+}
+
+impl RecipeFile {
+    fn spec(&self, labels: usize) -> NetSpec {
+        let mut spec = NetSpec::cnn(&self.taps, self.floor_db, labels);
+        (spec.input_mean, spec.input_std) = self.input;
+        spec
+    }
 }
 
 impl Default for RecipeFile {
     fn default() -> Self {
-        Self { taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands], floor_db: -80.0, training: Recipe::default() }
+        Self { taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands], floor_db: -80.0, input: (-30.6, 18.0), training: Recipe::default() }
     }
 }
 
@@ -224,7 +233,7 @@ fn load(common: &Common) -> Result<Loaded> {
     let cache = PictureCache::new(&common.cache)?;
     let threads = common.threads.unwrap_or_else(parallel::default_threads);
     let study = Study::load(dataset, &cache, threads, file.training.seed)?;
-    Ok(Loaded { study, recipe: file.training, taps: file.taps, floor_db: file.floor_db, cache, threads, tagger })
+    Ok(Loaded { study, recipe: file.training.clone(), file, cache, threads, tagger })
 }
 
 /// Standard output, where a closed pipe ends the run quietly.
@@ -237,7 +246,7 @@ fn print(text: &str) -> Result<()> {
 fn folds(args: &Folds) -> Result<()> {
     let loaded = load(&args.common)?;
     let Loaded { study, recipe, threads, .. } = &loaded;
-    let spec = NetSpec::cnn(&loaded.taps, loaded.floor_db, study.labels.len());
+    let spec = loaded.file.spec(study.labels.len());
     let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
     let views = study::views(study, &trunk, recipe, &loaded.cache, *threads)?;
     let probes = Probes::new(&trunk, &views, recipe, *threads);
@@ -326,7 +335,7 @@ fn folds(args: &Folds) -> Result<()> {
     }
     let pooled = Pooled {
         labels: study.labels.clone(),
-        recipe: RecipeFile { taps: loaded.taps.clone(), floor_db: loaded.floor_db, training: recipe.clone() },
+        recipe: loaded.file.clone(),
         answers,
         cuts: cuts.iter().zip(&short).map(|((name, _), (right, of))| ((*name).to_owned(), *right, *of)).collect(),
         baseline,

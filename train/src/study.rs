@@ -282,16 +282,17 @@ pub fn views(study: &Study, trunk: &Net, recipe: &Recipe, cache: &PictureCache, 
     (0..=recipe.views as u64)
         .map(|seed| {
             let damage = (seed > 0).then_some(&recipe.augment);
-            let weights: Vec<u8> = trunk.params.tensors[..6].concat().iter().flat_map(|v| v.to_le_bytes()).collect();
-            let key = format!(
-                "{identity}{:?}{seed}{}{:x}",
-                damage,
-                trunk.spec.floor_db,
-                crate::pictures::fnv1a(&weights)
-            );
+            // The sum of squares tells trunks apart, and survives a fold that rounds otherwise.
+            let squares: f64 = trunk.params.tensors[..2 * trunk.spec.repeated]
+                .iter()
+                .flatten()
+                .map(|w| f64::from(*w).powi(2))
+                .sum();
+            let input = (trunk.spec.floor_db, trunk.spec.input_mean, trunk.spec.input_std);
+            let key = format!("{identity}{damage:?}{seed}{input:?}{squares:.4e}");
             let path = cache.folder().join(format!("{:016x}.view", crate::pictures::fnv1a(key.as_bytes())));
             kept_view(&path, || {
-                say(&format!("view {seed} of {}\n", recipe.views));
+                say(&format!("view {seed} of {}: '{}'\n", recipe.views, path.display()));
                 view(trunk, &study.pictures, damage, seed, threads)
             })
         })

@@ -1,18 +1,13 @@
-//! Where training starts from: K. Choi's MSD tagger, in the z-score regime.
-//!
-//! The files hold true convolutions in theano's order, so kernels are turned by half a turn; the stored
-//! `running_std` is a standard deviation (later Keras reads it as a variance, which spoils the tags);
-//! batch norm is folded into the convolution before it.
+//! Where training starts from: K. Choi's MSD tagger, in the z-score regime (see [`crate::keras`]).
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use hdf5_pure_rust::File;
 
-use crate::net::{Net, NetSpec};
-
-/// What Keras adds to the standard deviation.
-const EPSILON: f32 = 1e-6;
+use crate::{
+    keras::{self, Form, Regime},
+    net::{Net, NetSpec},
+};
 
 /// The last layer of the tagger: 50 tags from the 256 values at the top of the trunk.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,21 +30,18 @@ impl Tagger {
 }
 
 /// Choi's CNN (`music_tagger_cnn_weights_theano.h5`, repository keunwoochoi/music-auto_tagging-keras) as a [`Net`]
-/// with an empty head, and its tag layer.
+/// with an empty head, and its tag layer. The input is normalised as `spec` says.
 ///
 /// # Errors
 /// When the file cannot be read or does not hold that network.
 pub fn choi_cnn(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
-    let file = File::open(path).map_err(|error| anyhow::anyhow!("cannot open '{}': {error}", path.display()))?;
+    let file = keras::import(path, Regime::ZScore, Form::ShiftInvariant)?;
     let read = |name: &str, len: usize| -> Result<Vec<f32>> {
-        let values: Vec<f32> = file
-            .dataset(name)
-            .and_then(|dataset| dataset.read::<f32>())
-            .map_err(|error| anyhow::anyhow!("{error}"))
-            .with_context(|| format!("'{}': cannot read '{name}'", path.display()))?;
+        let tensor = file.tensors.get(name).with_context(|| format!("'{}': '{name}' is missing", path.display()))?;
+        let values = tensor.to_f32();
         ensure!(
             values.len() == len,
-            "'{}': '{name}' holds {} values, {len} were expected",
+            "'{}': '{name}' holds {} values, {len} were expected: is it the CNN?",
             path.display(),
             values.len()
         );
@@ -57,26 +49,21 @@ pub fn choi_cnn(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
     };
     let mut net = Net::new(spec);
     for (i, block) in net.spec.blocks.clone().iter().enumerate() {
-        let n = i + 1;
-        let weight = read(&format!("conv{n}/conv{n}_W"), block.weight_len())?;
-        let bias = read(&format!("conv{n}/conv{n}_b"), block.outputs)?;
-        let norm = |part: &str| read(&format!("bn{n}/bn{n}_{part}"), block.outputs);
-        let (gamma, beta) = (norm("gamma")?, norm("beta")?);
-        let (mean, std) = (norm("running_mean")?, norm("running_std")?);
+        let weight = read(&format!("block{}.weight", i + 1), block.weight_len())?;
+        net.params.tensors[2 * i + 1] = read(&format!("block{}.bias", i + 1), block.outputs)?;
+        // From [out, in, row, column] to [out, row, column, in].
         for c in 0..block.outputs {
-            let scale = gamma[c] / (std[c] + EPSILON);
-            net.params.tensors[2 * i + 1][c] = (bias[c] - mean[c]) * scale + beta[c];
             for input in 0..block.inputs {
                 for tap in 0..9 {
                     net.params.tensors[2 * i][(c * 9 + tap) * block.inputs + input] =
-                        weight[(c * block.inputs + input) * 9 + 8 - tap] * scale;
+                        weight[(c * block.inputs + input) * 9 + tap];
                 }
             }
         }
     }
     let top = net.spec.blocks[net.spec.blocks.len() - 1].outputs;
-    let bias = read("output/output_b", 50)?;
-    let flat = read("output/output_W", 50 * top)?;
-    let weight = (0..50 * top).map(|i| flat[i % top * 50 + i / top]).collect();
+    let bias = file.tensors.get("output.bias").map(genrescope::network::bundle::Weights::to_f32).unwrap_or_default();
+    ensure!(!bias.is_empty(), "'{}': 'output.bias' is missing", path.display());
+    let weight = read("output.weight", bias.len() * top)?;
     Ok((net, Tagger { weight, bias }))
 }

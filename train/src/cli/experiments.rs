@@ -7,7 +7,7 @@ use clap::Args;
 use genrescope_train::{
     fit::{Epoch, Example, Inputs, Loss, Recipe, Task, fit},
     metrics::Share,
-    net::{Net, NetSpec, Tap},
+    net::{Net, Tap},
     optim::Method,
     pictures::write_whole,
     study::{self, Display, Probes, with_head},
@@ -15,7 +15,7 @@ use genrescope_train::{
     transfer,
 };
 
-use super::{Common, Loaded, load, print};
+use super::{Common, Loaded, RecipeFile, load, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ExperimentArgs {
@@ -42,7 +42,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<()> {
     let loaded = load(&args.common)?;
     let Loaded { study, threads, cache, .. } = &loaded;
     // As in the paper: no augmentation, the top of the trunk, a head that starts from nothing.
-    let spec = NetSpec::cnn(&[Tap::Top], loaded.floor_db, study.labels.len());
+    let spec = RecipeFile { taps: vec![Tap::Top], ..loaded.file.clone() }.spec(study.labels.len());
     let (trunk, _) = transfer::choi_cnn(&loaded.tagger, spec)?;
     let plain = Recipe {
         method: Method::Adam,

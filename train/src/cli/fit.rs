@@ -9,7 +9,7 @@ use genrescope_train::{
     export::{self, Words},
     fit::{View, view},
     metrics::{Share, argmax},
-    net::{Net, NetSpec},
+    net::Net,
     pictures::{PictureCache, write_whole},
     study::{self, Probes, Setting, Study, load_pictures, say},
     transfer, trust,
@@ -24,11 +24,11 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
     let pooled: Pooled =
         serde_json::from_str(&text).with_context(|| format!("'{}' is not what `folds --out` writes", args.folds.display()))?;
     ensure!(
-        pooled.recipe.training == *recipe && pooled.recipe.taps == loaded.taps && pooled.labels == study.labels,
+        pooled.recipe == loaded.file && pooled.labels == study.labels,
         "'{}' was measured with another recipe or other labels: run `genrescope-train folds --out` with this one first",
         args.folds.display()
     );
-    let spec = NetSpec::cnn(&loaded.taps, loaded.floor_db, study.labels.len());
+    let spec = loaded.file.spec(study.labels.len());
     let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
     let views = study::views(study, &trunk, recipe, cache, *threads)?;
     let probes = Probes::new(&trunk, &views, recipe, *threads);
