@@ -1,13 +1,11 @@
-//! Recordings as samples and as mel columns.
+//! Recordings as samples and as mel columns, through the product's own decoder and front end.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use genrescope::{
     front_end::{self, FrontEndConfig},
+    source::file::AudioFile,
     units::SampleRate,
 };
 
@@ -25,27 +23,26 @@ pub struct Mono {
 /// # Errors
 /// When the file cannot be decoded.
 pub fn decode(path: &Path) -> Result<Mono> {
-    const RATE: u32 = 48_000;
-    let output = Command::new("ffmpeg")
-        .args(["-v", "error", "-threads", "1", "-i"])
-        .arg(path)
-        .args(["-f", "f32le", "-ac", "1", "-ar", &RATE.to_string(), "-"])
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run ffmpeg")?;
-    if !output.status.success() {
-        bail!("'{}': {}", path.display(), String::from_utf8_lossy(&output.stderr).trim());
+    let mut file = AudioFile::open(path)?;
+    let rate = file.rate();
+    let (mut samples, mut block) = (Vec::new(), Vec::new());
+    while file.next_block(&mut block)? {
+        samples.extend_from_slice(&block);
     }
-    let samples = output.stdout.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Ok(Mono { samples, rate: SampleRate::new(RATE)? })
+    Ok(Mono { samples, rate })
 }
 
-/// Mel columns of a whole recording, by the product's front end.
+/// Mel columns of a whole recording.
 ///
 /// # Errors
 /// When the file cannot be decoded or holds no sample.
 pub fn mel_columns(path: &Path, config: &FrontEndConfig) -> Result<Vec<f32>> {
     let mono = decode(path)?;
-    ensure!(!mono.samples.is_empty(), "'{}' holds no sample", path.display());
-    front_end::columns(&mono.samples, config, mono.rate).with_context(|| format!("'{}'", path.display()))
+    ensure!(
+        !mono.samples.is_empty(),
+        "'{}' holds no sample",
+        path.display()
+    );
+    front_end::columns(&mono.samples, config, mono.rate)
+        .with_context(|| format!("'{}'", path.display()))
 }

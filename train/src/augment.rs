@@ -128,7 +128,9 @@ pub fn augment(picture: &mut Vec<f32>, config: &Augment, rng: &mut Rng) {
     }
     let mut curve = [0.0f32; BANDS];
     if rng.chance(config.equalise) {
-        let knots: Vec<f32> = (0..config.equalise_knots).map(|_| config.equalise_depth * rng.normal()).collect();
+        let knots: Vec<f32> = (0..config.equalise_knots)
+            .map(|_| config.equalise_depth * rng.normal())
+            .collect();
         let tilt = config.tilt * rng.normal();
         for (band, value) in curve.iter_mut().enumerate() {
             *value += between_knots(&knots, band) + tilt * (centre_hz(band) / 1000.0).log2();
@@ -256,13 +258,22 @@ fn compress(picture: &mut [f32], amount: f32) {
     let levels: Vec<f32> = picture
         .chunks_exact(BANDS)
         .map(|column| {
-            let power: f32 = column.iter().map(|&v| fast_exp(v * LN_10 / 20.0)).sum::<f32>() / BANDS as f32;
+            let power: f32 = column
+                .iter()
+                .map(|&v| fast_exp(v * LN_10 / 20.0))
+                .sum::<f32>()
+                / BANDS as f32;
             (fast_ln(power.max(1e-8)) * 20.0 / LN_10).max(-100.0)
         })
         .collect();
     let last = levels.len() as isize - 1;
     let smooth: Vec<f32> = (0..=last)
-        .map(|i| (i - 12..=i + 12).map(|j| levels[j.clamp(0, last) as usize]).sum::<f32>() / 25.0)
+        .map(|i| {
+            (i - 12..=i + 12)
+                .map(|j| levels[j.clamp(0, last) as usize])
+                .sum::<f32>()
+                / 25.0
+        })
         .collect();
     let mean = smooth.iter().sum::<f32>() / smooth.len() as f32;
     for (column, level) in picture.chunks_exact_mut(BANDS).zip(&smooth) {
@@ -284,7 +295,9 @@ fn fast_exp(x: f32) -> f32 {
     let t = (x / LN_2).clamp(-120.0, 120.0);
     let whole = t.floor();
     let f = t - whole;
-    let power = 1.0 + f * (0.693_147_2 + f * (0.240_226_5 + f * (0.055_504_1 + f * (0.009_618_1 + f * 0.001_333_4))));
+    let power = 1.0
+        + f * (0.693_147_2
+            + f * (0.240_226_5 + f * (0.055_504_1 + f * (0.009_618_1 + f * 0.001_333_4))));
     f32::from_bits(((whole as i32 + 127) as u32) << 23) * power
 }
 
@@ -317,7 +330,11 @@ mod tests {
     #[test]
     fn mel_scale_is_slaneys() {
         // librosa 0.11: hz_to_mel(6000) = 41.07..., mel_to_hz inverts it.
-        assert!((mel_of_hz(6000.0) - 41.064).abs() < 0.01, "{}", mel_of_hz(6000.0));
+        assert!(
+            (mel_of_hz(6000.0) - 41.064).abs() < 0.01,
+            "{}",
+            mel_of_hz(6000.0)
+        );
         for hz in [30.0, 999.0, 1001.0, 5900.0] {
             assert!((hz_of_mel(mel_of_hz(hz)) / hz - 1.0).abs() < 1e-4);
         }
@@ -351,8 +368,18 @@ mod tests {
             picture[column * BANDS + 40] = 0.0;
         }
         let warped = warp(&picture, 1.06, 1.06);
-        let peak = warped.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
-        assert!(peak % BANDS > 40 && peak / BANDS > 50, "{} {}", peak % BANDS, peak / BANDS);
+        let peak = warped
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.total_cmp(b.1))
+            .unwrap()
+            .0;
+        assert!(
+            peak % BANDS > 40 && peak / BANDS > 50,
+            "{} {}",
+            peak % BANDS,
+            peak / BANDS
+        );
         let same = warp(&picture, 1.0, 1.0);
         assert!(same.iter().zip(&picture).all(|(a, b)| (a - b).abs() < 0.05));
     }
@@ -371,7 +398,9 @@ mod tests {
         };
         for (seed, columns) in [128, 320, 1366].into_iter().enumerate() {
             let mut rng = Rng::at(seed as u64, &[]);
-            let mut picture: Vec<f32> = (0..columns * BANDS).map(|_| rng.between(-160.0, 30.0)).collect();
+            let mut picture: Vec<f32> = (0..columns * BANDS)
+                .map(|_| rng.between(-160.0, 30.0))
+                .collect();
             augment(&mut picture, &all, &mut rng);
             assert_eq!(picture.len(), columns * BANDS);
             assert!(picture.iter().all(|v| v.is_finite()));

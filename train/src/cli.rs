@@ -14,8 +14,8 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use genrescope::network::bundle::DecisionDefaults;
 use genrescope_train::{
-    export::{self, Words},
     datasets::Dataset,
+    export::{self, Words},
     fit::Recipe,
     heads::{Neighbours, Objective, Rows},
     metrics::{Confusion, Share, argmax, calibration, fit_temperature, softmax},
@@ -27,7 +27,11 @@ use genrescope_train::{
 };
 
 #[derive(Debug, Parser)]
-#[command(name = "genrescope-train", version, about = "Makes and measures genrescope's models")]
+#[command(
+    name = "genrescope-train",
+    version,
+    about = "Makes and measures genrescope's models"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -97,7 +101,11 @@ struct FitArgs {
     #[arg(long, value_name = "FILE")]
     folds: PathBuf,
     /// The model file to write; its card goes beside it, as Markdown.
-    #[arg(long, value_name = "FILE", default_value = "models/default.safetensors")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "models/default.safetensors"
+    )]
     out: PathBuf,
     /// Name of the model.
     #[arg(long, default_value = "genrescope-cnn-1")]
@@ -133,7 +141,10 @@ struct Pooled {
 
 impl Pooled {
     fn confusion(&self, int8: bool) -> Confusion {
-        let pairs = self.answers.iter().map(|a| (a.label, argmax(if int8 { &a.int8 } else { &a.logits })));
+        let pairs = self
+            .answers
+            .iter()
+            .map(|a| (a.label, argmax(if int8 { &a.int8 } else { &a.logits })));
         Confusion::of(&self.labels, pairs)
     }
 
@@ -148,7 +159,8 @@ impl Pooled {
         let folds = self.answers.iter().map(|a| a.fold + 1).max().unwrap_or(0);
         let mut answers = Vec::new();
         for fold in 0..folds {
-            let (own, others): (Vec<&Answer>, Vec<&Answer>) = self.answers.iter().partition(|a| a.fold == fold);
+            let (own, others): (Vec<&Answer>, Vec<&Answer>) =
+                self.answers.iter().partition(|a| a.fold == fold);
             let logits: Vec<Vec<f32>> = others.iter().map(|a| a.int8.clone()).collect();
             let truths: Vec<usize> = others.iter().map(|a| a.label).collect();
             let temperature = fit_temperature(&logits, &truths);
@@ -173,7 +185,8 @@ pub(crate) fn run() -> Result<()> {
 
 /// What was said where: `GENRESCOPE_DATA`, else `../shared/data`.
 fn data_root() -> PathBuf {
-    std::env::var_os("GENRESCOPE_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from)
+    std::env::var_os("GENRESCOPE_DATA")
+        .map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from)
 }
 
 /// Everything that is loaded before a command begins.
@@ -207,12 +220,20 @@ impl RecipeFile {
 
 impl Default for RecipeFile {
     fn default() -> Self {
-        Self { taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands], floor_db: -80.0, input: (-30.6, 18.0), training: Recipe::default() }
+        Self {
+            taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands],
+            floor_db: -80.0,
+            input: (-30.6, 18.0),
+            training: Recipe::default(),
+        }
     }
 }
 
 fn load(common: &Common) -> Result<Loaded> {
-    let data = common.data.clone().unwrap_or_else(|| data_root().join("gtzan"));
+    let data = common
+        .data
+        .clone()
+        .unwrap_or_else(|| data_root().join("gtzan"));
     ensure!(
         data.is_dir(),
         "there is no folder '{}'; name GTZAN or a library with --data, or set GENRESCOPE_DATA",
@@ -224,8 +245,10 @@ fn load(common: &Common) -> Result<Loaded> {
         .unwrap_or_else(|| data_root().join("reference/music_tagger_cnn_weights_theano.h5"));
     let file: RecipeFile = match &common.recipe {
         Some(path) => {
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-            serde_json::from_str(&text).with_context(|| format!("'{}' is no recipe", path.display()))?
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read '{}'", path.display()))?;
+            serde_json::from_str(&text)
+                .with_context(|| format!("'{}' is no recipe", path.display()))?
         }
         None => RecipeFile::default(),
     };
@@ -233,7 +256,14 @@ fn load(common: &Common) -> Result<Loaded> {
     let cache = PictureCache::new(&common.cache)?;
     let threads = common.threads.unwrap_or_else(parallel::default_threads);
     let study = Study::load(dataset, &cache, threads, file.training.seed)?;
-    Ok(Loaded { study, recipe: file.training.clone(), file, cache, threads, tagger })
+    Ok(Loaded {
+        study,
+        recipe: file.training.clone(),
+        file,
+        cache,
+        threads,
+        tagger,
+    })
 }
 
 /// Standard output, where a closed pipe ends the run quietly.
@@ -245,17 +275,34 @@ fn print(text: &str) -> Result<()> {
 
 fn folds(args: &Folds) -> Result<()> {
     let loaded = load(&args.common)?;
-    let Loaded { study, recipe, threads, .. } = &loaded;
+    let Loaded {
+        study,
+        recipe,
+        threads,
+        ..
+    } = &loaded;
     let spec = loaded.file.spec(study.labels.len());
     let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
     let views = study::views(study, &trunk, recipe, &loaded.cache, *threads)?;
     let probes = Probes::new(&trunk, &views, recipe, *threads);
-    let only: Vec<usize> = if args.only.is_empty() { (0..study.folds()).collect() } else { args.only.clone() };
+    let only: Vec<usize> = if args.only.is_empty() {
+        (0..study.folds()).collect()
+    } else {
+        args.only.clone()
+    };
     let top = Tap::Top.len(&trunk.spec);
     let plain = probes.clean().first(top);
     let lines = [
-        ("top of the trunk, clean, softmax", &plain, Objective::Softmax),
-        ("top of the trunk, clean, linear SVM", &plain, Objective::Svm),
+        (
+            "top of the trunk, clean, softmax",
+            &plain,
+            Objective::Softmax,
+        ),
+        (
+            "top of the trunk, clean, linear SVM",
+            &plain,
+            Objective::Svm,
+        ),
         ("all taps and forms, softmax", &probes, Objective::Softmax),
         ("all taps and forms, linear SVM", &probes, Objective::Svm),
     ];
@@ -263,8 +310,18 @@ fn folds(args: &Folds) -> Result<()> {
     for (line, (name, probes, objective)) in lines.into_iter().enumerate() {
         let mut answers = Vec::new();
         for &fold in &only {
-            let head = probes.head(study, &study.learning(Some(fold)), recipe.probe_decay, objective);
-            answers.extend(study.asked(fold).into_iter().map(|i| (i, argmax(&head.scores(probes.row(i))))));
+            let head = probes.head(
+                study,
+                &study.learning(Some(fold)),
+                recipe.probe_decay,
+                objective,
+            );
+            answers.extend(
+                study
+                    .asked(fold)
+                    .into_iter()
+                    .map(|i| (i, argmax(&head.scores(probes.row(i))))),
+            );
         }
         let confusion = study.confusion(answers);
         if line == 0 {
@@ -276,17 +333,37 @@ fn folds(args: &Folds) -> Result<()> {
     let mut answers = Vec::new();
     for &fold in &only {
         let learning = study.learning(Some(fold));
-        let rows: Vec<f32> = learning.iter().flat_map(|&i| plain.row(i).iter().copied()).collect();
+        let rows: Vec<f32> = learning
+            .iter()
+            .flat_map(|&i| plain.row(i).iter().copied())
+            .collect();
         let truths: Vec<usize> = learning.iter().map(|&i| study.records[i].label).collect();
-        let near = Neighbours::new(Rows { values: &rows, len: plain.len }, &truths, study.labels.len(), 7);
-        answers.extend(study.asked(fold).into_iter().map(|i| (i, argmax(&near.scores(plain.row(i))))));
+        let near = Neighbours::new(
+            Rows {
+                values: &rows,
+                len: plain.len,
+            },
+            &truths,
+            study.labels.len(),
+            7,
+        );
+        answers.extend(
+            study
+                .asked(fold)
+                .into_iter()
+                .map(|i| (i, argmax(&near.scores(plain.row(i))))),
+        );
     }
-    print(&format!("frozen, top of the trunk, 7 nearest neighbours: {}", study.confusion(answers).summary()))?;
+    print(&format!(
+        "frozen, top of the trunk, 7 nearest neighbours: {}",
+        study.confusion(answers).summary()
+    ))?;
     if args.baseline {
         return Ok(());
     }
     if let Some(folder) = &args.checkpoints {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
     }
     let setting = Setting {
         trunk: &trunk,
@@ -294,9 +371,16 @@ fn folds(args: &Folds) -> Result<()> {
         probes: &probes,
         views: &views,
         threads: *threads,
-        checkpoints: args.checkpoints.as_deref().map(|folder: &Path| (folder, 10)),
+        checkpoints: args
+            .checkpoints
+            .as_deref()
+            .map(|folder: &Path| (folder, 10)),
     };
-    let cuts = [("3 s", Some((400, 141))), ("5 s", Some((400, 234))), ("10 s", Some((400, 469)))];
+    let cuts = [
+        ("3 s", Some((400, 141))),
+        ("5 s", Some((400, 234))),
+        ("10 s", Some((400, 469))),
+    ];
     let mut short = vec![(0usize, 0usize); cuts.len()];
     let mut answers = Vec::new();
     for &fold in &only {
@@ -305,39 +389,65 @@ fn folds(args: &Folds) -> Result<()> {
         let truth = |i: &usize| study.records[*i].label;
         for ((right, of), (_, cut)) in short.iter_mut().zip(cuts) {
             let logits = study::logits(&net, study, &asked, cut, *threads);
-            *right += asked.iter().zip(&logits).filter(|(i, l)| argmax(l) == truth(i)).count();
+            *right += asked
+                .iter()
+                .zip(&logits)
+                .filter(|(i, l)| argmax(l) == truth(i))
+                .count();
             *of += asked.len();
         }
         let whole = study::logits(&net, study, &asked, None, *threads);
         let int8 = study::logits(&export::rounded(&net), study, &asked, None, *threads);
         if let Some(folder) = &args.models {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
             let words = Words {
                 name: format!("fold{fold}"),
                 notice: format!("For measurements: has not heard fold {fold}."),
-                data: args.common.data.clone().unwrap_or_else(|| data_root().join("gtzan")).display().to_string(),
+                data: args
+                    .common
+                    .data
+                    .clone()
+                    .unwrap_or_else(|| data_root().join("gtzan"))
+                    .display()
+                    .to_string(),
                 recipe: "genrescope-train folds".into(),
                 accuracies: Vec::new(),
                 licence: "MIT OR Apache-2.0".into(),
                 credits: "trunk: Keunwoo Choi (MIT)".into(),
                 decision: DecisionDefaults::default(),
             };
-            let file = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?.quantised().write()?;
+            let file = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?
+                .quantised()
+                .write()?;
             write_whole(&folder.join(format!("fold{fold}.safetensors")), &file)?;
         }
         let of_fold = asked.iter().zip(&whole).map(|(i, l)| (*i, argmax(l)));
-        print(&format!("fold {fold}: {}", study.confusion(of_fold).summary()))?;
+        print(&format!(
+            "fold {fold}: {}",
+            study.confusion(of_fold).summary()
+        ))?;
         for ((i, logits), int8) in asked.iter().zip(whole).zip(int8) {
             let record = &study.records[*i];
             let path = record.path.clone();
-            answers.push(Answer { path, label: record.label, fold, logits, int8 });
+            answers.push(Answer {
+                path,
+                label: record.label,
+                fold,
+                logits,
+                int8,
+            });
         }
     }
     let pooled = Pooled {
         labels: study.labels.clone(),
         recipe: loaded.file.clone(),
         answers,
-        cuts: cuts.iter().zip(&short).map(|((name, _), (right, of))| ((*name).to_owned(), *right, *of)).collect(),
+        cuts: cuts
+            .iter()
+            .zip(&short)
+            .map(|((name, _), (right, of))| ((*name).to_owned(), *right, *of))
+            .collect(),
         baseline,
     };
     for (name, right, of) in &pooled.cuts {
@@ -346,8 +456,15 @@ fn folds(args: &Folds) -> Result<()> {
     let (float, int8) = (pooled.confusion(false), pooled.confusion(true));
     print(&format!("recipe, 29.12 s: {}", float.summary()))?;
     print(&format!("recipe, int8: {}", int8.summary()))?;
-    let same = pooled.answers.iter().filter(|a| argmax(&a.logits) == argmax(&a.int8)).count();
-    print(&format!("int8 and f32 agree: {}", Share::new(same, pooled.answers.len())))?;
+    let same = pooled
+        .answers
+        .iter()
+        .filter(|a| argmax(&a.logits) == argmax(&a.int8))
+        .count();
+    print(&format!(
+        "int8 and f32 agree: {}",
+        Share::new(same, pooled.answers.len())
+    ))?;
     print(&format!(
         "temperature {:.3}; ECE {:.1} % (each fold at the temperature of the others)",
         pooled.temperature(),

@@ -130,11 +130,20 @@ pub fn backward(
     assert_eq!(sums.0.len(), shape.weight_len());
     assert_eq!(sums.1.len(), shape.outputs);
     let mut back = wants_input.then(|| Plane::zeros(input.height, input.width, shape.inputs));
-    let way = Backward { shape, weight, input, trace, gradient };
+    let way = Backward {
+        shape,
+        weight,
+        input,
+        trace,
+        gradient,
+    };
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2: it was just asked.
-        #[expect(unsafe_code, reason = "a function compiled for AVX2 can only be called so")]
+        #[expect(
+            unsafe_code,
+            reason = "a function compiled for AVX2 can only be called so"
+        )]
         unsafe {
             backward_avx2(way, sums.0, sums.1, back.as_mut());
         }
@@ -156,14 +165,33 @@ struct Backward<'a> {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn backward_avx2(way: Backward<'_>, weights: &mut [f32], biases: &mut [f32], back: Option<&mut Plane>) {
+fn backward_avx2(
+    way: Backward<'_>,
+    weights: &mut [f32],
+    biases: &mut [f32],
+    back: Option<&mut Plane>,
+) {
     backward_any(way, weights, biases, back);
 }
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "is compiled anew for each instruction set it is called from")]
-fn backward_any(way: Backward<'_>, weights: &mut [f32], biases: &mut [f32], mut back: Option<&mut Plane>) {
-    let Backward { shape, weight, input, trace, gradient } = way;
+#[expect(
+    clippy::inline_always,
+    reason = "is compiled anew for each instruction set it is called from"
+)]
+fn backward_any(
+    way: Backward<'_>,
+    weights: &mut [f32],
+    biases: &mut [f32],
+    mut back: Option<&mut Plane>,
+) {
+    let Backward {
+        shape,
+        weight,
+        input,
+        trace,
+        gradient,
+    } = way;
     let n = shape.outputs;
     let (pool_rows, pool_columns) = shape.pool;
     let row_stride = (input.width + 2) * shape.inputs;
@@ -186,11 +214,17 @@ fn backward_any(way: Backward<'_>, weights: &mut [f32], biases: &mut [f32], mut 
                 for tap in 0..3 {
                     let from = (row + tap) * row_stride + column * shape.inputs;
                     let at = (c * 3 + tap) * k;
-                    for (sum, &x) in weights[at..at + k].iter_mut().zip(&input.data[from..from + k]) {
+                    for (sum, &x) in weights[at..at + k]
+                        .iter_mut()
+                        .zip(&input.data[from..from + k])
+                    {
                         *sum += value * x;
                     }
                     if let Some(back) = back.as_deref_mut() {
-                        for (sum, &w) in back.data[from..from + k].iter_mut().zip(&weight[at..at + k]) {
+                        for (sum, &w) in back.data[from..from + k]
+                            .iter_mut()
+                            .zip(&weight[at..at + k])
+                        {
                             *sum += value * w;
                         }
                     }
@@ -201,11 +235,21 @@ fn backward_any(way: Backward<'_>, weights: &mut [f32], biases: &mut [f32], mut 
 }
 
 /// Pools one band of convolved rows into row `out_row` of the output.
-fn pool_row(shape: BlockShape, bias: &[f32], band: &[f32], padded: usize, out_row: usize, trace: &mut BlockTrace) {
+fn pool_row(
+    shape: BlockShape,
+    bias: &[f32],
+    band: &[f32],
+    padded: usize,
+    out_row: usize,
+    trace: &mut BlockTrace,
+) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the processor has AVX2: it was just asked.
-        #[expect(unsafe_code, reason = "a function compiled for AVX2 can only be called so")]
+        #[expect(
+            unsafe_code,
+            reason = "a function compiled for AVX2 can only be called so"
+        )]
         unsafe {
             pool_row_avx2(shape, bias, band, padded, out_row, trace);
         }
@@ -216,13 +260,30 @@ fn pool_row(shape: BlockShape, bias: &[f32], band: &[f32], padded: usize, out_ro
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn pool_row_avx2(shape: BlockShape, bias: &[f32], band: &[f32], padded: usize, out_row: usize, trace: &mut BlockTrace) {
+fn pool_row_avx2(
+    shape: BlockShape,
+    bias: &[f32],
+    band: &[f32],
+    padded: usize,
+    out_row: usize,
+    trace: &mut BlockTrace,
+) {
     pool_row_any(shape, bias, band, padded, out_row, trace);
 }
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "is compiled anew for each instruction set it is called from")]
-fn pool_row_any(shape: BlockShape, bias: &[f32], band: &[f32], padded: usize, out_row: usize, trace: &mut BlockTrace) {
+#[expect(
+    clippy::inline_always,
+    reason = "is compiled anew for each instruction set it is called from"
+)]
+fn pool_row_any(
+    shape: BlockShape,
+    bias: &[f32],
+    band: &[f32],
+    padded: usize,
+    out_row: usize,
+    trace: &mut BlockTrace,
+) {
     let n = shape.outputs;
     let (pool_rows, pool_columns) = shape.pool;
     let out_width = trace.output.width;
@@ -238,7 +299,9 @@ fn pool_row_any(shape: BlockShape, bias: &[f32], band: &[f32], padded: usize, ou
             for column in 0..pool_columns {
                 let from = (row * padded + out_column * pool_columns + column) * n;
                 let code = (row * pool_columns + column) as f32;
-                for ((best, winner), &value) in best.iter_mut().zip(&mut codes).zip(&band[from..from + n]) {
+                for ((best, winner), &value) in
+                    best.iter_mut().zip(&mut codes).zip(&band[from..from + n])
+                {
                     let wins = value > *best;
                     *best = if wins { value } else { *best };
                     *winner = if wins { code } else { *winner };
@@ -256,7 +319,14 @@ fn pool_row_any(shape: BlockShape, bias: &[f32], band: &[f32], padded: usize, ou
 
 /// Convolves `count` rows from row `first` on into `band`, shape `[count, width + 2, outputs]`, whose
 /// last two columns of each row are of no use.
-fn convolve_rows(weight: &[f32], input: &Plane, first: usize, count: usize, outputs: usize, band: &mut [f32]) {
+fn convolve_rows(
+    weight: &[f32],
+    input: &Plane,
+    first: usize,
+    count: usize,
+    outputs: usize,
+    band: &mut [f32],
+) {
     let padded = input.width + 2;
     let places = count * padded - 2;
     let inputs = input.channels;
@@ -270,7 +340,13 @@ fn convolve_rows(weight: &[f32], input: &Plane, first: usize, count: usize, outp
                 taps[3 * tap..3 * tap + 3].copy_from_slice(&input.data[from..from + 3]);
             }
         }
-        product(Matrix::new(&taps, places, 9, 9, 1), Matrix::new(weight, 9, outputs, 1, 9), band, outputs, false);
+        product(
+            Matrix::new(&taps, places, 9, 9, 1),
+            Matrix::new(weight, 9, outputs, 1, 9),
+            band,
+            outputs,
+            false,
+        );
         return;
     }
     for tap in 0..3 {
@@ -286,7 +362,7 @@ fn convolve_rows(weight: &[f32], input: &Plane, first: usize, count: usize, outp
 }
 
 /// A matrix seen in a slice; rows and columns may overlap.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Matrix<'a> {
     data: &'a [f32],
     rows: usize,
@@ -300,11 +376,23 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// When the last value lies outside of `data`.
-    pub fn new(data: &'a [f32], rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> Self {
+    pub fn new(
+        data: &'a [f32],
+        rows: usize,
+        columns: usize,
+        row_stride: usize,
+        column_stride: usize,
+    ) -> Self {
         if rows > 0 && columns > 0 {
             assert!((rows - 1) * row_stride + (columns - 1) * column_stride < data.len());
         }
-        Self { data, rows, columns, row_stride, column_stride }
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride,
+            column_stride,
+        }
     }
 }
 
@@ -366,10 +454,15 @@ mod tests {
                             for dy in 0..3 {
                                 for dx in 0..3 {
                                     let padded = input.width + 2;
-                                    let from = (y * shape.pool.0 + row + dy) * padded + x * shape.pool.1 + column + dx;
+                                    let from = (y * shape.pool.0 + row + dy) * padded
+                                        + x * shape.pool.1
+                                        + column
+                                        + dx;
                                     for i in 0..shape.inputs {
                                         sum += f64::from(input.data[from * shape.inputs + i])
-                                            * f64::from(weight[((c * 3 + dy) * 3 + dx) * shape.inputs + i]);
+                                            * f64::from(
+                                                weight[((c * 3 + dy) * 3 + dx) * shape.inputs + i],
+                                            );
                                     }
                                 }
                             }
@@ -385,10 +478,20 @@ mod tests {
 
     #[test]
     fn a_block_is_what_its_definition_says() {
-        for (inputs, outputs, pool, height, width) in [(1, 8, (2, 4), 12, 35), (5, 7, (3, 5), 12, 21), (16, 24, (4, 4), 4, 4)] {
-            let shape = BlockShape { inputs, outputs, pool };
+        for (inputs, outputs, pool, height, width) in [
+            (1, 8, (2, 4), 12, 35),
+            (5, 7, (3, 5), 12, 21),
+            (16, 24, (4, 4), 4, 4),
+        ] {
+            let shape = BlockShape {
+                inputs,
+                outputs,
+                pool,
+            };
             let mut rng = Rng::at(3, &[inputs as u64]);
-            let weight: Vec<f32> = (0..shape.weight_len()).map(|_| 0.3 * rng.normal()).collect();
+            let weight: Vec<f32> = (0..shape.weight_len())
+                .map(|_| 0.3 * rng.normal())
+                .collect();
             let bias: Vec<f32> = (0..outputs).map(|_| rng.normal()).collect();
             let mut input = Plane::zeros(height, width, inputs);
             for y in 0..height {

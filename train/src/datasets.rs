@@ -68,9 +68,16 @@ impl Dataset {
         let root = ["genres", "genres_original", "."]
             .iter()
             .map(|name| root.join(name))
-            .find(|folder| genrescope::genre::GTZAN.iter().any(|genre| folder.join(genre).is_dir()))
+            .find(|folder| {
+                genrescope::genre::GTZAN
+                    .iter()
+                    .any(|genre| folder.join(genre).is_dir())
+            })
             .with_context(|| {
-                format!("'{}' holds neither index.csv nor folders named after GTZAN's genres", root.display())
+                format!(
+                    "'{}' holds neither index.csv nor folders named after GTZAN's genres",
+                    root.display()
+                )
             })?;
         let mut dataset = Self::library(&root)?;
         dataset.labels = genrescope::genre::GTZAN.map(String::from).to_vec();
@@ -83,8 +90,13 @@ impl Dataset {
             }
             for path in audio_files(&folder)? {
                 let name = file_name(&path);
-                let number = name.strip_prefix(genre).and_then(|rest| rest.strip_prefix('.'));
-                if number.and_then(|rest| rest.split('.').next()).is_none_or(|n| n.parse::<u32>().is_err()) {
+                let number = name
+                    .strip_prefix(genre)
+                    .and_then(|rest| rest.strip_prefix('.'));
+                if number
+                    .and_then(|rest| rest.split('.').next())
+                    .is_none_or(|n| n.parse::<u32>().is_err())
+                {
                     let reason = format!("is not named {genre}.NNNNN");
                     dataset.skipped.push((path, reason));
                     continue;
@@ -99,7 +111,11 @@ impl Dataset {
                 });
             }
         }
-        ensure!(!dataset.items.is_empty(), "'{}' holds no GTZAN clip", root.display());
+        ensure!(
+            !dataset.items.is_empty(),
+            "'{}' holds no GTZAN clip",
+            root.display()
+        );
         Ok(dataset)
     }
 
@@ -109,7 +125,8 @@ impl Dataset {
     /// # Errors
     /// When the index cannot be read, lacks a column or names a fold that is no number.
     pub fn from_index(root: &Path, index: &Path) -> Result<Self> {
-        let text = fs::read_to_string(index).with_context(|| format!("cannot read '{}'", index.display()))?;
+        let text = fs::read_to_string(index)
+            .with_context(|| format!("cannot read '{}'", index.display()))?;
         let mut rows = csv_rows(&text).into_iter();
         let header = rows.next().unwrap_or_default();
         let column = |name: &str| header.iter().position(|field| field == name);
@@ -120,7 +137,10 @@ impl Dataset {
         let (artist_at, fold_at) = (column("artist"), column("fold"));
         let (kind_at, split_at) = (column("kind"), column("fault_filtered_split"));
         let rows: Vec<Vec<String>> = rows.collect();
-        let mut labels: Vec<String> = rows.iter().filter_map(|row| row.get(genre_at).cloned()).collect();
+        let mut labels: Vec<String> = rows
+            .iter()
+            .filter_map(|row| row.get(genre_at).cloned())
+            .collect();
         labels.sort();
         labels.dedup();
         let mut dataset = Self {
@@ -131,9 +151,17 @@ impl Dataset {
         for (number, row) in rows.iter().enumerate() {
             let line = number + 2;
             let (Some(path), Some(genre)) = (row.get(path_at), row.get(genre_at)) else {
-                bail!("'{}', line {line}: {} fields, too few", index.display(), row.len());
+                bail!(
+                    "'{}', line {line}: {} fields, too few",
+                    index.display(),
+                    row.len()
+                );
             };
-            let get = |at: Option<usize>| at.and_then(|at| row.get(at)).map(String::as_str).filter(|v| !v.is_empty());
+            let get = |at: Option<usize>| {
+                at.and_then(|at| row.get(at))
+                    .map(String::as_str)
+                    .filter(|v| !v.is_empty())
+            };
             let file = root.join(path);
             if !file.is_file() {
                 dataset.skipped.push((file, "is not there".into()));
@@ -141,13 +169,17 @@ impl Dataset {
             }
             let fold = match get(fold_at) {
                 Some(fold) => Some(fold.parse().with_context(|| {
-                    format!("'{}', line {line}: fold '{fold}' is no number", index.display())
+                    format!(
+                        "'{}', line {line}: fold '{fold}' is no number",
+                        index.display()
+                    )
                 })?),
                 None => None,
             };
             dataset.items.push(Item {
                 label: dataset.labels.iter().position(|label| label == genre),
-                group: get(artist_at).map_or_else(|| path.clone(), |artist| format!("{genre}/{artist}")),
+                group: get(artist_at)
+                    .map_or_else(|| path.clone(), |artist| format!("{genre}/{artist}")),
                 fold,
                 split: match get(split_at) {
                     Some("train") => Some(Split::Train),
@@ -159,7 +191,11 @@ impl Dataset {
                 path: file,
             });
         }
-        ensure!(!dataset.items.is_empty(), "'{}' names no file that is there", index.display());
+        ensure!(
+            !dataset.items.is_empty(),
+            "'{}' names no file that is there",
+            index.display()
+        );
         Ok(dataset)
     }
 
@@ -169,7 +205,10 @@ impl Dataset {
     /// # Errors
     /// When the folder cannot be read or no genre in it has an audio file.
     pub fn library(root: &Path) -> Result<Self> {
-        let mut folders: Vec<PathBuf> = entries(root)?.into_iter().filter(|path| path.is_dir()).collect();
+        let mut folders: Vec<PathBuf> = entries(root)?
+            .into_iter()
+            .filter(|path| path.is_dir())
+            .collect();
         folders.retain(|folder| !file_name(folder).starts_with('.'));
         let mut dataset = Self {
             labels: Vec::new(),
@@ -193,7 +232,11 @@ impl Dataset {
                 whole: true,
             }));
         }
-        ensure!(!dataset.items.is_empty(), "'{}' holds no folder with audio files", root.display());
+        ensure!(
+            !dataset.items.is_empty(),
+            "'{}' holds no folder with audio files",
+            root.display()
+        );
         Ok(dataset)
     }
 
@@ -231,8 +274,13 @@ impl Dataset {
             name.split('.').take(2).collect::<Vec<_>>().join(".")
         };
         let mut split = HashMap::new();
-        for (path, part) in [(train, Split::Train), (valid, Split::Valid), (test, Split::Test)] {
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        for (path, part) in [
+            (train, Split::Train),
+            (valid, Split::Valid),
+            (test, Split::Test),
+        ] {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("cannot read '{}'", path.display()))?;
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
                 split.insert(stem(line), part);
             }
@@ -279,7 +327,9 @@ impl Dataset {
             };
             let best = (0..k).min_by(|&a, &b| {
                 let size = |f: usize| held[f].iter().sum::<usize>();
-                cost(&held[a]).total_cmp(&cost(&held[b])).then(size(a).cmp(&size(b)))
+                cost(&held[a])
+                    .total_cmp(&cost(&held[b]))
+                    .then(size(a).cmp(&size(b)))
             });
             let best = best.unwrap_or(0);
             for (to, from) in held[best].iter_mut().zip(&counts) {
@@ -293,7 +343,11 @@ impl Dataset {
 
     /// Number of folds: one more than the largest.
     pub fn folds(&self) -> usize {
-        self.items.iter().filter_map(|item| item.fold).max().map_or(0, |last| last + 1)
+        self.items
+            .iter()
+            .filter_map(|item| item.fold)
+            .max()
+            .map_or(0, |last| last + 1)
     }
 
     /// What was passed over, as lines for a person.
@@ -306,13 +360,19 @@ impl Dataset {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// What lies in `folder`, sorted.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut list = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>())
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|e| e.path()))
+                .collect::<Result<Vec<_>, _>>()
+        })
         .with_context(|| format!("cannot read the folder '{}'", folder.display()))?;
     list.sort();
     Ok(list)
@@ -324,10 +384,11 @@ fn audio_files(folder: &Path) -> Result<Vec<PathBuf>> {
     for path in entries(folder)? {
         if path.is_dir() {
             files.extend(audio_files(&path)?);
-        } else if path
-            .extension()
-            .is_some_and(|ext| AUDIO_EXTENSIONS.iter().any(|known| ext.eq_ignore_ascii_case(known)))
-        {
+        } else if path.extension().is_some_and(|ext| {
+            AUDIO_EXTENSIONS
+                .iter()
+                .any(|known| ext.eq_ignore_ascii_case(known))
+        }) {
             files.push(path);
         }
     }
@@ -382,15 +443,26 @@ mod tests {
     #[test]
     fn csv_knows_quotes() {
         let rows = csv_rows("a,b\r\n\"x, \"\"y\"\"\",2\n\n,\n");
-        assert_eq!(rows, vec![vec!["a", "b"], vec!["x, \"y\"", "2"], vec!["", ""]]);
+        assert_eq!(
+            rows,
+            vec![vec!["a", "b"], vec!["x, \"y\"", "2"], vec!["", ""]]
+        );
     }
 
     #[test]
     fn gtzan_is_found_in_its_layouts() {
         for (prefix, ext) in [("genres", "au"), ("genres_original", "wav"), ("", "flac")] {
             let dir = folder();
-            touch(&dir.path().join(prefix).join(format!("blues/blues.00000.{ext}")));
-            touch(&dir.path().join(prefix).join(format!("rock/rock.00003.{ext}")));
+            touch(
+                &dir.path()
+                    .join(prefix)
+                    .join(format!("blues/blues.00000.{ext}")),
+            );
+            touch(
+                &dir.path()
+                    .join(prefix)
+                    .join(format!("rock/rock.00003.{ext}")),
+            );
             touch(&dir.path().join(prefix).join(format!("rock/cover.{ext}")));
             let set = Dataset::gtzan(dir.path()).unwrap();
             assert_eq!(set.items.len(), 2, "{prefix}");
@@ -412,7 +484,10 @@ mod tests {
         let set = Dataset::gtzan(dir.path()).unwrap();
         assert_eq!(set.items.len(), 2);
         assert_eq!(set.items[0].group, "blues/Hooker, John Lee");
-        assert_eq!((set.items[0].fold, set.items[0].split, set.items[0].whole), (Some(2), Some(Split::Valid), true));
+        assert_eq!(
+            (set.items[0].fold, set.items[0].split, set.items[0].whole),
+            (Some(2), Some(Split::Valid), true)
+        );
         assert!(!set.items[1].whole);
         assert!(set.skipped_report().contains("gone.opus"));
     }
@@ -420,7 +495,11 @@ mod tests {
     #[test]
     fn split_lists_match_by_stem() {
         let dir = folder();
-        for name in ["blues/blues.00000.au", "blues/blues.00001.au", "blues/blues.00002.au"] {
+        for name in [
+            "blues/blues.00000.au",
+            "blues/blues.00001.au",
+            "blues/blues.00002.au",
+        ] {
             touch(&dir.path().join("genres").join(name));
         }
         let list = |name: &str, text: &str| {
@@ -461,7 +540,12 @@ mod tests {
             assert!(chunk.iter().all(|item| item.fold == chunk[0].fold));
         }
         for fold in 0..5 {
-            let of = |label| set.items.iter().filter(|i| i.fold == Some(fold) && i.label == Some(label)).count();
+            let of = |label| {
+                set.items
+                    .iter()
+                    .filter(|i| i.fold == Some(fold) && i.label == Some(label))
+                    .count()
+            };
             assert_eq!(of(0) + of(1), 20);
             assert!((4..=6).contains(&of(1)), "{}", of(1));
         }

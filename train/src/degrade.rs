@@ -69,12 +69,20 @@ impl Damage {
             Damage::Clean => samples.to_vec(),
             Damage::Gain(db) => {
                 let factor = 10.0f64.powf(db / 20.0) as f32;
-                samples.iter().map(|x| (x * factor).clamp(-1.0, 1.0)).collect()
+                samples
+                    .iter()
+                    .map(|x| (x * factor).clamp(-1.0, 1.0))
+                    .collect()
             }
             Damage::Noise(db) => {
                 let noise = pink(samples.len(), &mut rng);
-                let factor = (power(samples) / power(&noise).max(1e-20)).sqrt() * 10.0f64.powf(-db / 20.0);
-                samples.iter().zip(&noise).map(|(x, n)| x + factor as f32 * n).collect()
+                let factor =
+                    (power(samples) / power(&noise).max(1e-20)).sqrt() * 10.0f64.powf(-db / 20.0);
+                samples
+                    .iter()
+                    .zip(&noise)
+                    .map(|(x, n)| x + factor as f32 * n)
+                    .collect()
             }
             Damage::Phone => {
                 let rate = f64::from(rate);
@@ -108,7 +116,11 @@ impl Damage {
 }
 
 fn power(samples: &[f32]) -> f64 {
-    samples.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / samples.len().max(1) as f64
+    samples
+        .iter()
+        .map(|&x| f64::from(x) * f64::from(x))
+        .sum::<f64>()
+        / samples.len().max(1) as f64
 }
 
 /// Pink noise: white noise through Kellet's filter (-3 dB an octave within 0.05 dB above 9 Hz at 44.1 kHz).
@@ -142,7 +154,10 @@ impl Biquad {
         let alpha = sin / (2.0 * q);
         let a0 = 1.0 + alpha;
         let b = (1.0 - cos) / a0;
-        Self { b: [b / 2.0, b, b / 2.0], a: [-2.0 * cos / a0, (1.0 - alpha) / a0] }
+        Self {
+            b: [b / 2.0, b, b / 2.0],
+            a: [-2.0 * cos / a0, (1.0 - alpha) / a0],
+        }
     }
 
     fn high_pass(hz: f64, q: f64, rate: f64) -> Self {
@@ -150,7 +165,10 @@ impl Biquad {
         let alpha = sin / (2.0 * q);
         let a0 = 1.0 + alpha;
         let b = (1.0 + cos) / a0;
-        Self { b: [b / 2.0, -b, b / 2.0], a: [-2.0 * cos / a0, (1.0 - alpha) / a0] }
+        Self {
+            b: [b / 2.0, -b, b / 2.0],
+            a: [-2.0 * cos / a0, (1.0 - alpha) / a0],
+        }
     }
 
     fn run(&self, samples: &[f32]) -> Vec<f32> {
@@ -240,11 +258,18 @@ fn resample(samples: &[f32], factor: f64) -> Vec<f32> {
     (0..n)
         .map(|i| {
             let centre = i as f64 * factor;
-            let (first, last) = ((centre - HALF / cut).ceil().max(0.0) as usize, (centre + HALF / cut).floor() as usize);
+            let (first, last) = (
+                (centre - HALF / cut).ceil().max(0.0) as usize,
+                (centre + HALF / cut).floor() as usize,
+            );
             let mut sum = 0.0;
             for (k, &x) in samples.iter().enumerate().take(last + 1).skip(first) {
                 let t = (k as f64 - centre) * cut;
-                let sinc = if t.abs() < 1e-9 { 1.0 } else { (PI * t).sin() / (PI * t) };
+                let sinc = if t.abs() < 1e-9 {
+                    1.0
+                } else {
+                    (PI * t).sin() / (PI * t)
+                };
                 let window = 0.5 + 0.5 * (PI * t / HALF).cos();
                 sum += f64::from(x) * sinc * window * cut;
             }
@@ -258,11 +283,35 @@ fn mp3(samples: &[f32], rate: u32) -> Result<Vec<f32>> {
     let raw: Vec<u8> = samples.iter().flat_map(|x| x.to_le_bytes()).collect();
     let rate = rate.to_string();
     let coded = ffmpeg(
-        &["-f", "f32le", "-ar", &rate, "-ac", "1", "-i", "-", "-c:a", "libmp3lame", "-b:a", "64k", "-f", "mp3", "-"],
+        &[
+            "-f",
+            "f32le",
+            "-ar",
+            &rate,
+            "-ac",
+            "1",
+            "-i",
+            "-",
+            "-c:a",
+            "libmp3lame",
+            "-b:a",
+            "64k",
+            "-f",
+            "mp3",
+            "-",
+        ],
         raw,
     )?;
-    let raw = ffmpeg(&["-f", "mp3", "-i", "-", "-f", "f32le", "-ac", "1", "-ar", &rate, "-"], coded)?;
-    Ok(raw.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+    let raw = ffmpeg(
+        &[
+            "-f", "mp3", "-i", "-", "-f", "f32le", "-ac", "1", "-ar", &rate, "-",
+        ],
+        coded,
+    )?;
+    Ok(raw
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        .collect())
 }
 
 fn ffmpeg(arguments: &[&str], input: Vec<u8>) -> Result<Vec<u8>> {
@@ -291,7 +340,9 @@ mod tests {
 
     fn tone(hz: f64, rate: u32, seconds: f64) -> Vec<f32> {
         let n = (f64::from(rate) * seconds) as usize;
-        (0..n).map(|i| 0.5 * (TAU * hz * i as f64 / f64::from(rate)).sin() as f32).collect()
+        (0..n)
+            .map(|i| 0.5 * (TAU * hz * i as f64 / f64::from(rate)).sin() as f32)
+            .collect()
     }
 
     fn level_db(samples: &[f32]) -> f64 {
@@ -309,7 +360,12 @@ mod tests {
             let high = Biquad::high_pass(low, 0.707, 44_100.0).run(&noise);
             level_db(&Biquad::low_pass(2.0 * low, 0.707, 44_100.0).run(&high))
         };
-        assert!((octave(500.0) - octave(4_000.0)).abs() < 1.0, "{} {}", octave(500.0), octave(4_000.0));
+        assert!(
+            (octave(500.0) - octave(4_000.0)).abs() < 1.0,
+            "{} {}",
+            octave(500.0),
+            octave(4_000.0)
+        );
     }
 
     #[test]
@@ -323,9 +379,14 @@ mod tests {
 
     #[test]
     fn faster_is_shorter_and_higher() {
-        let fast = Damage::Speed(1.06).apply(&tone(1_000.0, 44_100, 1.0), 44_100, 0).unwrap();
+        let fast = Damage::Speed(1.06)
+            .apply(&tone(1_000.0, 44_100, 1.0), 44_100, 0)
+            .unwrap();
         assert_eq!(fast.len(), (44_100.0 / 1.06) as usize);
-        let crossings = fast.windows(2).filter(|w| w[0] < 0.0 && w[1] >= 0.0).count();
+        let crossings = fast
+            .windows(2)
+            .filter(|w| w[0] < 0.0 && w[1] >= 0.0)
+            .count();
         let hz = crossings as f64 * 44_100.0 / fast.len() as f64;
         assert!((hz - 1_060.0).abs() < 2.0, "{hz}");
     }
@@ -342,7 +403,9 @@ mod tests {
 
     #[test]
     fn gain_clips() {
-        let loud = Damage::Gain(12.0).apply(&[0.1, 0.9, -0.9], 44_100, 0).unwrap();
+        let loud = Damage::Gain(12.0)
+            .apply(&[0.1, 0.9, -0.9], 44_100, 0)
+            .unwrap();
         assert!((loud[0] - 0.398).abs() < 1e-3 && loud[1] == 1.0 && loud[2] == -1.0);
     }
 }

@@ -41,20 +41,38 @@ pub struct Frames {
 
 impl Frames {
     /// The paper's multiframe: 20 s dropped at both ends, frames side by side, the remainder dropped.
-    pub const MULTIFRAME: Self = Self { skip: 938, length: FRAME_COLUMNS, first_only: false };
+    pub const MULTIFRAME: Self = Self {
+        skip: 938,
+        length: FRAME_COLUMNS,
+        first_only: false,
+    };
 
     /// One frame from the beginning.
-    pub const SINGLE: Self = Self { skip: 0, length: FRAME_COLUMNS, first_only: true };
+    pub const SINGLE: Self = Self {
+        skip: 0,
+        length: FRAME_COLUMNS,
+        first_only: true,
+    };
 
     /// First and last column of each frame of a recording of `columns` columns; one of all columns if it is too short.
     pub fn of(&self, columns: usize) -> Vec<(usize, usize)> {
-        let skip = if columns >= 2 * self.skip + self.length { self.skip } else { 0 };
+        let skip = if columns >= 2 * self.skip + self.length {
+            self.skip
+        } else {
+            0
+        };
         let inner = columns - 2 * skip;
         if inner < self.length {
             return vec![(0, columns)];
         }
-        let n = if self.first_only { 1 } else { inner / self.length };
-        (0..n).map(|i| (skip + i * self.length, skip + (i + 1) * self.length)).collect()
+        let n = if self.first_only {
+            1
+        } else {
+            inner / self.length
+        };
+        (0..n)
+            .map(|i| (skip + i * self.length, skip + (i + 1) * self.length))
+            .collect()
     }
 }
 
@@ -94,10 +112,15 @@ impl Average {
     /// Scores of a song from the logits of its frames.
     pub fn scores(self, frames: &[Vec<f32>], temperature: f32) -> Vec<f32> {
         let n = frames.len().max(1) as f32;
-        let scores: Vec<Vec<f32>> = frames.iter().map(|logits| softmax(logits, temperature)).collect();
+        let scores: Vec<Vec<f32>> = frames
+            .iter()
+            .map(|logits| softmax(logits, temperature))
+            .collect();
         let labels = scores.first().map_or(0, Vec::len);
         let mean = |of: &dyn Fn(f32) -> f32| -> Vec<f32> {
-            (0..labels).map(|l| scores.iter().map(|s| of(s[l])).sum::<f32>() / n).collect()
+            (0..labels)
+                .map(|l| scores.iter().map(|s| of(s[l])).sum::<f32>() / n)
+                .collect()
         };
         match self {
             Self::Mean => mean(&|p| p),
@@ -140,11 +163,16 @@ pub fn ask(
                 .map(|(first, last)| {
                     let scored = network
                         .score_frame(&columns[first * n_mels..last * n_mels])
-                        .with_context(|| format!("'{}' is too short to be scored", question.path.display()))?;
+                        .with_context(|| {
+                            format!("'{}' is too short to be scored", question.path.display())
+                        })?;
                     Ok(scored.logits.to_vec())
                 })
                 .collect::<Result<Vec<_>>>()?;
-            Ok(Answer { label: question.label, frames: logits })
+            Ok(Answer {
+                label: question.label,
+                frames: logits,
+            })
         })();
         progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
         answer
@@ -152,13 +180,28 @@ pub fn ask(
 }
 
 /// Confusion of songs.
-pub fn songs(labels: &[String], answers: &[Answer], average: Average, temperature: f32) -> Confusion {
-    Confusion::of(labels, answers.iter().map(|a| (a.label, argmax(&average.scores(&a.frames, temperature)))))
+pub fn songs(
+    labels: &[String],
+    answers: &[Answer],
+    average: Average,
+    temperature: f32,
+) -> Confusion {
+    Confusion::of(
+        labels,
+        answers
+            .iter()
+            .map(|a| (a.label, argmax(&average.scores(&a.frames, temperature)))),
+    )
 }
 
 /// Confusion of frames.
 pub fn frames(labels: &[String], answers: &[Answer]) -> Confusion {
-    Confusion::of(labels, answers.iter().flat_map(|a| a.frames.iter().map(|logits| (a.label, argmax(logits)))))
+    Confusion::of(
+        labels,
+        answers
+            .iter()
+            .flat_map(|a| a.frames.iter().map(|logits| (a.label, argmax(logits)))),
+    )
 }
 
 /// Songs by their nearest neighbours: each song's frame scores among those of all other songs (its own left out).
@@ -166,13 +209,26 @@ pub fn songs_by_neighbours(labels: &[String], answers: &[Answer], k: usize) -> C
     let pairs: Vec<(usize, usize)> = (0..answers.len())
         .map(|own| {
             let (mut rows, mut truths) = (Vec::new(), Vec::new());
-            for other in answers.iter().enumerate().filter(|(i, _)| *i != own).map(|(_, a)| a) {
+            for other in answers
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| *i != own)
+                .map(|(_, a)| a)
+            {
                 for frame in &other.frames {
                     rows.extend(softmax(frame, 1.0));
                     truths.push(other.label);
                 }
             }
-            let near = Neighbours::new(Rows { values: &rows, len: labels.len() }, &truths, labels.len(), k);
+            let near = Neighbours::new(
+                Rows {
+                    values: &rows,
+                    len: labels.len(),
+                },
+                &truths,
+                labels.len(),
+                k,
+            );
             let mut sum = vec![0.0f32; labels.len()];
             for frame in &answers[own].frames {
                 for (to, from) in sum.iter_mut().zip(near.scores(&softmax(frame, 1.0))) {
@@ -188,12 +244,21 @@ pub fn songs_by_neighbours(labels: &[String], answers: &[Answer], k: usize) -> C
 /// Share of single frames that are right, and of songs, on those songs that have at least two frames; for each song
 /// the frame share is the mean over its frames, so that both columns count songs.
 pub fn multiframe_gain(labels: &[String], answers: &[Answer]) -> (f64, Share) {
-    let long: Vec<Answer> = answers.iter().filter(|a| a.frames.len() > 1).cloned().collect();
+    let long: Vec<Answer> = answers
+        .iter()
+        .filter(|a| a.frames.len() > 1)
+        .cloned()
+        .collect();
     let single: f64 = long
         .iter()
-        .map(|a| a.frames.iter().filter(|f| argmax(f) == a.label).count() as f64 / a.frames.len() as f64)
+        .map(|a| {
+            a.frames.iter().filter(|f| argmax(f) == a.label).count() as f64 / a.frames.len() as f64
+        })
         .sum();
-    (single / long.len().max(1) as f64, songs(labels, &long, Average::Mean, 1.0).micro())
+    (
+        single / long.len().max(1) as f64,
+        songs(labels, &long, Average::Mean, 1.0).micro(),
+    )
 }
 
 #[cfg(test)]

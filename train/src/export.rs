@@ -51,29 +51,47 @@ pub fn architecture(net: &Net, loss: Loss) -> Architecture {
     let mut statistics = Vec::new();
     for tap in &spec.taps {
         let both = |block| {
-            [StatisticKind::Mean, StatisticKind::Std].map(|kind| Statistic { block, kind, groups: 1 })
+            [StatisticKind::Mean, StatisticKind::Std].map(|kind| Statistic {
+                block,
+                kind,
+                groups: 1,
+            })
         };
         match tap {
             Tap::Top => {}
             Tap::Block4 => statistics.extend(both(spec.repeated + 1)),
             Tap::Block3 => statistics.extend(both(spec.repeated)),
             Tap::Block3Bands => {
-                statistics.push(Statistic { block: spec.repeated, kind: StatisticKind::Mean, groups: 4 });
+                statistics.push(Statistic {
+                    block: spec.repeated,
+                    kind: StatisticKind::Mean,
+                    groups: 4,
+                });
             }
         }
     }
     Architecture {
         frame_columns: FRAME_COLUMNS,
-        normalisation: Normalisation { mean: vec![spec.input_mean], std: vec![spec.input_std] },
+        normalisation: Normalisation {
+            mean: vec![spec.input_mean],
+            std: vec![spec.input_std],
+        },
         time_pad: 0,
         column_affine: false,
         blocks: spec
             .blocks
             .iter()
-            .map(|b| Block { filters: b.outputs, pool: [b.pool.0, b.pool.1] })
+            .map(|b| Block {
+                filters: b.outputs,
+                pool: [b.pool.0, b.pool.1],
+            })
             .collect(),
         cycle_after: Some(spec.repeated),
-        pooling: if spec.taps.first() == Some(&Tap::Top) { Pooling::Flatten } else { Pooling::None },
+        pooling: if spec.taps.first() == Some(&Tap::Top) {
+            Pooling::Flatten
+        } else {
+            Pooling::None
+        },
         statistics,
         head: Head {
             hidden: None,
@@ -89,7 +107,13 @@ pub fn architecture(net: &Net, loss: Loss) -> Architecture {
 ///
 /// # Errors
 /// When labels or sizes do not fit the product.
-pub fn bundle(net: &Net, labels: &[String], loss: Loss, words: &Words, trust: &[(String, Vec<f32>)]) -> Result<Bundle> {
+pub fn bundle(
+    net: &Net,
+    labels: &[String],
+    loss: Loss,
+    words: &Words,
+    trust: &[(String, Vec<f32>)],
+) -> Result<Bundle> {
     ensure!(
         net.spec.taps.iter().skip(1).all(|tap| *tap != Tap::Top),
         "the top of the trunk must be the first tap: the product puts it first"
@@ -107,15 +131,30 @@ pub fn bundle(net: &Net, labels: &[String], loss: Loss, words: &Words, trust: &[
                 }
             }
         }
-        tensors.insert(format!("block{}.weight", i + 1), Weights::new(&[outputs, inputs, 3, 3], weight)?);
+        tensors.insert(
+            format!("block{}.weight", i + 1),
+            Weights::new(&[outputs, inputs, 3, 3], weight)?,
+        );
         let bias = net.params.tensors[2 * i + 1].clone();
-        tensors.insert(format!("block{}.bias", i + 1), Weights::new(&[outputs], bias)?);
+        tensors.insert(
+            format!("block{}.bias", i + 1),
+            Weights::new(&[outputs], bias)?,
+        );
     }
     let (weight, bias) = folded_head(net);
-    tensors.insert("output.weight".into(), Weights::new(&[net.spec.labels, net.spec.embedding_len()], weight)?);
-    tensors.insert("output.bias".into(), Weights::new(&[net.spec.labels], bias)?);
+    tensors.insert(
+        "output.weight".into(),
+        Weights::new(&[net.spec.labels, net.spec.embedding_len()], weight)?,
+    );
+    tensors.insert(
+        "output.bias".into(),
+        Weights::new(&[net.spec.labels], bias)?,
+    );
     for (name, values) in trust {
-        tensors.insert(format!("trust.{name}"), Weights::new(&[values.len()], values.clone())?);
+        tensors.insert(
+            format!("trust.{name}"),
+            Weights::new(&[values.len()], values.clone())?,
+        );
     }
     Ok(Bundle {
         card: ModelCard {
@@ -123,7 +162,10 @@ pub fn bundle(net: &Net, labels: &[String], loss: Loss, words: &Words, trust: &[
             notice: words.notice.clone(),
             architecture: architecture(net, loss),
             labels: Labels::new(labels)?,
-            front_end: FrontEndConfig { floor_db: net.spec.floor_db, ..FrontEndConfig::default() },
+            front_end: FrontEndConfig {
+                floor_db: net.spec.floor_db,
+                ..FrontEndConfig::default()
+            },
             decision: words.decision.clone(),
             data: words.data.clone(),
             recipe: words.recipe.clone(),
@@ -151,7 +193,13 @@ pub fn folded_head(net: &Net) -> (Vec<f32>, Vec<f32>) {
 /// `net` with its convolutions rounded to int8 and back, as the model file keeps them: the first stays as it is.
 pub fn rounded(net: &Net) -> Net {
     let mut rounded = net.clone();
-    for (i, block) in net.spec.blocks.iter().enumerate().filter(|(_, b)| b.inputs > 1) {
+    for (i, block) in net
+        .spec
+        .blocks
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| b.inputs > 1)
+    {
         for filter in rounded.params.tensors[2 * i].chunks_exact_mut(9 * block.inputs) {
             let largest = filter.iter().fold(0.0f32, |m, w| m.max(w.abs()));
             let scale = (largest / 127.0).max(f32::MIN_POSITIVE);
@@ -180,12 +228,21 @@ pub fn accuracy(what: &str, data: &str, split: &str, share: Share) -> Accuracy {
 ///
 /// # Errors
 /// When the product gives none.
-pub fn product_logits(model: &Arc<Model>, pictures: &[Picture], threads: usize) -> Result<Vec<Vec<f32>>> {
+pub fn product_logits(
+    model: &Arc<Model>,
+    pictures: &[Picture],
+    threads: usize,
+) -> Result<Vec<Vec<f32>>> {
     let floor = model.front_end().floor_db;
     parallel::map(pictures.len(), threads, |i| {
-        let columns: Vec<f32> = first_frame(&pictures[i]).iter().map(|db| db.max(floor)).collect();
+        let columns: Vec<f32> = first_frame(&pictures[i])
+            .iter()
+            .map(|db| db.max(floor))
+            .collect();
         let mut network = Network::new(model);
-        let scored = network.score_frame(&columns).context("the product gives no score")?;
+        let scored = network
+            .score_frame(&columns)
+            .context("the product gives no score")?;
         Ok(scored.logits.to_vec())
     })
     .into_iter()
@@ -205,11 +262,18 @@ pub struct Verified {
 ///
 /// # Errors
 /// When the product refuses a file.
-pub fn verify(net: &Net, float: &Bundle, int8: &[u8], pictures: &[Picture], threads: usize) -> Result<Verified> {
+pub fn verify(
+    net: &Net,
+    float: &Bundle,
+    int8: &[u8],
+    pictures: &[Picture],
+    threads: usize,
+) -> Result<Verified> {
     let float = Model::from_bundle(float)?;
     let int8 = Model::from_bytes(int8)?;
     let ours: Vec<Vec<f32>> = parallel::map(pictures.len(), threads, |i| {
-        net.forward(net.input(&first_frame(&pictures[i])), 0, None).logits
+        net.forward(net.input(&first_frame(&pictures[i])), 0, None)
+            .logits
     });
     let theirs = product_logits(&float, pictures, threads)?;
     let rounded = product_logits(&int8, pictures, threads)?;
@@ -219,8 +283,15 @@ pub fn verify(net: &Net, float: &Bundle, int8: &[u8], pictures: &[Picture], thre
         .zip(theirs.iter().flatten())
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, f32::max);
-    let same = theirs.iter().zip(&rounded).filter(|(a, b)| argmax(a) == argmax(b)).count();
-    Ok(Verified { f32_difference, agreement: Share::new(same, pictures.len()) })
+    let same = theirs
+        .iter()
+        .zip(&rounded)
+        .filter(|(a, b)| argmax(a) == argmax(b))
+        .count();
+    Ok(Verified {
+        f32_difference,
+        agreement: Share::new(same, pictures.len()),
+    })
 }
 
 #[cfg(test)]
@@ -252,9 +323,15 @@ mod tests {
         let float = bundle(&net, &labels, Loss::Softmax, &words, &[]).unwrap();
         let int8 = float.quantised().write().unwrap();
         for columns in [FRAME_COLUMNS, 700] {
-            let db: Vec<f32> = (0..columns * 96).map(|_| rng.between(-75.0, 10.0)).collect();
+            let db: Vec<f32> = (0..columns * 96)
+                .map(|_| rng.between(-75.0, 10.0))
+                .collect();
             let verified = verify(&net, &float, &int8, &[Picture::from_db(&db)], 1).unwrap();
-            assert!(verified.f32_difference < 1e-3, "{}", verified.f32_difference);
+            assert!(
+                verified.f32_difference < 1e-3,
+                "{}",
+                verified.f32_difference
+            );
         }
         // What `rounded` says is what the file holds.
         let read = Bundle::read(&int8).unwrap();

@@ -225,7 +225,12 @@ impl KeptPlane {
                 }));
             }
         }
-        Self { height: plane.height, width: plane.width, channels: plane.channels, values }
+        Self {
+            height: plane.height,
+            width: plane.width,
+            channels: plane.channels,
+            values,
+        }
     }
 
     /// `count` columns from `first` on; past the end it starts again from the first.
@@ -234,7 +239,11 @@ impl KeptPlane {
         for y in 0..self.height {
             for x in 0..count {
                 let from = (y * self.width + (first + x) % self.width) * self.channels;
-                for (to, &bits) in plane.cell_mut(y, x).iter_mut().zip(&self.values[from..from + self.channels]) {
+                for (to, &bits) in plane
+                    .cell_mut(y, x)
+                    .iter_mut()
+                    .zip(&self.values[from..from + self.channels])
+                {
                     *to = f32::from_bits(u32::from(bits) << 16);
                 }
             }
@@ -250,14 +259,24 @@ impl KeptPlane {
 
 /// Pushes every picture, damaged as `damage` says (none: clean), through the blocks below the repetition.
 /// Damaged views start at a random column. `seed` is that of the view.
-pub fn view(net: &Net, pictures: &[Picture], damage: Option<&Augment>, seed: u64, threads: usize) -> View {
+pub fn view(
+    net: &Net,
+    pictures: &[Picture],
+    damage: Option<&Augment>,
+    seed: u64,
+    threads: usize,
+) -> View {
     let planes = parallel::map(pictures.len(), threads, |i| {
         let picture = &pictures[i];
         let mut rng = Rng::at(seed, &[VIEW, i as u64]);
         // Short recordings are seen as the product sees them: what was heard, not looped.
         let columns = picture.columns().clamp(STEP_COLUMNS, FRAME_COLUMNS);
         let spare = picture.columns().saturating_sub(columns);
-        let first = if damage.is_some() { rng.below(spare + 1) } else { 0 };
+        let first = if damage.is_some() {
+            rng.below(spare + 1)
+        } else {
+            0
+        };
         let mut db = picture.crop(first, columns);
         if let Some(damage) = damage {
             augment(&mut db, damage, &mut rng);
@@ -338,7 +357,12 @@ impl State {
     /// Whether accuracy on the held-out part has stood still for too long.
     fn is_exhausted(&self, recipe: &Recipe) -> bool {
         let best = self.best.as_ref().map(|best| best.0);
-        let since = self.epochs.iter().rev().take_while(|epoch| epoch.held_out_accuracy < best).count();
+        let since = self
+            .epochs
+            .iter()
+            .rev()
+            .take_while(|epoch| epoch.held_out_accuracy < best)
+            .count();
         recipe.patience > 0 && since >= recipe.patience
     }
 }
@@ -350,7 +374,12 @@ impl State {
 ///
 /// # Panics
 /// When examples name inputs that are not there.
-pub fn fit(net: &Net, recipe: &Recipe, task: &Task<'_>, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(Net, Vec<Epoch>)> {
+pub fn fit(
+    net: &Net,
+    recipe: &Recipe,
+    task: &Task<'_>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(Net, Vec<Epoch>)> {
     ensure!(!task.examples.is_empty(), "there is nothing to learn from");
     ensure!(recipe.batch > 0, "batch = 0: at least 1 example is needed");
     let from = match task.inputs {
@@ -367,7 +396,11 @@ pub fn fit(net: &Net, recipe: &Recipe, task: &Task<'_>, progress: &mut dyn FnMut
     };
     let per_epoch = (task.examples.len() / recipe.batch).max(1);
     let total = per_epoch * recipe.epochs;
-    let schedule = Schedule { total, warm_up: recipe.warm_up, constant: recipe.constant_rate };
+    let schedule = Schedule {
+        total,
+        warm_up: recipe.warm_up,
+        constant: recipe.constant_rate,
+    };
     let start = net.params.clone();
     let mut net = net.clone();
     let identity = identity(&net, recipe, task);
@@ -405,14 +438,22 @@ pub fn fit(net: &Net, recipe: &Recipe, task: &Task<'_>, progress: &mut dyn FnMut
                 }
             })
             .collect();
-        state.optimiser.step(&mut net.params, &gradients, &rates, recipe.weight_decay);
+        state
+            .optimiser
+            .step(&mut net.params, &gradients, &rates, recipe.weight_decay);
         let step = state.optimiser.steps;
         // The average is short at first, so that it does not remember the start.
         let keep = recipe.average.min(step as f32 / (step as f32 + 9.0));
         average_into(&mut state.average, &net.params, keep);
         state.loss += loss;
         state.right += right;
-        progress(Progress { step, steps: total, loss, accuracy: right, epochs: &state.epochs });
+        progress(Progress {
+            step,
+            steps: total,
+            loss,
+            accuracy: right,
+            epochs: &state.epochs,
+        });
         if step.is_multiple_of(per_epoch) {
             let (held_out_loss, held_out_accuracy) = if task.held_out.is_empty() {
                 (None, None)
@@ -430,7 +471,9 @@ pub fn fit(net: &Net, recipe: &Recipe, task: &Task<'_>, progress: &mut dyn FnMut
                 seconds: began.elapsed().as_secs_f64(),
             });
             (state.loss, state.right) = (0.0, 0.0);
-            if recipe.patience > 0 && let Some(accuracy) = held_out_accuracy {
+            if recipe.patience > 0
+                && let Some(accuracy) = held_out_accuracy
+            {
                 if state.best.as_ref().is_none_or(|best| accuracy > best.0) {
                     state.best = Some((accuracy, state.average.clone()));
                 }
@@ -478,7 +521,9 @@ impl Picker {
     fn pick(&self, rng: &mut Rng) -> usize {
         let total = self.sums.last().copied().unwrap_or(0.0);
         let at = f64::from(rng.uniform()) * total;
-        self.sums.partition_point(|&sum| sum <= at).min(self.sums.len().saturating_sub(1))
+        self.sums
+            .partition_point(|&sum| sum <= at)
+            .min(self.sums.len().saturating_sub(1))
     }
 }
 
@@ -492,9 +537,18 @@ struct Batch<'a> {
     share: f32,
 }
 
-fn draw<'a>(recipe: &Recipe, task: &Task<'a>, picker: &Picker, extras: &Picker, step: usize, spec: &NetSpec) -> Batch<'a> {
+fn draw<'a>(
+    recipe: &Recipe,
+    task: &Task<'a>,
+    picker: &Picker,
+    extras: &Picker,
+    step: usize,
+    spec: &NetSpec,
+) -> Batch<'a> {
     let mut rng = Rng::at(recipe.seed, &[BATCH, step as u64]);
-    let mut examples: Vec<&Example> = (0..recipe.batch).map(|_| &task.examples[picker.pick(&mut rng)]).collect();
+    let mut examples: Vec<&Example> = (0..recipe.batch)
+        .map(|_| &task.examples[picker.pick(&mut rng)])
+        .collect();
     if !task.extras.is_empty() {
         let n = (recipe.extra * recipe.batch as f32).round() as usize;
         examples.extend((0..n).map(|_| &task.extras[extras.pick(&mut rng)]));
@@ -512,20 +566,40 @@ fn draw<'a>(recipe: &Recipe, task: &Task<'a>, picker: &Picker, extras: &Picker, 
     };
     let mut partners: Vec<usize> = (0..examples.len()).collect();
     rng.shuffle(&mut partners);
-    Batch { examples, steps, partners, share }
+    Batch {
+        examples,
+        steps,
+        partners,
+        share,
+    }
 }
 
 /// The picture or plane of one example of a batch.
-fn input_of(net: &Net, recipe: &Recipe, task: &Task<'_>, batch: &Batch<'_>, step: usize, place: usize) -> Plane {
+fn input_of(
+    net: &Net,
+    recipe: &Recipe,
+    task: &Task<'_>,
+    batch: &Batch<'_>,
+    step: usize,
+    place: usize,
+) -> Plane {
     let mut rng = Rng::at(recipe.seed, &[INPUT, step as u64, place as u64]);
     let input = batch.examples[place].input;
     let clean = rng.chance(recipe.clean);
     match task.inputs {
         Inputs::Pictures(pictures) => {
             let picture = &pictures[input];
-            let columns = if batch.steps >= net.spec.columns { FRAME_COLUMNS } else { batch.steps * STEP_COLUMNS };
+            let columns = if batch.steps >= net.spec.columns {
+                FRAME_COLUMNS
+            } else {
+                batch.steps * STEP_COLUMNS
+            };
             // A recording shorter than the crop is looped, from anywhere.
-            let spare = if picture.columns() > columns { picture.columns() - columns + 1 } else { picture.columns() };
+            let spare = if picture.columns() > columns {
+                picture.columns() - columns + 1
+            } else {
+                picture.columns()
+            };
             let mut db = picture.crop(rng.below(spare), columns);
             if !clean {
                 augment(&mut db, &recipe.augment, &mut rng);
@@ -533,7 +607,11 @@ fn input_of(net: &Net, recipe: &Recipe, task: &Task<'_>, batch: &Batch<'_>, step
             net.input(&db)
         }
         Inputs::Views(views) => {
-            let chosen = if clean || views.len() == 1 { 0 } else { 1 + rng.below(views.len() - 1) };
+            let chosen = if clean || views.len() == 1 {
+                0
+            } else {
+                1 + rng.below(views.len() - 1)
+            };
             let plane = &views[chosen].planes[input];
             plane.crop(rng.below(net.spec.columns), batch.steps)
         }
@@ -553,11 +631,19 @@ fn gradients(
     // Sums are made in this many parts, whatever the number of threads, so that rounding is the same.
     const PARTS: usize = 8;
     let n = batch.examples.len();
-    let planes = parallel::map(n, task.threads, |i| input_of(net, recipe, task, batch, step, i));
+    let planes = parallel::map(n, task.threads, |i| {
+        input_of(net, recipe, task, batch, step, i)
+    });
     let labels = net.spec.labels;
     let mix = |a: f32, b: f32| batch.share * a + (1.0 - batch.share) * b;
-    let weights: Vec<f32> =
-        (0..n).map(|i| mix(batch.examples[i].weight, batch.examples[batch.partners[i]].weight)).collect();
+    let weights: Vec<f32> = (0..n)
+        .map(|i| {
+            mix(
+                batch.examples[i].weight,
+                batch.examples[batch.partners[i]].weight,
+            )
+        })
+        .collect();
     let all: f32 = weights.iter().sum();
     let parts = parallel::map(PARTS, task.threads, |part| {
         let mut sums = Params::zeros(&net.spec);
@@ -577,7 +663,13 @@ fn gradients(
                 .collect();
             let mut rng = Rng::at(recipe.seed, &[DROP, step as u64, i as u64]);
             let keep: Vec<f32> = (0..net.spec.embedding_len())
-                .map(|_| if rng.chance(recipe.dropout) { 0.0 } else { 1.0 / (1.0 - recipe.dropout) })
+                .map(|_| {
+                    if rng.chance(recipe.dropout) {
+                        0.0
+                    } else {
+                        1.0 / (1.0 - recipe.dropout)
+                    }
+                })
                 .collect();
             let trace = net.forward(plane, from, Some(&keep));
             let weight = weights[i] / all;
@@ -594,8 +686,16 @@ fn gradients(
                 let scale = 10.0 * recipe.tags / (b.len() * n) as f32;
                 for (tag, bias) in b.iter().enumerate() {
                     let row = &w[tag * top..(tag + 1) * top];
-                    let logit = bias + row.iter().zip(&trace.embedding).map(|(w, x)| w * x).sum::<f32>();
-                    let target = mix(own.tags[tag], other.tags.get(tag).copied().unwrap_or(own.tags[tag]));
+                    let logit = bias
+                        + row
+                            .iter()
+                            .zip(&trace.embedding)
+                            .map(|(w, x)| w * x)
+                            .sum::<f32>();
+                    let target = mix(
+                        own.tags[tag],
+                        other.tags.get(tag).copied().unwrap_or(own.tags[tag]),
+                    );
                     let score = 1.0 / (1.0 + (-logit).exp());
                     // log(1 + e^x) - t x, in the form that does not overflow.
                     let value = logit.max(0.0) - logit * target + (-logit.abs()).exp().ln_1p();
@@ -605,7 +705,13 @@ fn gradients(
                     }
                 }
             }
-            net.backward(&trace, &gradient, &embedding, recipe.frozen.max(from), &mut sums);
+            net.backward(
+                &trace,
+                &gradient,
+                &embedding,
+                recipe.frozen.max(from),
+                &mut sums,
+            );
         }
         (sums, loss, right)
     });
@@ -618,7 +724,11 @@ fn gradients(
     }
     if recipe.anchor > 0.0 {
         for t in 2 * recipe.frozen.max(from)..net.spec.head() {
-            for ((g, now), was) in sums.tensors[t].iter_mut().zip(&net.params.tensors[t]).zip(&start.tensors[t]) {
+            for ((g, now), was) in sums.tensors[t]
+                .iter_mut()
+                .zip(&net.params.tensors[t])
+                .zip(&start.tensors[t])
+            {
                 *g += 2.0 * recipe.anchor * (now - was);
             }
         }
@@ -632,16 +742,37 @@ pub fn loss_and_gradient(loss: Loss, logits: &[f32], target: &[f32]) -> (f64, Ve
         Loss::Softmax => {
             let scores = softmax(logits, 1.0);
             let sum: f32 = target.iter().sum();
-            let value = target.iter().zip(&scores).map(|(t, p)| -f64::from(*t) * f64::from(p.max(1e-12)).ln()).sum();
-            (value, scores.iter().zip(target).map(|(p, t)| p * sum - t).collect())
+            let value = target
+                .iter()
+                .zip(&scores)
+                .map(|(t, p)| -f64::from(*t) * f64::from(p.max(1e-12)).ln())
+                .sum();
+            (
+                value,
+                scores
+                    .iter()
+                    .zip(target)
+                    .map(|(p, t)| p * sum - t)
+                    .collect(),
+            )
         }
         Loss::Sigmoid => {
             // p = s / sum(s), s = sigmoid(logit): d(-sum t ln p)/d logit = (1 - s) (s T / sum(s) - t), T = sum(t).
             let s: Vec<f32> = logits.iter().map(|l| 1.0 / (1.0 + (-l).exp())).collect();
             let sum: f32 = s.iter().sum::<f32>().max(1e-12);
             let all: f32 = target.iter().sum();
-            let value = target.iter().zip(&s).map(|(t, s)| -f64::from(*t) * f64::from((s / sum).max(1e-12)).ln()).sum();
-            (value, s.iter().zip(target).map(|(s, t)| (1.0 - s) * (s * all / sum - t)).collect())
+            let value = target
+                .iter()
+                .zip(&s)
+                .map(|(t, s)| -f64::from(*t) * f64::from((s / sum).max(1e-12)).ln())
+                .sum();
+            (
+                value,
+                s.iter()
+                    .zip(target)
+                    .map(|(s, t)| (1.0 - s) * (s * all / sum - t))
+                    .collect(),
+            )
         }
     }
 }
@@ -651,7 +782,10 @@ fn ask(net: &Net, task: &Task<'_>, from: usize) -> (f64, f64) {
     let results = parallel::map(task.held_out.len(), task.threads, |i| {
         let (input, label) = task.held_out[i];
         let logits = logits_of(net, task.inputs, input, from);
-        (-f64::from(softmax(&logits, 1.0)[label].max(1e-12)).ln(), argmax(&logits) == label)
+        (
+            -f64::from(softmax(&logits, 1.0)[label].max(1e-12)).ln(),
+            argmax(&logits) == label,
+        )
     });
     let n = results.len() as f64;
     let loss = results.iter().map(|r| r.0).sum::<f64>() / n;
@@ -681,7 +815,13 @@ fn identity(net: &Net, recipe: &Recipe, task: &Task<'_>) -> String {
     let mut hash = 0u64;
     for example in task.examples.iter().chain(task.extras) {
         let mut bytes: Vec<u8> = (example.input as u64).to_le_bytes().to_vec();
-        bytes.extend(example.target.iter().chain([&example.weight, &example.frequency]).flat_map(|v| v.to_le_bytes()));
+        bytes.extend(
+            example
+                .target
+                .iter()
+                .chain([&example.weight, &example.frequency])
+                .flat_map(|v| v.to_le_bytes()),
+        );
         hash = hash.rotate_left(5) ^ crate::pictures::fnv1a(&bytes);
     }
     format!("{recipe} {spec} {hash:016x}")
@@ -700,20 +840,37 @@ fn write_state(path: &Path, state: &State, identity: &str, spec: &NetSpec) -> Re
     let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
     for (set, params) in sets {
         for ((name, _), values) in spec.tensors().iter().zip(&params.tensors) {
-            tensors.push((format!("{set}.{name}"), values.iter().flat_map(|v| v.to_le_bytes()).collect()));
+            tensors.push((
+                format!("{set}.{name}"),
+                values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            ));
         }
     }
     let views = tensors
         .iter()
-        .map(|(name, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?)))
+        .map(|(name, bytes)| {
+            Ok((
+                name.as_str(),
+                TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?,
+            ))
+        })
         .collect::<Result<Vec<_>>>()?;
     let metadata = HashMap::from([
         ("run".to_owned(), identity.to_owned()),
         ("steps".to_owned(), state.optimiser.steps.to_string()),
         ("epochs".to_owned(), serde_json::to_string(&state.epochs)?),
         // As bits: printing and reading must not round.
-        ("sums".to_owned(), format!("{:x} {:x}", state.loss.to_bits(), state.right.to_bits())),
-        ("best".to_owned(), state.best.as_ref().map_or(String::new(), |best| format!("{:x}", best.0.to_bits()))),
+        (
+            "sums".to_owned(),
+            format!("{:x} {:x}", state.loss.to_bits(), state.right.to_bits()),
+        ),
+        (
+            "best".to_owned(),
+            state
+                .best
+                .as_ref()
+                .map_or(String::new(), |best| format!("{:x}", best.0.to_bits())),
+        ),
     ]);
     let bytes = safetensors::serialize(views, Some(metadata))?;
     write_whole(path, &bytes)
@@ -723,9 +880,16 @@ fn read_state(path: &Path, identity: &str, spec: &NetSpec) -> Result<State> {
     let bytes = fs::read(path)?;
     let (_, header) = SafeTensors::read_metadata(&bytes)?;
     let metadata = header.metadata().clone().unwrap_or_default();
-    let get = |key: &str| metadata.get(key).map(String::as_str).with_context(|| format!("'{key}' is missing"));
+    let get = |key: &str| {
+        metadata
+            .get(key)
+            .map(String::as_str)
+            .with_context(|| format!("'{key}' is missing"))
+    };
     if get("run")? != identity {
-        bail!("it belongs to another run (other data, recipe or network); name another file, or remove it");
+        bail!(
+            "it belongs to another run (other data, recipe or network); name another file, or remove it"
+        );
     }
     let container = SafeTensors::deserialize(&bytes)?;
     let read = |set: &str| -> Result<Params> {
@@ -734,15 +898,28 @@ fn read_state(path: &Path, identity: &str, spec: &NetSpec) -> Result<State> {
             .iter()
             .map(|(name, len)| {
                 let data = container.tensor(&format!("{set}.{name}"))?.data().to_vec();
-                ensure!(data.len() == 4 * len, "{set}.{name} has {} bytes instead of {}", data.len(), 4 * len);
-                Ok(data.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+                ensure!(
+                    data.len() == 4 * len,
+                    "{set}.{name} has {} bytes instead of {}",
+                    data.len(),
+                    4 * len
+                );
+                Ok(data
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                    .collect())
             })
             .collect::<Result<_>>()?;
         Ok(Params { tensors })
     };
     let bits = |text: &str| -> Result<f64> { Ok(f64::from_bits(u64::from_str_radix(text, 16)?)) };
-    let (loss, right) = get("sums")?.split_once(' ').context("'sums' is malformed")?;
-    let recipe: Recipe = serde_json::Deserializer::from_str(identity).into_iter().next().context("no recipe")??;
+    let (loss, right) = get("sums")?
+        .split_once(' ')
+        .context("'sums' is malformed")?;
+    let recipe: Recipe = serde_json::Deserializer::from_str(identity)
+        .into_iter()
+        .next()
+        .context("no recipe")??;
     Ok(State {
         params: read("params")?,
         average: read("average")?,
@@ -763,11 +940,17 @@ fn read_state(path: &Path, identity: &str, spec: &NetSpec) -> Result<State> {
 }
 
 /// Embeddings of every plane of `view`, or of a part of its columns `(count, first)`; `[records, embedding]`.
-pub fn view_embeddings(net: &Net, view: &View, part: Option<(usize, usize)>, threads: usize) -> Vec<f32> {
+pub fn view_embeddings(
+    net: &Net,
+    view: &View,
+    part: Option<(usize, usize)>,
+    threads: usize,
+) -> Vec<f32> {
     parallel::map(view.planes.len(), threads, |i| {
         let plane = &view.planes[i];
         let (count, first) = part.unwrap_or((plane.width(), 0));
-        net.forward(plane.crop(first, count), net.spec.repeated, None).embedding
+        net.forward(plane.crop(first, count), net.spec.repeated, None)
+            .embedding
     })
     .concat()
 }
@@ -784,11 +967,21 @@ pub fn kept_view(path: &PathBuf, make: impl FnOnce() -> View) -> Result<View> {
         let mut planes = Vec::new();
         while !rest.is_empty() {
             let (head, tail) = rest.split_at_checked(12)?;
-            let number = |i: usize| u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]) as usize;
+            let number = |i: usize| {
+                u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]) as usize
+            };
             let (height, width, channels) = (number(0), number(4), number(8));
             let (values, tail) = tail.split_at_checked(2 * height * width * channels)?;
-            let values = values.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
-            planes.push(KeptPlane { height, width, channels, values });
+            let values = values
+                .chunks_exact(2)
+                .map(|b| u16::from_le_bytes([b[0], b[1]]))
+                .collect();
+            planes.push(KeptPlane {
+                height,
+                width,
+                channels,
+                values,
+            });
             rest = tail;
         }
         Some(View { planes })

@@ -39,7 +39,10 @@ impl<'a> Rows<'a> {
         let mean = sums.iter().map(|s| (s.0 / n) as f32).collect();
         // Of a sample: divided by n - 1.
         let unbias = n / (n - 1.0).max(1.0);
-        let std = sums.iter().map(|s| (((s.1 / n - (s.0 / n).powi(2)).max(0.0) * unbias).sqrt() + 1e-3) as f32).collect();
+        let std = sums
+            .iter()
+            .map(|s| (((s.1 / n - (s.0 / n).powi(2)).max(0.0) * unbias).sqrt() + 1e-3) as f32)
+            .collect();
         (mean, std)
     }
 }
@@ -60,8 +63,12 @@ pub struct Linear {
 impl Linear {
     /// One score a label: logits or margins.
     pub fn scores(&self, features: &[f32]) -> Vec<f32> {
-        let standard: Vec<f32> =
-            features.iter().zip(&self.mean).zip(&self.std).map(|((x, m), s)| (x - m) / s).collect();
+        let standard: Vec<f32> = features
+            .iter()
+            .zip(&self.mean)
+            .zip(&self.std)
+            .map(|((x, m), s)| (x - m) / s)
+            .collect();
         self.bias
             .iter()
             .zip(self.weight.chunks_exact(features.len()))
@@ -72,7 +79,12 @@ impl Linear {
     /// The same on features as they come: weight and bias with the standardisation folded in.
     pub fn folded(&self) -> (Vec<f32>, Vec<f32>) {
         let len = self.mean.len();
-        let weight: Vec<f32> = self.weight.iter().enumerate().map(|(i, w)| w / self.std[i % len]).collect();
+        let weight: Vec<f32> = self
+            .weight
+            .iter()
+            .enumerate()
+            .map(|(i, w)| w / self.std[i % len])
+            .collect();
         let bias = self
             .bias
             .iter()
@@ -94,22 +106,39 @@ pub enum Objective {
 
 /// Fits a linear head: full batch Adam at 1e-2 from zeros, 150 steps, every label with the same weight in sum.
 /// No random number is drawn. The bias is not decayed.
-pub fn fit_linear(rows: Rows<'_>, truths: &[usize], labels: usize, objective: Objective, decay: f32) -> Linear {
+pub fn fit_linear(
+    rows: Rows<'_>,
+    truths: &[usize],
+    labels: usize,
+    objective: Objective,
+    decay: f32,
+) -> Linear {
     const STEPS: usize = 150;
     const RATE: f32 = 1e-2;
     let len = rows.len;
     let (mean, std) = rows.moments();
-    let standard: Vec<f32> =
-        rows.values.iter().enumerate().map(|(i, x)| (x - mean[i % len]) / std[i % len]).collect();
+    let standard: Vec<f32> = rows
+        .values
+        .iter()
+        .enumerate()
+        .map(|(i, x)| (x - mean[i % len]) / std[i % len])
+        .collect();
     let mut counts = vec![0usize; labels];
     for &truth in truths {
         counts[truth] += 1;
     }
     let total: f32 = truths.iter().map(|&t| 1.0 / counts[t] as f32).sum();
-    let mut params = Params { tensors: vec![vec![0.0; labels * len], vec![0.0; labels]] };
+    let mut params = Params {
+        tensors: vec![vec![0.0; labels * len], vec![0.0; labels]],
+    };
     let mut optimiser = Optimiser::new(Method::Adam, &params.clone());
     for _ in 0..STEPS {
-        let mut gradient = Params { tensors: vec![params.tensors[0].iter().map(|w| decay * w).collect(), vec![0.0; labels]] };
+        let mut gradient = Params {
+            tensors: vec![
+                params.tensors[0].iter().map(|w| decay * w).collect(),
+                vec![0.0; labels],
+            ],
+        };
         let scores = linear_many(&standard, len, &params.tensors[0], &params.tensors[1]);
         let mut residues = vec![0.0f32; scores.len()];
         for (i, &truth) in truths.iter().enumerate() {
@@ -143,8 +172,16 @@ pub fn fit_linear(rows: Rows<'_>, truths: &[usize], labels: usize, objective: Ob
         optimiser.step(&mut params, &gradient, &[RATE, RATE], 0.0);
     }
     let mut tensors = params.tensors.into_iter();
-    let (weight, bias) = (tensors.next().unwrap_or_default(), tensors.next().unwrap_or_default());
-    Linear { mean, std, weight, bias }
+    let (weight, bias) = (
+        tensors.next().unwrap_or_default(),
+        tensors.next().unwrap_or_default(),
+    );
+    Linear {
+        mean,
+        std,
+        weight,
+        bias,
+    }
 }
 
 /// `rows x weight^T + bias`, `[rows, labels]`.
@@ -178,7 +215,12 @@ impl Neighbours {
         for &truth in truths {
             counts[truth] += 1;
         }
-        Self { rows: (0..rows.count()).map(|i| unit(rows.row(i))).collect(), truths: truths.to_vec(), counts, k }
+        Self {
+            rows: (0..rows.count()).map(|i| unit(rows.row(i))).collect(),
+            truths: truths.to_vec(),
+            counts,
+            k,
+        }
     }
 
     /// Scores of one row; they sum to 1.
@@ -232,10 +274,21 @@ mod tests {
     fn every_head_tells_clouds_apart() {
         let (values, truths) = clouds(1);
         let (other, other_truths) = clouds(2);
-        let (rows, asked) = (Rows { values: &values, len: 8 }, Rows { values: &other, len: 8 });
+        let (rows, asked) = (
+            Rows {
+                values: &values,
+                len: 8,
+            },
+            Rows {
+                values: &other,
+                len: 8,
+            },
+        );
         for objective in [Objective::Softmax, Objective::Svm] {
             let head = fit_linear(rows, &truths, 3, objective, 0.01);
-            let right = (0..asked.count()).filter(|&i| argmax(&head.scores(asked.row(i))) == other_truths[i]).count();
+            let right = (0..asked.count())
+                .filter(|&i| argmax(&head.scores(asked.row(i))) == other_truths[i])
+                .count();
             assert!(right >= 74, "{objective:?}: {right} of 77");
             let (weight, bias) = head.folded();
             let folded = linear_many(asked.row(0), 8, &weight, &bias);
@@ -244,7 +297,15 @@ mod tests {
             }
         }
         let centred: Vec<f32> = values.iter().map(|x| x - 100.0).collect();
-        let near = Neighbours::new(Rows { values: &centred, len: 8 }, &truths, 3, 5);
+        let near = Neighbours::new(
+            Rows {
+                values: &centred,
+                len: 8,
+            },
+            &truths,
+            3,
+            5,
+        );
         let right = (0..asked.count())
             .filter(|&i| {
                 let row: Vec<f32> = asked.row(i).iter().map(|x| x - 100.0).collect();

@@ -1,7 +1,5 @@
 //! Where genrescope's models come from: data, training, evaluation, export.
 
-pub mod keras;
-pub mod pytorch;
 pub mod audio;
 pub mod augment;
 pub mod conv;
@@ -11,11 +9,13 @@ pub mod evaluate;
 pub mod export;
 pub mod fit;
 pub mod heads;
+pub mod keras;
 pub mod metrics;
 pub mod net;
 pub mod optim;
 pub mod parallel;
 pub mod pictures;
+pub mod pytorch;
 pub mod rng;
 pub mod study;
 pub mod svg;

@@ -22,14 +22,26 @@ impl Share {
     pub fn new(right: usize, n: usize) -> Self {
         const Z: f64 = 1.959_964;
         if n == 0 {
-            return Self { right, n, value: 0.0, low: 0.0, high: 1.0 };
+            return Self {
+                right,
+                n,
+                value: 0.0,
+                low: 0.0,
+                high: 1.0,
+            };
         }
         let (k, m) = (right as f64, n as f64);
         let p = k / m;
         let d = 1.0 + Z * Z / m;
         let centre = p + Z * Z / (2.0 * m);
         let half = Z * (p * (1.0 - p) / m + Z * Z / (4.0 * m * m)).sqrt();
-        Self { right, n, value: p, low: ((centre - half) / d).max(0.0), high: ((centre + half) / d).min(1.0) }
+        Self {
+            right,
+            n,
+            value: p,
+            low: ((centre - half) / d).max(0.0),
+            high: ((centre + half) / d).min(1.0),
+        }
     }
 }
 
@@ -59,7 +71,10 @@ pub struct Confusion {
 impl Confusion {
     /// Nothing counted yet.
     pub fn new(labels: &[String]) -> Self {
-        Self { labels: labels.to_vec(), counts: vec![vec![0; labels.len()]; labels.len()] }
+        Self {
+            labels: labels.to_vec(),
+            counts: vec![vec![0; labels.len()]; labels.len()],
+        }
     }
 
     /// Counts `(truth, answer)` pairs.
@@ -92,12 +107,20 @@ impl Confusion {
     /// Mean recall of the labels that have examples: macro accuracy.
     pub fn macro_accuracy(&self) -> f64 {
         let recalls: Vec<f64> = self.recalls().into_iter().flatten().collect();
-        if recalls.is_empty() { 0.0 } else { recalls.iter().sum::<f64>() / recalls.len() as f64 }
+        if recalls.is_empty() {
+            0.0
+        } else {
+            recalls.iter().sum::<f64>() / recalls.len() as f64
+        }
     }
 
     /// One line: micro with interval, macro, recall by label.
     pub fn summary(&self) -> String {
-        let mut line = format!("micro {}, macro {:.1} %;", self.micro(), 100.0 * self.macro_accuracy());
+        let mut line = format!(
+            "micro {}, macro {:.1} %;",
+            self.micro(),
+            100.0 * self.macro_accuracy()
+        );
         for (label, recall) in self.labels.iter().zip(self.recalls()) {
             match recall {
                 Some(recall) => drop(write!(line, " {label} {:.0}", 100.0 * recall)),
@@ -109,7 +132,13 @@ impl Confusion {
 
     /// Rows in percent, as aligned text.
     pub fn text(&self) -> String {
-        let width = self.labels.iter().map(|l| l.chars().count()).max().unwrap_or(5).max(6);
+        let width = self
+            .labels
+            .iter()
+            .map(|l| l.chars().count())
+            .max()
+            .unwrap_or(5)
+            .max(6);
         let mut out = format!("{:width$} ", "");
         for label in &self.labels {
             let short: String = label.chars().take(7).collect();
@@ -134,7 +163,11 @@ impl Confusion {
     /// Counts as CSV: truth in rows, answer in columns.
     pub fn csv(&self) -> String {
         let quote = |text: &str| {
-            if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+            if text.contains([',', '"', '\n']) {
+                format!("\"{}\"", text.replace('"', "\"\""))
+            } else {
+                text.to_owned()
+            }
         };
         let mut out = String::from("truth");
         for label in &self.labels {
@@ -155,7 +188,10 @@ impl Confusion {
 /// `softmax(logits / temperature)`.
 pub fn softmax(logits: &[f32], temperature: f32) -> Vec<f32> {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut scores: Vec<f32> = logits.iter().map(|l| ((l - max) / temperature).exp()).collect();
+    let mut scores: Vec<f32> = logits
+        .iter()
+        .map(|l| ((l - max) / temperature).exp())
+        .collect();
     let sum: f32 = scores.iter().sum();
     for score in &mut scores {
         *score /= sum;
@@ -187,7 +223,14 @@ pub struct Bin {
 
 /// Expected calibration error over ten equal bins of confidence, and the bins (Guo et al. 2017).
 pub fn calibration(answers: &[(f32, bool)]) -> (f64, Vec<Bin>) {
-    let mut bins = vec![Bin { n: 0, confidence: 0.0, accuracy: 0.0 }; 10];
+    let mut bins = vec![
+        Bin {
+            n: 0,
+            confidence: 0.0,
+            accuracy: 0.0
+        };
+        10
+    ];
     for &(confidence, right) in answers {
         let bin = &mut bins[((confidence * 10.0) as usize).min(9)];
         bin.n += 1;
@@ -253,7 +296,10 @@ mod tests {
     fn wilson_is_the_published_one() {
         // 82 of 100: 73 to 88 %.
         let share = Share::new(82, 100);
-        assert!((share.low - 0.733).abs() < 1e-3 && (share.high - 0.883).abs() < 1e-3, "{share}");
+        assert!(
+            (share.low - 0.733).abs() < 1e-3 && (share.high - 0.883).abs() < 1e-3,
+            "{share}"
+        );
         assert_eq!(Share::new(0, 0).high, 1.0);
     }
 
@@ -276,7 +322,13 @@ mod tests {
             let z: Vec<f32> = (0..4).map(|_| 1.5 * rng.normal()).collect();
             let p = softmax(&z, 1.0);
             let mut u = rng.uniform();
-            let truth = p.iter().position(|p| { u -= p; u < 0.0 }).unwrap_or(3);
+            let truth = p
+                .iter()
+                .position(|p| {
+                    u -= p;
+                    u < 0.0
+                })
+                .unwrap_or(3);
             truths.push(truth);
             logits.push(z.iter().map(|z| 2.0 * z).collect());
         }

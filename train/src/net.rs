@@ -96,8 +96,16 @@ impl NetSpec {
 
     /// A network of a few thousand parameters, with every part of the large one, for tests.
     pub fn tiny(labels: usize) -> Self {
-        let mut spec = Self::cnn(&[Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands], -80.0, labels);
-        for (block, (inputs, outputs)) in spec.blocks.iter_mut().zip([(1, 2), (2, 3), (3, 3), (3, 4), (4, 5)]) {
+        let mut spec = Self::cnn(
+            &[Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands],
+            -80.0,
+            labels,
+        );
+        for (block, (inputs, outputs)) in
+            spec.blocks
+                .iter_mut()
+                .zip([(1, 2), (2, 3), (3, 3), (3, 4), (4, 5)])
+        {
             block.inputs = inputs;
             block.outputs = outputs;
         }
@@ -138,7 +146,11 @@ impl Params {
     /// Zeros.
     pub fn zeros(spec: &NetSpec) -> Self {
         Self {
-            tensors: spec.tensors().iter().map(|(_, len)| vec![0.0; *len]).collect(),
+            tensors: spec
+                .tensors()
+                .iter()
+                .map(|(_, len)| vec![0.0; *len])
+                .collect(),
         }
     }
 
@@ -216,7 +228,13 @@ impl Net {
                 plane = repeat(&plane, self.spec.columns);
             }
             let shape = self.spec.blocks[i];
-            plane = conv::forward(shape, &self.params.tensors[2 * i], &self.params.tensors[2 * i + 1], &plane).output;
+            plane = conv::forward(
+                shape,
+                &self.params.tensors[2 * i],
+                &self.params.tensors[2 * i + 1],
+                &plane,
+            )
+            .output;
         }
         plane
     }
@@ -281,7 +299,14 @@ impl Net {
 
     /// Adds to `gradients` what `gradient`, that of the logits, and `embedding`, that of the unstandardised
     /// taps (empty: none), do to every parameter above the first `frozen` blocks, which stay without.
-    pub fn backward(&self, trace: &Trace, gradient: &[f32], embedding: &[f32], frozen: usize, gradients: &mut Params) {
+    pub fn backward(
+        &self,
+        trace: &Trace,
+        gradient: &[f32],
+        embedding: &[f32],
+        frozen: usize,
+        gradients: &mut Params,
+    ) {
         let spec = &self.spec;
         let head = spec.head();
         let len = trace.seen.len();
@@ -390,7 +415,8 @@ fn repeat(plane: &Plane, width: usize) -> Plane {
     let mut out = Plane::zeros(plane.height, width, plane.channels);
     for y in 0..plane.height {
         for x in 0..width {
-            out.cell_mut(y, x).copy_from_slice(plane.cell(y, x % plane.width));
+            out.cell_mut(y, x)
+                .copy_from_slice(plane.cell(y, x % plane.width));
         }
     }
     out
@@ -404,7 +430,11 @@ fn unrepeat(gradient: &Plane, width: usize) -> Plane {
     let mut out = Plane::zeros(gradient.height, width, gradient.channels);
     for y in 0..gradient.height {
         for x in 0..gradient.width {
-            for (to, from) in out.cell_mut(y, x % width).iter_mut().zip(gradient.cell(y, x)) {
+            for (to, from) in out
+                .cell_mut(y, x % width)
+                .iter_mut()
+                .zip(gradient.cell(y, x))
+            {
                 *to += from;
             }
         }
@@ -425,7 +455,10 @@ fn moments(plane: &Plane, to: &mut Vec<f32>) {
         }
     }
     to.extend(sums.iter().map(|s| (s.0 / n) as f32));
-    to.extend(sums.iter().map(|s| ((s.1 / n - (s.0 / n).powi(2)).max(0.0)).sqrt() as f32));
+    to.extend(
+        sums.iter()
+            .map(|s| ((s.1 / n - (s.0 / n).powi(2)).max(0.0)).sqrt() as f32),
+    );
 }
 
 /// The gradient of [`moments`]: `values` is what it gave, `part` the gradient of that.
@@ -495,7 +528,11 @@ mod tests {
     /// Loss whose gradient is `[0.3, -0.7, 0.4]` at the logits.
     fn loss(net: &Net, plane: &Plane, keep: &[f32]) -> f64 {
         let logits = net.forward(plane.clone(), 0, Some(keep)).logits;
-        logits.iter().zip([0.3, -0.7, 0.4]).map(|(l, w)| f64::from(*l) * w).sum()
+        logits
+            .iter()
+            .zip([0.3, -0.7, 0.4])
+            .map(|(l, w)| f64::from(*l) * w)
+            .sum()
     }
 
     #[test]
@@ -503,23 +540,47 @@ mod tests {
         for columns in [FRAME_COLUMNS, 5 * STEP_COLUMNS] {
             let net = random_net(5);
             let mut rng = Rng::at(6, &[]);
-            let picture: Vec<f32> = (0..columns * 96).map(|_| rng.between(-75.0, 10.0)).collect();
+            let picture: Vec<f32> = (0..columns * 96)
+                .map(|_| rng.between(-75.0, 10.0))
+                .collect();
             let plane = net.input(&picture);
-            let keep: Vec<f32> = (0..net.spec.embedding_len()).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
+            let keep: Vec<f32> = (0..net.spec.embedding_len())
+                .map(|i| if i % 3 == 0 { 0.0 } else { 1.5 })
+                .collect();
             let mut gradients = Params::zeros(&net.spec);
-            net.backward(&net.forward(plane.clone(), 0, Some(&keep)), &[0.3, -0.7, 0.4], &[], 0, &mut gradients);
+            net.backward(
+                &net.forward(plane.clone(), 0, Some(&keep)),
+                &[0.3, -0.7, 0.4],
+                &[],
+                0,
+                &mut gradients,
+            );
             // Along the gradient itself the slope is its length, if it is the gradient; along another direction it is the
             // product of both. Whole tensors move, so that the difference stands out of the rounding.
             for t in 0..net.params.tensors.len() {
                 let gradient = &gradients.tensors[t];
-                let norm = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-                let along: Vec<f32> = gradient.iter().map(|g| (f64::from(*g) / norm) as f32).collect();
-                let mut other: Vec<f32> = along.iter().map(|g| g.abs() * if rng.chance(0.2) { -1.0 } else { 1.0 }).collect();
+                let norm = gradient
+                    .iter()
+                    .map(|g| f64::from(*g).powi(2))
+                    .sum::<f64>()
+                    .sqrt();
+                let along: Vec<f32> = gradient
+                    .iter()
+                    .map(|g| (f64::from(*g) / norm) as f32)
+                    .collect();
+                let mut other: Vec<f32> = along
+                    .iter()
+                    .map(|g| g.abs() * if rng.chance(0.2) { -1.0 } else { 1.0 })
+                    .collect();
                 for (o, a) in other.iter_mut().zip(&along) {
                     *o *= a.signum();
                 }
                 for direction in [along, other] {
-                    let expected: f64 = gradient.iter().zip(&direction).map(|(g, d)| f64::from(g * d)).sum();
+                    let expected: f64 = gradient
+                        .iter()
+                        .zip(&direction)
+                        .map(|(g, d)| f64::from(g * d))
+                        .sum();
                     let at = |h: f32| {
                         let mut moved = net.clone();
                         for (value, d) in moved.params.tensors[t].iter_mut().zip(&direction) {

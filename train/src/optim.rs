@@ -67,7 +67,13 @@ impl Optimiser {
 
     /// Moves `params` against `gradients`. `rates` holds one learning rate for each tensor; a tensor at
     /// rate 0 is frozen: it neither moves nor decays.
-    pub fn step(&mut self, params: &mut Params, gradients: &Params, rates: &[f32], weight_decay: f32) {
+    pub fn step(
+        &mut self,
+        params: &mut Params,
+        gradients: &Params,
+        rates: &[f32],
+        weight_decay: f32,
+    ) {
         const BETA1: f32 = 0.9;
         const BETA2: f32 = 0.999;
         const EPSILON: f32 = 1e-8;
@@ -80,7 +86,9 @@ impl Optimiser {
                 continue;
             }
             let values = params.tensors[i].iter_mut().zip(&gradients.tensors[i]);
-            let moments = self.first.tensors[i].iter_mut().zip(&mut self.second.tensors[i]);
+            let moments = self.first.tensors[i]
+                .iter_mut()
+                .zip(&mut self.second.tensors[i]);
             for ((value, &gradient), (first, second)) in values.zip(moments) {
                 let gradient = match self.method {
                     Method::AdamW => {
@@ -139,14 +147,22 @@ mod tests {
 
     #[test]
     fn every_method_finds_the_bottom_of_a_bowl() {
-        for (method, rate) in [(Method::Adam, 0.05), (Method::AdamW, 0.05), (Method::SgdNesterov, 0.02)] {
+        for (method, rate) in [
+            (Method::Adam, 0.05),
+            (Method::AdamW, 0.05),
+            (Method::SgdNesterov, 0.02),
+        ] {
             let mut params = one(4.0);
             let mut optimiser = Optimiser::new(method, &one(0.0));
             for _ in 0..500 {
                 let gradient = one(2.0 * (params.tensors[0][0] - 1.0));
                 optimiser.step(&mut params, &gradient, &[rate], 0.0);
             }
-            assert!((params.tensors[0][0] - 1.0).abs() < 0.02, "{method:?}: {}", params.tensors[0][0]);
+            assert!(
+                (params.tensors[0][0] - 1.0).abs() < 0.02,
+                "{method:?}: {}",
+                params.tensors[0][0]
+            );
         }
     }
 

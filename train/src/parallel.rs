@@ -33,8 +33,13 @@ pub fn map<T: Send>(n: usize, threads: usize, work: impl Fn(usize) -> T + Sync) 
             });
         }
     });
-    let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    results.into_iter().map(|result| result.expect("every piece of work was done")).collect()
+    let results = results
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    results
+        .into_iter()
+        .map(|result| result.expect("every piece of work was done"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -42,7 +47,10 @@ mod tests {
     #[test]
     fn order_is_kept() {
         for threads in [1, 2, 7] {
-            assert_eq!(super::map(100, threads, |i| i * i), (0..100).map(|i| i * i).collect::<Vec<_>>());
+            assert_eq!(
+                super::map(100, threads, |i| i * i),
+                (0..100).map(|i| i * i).collect::<Vec<_>>()
+            );
         }
         assert!(super::map(0, 2, |i| i).is_empty());
     }

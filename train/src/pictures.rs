@@ -50,7 +50,11 @@ impl Picture {
         let mut out = Vec::with_capacity(count * BANDS);
         for column in first..first + count {
             let at = column % columns * BANDS;
-            out.extend(self.centibels[at..at + BANDS].iter().map(|&v| f32::from(v) / 100.0));
+            out.extend(
+                self.centibels[at..at + BANDS]
+                    .iter()
+                    .map(|&v| f32::from(v) / 100.0),
+            );
         }
         out
     }
@@ -58,7 +62,10 @@ impl Picture {
 
 /// The front end of training pictures: the product's, with the floor of [`KEPT_FLOOR_DB`].
 pub fn front_end() -> FrontEndConfig {
-    FrontEndConfig { floor_db: KEPT_FLOOR_DB, ..FrontEndConfig::default() }
+    FrontEndConfig {
+        floor_db: KEPT_FLOOR_DB,
+        ..FrontEndConfig::default()
+    }
 }
 
 /// A folder of kept pictures.
@@ -75,8 +82,11 @@ impl PictureCache {
     /// # Errors
     /// When the folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
-        Ok(Self { folder: folder.to_owned() })
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+        })
     }
 
     /// Where it keeps them.
@@ -91,12 +101,18 @@ impl PictureCache {
     /// When the file cannot be decoded, or is shorter than one column.
     pub fn picture(&self, path: &Path) -> Result<Picture> {
         let key = key(path)?;
-        let kept = self.folder.join(format!("{:016x}.mel", fnv1a(key.as_bytes())));
+        let kept = self
+            .folder
+            .join(format!("{:016x}.mel", fnv1a(key.as_bytes())));
         if let Some(picture) = read_kept(&kept, &key) {
             return Ok(picture);
         }
         let columns = audio::mel_columns(path, &front_end())?;
-        ensure!(columns.len() >= BANDS, "'{}' is shorter than one mel column", path.display());
+        ensure!(
+            columns.len() >= BANDS,
+            "'{}' is shorter than one mel column",
+            path.display()
+        );
         let picture = Picture::from_db(&columns);
         let mut bytes = Vec::with_capacity(picture.centibels.len() * 2 + key.len() + 16);
         bytes.extend(MAGIC);
@@ -133,7 +149,11 @@ fn key(path: &Path) -> Result<String> {
         .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
         .map_or(0, |age| age.as_nanos());
     let front_end = serde_json::to_string(&front_end())?;
-    Ok(format!("{}|{}|{modified}|{front_end}", path.display(), meta.len()))
+    Ok(format!(
+        "{}|{}|{modified}|{front_end}",
+        path.display(),
+        meta.len()
+    ))
 }
 
 fn read_kept(kept: &Path, key: &str) -> Option<Picture> {
@@ -145,7 +165,10 @@ fn read_kept(kept: &Path, key: &str) -> Option<Picture> {
     if found != key.as_bytes() || values.is_empty() || values.len() % (2 * BANDS) != 0 {
         return None;
     }
-    let centibels = values.chunks_exact(2).map(|v| i16::from_le_bytes([v[0], v[1]])).collect();
+    let centibels = values
+        .chunks_exact(2)
+        .map(|v| i16::from_le_bytes([v[0], v[1]]))
+        .collect();
     Some(Picture { centibels })
 }
 
@@ -154,7 +177,10 @@ fn read_kept(kept: &Path, key: &str) -> Option<Picture> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let stem = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let part = path.with_file_name(format!(".{stem}.{}.part", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = fs::File::create(&part)?;

@@ -91,7 +91,11 @@ impl Rng {
     /// Beta with both parameters `alpha`: the weight of mixup.
     pub fn beta(&mut self, alpha: f64) -> f32 {
         let (a, b) = (self.gamma(alpha), self.gamma(alpha));
-        if a + b > 0.0 { (a / (a + b)) as f32 } else { 0.5 }
+        if a + b > 0.0 {
+            (a / (a + b)) as f32
+        } else {
+            0.5
+        }
     }
 
     /// Puts `items` into a random order.
@@ -113,12 +117,18 @@ mod tests {
         let normal: Vec<f32> = (0..n).map(|_| rng.normal()).collect();
         let mean = normal.iter().sum::<f32>() / n as f32;
         let var = normal.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n as f32;
-        assert!(mean.abs() < 0.03 && (var - 1.0).abs() < 0.05, "{mean} {var}");
+        assert!(
+            mean.abs() < 0.03 && (var - 1.0).abs() < 0.05,
+            "{mean} {var}"
+        );
         let beta: Vec<f32> = (0..n).map(|_| rng.beta(0.3)).collect();
         let mean = beta.iter().sum::<f32>() / n as f32;
         // Variance of Beta(a, a) is 1 / (4 (2 a + 1)).
         let var = beta.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n as f32;
-        assert!((mean - 0.5).abs() < 0.01 && (var - 1.0 / 6.4).abs() < 0.005, "{mean} {var}");
+        assert!(
+            (mean - 0.5).abs() < 0.01 && (var - 1.0 / 6.4).abs() < 0.005,
+            "{mean} {var}"
+        );
     }
 
     #[test]

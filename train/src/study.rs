@@ -10,7 +10,9 @@ use anyhow::{Result, ensure};
 
 use crate::{
     datasets::Dataset,
-    fit::{Epoch, Example, Inputs, Progress, Recipe, Task, View, fit, kept_view, view, view_embeddings},
+    fit::{
+        Epoch, Example, Inputs, Progress, Recipe, Task, View, fit, kept_view, view, view_embeddings,
+    },
     heads::{Linear, Objective, Rows, fit_linear},
     metrics::Confusion,
     net::{FRAME_COLUMNS, Net, STEP_COLUMNS},
@@ -49,7 +51,12 @@ impl Study {
     ///
     /// # Errors
     /// When nothing can be read.
-    pub fn load(mut dataset: Dataset, cache: &PictureCache, threads: usize, seed: u64) -> Result<Self> {
+    pub fn load(
+        mut dataset: Dataset,
+        cache: &PictureCache,
+        threads: usize,
+        seed: u64,
+    ) -> Result<Self> {
         if dataset.items.iter().any(|item| item.fold.is_none()) {
             dataset.assign_folds(5, seed);
         }
@@ -57,18 +64,35 @@ impl Study {
         let pictures = load_pictures(&paths, cache, threads);
         let (mut records, mut kept) = (Vec::new(), Vec::new());
         for (item, picture) in dataset.items.iter().zip(pictures) {
-            let (Some(label), Some(fold)) = (item.label, item.fold) else { continue };
+            let (Some(label), Some(fold)) = (item.label, item.fold) else {
+                continue;
+            };
             match picture {
                 Ok(picture) => {
-                    records.push(Record { path: item.path.clone(), label, fold, whole: item.whole });
+                    records.push(Record {
+                        path: item.path.clone(),
+                        label,
+                        fold,
+                        whole: item.whole,
+                    });
                     kept.push(picture);
                 }
-                Err(error) => dataset.skipped.push((item.path.clone(), format!("{error:#}"))),
+                Err(error) => dataset
+                    .skipped
+                    .push((item.path.clone(), format!("{error:#}"))),
             }
         }
         say(&dataset.skipped_report());
-        ensure!(!records.is_empty(), "none of {} recordings could be read", paths.len());
-        Ok(Self { labels: dataset.labels, records, pictures: kept })
+        ensure!(
+            !records.is_empty(),
+            "none of {} recordings could be read",
+            paths.len()
+        );
+        Ok(Self {
+            labels: dataset.labels,
+            records,
+            pictures: kept,
+        })
     }
 
     /// Number of folds.
@@ -78,17 +102,26 @@ impl Study {
 
     /// Indices of the recordings to learn from when `fold` is held out (none: all).
     pub fn learning(&self, fold: Option<usize>) -> Vec<usize> {
-        (0..self.records.len()).filter(|&i| fold != Some(self.records[i].fold)).collect()
+        (0..self.records.len())
+            .filter(|&i| fold != Some(self.records[i].fold))
+            .collect()
     }
 
     /// Indices of the whole recordings of `fold`.
     pub fn asked(&self, fold: usize) -> Vec<usize> {
-        (0..self.records.len()).filter(|&i| self.records[i].fold == fold && self.records[i].whole).collect()
+        (0..self.records.len())
+            .filter(|&i| self.records[i].fold == fold && self.records[i].whole)
+            .collect()
     }
 
     /// Confusion of answers `(record, answer)`.
     pub fn confusion(&self, answers: impl IntoIterator<Item = (usize, usize)>) -> Confusion {
-        Confusion::of(&self.labels, answers.into_iter().map(|(i, answer)| (self.records[i].label, answer)))
+        Confusion::of(
+            &self.labels,
+            answers
+                .into_iter()
+                .map(|(i, answer)| (self.records[i].label, answer)),
+        )
     }
 }
 
@@ -98,7 +131,11 @@ pub fn first_frame(picture: &Picture) -> Vec<f32> {
 }
 
 /// Pictures of `paths`, with a line of progress on a terminal.
-pub fn load_pictures(paths: &[PathBuf], cache: &PictureCache, threads: usize) -> Vec<Result<Picture>> {
+pub fn load_pictures(
+    paths: &[PathBuf],
+    cache: &PictureCache,
+    threads: usize,
+) -> Vec<Result<Picture>> {
     let terminal = std::io::stderr().is_terminal();
     let pictures = cache.pictures(paths, threads, &|done, of| {
         if terminal {
@@ -128,13 +165,19 @@ pub struct Display {
 impl Display {
     /// A display for the run called `name`.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), terminal: std::io::stderr().is_terminal(), shown: 0, began: Instant::now() }
+        Self {
+            name: name.to_owned(),
+            terminal: std::io::stderr().is_terminal(),
+            shown: 0,
+            began: Instant::now(),
+        }
     }
 
     /// Shows where the run stands.
     pub fn show(&mut self, progress: Progress<'_>) {
         if self.terminal {
-            let left = self.began.elapsed().as_secs_f64() / progress.step as f64 * (progress.steps - progress.step) as f64;
+            let left = self.began.elapsed().as_secs_f64() / progress.step as f64
+                * (progress.steps - progress.step) as f64;
             say(&format!(
                 "\r{} step {}/{} loss {:.3} accuracy {:.2} ({left:.0} s left)   ",
                 self.name, progress.step, progress.steps, progress.loss, progress.accuracy
@@ -144,7 +187,12 @@ impl Display {
             let epoch = &progress.epochs[self.shown];
             self.shown += 1;
             let start = if self.terminal { "\r" } else { "" };
-            say(&format!("{start}{} epoch {}: {}\n", self.name, self.shown, describe(epoch)));
+            say(&format!(
+                "{start}{} epoch {}: {}\n",
+                self.name,
+                self.shown,
+                describe(epoch)
+            ));
         }
     }
 }
@@ -169,23 +217,44 @@ pub struct Probes {
 impl Probes {
     /// The forms that `recipe` asks for.
     pub fn new(trunk: &Net, views: &[View], recipe: &Recipe, threads: usize) -> Self {
-        let mut sets: Vec<Vec<f32>> =
-            views.iter().take(recipe.views + 1).map(|view| view_embeddings(trunk, view, None, threads)).collect();
-        sets.extend(recipe.probe_crops.iter().map(|&part| view_embeddings(trunk, &views[0], Some(part), threads)));
-        Self { len: trunk.spec.embedding_len(), sets }
+        let mut sets: Vec<Vec<f32>> = views
+            .iter()
+            .take(recipe.views + 1)
+            .map(|view| view_embeddings(trunk, view, None, threads))
+            .collect();
+        sets.extend(
+            recipe
+                .probe_crops
+                .iter()
+                .map(|&part| view_embeddings(trunk, &views[0], Some(part), threads)),
+        );
+        Self {
+            len: trunk.spec.embedding_len(),
+            sets,
+        }
     }
 
     /// Only the clean whole frames: the plain baseline.
     #[must_use]
     pub fn clean(&self) -> Self {
-        Self { len: self.len, sets: self.sets[..1].to_vec() }
+        Self {
+            len: self.len,
+            sets: self.sets[..1].to_vec(),
+        }
     }
 
     /// Only the first `len` values: the top of the trunk, where it is the first tap.
     #[must_use]
     pub fn first(&self, len: usize) -> Self {
-        let cut = |set: &Vec<f32>| set.chunks_exact(self.len).flat_map(|row| row[..len].iter().copied()).collect();
-        Self { len, sets: self.sets.iter().map(cut).collect() }
+        let cut = |set: &Vec<f32>| {
+            set.chunks_exact(self.len)
+                .flat_map(|row| row[..len].iter().copied())
+                .collect()
+        };
+        Self {
+            len,
+            sets: self.sets.iter().map(cut).collect(),
+        }
     }
 
     /// The clean embedding of recording `i`.
@@ -194,7 +263,13 @@ impl Probes {
     }
 
     /// A linear head on all forms of the recordings `learning`.
-    pub fn head(&self, study: &Study, learning: &[usize], decay: f32, objective: Objective) -> Linear {
+    pub fn head(
+        &self,
+        study: &Study,
+        learning: &[usize],
+        decay: f32,
+        objective: Objective,
+    ) -> Linear {
         let (mut rows, mut truths) = (Vec::new(), Vec::new());
         for set in &self.sets {
             for &i in learning {
@@ -202,7 +277,16 @@ impl Probes {
                 truths.push(study.records[i].label);
             }
         }
-        fit_linear(Rows { values: &rows, len: self.len }, &truths, study.labels.len(), objective, decay)
+        fit_linear(
+            Rows {
+                values: &rows,
+                len: self.len,
+            },
+            &truths,
+            study.labels.len(),
+            objective,
+            decay,
+        )
     }
 }
 
@@ -238,24 +322,44 @@ pub struct Setting<'a> {
 ///
 /// # Errors
 /// When a checkpoint cannot be read or written.
-pub fn train(study: &Study, setting: &Setting<'_>, recipe: &Recipe, fold: Option<usize>, name: &str) -> Result<(Net, Vec<Epoch>)> {
+pub fn train(
+    study: &Study,
+    setting: &Setting<'_>,
+    recipe: &Recipe,
+    fold: Option<usize>,
+    name: &str,
+) -> Result<(Net, Vec<Epoch>)> {
     let learning = study.learning(fold);
-    let head = setting.probes.head(study, &learning, recipe.probe_decay, Objective::Softmax);
+    let head = setting
+        .probes
+        .head(study, &learning, recipe.probe_decay, Objective::Softmax);
     let start = with_head(setting.trunk, head);
     if recipe.epochs == 0 {
         return Ok((start, Vec::new()));
     }
-    let pairs: Vec<(usize, usize)> = learning.iter().map(|&i| (i, study.records[i].label)).collect();
+    let pairs: Vec<(usize, usize)> = learning
+        .iter()
+        .map(|&i| (i, study.records[i].label))
+        .collect();
     let mut examples = Example::labelled(&pairs, study.labels.len(), recipe);
     if recipe.tags > 0.0 {
         let top = setting.tagger.weight.len() / setting.tagger.bias.len();
         for example in &mut examples {
-            example.tags = setting.tagger.scores(&setting.probes.row(example.input)[..top]);
+            example.tags = setting
+                .tagger
+                .scores(&setting.probes.row(example.input)[..top]);
         }
     }
-    let held_out: Vec<(usize, usize)> =
-        fold.map_or(Vec::new(), |fold| study.asked(fold).into_iter().map(|i| (i, study.records[i].label)).collect());
-    let file = setting.checkpoints.map(|(folder, every)| (folder.join(format!("{name}.checkpoint.safetensors")), every));
+    let held_out: Vec<(usize, usize)> = fold.map_or(Vec::new(), |fold| {
+        study
+            .asked(fold)
+            .into_iter()
+            .map(|i| (i, study.records[i].label))
+            .collect()
+    });
+    let file = setting
+        .checkpoints
+        .map(|(folder, every)| (folder.join(format!("{name}.checkpoint.safetensors")), every));
     let task = Task {
         inputs: if recipe.learns_from_views(&setting.trunk.spec) {
             Inputs::Views(setting.views)
@@ -270,15 +374,27 @@ pub fn train(study: &Study, setting: &Setting<'_>, recipe: &Recipe, fold: Option
         checkpoint: file.as_ref().map(|(path, every)| (path.as_path(), *every)),
     };
     let mut display = Display::new(name);
-    fit(&start, recipe, &task, &mut |progress| display.show(progress))
+    fit(&start, recipe, &task, &mut |progress| {
+        display.show(progress)
+    })
 }
 
 /// The clean view and the damaged ones that a recipe wants, kept in the cache folder.
 ///
 /// # Errors
 /// When they cannot be kept.
-pub fn views(study: &Study, trunk: &Net, recipe: &Recipe, cache: &PictureCache, threads: usize) -> Result<Vec<View>> {
-    let identity: String = study.records.iter().map(|r| format!("{}\n", r.path.display())).collect();
+pub fn views(
+    study: &Study,
+    trunk: &Net,
+    recipe: &Recipe,
+    cache: &PictureCache,
+    threads: usize,
+) -> Result<Vec<View>> {
+    let identity: String = study
+        .records
+        .iter()
+        .map(|r| format!("{}\n", r.path.display()))
+        .collect();
     (0..=recipe.views as u64)
         .map(|seed| {
             let damage = (seed > 0).then_some(&recipe.augment);
@@ -288,11 +404,22 @@ pub fn views(study: &Study, trunk: &Net, recipe: &Recipe, cache: &PictureCache, 
                 .flatten()
                 .map(|w| f64::from(*w).powi(2))
                 .sum();
-            let input = (trunk.spec.floor_db, trunk.spec.input_mean, trunk.spec.input_std);
+            let input = (
+                trunk.spec.floor_db,
+                trunk.spec.input_mean,
+                trunk.spec.input_std,
+            );
             let key = format!("{identity}{damage:?}{seed}{input:?}{squares:.4e}");
-            let path = cache.folder().join(format!("{:016x}.view", crate::pictures::fnv1a(key.as_bytes())));
+            let path = cache.folder().join(format!(
+                "{:016x}.view",
+                crate::pictures::fnv1a(key.as_bytes())
+            ));
             kept_view(&path, || {
-                say(&format!("view {seed} of {}: '{}'\n", recipe.views, path.display()));
+                say(&format!(
+                    "view {seed} of {}: '{}'\n",
+                    recipe.views,
+                    path.display()
+                ));
                 view(trunk, &study.pictures, damage, seed, threads)
             })
         })
@@ -301,11 +428,20 @@ pub fn views(study: &Study, trunk: &Net, recipe: &Recipe, cache: &PictureCache, 
 
 /// Logits of the first frame of the recordings `asked`, cut to `steps` steps of 64 columns from column `first` on
 /// (none: the whole frame).
-pub fn logits(net: &Net, study: &Study, asked: &[usize], cut: Option<(usize, usize)>, threads: usize) -> Vec<Vec<f32>> {
+pub fn logits(
+    net: &Net,
+    study: &Study,
+    asked: &[usize],
+    cut: Option<(usize, usize)>,
+    threads: usize,
+) -> Vec<Vec<f32>> {
     parallel::map(asked.len(), threads, |k| {
         let picture = &study.pictures[asked[k]];
         let db = match cut {
-            Some((first, columns)) => picture.crop(first.min(picture.columns().saturating_sub(columns)), columns),
+            Some((first, columns)) => picture.crop(
+                first.min(picture.columns().saturating_sub(columns)),
+                columns,
+            ),
             None => first_frame(picture),
         };
         net.forward(net.input(&db), 0, None).logits

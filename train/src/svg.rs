@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 use crate::metrics::{Bin, Confusion};
 
 /// Colours that can be told apart by the colour-blind (Okabe and Ito).
-const COLOURS: [&str; 8] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933"];
+const COLOURS: [&str; 8] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933",
+];
 
 /// `text` safe inside an element.
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 fn open(width: f64, height: f64, title: &str) -> String {
@@ -39,9 +42,16 @@ pub struct Line {
 pub fn curves(title: &str, x_name: &str, y_name: &str, lines: &[Line]) -> String {
     let (width, height) = (760.0, 440.0);
     let (left, right, top, bottom) = (60.0, 210.0, 36.0, 50.0);
-    let all = || lines.iter().flat_map(|line| line.points.iter().copied()).filter(|p| p.0.is_finite() && p.1.is_finite());
+    let all = || {
+        lines
+            .iter()
+            .flat_map(|line| line.points.iter().copied())
+            .filter(|p| p.0.is_finite() && p.1.is_finite())
+    };
     let range = |values: &mut dyn Iterator<Item = f64>| -> (f64, f64) {
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+            (l.min(v), h.max(v))
+        });
         if low > high {
             (0.0, 1.0)
         } else if high - low < 1e-9 {
@@ -57,7 +67,10 @@ pub fn curves(title: &str, x_name: &str, y_name: &str, lines: &[Line]) -> String
     let y_of = |y: f64| height - bottom - (y - y0) / (y1 - y0) * (height - top - bottom);
     let mut out = open(width, height, title);
     for i in 0..=5 {
-        let (fx, fy) = (x0 + (x1 - x0) * f64::from(i) / 5.0, y0 + (y1 - y0) * f64::from(i) / 5.0);
+        let (fx, fy) = (
+            x0 + (x1 - x0) * f64::from(i) / 5.0,
+            y0 + (y1 - y0) * f64::from(i) / 5.0,
+        );
         let digits = |span: f64| if span >= 20.0 { 0 } else { 2 };
         let _ = writeln!(
             out,
@@ -92,7 +105,11 @@ pub fn curves(title: &str, x_name: &str, y_name: &str, lines: &[Line]) -> String
             .filter(|p| p.0.is_finite() && p.1.is_finite())
             .map(|p| format!("{:.1},{:.1}", x_of(p.0), y_of(p.1)))
             .collect();
-        let dash = if line.dashed { " stroke-dasharray=\"6 4\"" } else { "" };
+        let dash = if line.dashed {
+            " stroke-dasharray=\"6 4\""
+        } else {
+            ""
+        };
         let y = top + 10.0 + 20.0 * i as f64;
         let x = width - right + 12.0;
         let _ = writeln!(
@@ -209,8 +226,16 @@ mod tests {
     #[test]
     fn pictures_hold_what_they_are_given() {
         let lines = [
-            Line { name: "a < b".into(), points: vec![(0.0, 0.1), (10.0, 0.9)], dashed: false },
-            Line { name: "broken".into(), points: vec![(5.0, f64::NAN)], dashed: true },
+            Line {
+                name: "a < b".into(),
+                points: vec![(0.0, 0.1), (10.0, 0.9)],
+                dashed: false,
+            },
+            Line {
+                name: "broken".into(),
+                points: vec![(5.0, f64::NAN)],
+                dashed: true,
+            },
         ];
         let svg = curves("R&D", "epoch", "accuracy", &lines);
         well_formed(&svg);
@@ -220,6 +245,13 @@ mod tests {
         let svg = confusion("c", &Confusion::of(&labels, [(0, 0), (0, 1), (1, 1)]));
         well_formed(&svg);
         assert_eq!(svg.matches(">50<").count(), 2);
-        well_formed(&reliability("r", &[Bin { n: 3, confidence: 0.5, accuracy: 0.4 }]));
+        well_formed(&reliability(
+            "r",
+            &[Bin {
+                n: 3,
+                confidence: 0.5,
+                accuracy: 0.4,
+            }],
+        ));
     }
 }

@@ -24,7 +24,9 @@ impl Tagger {
         self.bias
             .iter()
             .zip(self.weight.chunks_exact(top.len()))
-            .map(|(b, row)| 1.0 / (1.0 + (-(b + row.iter().zip(top).map(|(w, x)| w * x).sum::<f32>())).exp()))
+            .map(|(b, row)| {
+                1.0 / (1.0 + (-(b + row.iter().zip(top).map(|(w, x)| w * x).sum::<f32>())).exp())
+            })
             .collect()
     }
 }
@@ -37,7 +39,10 @@ impl Tagger {
 pub fn choi_cnn(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
     let file = keras::import(path, Regime::ZScore, Form::ShiftInvariant)?;
     let read = |name: &str, len: usize| -> Result<Vec<f32>> {
-        let tensor = file.tensors.get(name).with_context(|| format!("'{}': '{name}' is missing", path.display()))?;
+        let tensor = file
+            .tensors
+            .get(name)
+            .with_context(|| format!("'{}': '{name}' is missing", path.display()))?;
         let values = tensor.to_f32();
         ensure!(
             values.len() == len,
@@ -62,8 +67,16 @@ pub fn choi_cnn(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
         }
     }
     let top = net.spec.blocks[net.spec.blocks.len() - 1].outputs;
-    let bias = file.tensors.get("output.bias").map(genrescope::network::bundle::Weights::to_f32).unwrap_or_default();
-    ensure!(!bias.is_empty(), "'{}': 'output.bias' is missing", path.display());
+    let bias = file
+        .tensors
+        .get("output.bias")
+        .map(genrescope::network::bundle::Weights::to_f32)
+        .unwrap_or_default();
+    ensure!(
+        !bias.is_empty(),
+        "'{}': 'output.bias' is missing",
+        path.display()
+    );
     let weight = read("output.weight", bias.len() * top)?;
     Ok((net, Tagger { weight, bias }))
 }

@@ -39,7 +39,14 @@ fn run(checkpoint: Option<&Path>, threads: usize, slow: Option<Duration>) -> (Ne
     let pictures: Vec<Picture> = (0..12)
         .map(|i| {
             let db: Vec<f32> = (0..400 * 96)
-                .map(|k| rng.between(-60.0, 0.0) + if (k % 96 < 48) == (i % 2 == 0) { 20.0 } else { 0.0 })
+                .map(|k| {
+                    rng.between(-60.0, 0.0)
+                        + if (k % 96 < 48) == (i % 2 == 0) {
+                            20.0
+                        } else {
+                            0.0
+                        }
+                })
                 .collect();
             Picture::from_db(&db)
         })
@@ -104,7 +111,10 @@ fn a_killed_run_resumes_to_the_same_bits() {
     let (whole, all_epochs) = run(None, 3, None);
     assert_eq!(resumed, whole);
     let strip = |epochs: Vec<Epoch>| -> Vec<Epoch> {
-        epochs.into_iter().map(|e| Epoch { seconds: 0.0, ..e }).collect()
+        epochs
+            .into_iter()
+            .map(|e| Epoch { seconds: 0.0, ..e })
+            .collect()
     };
     assert_eq!(strip(epochs), strip(all_epochs));
 }
@@ -116,7 +126,10 @@ fn a_checkpoint_of_another_run_is_refused() {
     run(Some(&path), 1, None);
     let net = Net::new(NetSpec::tiny(2));
     let pictures = [Picture::from_db(&vec![-20.0; 400 * 96])];
-    let other = Recipe { seed: 9, ..recipe() };
+    let other = Recipe {
+        seed: 9,
+        ..recipe()
+    };
     let examples = Example::labelled(&[(0, 0)], 2, &other);
     let task = Task {
         inputs: Inputs::Pictures(&pictures),

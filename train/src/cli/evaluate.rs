@@ -1,12 +1,6 @@
 //! `evaluate`: tables and pictures of a model, or of the models of all folds.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    io::IsTerminal as _,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{fmt::Write as _, fs, io::IsTerminal as _, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -14,7 +8,9 @@ use genrescope::network::Model;
 use genrescope_train::{
     datasets::{Dataset, Split},
     degrade::Damage,
-    evaluate::{Answer, Average, Frames, Question, ask, frames, multiframe_gain, songs, songs_by_neighbours},
+    evaluate::{
+        Answer, Average, Frames, Question, ask, frames, multiframe_gain, songs, songs_by_neighbours,
+    },
     metrics::{Confusion, Share, argmax, calibration, softmax},
     parallel,
     pictures::write_whole,
@@ -57,8 +53,15 @@ pub(super) struct EvaluateArgs {
 }
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
-    let data = args.data.clone().unwrap_or_else(|| data_root().join("gtzan"));
-    ensure!(data.is_dir(), "there is no folder '{}'; name the recordings with --data", data.display());
+    let data = args
+        .data
+        .clone()
+        .unwrap_or_else(|| data_root().join("gtzan"));
+    ensure!(
+        data.is_dir(),
+        "there is no folder '{}'; name the recordings with --data",
+        data.display()
+    );
     let mut dataset = Dataset::gtzan(&data).or_else(|_| Dataset::library(&data))?;
     if let Some(split) = &args.split {
         let wanted = match split.as_str() {
@@ -68,7 +71,11 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
             other => anyhow::bail!("--split {other}: train, valid or test"),
         };
         dataset.items.retain(|item| item.split == Some(wanted));
-        ensure!(!dataset.items.is_empty(), "no recording of '{}' is in the {split} split", data.display());
+        ensure!(
+            !dataset.items.is_empty(),
+            "no recording of '{}' is in the {split} split",
+            data.display()
+        );
     }
     say(&dataset.skipped_report());
     let models = models(args, dataset.folds())?;
@@ -79,27 +86,57 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         .iter()
         .filter(|item| item.whole)
         .filter_map(|item| {
-            let label = labels.iter().position(|l| Some(l) == item.label.and_then(|l| dataset.labels.get(l)))?;
+            let label = labels
+                .iter()
+                .position(|l| Some(l) == item.label.and_then(|l| dataset.labels.get(l)))?;
             let model = if args.models.is_some() { item.fold? } else { 0 };
-            Some(Question { path: item.path.clone(), label, model })
+            Some(Question {
+                path: item.path.clone(),
+                label,
+                model,
+            })
         })
         .step_by(args.every.max(1))
         .collect();
-    ensure!(!questions.is_empty(), "no recording in '{}' has one of the model's labels", data.display());
+    ensure!(
+        !questions.is_empty(),
+        "no recording in '{}' has one of the model's labels",
+        data.display()
+    );
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
     let temperature = first.card().decision.temperature;
-    print(&format!("{} recordings, model {}", questions.len(), first.card().name))?;
+    print(&format!(
+        "{} recordings, model {}",
+        questions.len(),
+        first.card().name
+    ))?;
 
-    let clean = answers(&models, &questions, Frames::MULTIFRAME, Damage::Clean, threads)?;
+    let clean = answers(
+        &models,
+        &questions,
+        Frames::MULTIFRAME,
+        Damage::Clean,
+        threads,
+    )?;
     let of_frames = frames(&labels, &clean);
     print(&format!("frames: {}", of_frames.summary()))?;
     for average in Average::ALL {
-        print(&format!("songs, {}: {}", average.name(), songs(&labels, &clean, average, temperature).summary()))?;
+        print(&format!(
+            "songs, {}: {}",
+            average.name(),
+            songs(&labels, &clean, average, temperature).summary()
+        ))?;
     }
-    print(&format!("songs, 7 nearest neighbours over frame scores: {}", songs_by_neighbours(&labels, &clean, 7).summary()))?;
+    print(&format!(
+        "songs, 7 nearest neighbours over frame scores: {}",
+        songs_by_neighbours(&labels, &clean, 7).summary()
+    ))?;
     let (single, multi) = multiframe_gain(&labels, &clean);
     if multi.n > 0 {
-        print(&format!("songs of two frames and more: one frame {:.1} %, all frames {multi}", 100.0 * single))?;
+        print(&format!(
+            "songs of two frames and more: one frame {:.1} %, all frames {multi}",
+            100.0 * single
+        ))?;
     }
     let calls: Vec<(f32, bool)> = clean
         .iter()
@@ -109,19 +146,39 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         })
         .collect();
     let (error, bins) = calibration(&calls);
-    print(&format!("calibration at temperature {temperature:.3}: ECE {:.1} %", 100.0 * error))?;
+    print(&format!(
+        "calibration at temperature {temperature:.3}: ECE {:.1} %",
+        100.0 * error
+    ))?;
     let of_songs = songs(&labels, &clean, Average::Mean, temperature);
     print(&of_songs.text())?;
     if let Some(folder) = &args.out {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
         for (name, confusion) in [("frames", &of_frames), ("songs", &of_songs)] {
-            let title = format!("{name}: {:.1} % of {}", 100.0 * confusion.micro().value, confusion.micro().n);
-            write_whole(&folder.join(format!("confusion_{name}.svg")), svg::confusion(&title, confusion).as_bytes())?;
-            write_whole(&folder.join(format!("confusion_{name}.csv")), confusion.csv().as_bytes())?;
-            write_whole(&folder.join(format!("confusion_{name}.txt")), confusion.text().as_bytes())?;
+            let title = format!(
+                "{name}: {:.1} % of {}",
+                100.0 * confusion.micro().value,
+                confusion.micro().n
+            );
+            write_whole(
+                &folder.join(format!("confusion_{name}.svg")),
+                svg::confusion(&title, confusion).as_bytes(),
+            )?;
+            write_whole(
+                &folder.join(format!("confusion_{name}.csv")),
+                confusion.csv().as_bytes(),
+            )?;
+            write_whole(
+                &folder.join(format!("confusion_{name}.txt")),
+                confusion.text().as_bytes(),
+            )?;
         }
         let title = format!("reliability, ECE {:.1} %", 100.0 * error);
-        write_whole(&folder.join("reliability.svg"), svg::reliability(&title, &bins).as_bytes())?;
+        write_whole(
+            &folder.join("reliability.svg"),
+            svg::reliability(&title, &bins).as_bytes(),
+        )?;
     }
     if args.seconds {
         seconds(args, &models, &questions, &labels, threads, temperature)?;
@@ -139,8 +196,13 @@ fn models(args: &EvaluateArgs, folds: usize) -> Result<Vec<Arc<Model>>> {
     };
     match (&args.models, &args.model) {
         (Some(folder), _) => {
-            ensure!(folds > 0, "--models needs recordings with folds (an index.csv with a column 'fold')");
-            (0..folds).map(|fold| read(&folder.join(format!("fold{fold}.safetensors")))).collect()
+            ensure!(
+                folds > 0,
+                "--models needs recordings with folds (an index.csv with a column 'fold')"
+            );
+            (0..folds)
+                .map(|fold| read(&folder.join(format!("fold{fold}.safetensors"))))
+                .collect()
         }
         (None, Some(path)) => Ok(vec![read(path)?]),
         (None, None) => Ok(vec![Model::builtin()]),
@@ -148,7 +210,13 @@ fn models(args: &EvaluateArgs, folds: usize) -> Result<Vec<Arc<Model>>> {
 }
 
 /// Answers to all questions; what fails is said and left out.
-fn answers(models: &[Arc<Model>], questions: &[Question], frames: Frames, damage: Damage, threads: usize) -> Result<Vec<Answer>> {
+fn answers(
+    models: &[Arc<Model>],
+    questions: &[Question],
+    frames: Frames,
+    damage: Damage,
+    threads: usize,
+) -> Result<Vec<Answer>> {
     let terminal = std::io::stderr().is_terminal();
     let asked = ask(models, questions, frames, damage, threads, &|done| {
         if terminal {
@@ -166,12 +234,19 @@ fn answers(models: &[Arc<Model>], questions: &[Question], frames: Frames, damage
             Err(error) => {
                 failed += 1;
                 if failed <= 3 {
-                    say(&format!("left out '{}': {error:#}\n", question.path.display()));
+                    say(&format!(
+                        "left out '{}': {error:#}\n",
+                        question.path.display()
+                    ));
                 }
             }
         }
     }
-    ensure!(!answers.is_empty(), "not one of {} recordings gave an answer", questions.len());
+    ensure!(
+        !answers.is_empty(),
+        "not one of {} recordings gave an answer",
+        questions.len()
+    );
     Ok(answers)
 }
 
@@ -186,9 +261,19 @@ fn seconds(
 ) -> Result<()> {
     let mut points = Vec::new();
     print("| seconds heard | accuracy | ECE |\n|---|---|---|")?;
-    for (seconds, columns) in [(3.0, 141), (5.0, 234), (10.0, 469), (20.0, 938), (29.12, 1_366)] {
+    for (seconds, columns) in [
+        (3.0, 141),
+        (5.0, 234),
+        (10.0, 469),
+        (20.0, 938),
+        (29.12, 1_366),
+    ] {
         // From the middle of a clip, where a listener would come in.
-        let frames = Frames { skip: if columns < 900 { 400 } else { 0 }, length: columns, first_only: true };
+        let frames = Frames {
+            skip: if columns < 900 { 400 } else { 0 },
+            length: columns,
+            first_only: true,
+        };
         let answers = answers(models, questions, frames, Damage::Clean, threads)?;
         let share = songs(labels, &answers, Average::Mean, temperature).micro();
         let calls: Vec<(f32, bool)> = answers
@@ -198,19 +283,36 @@ fn seconds(
                 (scores[argmax(&scores)], argmax(&scores) == a.label)
             })
             .collect();
-        print(&format!("| {seconds} | {share} | {:.1} % |", 100.0 * calibration(&calls).0))?;
+        print(&format!(
+            "| {seconds} | {share} | {:.1} % |",
+            100.0 * calibration(&calls).0
+        ))?;
         points.push((seconds, 100.0 * share.value));
     }
     if let Some(folder) = &args.out {
-        let line = svg::Line { name: "whole clips".into(), points, dashed: false };
-        let text = svg::curves("accuracy against seconds heard", "seconds", "accuracy in percent", &[line]);
+        let line = svg::Line {
+            name: "whole clips".into(),
+            points,
+            dashed: false,
+        };
+        let text = svg::curves(
+            "accuracy against seconds heard",
+            "seconds",
+            "accuracy in percent",
+            &[line],
+        );
         write_whole(&folder.join("seconds.svg"), text.as_bytes())?;
     }
     Ok(())
 }
 
 /// Accuracy after each kind of damage.
-fn damaged(models: &[Arc<Model>], questions: &[Question], labels: &[String], threads: usize) -> Result<()> {
+fn damaged(
+    models: &[Arc<Model>],
+    questions: &[Question],
+    labels: &[String],
+    threads: usize,
+) -> Result<()> {
     let mut clean: Option<Share> = None;
     let mut table = String::from("| damage | micro | macro | against clean |\n|---|---|---|---|\n");
     for damage in Damage::TABLE {
