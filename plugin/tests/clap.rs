@@ -208,7 +208,8 @@ fn state_survives_saving_and_restoring() {
     let state: PluginState = handle.get_extension().unwrap();
     let mut saved = Vec::new();
     state.save(&mut handle, &mut saved).unwrap();
-    let text = String::from_utf8(saved).unwrap();
+    // The framework writes the length of the JSON before it.
+    let text = String::from_utf8(saved.split_off(8)).unwrap();
     let edited = text
         .replace(r#""mch":{"i32":1}"#, r#""mch":{"i32":7}"#)
         .replace(r#""hold":{"bool":false}"#, r#""hold":{"bool":true}"#)
@@ -223,12 +224,16 @@ fn state_survives_saving_and_restoring() {
         assert!(edited.contains(part), "{part} in {edited}");
     }
 
+    let edited = [&(edited.len() as u64).to_le_bytes(), edited.as_bytes()].concat();
+
     let mut second = instance(&entry);
     let mut handle = second.plugin_handle();
-    state.load(&mut handle, &mut edited.as_bytes()).unwrap();
+    // Extensions belong to the instance that they were asked of.
+    let state: PluginState = handle.get_extension().unwrap();
+    state.load(&mut handle, &mut edited.as_slice()).unwrap();
     let mut again = Vec::new();
     state.save(&mut handle, &mut again).unwrap();
-    assert_eq!(String::from_utf8(again).unwrap(), edited);
+    assert_eq!(again, edited);
     // What cannot be read is refused and changes nothing.
     assert!(
         state

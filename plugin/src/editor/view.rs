@@ -122,7 +122,8 @@ pub fn draw(ui: &mut Ui, model: &ViewModel, memory: &mut Memory) -> Vec<Action> 
     let inner = window.shrink(margin);
     let header_h = scale.font(15.0).size * 1.5;
     let footer_h = (scale.font(13.0).size * 2.1).max(scale.len(30.0));
-    let strip_h = scale.len(if scale.is_compact() { 46.0 } else { 66.0 });
+    // The legend's text does not shrink with the window, so the strip above it needs room of its own.
+    let strip_h = scale.len(50.0).max(22.0) + scale.font(11.0).size * 1.35;
     let gap = scale.len(if scale.is_compact() { 8.0 } else { 16.0 });
 
     let header = Rect::from_min_size(inner.min, vec2(inner.width(), header_h));

@@ -72,33 +72,35 @@ impl Offscreen {
             .native_pixels_per_point = Some(self.pixels_per_point);
         let mut actions = Vec::new();
         let memory = &mut self.memory;
-        let output = self
+        let mut output = self
             .context
             .run_ui(input, |ui| actions.extend(view::draw(ui, model, memory)));
-        for (id, delta) in output
-            .textures_delta
-            .set
-            .iter()
-            .flat_map(|(id, deltas)| deltas.iter().map(move |delta| (*id, delta)))
-        {
+        for (id, deltas) in std::mem::take(&mut output.textures_delta.set) {
             assert_eq!(id, TextureId::default(), "only the font atlas is used");
-            let egui::ImageData::Color(image) = &delta.image;
-            let [width, height] = image.size;
-            if let Some([left, top]) = delta.pos {
-                let (atlas_w, _, pixels) = self.atlas.as_mut().expect("a whole atlas came first");
-                for row in 0..height {
-                    let to = (top + row) * *atlas_w + left;
-                    pixels[to..to + width]
-                        .copy_from_slice(&image.pixels[row * width..(row + 1) * width]);
-                }
-            } else {
-                self.atlas = Some((width, height, image.pixels.clone()));
+            for delta in deltas {
+                self.update_atlas(delta);
             }
         }
+        output.textures_delta.clear();
         let primitives = self
             .context
             .tessellate(output.shapes, output.pixels_per_point);
         (actions, primitives)
+    }
+
+    fn update_atlas(&mut self, delta: egui::epaint::ImageDelta) {
+        let egui::ImageData::Color(image) = delta.image;
+        let [width, height] = image.size;
+        if let Some([left, top]) = delta.pos {
+            let (atlas_w, _, pixels) = self.atlas.as_mut().expect("a whole atlas came first");
+            for row in 0..height {
+                let to = (top + row) * *atlas_w + left;
+                pixels[to..to + width]
+                    .copy_from_slice(&image.pixels[row * width..(row + 1) * width]);
+            }
+        } else {
+            self.atlas = Some((width, height, image.pixels.clone()));
+        }
     }
 
     /// Presses and releases the first button at `place`.
