@@ -199,11 +199,11 @@ fn peak(integers: bool) -> f64 {
                 (Some(Path::Avx2), true) => (2 * 16, peak::madd_256),
                 _ => return f64::NAN,
             };
-        // SAFETY: the path that has these instructions is available.
         let seconds = best(100, || {
+            // SAFETY: the path that has these instructions is available.
             black_box(unsafe { run(black_box(ROUNDS)) });
         });
-        return 1e-9 * (operations * peak::CHAINS * ROUNDS) as f64 / seconds;
+        1e-9 * (operations * peak::CHAINS * ROUNDS) as f64 / seconds
     }
     #[cfg(not(target_arch = "x86_64"))]
     {

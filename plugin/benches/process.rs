@@ -4,7 +4,6 @@
 //! does is not measured. The editor draws 25 frames a second while audio comes and 4 while none does.
 
 #[path = "../tests/support/raster.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
 mod raster;
 
 use std::{num::NonZeroU32, time::Duration};

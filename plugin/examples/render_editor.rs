@@ -2,7 +2,6 @@
 //! `cargo run -p genrescope-plugin --example render_editor -- FOLDER`.
 
 #[path = "../tests/support/raster.rs"]
-#[expect(dead_code, reason = "the tests use the rest")]
 mod raster;
 
 use std::{error::Error, fs::File, io::BufWriter, path::Path};

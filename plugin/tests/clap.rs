@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 
 #[path = "support/bundle.rs"]
-#[expect(dead_code, reason = "the VST3 tests use the rest")]
 mod bundle;
 
 use std::time::{Duration, Instant};
@@ -38,7 +37,7 @@ fn entry() -> (tempfile::TempDir, PluginEntry) {
 fn instance(entry: &PluginEntry) -> PluginInstance<TestHost> {
     let info = HostInfo::new("test host", "genrescope", "", "1").unwrap();
     PluginInstance::new(
-        |_| Shared,
+        |()| Shared,
         |_| (),
         entry,
         c"org.genrescope.genrescope",
@@ -103,9 +102,7 @@ impl Player {
         let inputs = self.inputs.with_input_buffers([AudioPortBuffer {
             latency: 0,
             channels: AudioPortBufferType::f32_input_only(
-                input
-                    .iter_mut()
-                    .map(|channel| InputChannel::variable(channel)),
+                input.iter_mut().map(InputChannel::variable),
             ),
         }]);
         let mut outputs = self.outputs.with_output_buffers([AudioPortBuffer {
@@ -195,19 +192,19 @@ fn no_sample_value_is_too_strange() {
 fn it_adds_no_latency() {
     let (_folder, entry) = entry();
     let mut instance = instance(&entry);
-    let mut handle = instance.plugin_handle();
+    let handle = instance.plugin_handle();
     let latency: PluginLatency = handle.get_extension().unwrap();
-    assert_eq!(latency.get(&mut handle), 0);
+    assert_eq!(latency.get(&handle), 0);
 }
 
 #[test]
 fn state_survives_saving_and_restoring() {
     let (_folder, entry) = entry();
     let mut first = instance(&entry);
-    let mut handle = first.plugin_handle();
+    let handle = first.plugin_handle();
     let state: PluginState = handle.get_extension().unwrap();
     let mut saved = Vec::new();
-    state.save(&mut handle, &mut saved).unwrap();
+    state.save(&handle, &mut saved).unwrap();
     // The framework writes the length of the JSON before it.
     let text = String::from_utf8(saved.split_off(8)).unwrap();
     let edited = text
@@ -227,19 +224,15 @@ fn state_survives_saving_and_restoring() {
     let edited = [&(edited.len() as u64).to_le_bytes(), edited.as_bytes()].concat();
 
     let mut second = instance(&entry);
-    let mut handle = second.plugin_handle();
+    let handle = second.plugin_handle();
     // Extensions belong to the instance that they were asked of.
     let state: PluginState = handle.get_extension().unwrap();
-    state.load(&mut handle, &mut edited.as_slice()).unwrap();
+    state.load(&handle, &mut edited.as_slice()).unwrap();
     let mut again = Vec::new();
-    state.save(&mut handle, &mut again).unwrap();
+    state.save(&handle, &mut again).unwrap();
     assert_eq!(again, edited);
     // What cannot be read is refused and changes nothing.
-    assert!(
-        state
-            .load(&mut handle, &mut b"not a state".as_slice())
-            .is_err()
-    );
+    assert!(state.load(&handle, &mut b"not a state".as_slice()).is_err());
 }
 
 #[test]
@@ -294,7 +287,7 @@ fn scores_go_out_as_midi_four_times_a_second_at_most() {
     let mut batches = 0;
     while time < 12 * 48_000 {
         assert!(start.elapsed() < Duration::from_secs(300), "it never ended");
-        let mut block = || -> Vec<f32> {
+        let block = || -> Vec<f32> {
             (0..1024)
                 .map(|i| {
                     let t = f64::from(time + i) / 48_000.0;

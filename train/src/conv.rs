@@ -139,11 +139,11 @@ pub fn backward(
     };
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2: it was just asked.
         #[expect(
             unsafe_code,
             reason = "a function compiled for AVX2 can only be called so"
         )]
+        // SAFETY: the processor has AVX2: it was just asked.
         unsafe {
             backward_avx2(way, sums.0, sums.1, back.as_mut());
         }
@@ -245,11 +245,11 @@ fn pool_row(
 ) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx2") {
-        // SAFETY: the processor has AVX2: it was just asked.
         #[expect(
             unsafe_code,
             reason = "a function compiled for AVX2 can only be called so"
         )]
+        // SAFETY: the processor has AVX2: it was just asked.
         unsafe {
             pool_row_avx2(shape, bias, band, padded, out_row, trace);
         }

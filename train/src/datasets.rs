@@ -354,8 +354,9 @@ impl Dataset {
     pub fn skipped_report(&self) -> String {
         self.skipped
             .iter()
-            .map(|(path, reason)| format!("skipped '{}': {reason}\n", path.display()))
-            .collect()
+            .fold(String::new(), |report, (path, reason)| {
+                report + &format!("skipped '{}': {reason}\n", path.display())
+            })
     }
 }
 

@@ -12,6 +12,7 @@ use genrescope::{
             Activation, Architecture, Block, Head, Normalisation, Pooling, Statistic, StatisticKind,
         },
         bundle::{Accuracy, DecisionDefaults, Weights},
+        quantise::Calibration,
     },
 };
 
@@ -247,6 +248,22 @@ pub fn product_logits(
     })
     .into_iter()
     .collect()
+}
+
+/// The model in int8, weights and activations: ranges are taken from every second recording's first frame.
+///
+/// # Errors
+/// When the product refuses the model.
+pub fn calibrated(float: &Bundle, pictures: &[Picture]) -> Result<Bundle> {
+    let mut calibration = Calibration::new(float)?;
+    for picture in pictures.iter().step_by(2) {
+        let columns: Vec<f32> = first_frame(picture)
+            .iter()
+            .map(|db| db.max(float.card.front_end.floor_db))
+            .collect();
+        calibration.observe(&columns);
+    }
+    Ok(calibration.quantised())
 }
 
 /// What came of comparing a model file with the network it was made from.

@@ -473,10 +473,9 @@ pub fn fit(
             (state.loss, state.right) = (0.0, 0.0);
             if recipe.patience > 0
                 && let Some(accuracy) = held_out_accuracy
+                && state.best.as_ref().is_none_or(|best| accuracy > best.0)
             {
-                if state.best.as_ref().is_none_or(|best| accuracy > best.0) {
-                    state.best = Some((accuracy, state.average.clone()));
-                }
+                state.best = Some((accuracy, state.average.clone()));
             }
         }
         if let Some((path, every)) = task.checkpoint

@@ -375,7 +375,7 @@ pub fn train(
     };
     let mut display = Display::new(name);
     fit(&start, recipe, &task, &mut |progress| {
-        display.show(progress)
+        display.show(progress);
     })
 }
 
@@ -390,11 +390,12 @@ pub fn views(
     cache: &PictureCache,
     threads: usize,
 ) -> Result<Vec<View>> {
-    let identity: String = study
+    let identity = study
         .records
         .iter()
-        .map(|r| format!("{}\n", r.path.display()))
-        .collect();
+        .fold(String::new(), |identity, record| {
+            identity + &format!("{}\n", record.path.display())
+        });
     (0..=recipe.views as u64)
         .map(|seed| {
             let damage = (seed > 0).then_some(&recipe.augment);

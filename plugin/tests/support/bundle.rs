@@ -1,4 +1,9 @@
 //! Finds the library that cargo built for these tests and makes the bundles that hosts load.
+#![allow(
+    unreachable_pub,
+    dead_code,
+    reason = "shared by tests that use different parts of it"
+)]
 
 use std::{
     env, fs,
@@ -6,7 +11,7 @@ use std::{
 };
 
 /// The plugin's dynamic library. Cargo builds it beside the test, because the package's library is also a `cdylib`.
-pub fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let name = format!(
         "{}genrescope_plugin{}",
         env::consts::DLL_PREFIX,
@@ -21,14 +26,14 @@ pub fn library() -> PathBuf {
 }
 
 /// `genrescope.clap` in `folder`.
-pub fn clap(folder: &Path) -> PathBuf {
+pub(crate) fn clap(folder: &Path) -> PathBuf {
     let bundle = folder.join("genrescope.clap");
     fs::copy(library(), &bundle).expect("the bundle can be written");
     bundle
 }
 
 /// `genrescope.vst3` in `folder`, laid out as Linux hosts expect it.
-pub fn vst3(folder: &Path) -> PathBuf {
+pub(crate) fn vst3(folder: &Path) -> PathBuf {
     let bundle = folder.join("genrescope.vst3");
     let place = bundle
         .join("Contents")
@@ -40,10 +45,10 @@ pub fn vst3(folder: &Path) -> PathBuf {
 
 /// Numbers without pattern, the same in every run (SplitMix64, Steele, Lea and Flood 2014).
 #[derive(Clone, Debug)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -52,11 +57,11 @@ impl Random {
     }
 
     /// From -1 to 1.
-    pub fn sample(&mut self) -> f32 {
+    pub(crate) fn sample(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
-    pub fn within(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
+    pub(crate) fn within(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
         range.start() + (self.next() as usize) % (range.end() - range.start() + 1)
     }
 }

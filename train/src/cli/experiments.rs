@@ -142,7 +142,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<()> {
                 );
                 let mut display = Display::new(&name);
                 let (_, epochs) = fit(&start, &recipe, &task, &mut |progress| {
-                    display.show(progress)
+                    display.show(progress);
                 })?;
                 runs.push((name, epochs, method != Method::Adam));
             }
@@ -164,7 +164,8 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<()> {
             .collect()
     };
     let n = held_out.len();
-    let pictures: [(&str, &str, fn(&Epoch) -> f64); 3] = [
+    type Pick = fn(&Epoch) -> f64;
+    let pictures: [(&str, &str, Pick); 3] = [
         ("held_out_accuracy", "accuracy on the held-out fold", |e| {
             e.held_out_accuracy.unwrap_or(f64::NAN)
         }),

@@ -83,7 +83,7 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
     };
     let words = words(args, &pooled, study, &net, &trust_words);
     let float = export::bundle(&net, &study.labels, recipe.loss, &words, &trust)?;
-    let int8 = float.quantised().write()?;
+    let int8 = export::calibrated(&float, &study.pictures)?.write()?;
     let verified = export::verify(&net, &float, &int8, &study.pictures, *threads)?;
     print(&format!(
         "through the product: f32 logits differ by at most {:.1e}; f32 and int8 agree on {} of the training recordings",
@@ -112,6 +112,9 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
 }
 
 /// Fits the music head, and says how well it does on kinds and artists that it has not heard.
+/// Tensors of a model file beside the network, by name.
+type NamedTensors = Vec<(String, Vec<f32>)>;
+
 fn music_head(
     study: &Study,
     net: &Net,
@@ -120,7 +123,7 @@ fn music_head(
     folder: &Path,
     cache: &PictureCache,
     threads: usize,
-) -> Result<(Vec<(String, Vec<f32>)>, String)> {
+) -> Result<(NamedTensors, String)> {
     const DECAY: f32 = 1e-2;
     let dataset = Dataset::unlabelled(folder)?;
     let paths: Vec<_> = dataset.items.iter().map(|item| item.path.clone()).collect();
