@@ -67,8 +67,9 @@ impl Rig {
         let mut command = Command::new(program);
         command
             .env("XDG_RUNTIME_DIR", self.folder.path())
-            .env("XDG_CONFIG_HOME", self.folder.path())
+            // The server leaves its cookie under HOME, where its client looks; without one it is not let in.
             .env("HOME", self.folder.path())
+            .env_remove("XDG_CONFIG_HOME")
             .env("PULSE_SERVER", format!("unix:{}", self.socket().display()))
             .env_remove("GENRESCOPE_CONFIG");
         command
@@ -130,7 +131,7 @@ impl Rig {
     fn song(&self) -> PathBuf {
         let path = self.folder.path().join("song.wav");
         let rate = SampleRate::new(48_000).unwrap();
-        let music = render(Style::Metal, rate, Seconds(40.0), 1);
+        let music = render(Style::Jazz, rate, Seconds(40.0), 1);
         let spec = hound::WavSpec {
             channels: 2,
             sample_rate: rate.hz(),
@@ -185,6 +186,16 @@ fn is_readout(message: &Value) -> bool {
     message["type"] == "genre"
 }
 
+/// The label with the highest score.
+fn best(message: &Value) -> Option<String> {
+    let scores = message["scores"].as_object()?;
+    let score = |value: &Value| value.as_f64().unwrap_or(0.0);
+    scores
+        .iter()
+        .max_by(|a, b| score(a.1).total_cmp(&score(b.1)))
+        .map(|(label, _)| label.clone())
+}
+
 #[test]
 fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
     let Some(rig) = Rig::new() else { return };
@@ -219,12 +230,12 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
         .map(|line| serde_json::from_str(line).unwrap())
         .filter(is_readout)
         .collect();
-    let named: Vec<&Value> = alone
+    let whole = |m: &Value| is_readout(m) && m["window_s"].as_f64() >= Some(29.0);
+    let verdict = alone
         .iter()
-        .map(|m| &m["genre"])
-        .filter(|g| !g.is_null())
-        .collect();
-    assert!(!named.is_empty(), "the song is called nothing: {alone:?}");
+        .find(|m| whole(m))
+        .and_then(best)
+        .expect("40 s are more than a frame");
 
     let child = rig
         .genrescope()
@@ -244,15 +255,10 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
     );
 
     let player = rig.play(&song);
-    let heard = wait_for("genre", &messages, |m| {
-        is_readout(m) && !m["genre"].is_null()
-    });
+    // The first answers rest on three seconds and differ; a whole frame must be called what the file is called.
+    let heard = wait_for("answer from a whole frame", &messages, whole);
     assert_eq!(heard["source"], "pulseaudio:speakers.monitor");
-    assert!(
-        named.contains(&&heard["genre"]),
-        "heard {}, but the file alone is {named:?}",
-        heard["genre"]
-    );
+    assert_eq!(best(&heard), Some(verdict), "{heard}");
     assert!(heard["level_dbfs"].as_f64().unwrap() > -60.0, "{heard}");
 
     server.end();
@@ -276,8 +282,9 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
         "{told}"
     );
     assert!(told.contains("is back after a gap of"), "{told}");
-    wait_for("genre again", &messages, |m| {
-        is_readout(m) && !m["genre"].is_null()
+    wait_for("an answer again", &messages, |m| {
+        is_readout(m)
+            && ["live", "provisional", "unsure"].contains(&m["state"].as_str().unwrap_or(""))
     });
     drop((player, server_again));
 }
@@ -293,7 +300,7 @@ fn what_cannot_be_opened_is_said_in_words() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("genrescope: "), "{said}");
+    assert!(said.contains("genrescope: no so"), "{said}");
 
     let _server = rig.start_server();
     let complain = |device: &str| {
