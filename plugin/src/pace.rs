@@ -73,7 +73,9 @@ mod tests {
     #[test]
     fn a_bounce_runs_ahead_after_a_second_and_live_playing_ends_it() {
         let (mut pace, mut now) = (Pace::default(), Instant::now());
-        assert_eq!(play(&mut pace, &mut now, 1_000, 1.0), 1_000 - 111);
+        // Block 111 lies on the very edge, where rounding decides.
+        let ahead = play(&mut pace, &mut now, 1_000, 1.0);
+        assert!((889..=890).contains(&ahead), "{ahead}");
         // A pause of ten seconds, then live.
         now += Duration::from_secs(10);
         assert_eq!(play(&mut pace, &mut now, 1_000, 10.0), 0);

@@ -266,7 +266,7 @@ mod tests {
         let mut state = PluginState {
             version: "0.0.1".to_owned(),
             params: BTreeMap::new(),
-            fields: BTreeMap::from([("settings".to_owned(), "[]".to_owned())]),
+            fields: BTreeMap::from([("settings".to_owned(), "7".to_owned())]),
         };
         migrate(&mut state);
         assert!(state.fields.is_empty());
