@@ -1,6 +1,6 @@
 //! Streaming sample-rate conversion by windowed-sinc polyphase filters.
 //!
-//! Two stages at most, each a [`Polyphase`] filter: inputs of 44.1 kHz and more are first divided
+//! Two stages at most, each a polyphase filter: inputs of 44.1 kHz and more are first divided
 //! by a whole number down to 22 to 44 kHz, where a short filter is enough because its transition may
 //! be wide, and then converted to the output rate by the filter whose transition is narrow. Both are
 //! centred on the output's instant, so the group delay is zero: output sample `m` stands for the

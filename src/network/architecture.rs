@@ -1,4 +1,4 @@
-//! What a network is made of, as data: it travels in the model file, and [`super::graph`] builds it.
+//! What a network is made of, as data: it travels in the model file, and `graph` builds it.
 //!
 //! Axes: a mel picture is `[column, band]`, the output of a block `[column, frequency, channel]`; "time" counts columns
 //! from the oldest. Weights in the file follow PyTorch, `[out, in, frequency, time]`.

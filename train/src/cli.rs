@@ -3,6 +3,7 @@
 mod evaluate;
 mod experiments;
 mod fit;
+mod reference;
 
 use std::{
     fs,
@@ -47,6 +48,8 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
     Experiments(experiments::ExperimentArgs),
+    /// Run the authors' published network on the same clips.
+    Reference(reference::ReferenceArgs),
 }
 
 /// What every command that learns or measures needs.
@@ -180,6 +183,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Fit(args) => fit::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Experiments(args) => experiments::run(&args),
+        Command::Reference(args) => reference::run(&args),
     }
 }
 
