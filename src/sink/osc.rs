@@ -23,6 +23,16 @@ pub const DEFAULT_PORT: u16 = 9000;
 /// Scores are sent at most four times a second.
 pub const SCORE_PERIOD: Duration = Duration::from_millis(250);
 
+/// What stands until it changes, and is therefore sent again; `active` is sent on change alone.
+const STANDING: [Event; 6] = [
+    Event::State,
+    Event::Top,
+    Event::Index,
+    Event::Name,
+    Event::Confidence,
+    Event::Score,
+];
+
 /// What the receiver should know is sent again every five seconds, as UDP loses messages and receivers start late.
 pub const RESEND_PERIOD: Duration = Duration::from_secs(5);
 
@@ -126,17 +136,7 @@ impl OscEncoder {
         self.scores_if_due(now, false, &mut out);
         if self.resend_at.is_some_and(|at| now >= at) {
             self.resend_at = Some(now + RESEND_PERIOD);
-            self.told(
-                &[
-                    Event::State,
-                    Event::Top,
-                    Event::Index,
-                    Event::Name,
-                    Event::Confidence,
-                    Event::Score,
-                ],
-                &mut out,
-            );
+            self.told(&STANDING, &mut out);
         }
         out
     }
@@ -147,17 +147,7 @@ impl OscEncoder {
         if let Some(index) = self.shown {
             self.active(index, true, &mut out);
         }
-        self.told(
-            &[
-                Event::State,
-                Event::Top,
-                Event::Index,
-                Event::Name,
-                Event::Confidence,
-                Event::Score,
-            ],
-            &mut out,
-        );
+        self.told(&STANDING, &mut out);
         out
     }
 
