@@ -370,7 +370,13 @@ fn score<'a>(
         outputs.embedding.copy_from_slice(embedding);
         outputs.logits.copy_from_slice(logits);
     };
-    runner.head(|block| trunk.output(block), write).ok()?;
+    runner
+        .head(
+            |block| trunk.columns(block),
+            |block, values| trunk.read(block, values),
+            write,
+        )
+        .ok()?;
     recent::summarise(model, trunk, columns.len(), &mut outputs.recent);
     Some(Scored {
         logits: &outputs.logits,

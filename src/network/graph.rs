@@ -7,8 +7,13 @@
 //! A block is one operator of ours, [`Fused`], which wraps [`super::kernel`]; or, by [`Engine::Tract`], tract's own convolution and pool.
 //! Channels stand last in both: for tract, that means a lazy im2col and a matrix product, the faster of its two ways for these
 //! shapes.
+//!
+//! Every plan is compiled for fixed extents, and every operator of ours writes its output where it wrote it the last time ([`Recycled`]): once a
+//! stream's window has filled, scoring allocates nothing.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     ops::Range,
     sync::{Arc, OnceLock},
 };
@@ -20,9 +25,7 @@ use std::{
 use tract_core::{
     internal::*,
     ops::{
-        array::TypedConcat,
         cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec},
-        einsum::EinSum,
         nn::DataFormat,
     },
 };
@@ -45,16 +48,29 @@ const CHUNK_VALUES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Graph {
     blocks: Vec<BlockPlans>,
-    head: Arc<TypedSimplePlan>,
-    head_inputs: Vec<usize>,
+    head: HeadPlan,
 }
 
 /// What one stream needs to run a [`Graph`].
 #[derive(Debug)]
 pub(super) struct Runner {
     graph: Arc<Graph>,
-    blocks: Vec<[Option<TypedSimpleState>; CHUNKS.len()]>,
-    head: Option<TypedSimpleState>,
+    blocks: Vec<[Option<BlockState>; CHUNKS.len()]>,
+    head: Option<HeadState>,
+}
+
+#[derive(Debug)]
+struct BlockState {
+    state: TypedSimpleState,
+    input: Recycled,
+}
+
+/// The head for the extents that its inputs had last.
+#[derive(Debug)]
+struct HeadState {
+    columns: TVec<usize>,
+    state: TypedSimpleState,
+    inputs: TVec<Recycled>,
 }
 
 /// Extents of a block's input and output, per column.
@@ -144,12 +160,8 @@ impl Graph {
             blocks.push(plans);
             (rows_in, channels_in) = (geometry.rows_out(), block.filters);
         }
-        let (head, head_inputs) = head(bundle, &blocks)?;
-        Ok(Self {
-            blocks,
-            head,
-            head_inputs,
-        })
+        let head = HeadPlan::new(bundle, &blocks)?;
+        Ok(Self { blocks, head })
     }
 
     /// Values in an output column of block `index` (from 0).
@@ -253,7 +265,9 @@ fn wire_block(
         block, channels_in, ..
     } = plans.geometry;
     let (weight, bias) = match &plans.form {
-        Form::Fused(fused) => return Ok(model.wire_node("block", fused.clone(), &[input])?[0]),
+        Form::Fused(fused) => {
+            return Ok(model.wire_node("block", Operator(fused.clone()), &[input])?[0]);
+        }
         Form::Tract { weight, bias } => (weight, bias),
     };
     let weight = model.add_const("weight", Arc::clone(weight))?;
@@ -287,104 +301,146 @@ fn wire_block(
         with_index_outputs: None,
     };
     let wire = model.wire_node("pool", pool, &[wire])?[0];
-    Ok(model.wire_node("elu", Elu, &[wire])?[0])
+    Ok(model.wire_node("elu", Operator(Elu), &[wire])?[0])
 }
 
 /// From the outputs of blocks to the embedding and the logits.
-fn head(bundle: &Bundle, blocks: &[BlockPlans]) -> TractResult<(Arc<TypedSimplePlan>, Vec<usize>)> {
-    let Architecture {
-        pooling,
-        statistics,
-        head,
-        ..
-    } = &bundle.card.architecture;
-    let mut model = TypedModel::default();
-    let mut inputs: Vec<(usize, OutletId)> = Vec::new();
-    let mut parts: TVec<OutletId> = tvec!();
-    let mut input_of = |model: &mut TypedModel, index: usize| -> TractResult<OutletId> {
-        if let Some((_, outlet)) = inputs.iter().find(|(other, _)| *other == index) {
-            return Ok(*outlet);
-        }
-        let geometry = blocks[index].geometry;
-        let columns = model.symbols.new_with_prefix("columns");
-        let shape: TVec<TDim> = tvec!(
-            columns.into(),
-            geometry.rows_out().to_dim(),
-            geometry.block.filters.to_dim()
-        );
-        let outlet = model.add_source(format!("block{}", index + 1), f32::fact(&shape))?;
-        inputs.push((index, outlet));
-        Ok(outlet)
-    };
-    let last = blocks.len() - 1;
-    let geometry = blocks[last].geometry;
-    match pooling {
-        Pooling::Flatten => {
-            let input = input_of(&mut model, last)?;
-            let columns = bundle.card.architecture.frame_columns_of(last);
-            let flatten = Flatten {
-                len: columns * geometry.column_out(),
-            };
-            parts.push(model.wire_node("flatten", flatten, &[input])?[0]);
-        }
-        Pooling::Gru { units } => {
-            let input = input_of(&mut model, last)?;
-            let mut wire = model.wire_node("steps", Steps, &[input])?[0];
-            for (index, &units) in units.iter().enumerate() {
-                let name = format!("gru{}", index + 1);
-                let mut wires = tvec!(wire);
-                for part in ["input", "recurrent", "bias"] {
-                    let name = format!("{name}.{part}");
-                    wires.push(model.add_const(name.clone(), constant(bundle, &name)?)?);
-                }
-                wire = model.wire_node(name, Gru { units }, &wires)?[0];
-            }
-            let last = units.last().copied().unwrap_or(0);
-            parts.push(model.wire_node("state", LastRow { len: last }, &[wire])?[0]);
-        }
-        Pooling::None => {}
-    }
-    for (index, statistic) in statistics.iter().enumerate() {
-        let input = input_of(&mut model, statistic.block - 1)?;
-        let filters = blocks[statistic.block - 1].geometry.block.filters;
-        let op = Statistics {
-            kind: statistic.kind,
-            groups: statistic.groups,
-            filters,
-        };
-        parts.push(model.wire_node(format!("statistic{}", index + 1), op, &[input])?[0]);
-    }
-    let mut embedding = match parts.as_slice() {
-        [one] => *one,
-        _ => model.wire_node("pooled", TypedConcat { axis: 0 }, &parts)?[0],
-    };
-    if head.hidden.is_some() {
-        let wire = wire_dense(&mut model, bundle, "hidden", embedding)?;
-        embedding = model.wire_node("hidden.elu", Elu, &[wire])?[0];
-    }
-    let logits = wire_dense(&mut model, bundle, "output", embedding)?;
-    model.select_output_outlets(&[embedding, logits])?;
-    let plan = TypedSimplePlan::new(model.into_optimized()?)?;
-    Ok((plan, inputs.iter().map(|(index, _)| *index).collect()))
+#[derive(Debug)]
+struct HeadPlan {
+    /// The blocks (from 0) that it reads.
+    inputs: Vec<usize>,
+    /// Geometry of each of them.
+    geometries: Vec<Geometry>,
+    architecture: Architecture,
+    weights: BTreeMap<String, Arc<Tensor>>,
+    /// The plan for a whole frame, shared by all streams; others are compiled where a shorter window needs them.
+    frame: (TVec<usize>, OnceLock<Arc<TypedSimplePlan>>),
 }
 
-fn wire_dense(
-    model: &mut TypedModel,
-    bundle: &Bundle,
-    name: &str,
-    input: OutletId,
-) -> TractResult<OutletId> {
-    let weight = model.add_const(
-        format!("{name}.weight"),
-        constant(bundle, &format!("{name}.weight"))?,
-    )?;
-    let bias = model.add_const(
-        format!("{name}.bias"),
-        constant(bundle, &format!("{name}.bias"))?,
-    )?;
-    let product = EinSum::new("ok,k->o".parse()?, f32::datum_type());
-    let wire = model.wire_node(format!("{name}.product"), product, &[weight, input])?[0];
-    Ok(model.wire_node(name, tract_core::ops::math::add(), &[wire, bias])?[0])
+impl HeadPlan {
+    fn new(bundle: &Bundle, blocks: &[BlockPlans]) -> TractResult<Self> {
+        let architecture = bundle.card.architecture.clone();
+        let last = blocks.len() - 1;
+        let mut inputs = Vec::new();
+        if architecture.pooling != Pooling::None {
+            inputs.push(last);
+        }
+        for statistic in &architecture.statistics {
+            if !inputs.contains(&(statistic.block - 1)) {
+                inputs.push(statistic.block - 1);
+            }
+        }
+        let mut weights = BTreeMap::new();
+        for name in bundle.tensors.keys() {
+            if ["gru", "hidden.", "output."]
+                .iter()
+                .any(|of| name.starts_with(of))
+            {
+                weights.insert(name.clone(), constant(bundle, name)?.into_arc_tensor());
+            }
+        }
+        let frame = inputs
+            .iter()
+            .map(|&index| architecture.frame_columns_of(index))
+            .collect();
+        let plan = Self {
+            geometries: inputs.iter().map(|&index| blocks[index].geometry).collect(),
+            inputs,
+            architecture,
+            weights,
+            frame: (frame, OnceLock::new()),
+        };
+        let compiled = plan.compile(&plan.frame.0)?;
+        let _ = plan.frame.1.set(compiled);
+        Ok(plan)
+    }
+
+    /// The plan for inputs of so many columns.
+    fn plan(&self, columns: &[usize]) -> TractResult<Arc<TypedSimplePlan>> {
+        match self.frame.1.get() {
+            Some(plan) if *self.frame.0 == *columns => Ok(Arc::clone(plan)),
+            _ => self.compile(columns),
+        }
+    }
+
+    fn compile(&self, columns: &[usize]) -> TractResult<Arc<TypedSimplePlan>> {
+        let Architecture {
+            pooling,
+            statistics,
+            head,
+            ..
+        } = &self.architecture;
+        let mut model = TypedModel::default();
+        let mut outlets: TVec<OutletId> = tvec!();
+        for ((index, geometry), &columns) in self.inputs.iter().zip(&self.geometries).zip(columns) {
+            let shape = [columns, geometry.rows_out(), geometry.block.filters];
+            outlets.push(model.add_source(format!("block{}", index + 1), f32::fact(shape))?);
+        }
+        let input_of = |block: usize| -> TractResult<OutletId> {
+            let place = self.inputs.iter().position(|&index| index == block);
+            place
+                .and_then(|place| outlets.get(place).copied())
+                .context("a block that the head does not read")
+        };
+        let last = self.architecture.blocks.len() - 1;
+        let mut parts: TVec<OutletId> = tvec!();
+        match pooling {
+            Pooling::Flatten => {
+                parts.push(model.wire_node("flatten", Operator(Flatten), &[input_of(last)?])?[0]);
+            }
+            Pooling::Gru { units } => {
+                let mut wire = model.wire_node("steps", Operator(Steps), &[input_of(last)?])?[0];
+                for (index, &units) in units.iter().enumerate() {
+                    let name = format!("gru{}", index + 1);
+                    let mut wires = tvec!(wire);
+                    for part in ["input", "recurrent", "bias"] {
+                        wires.push(self.weight(&mut model, &format!("{name}.{part}"))?);
+                    }
+                    wire = model.wire_node(name, Operator(Gru { units }), &wires)?[0];
+                }
+                parts.push(model.wire_node("state", Operator(LastRow), &[wire])?[0]);
+            }
+            Pooling::None => {}
+        }
+        for (index, statistic) in statistics.iter().enumerate() {
+            let operator = Operator(Statistics {
+                kind: statistic.kind,
+                groups: statistic.groups,
+            });
+            let input = input_of(statistic.block - 1)?;
+            parts.push(model.wire_node(format!("statistic{}", index + 1), operator, &[input])?[0]);
+        }
+        let mut embedding = match parts.as_slice() {
+            [one] => *one,
+            _ => model.wire_node("pooled", Operator(Join), &parts)?[0],
+        };
+        if head.hidden.is_some() {
+            let wire = self.wire_dense(&mut model, "hidden", embedding)?;
+            embedding = model.wire_node("hidden.elu", Operator(Elu), &[wire])?[0];
+        }
+        let logits = self.wire_dense(&mut model, "output", embedding)?;
+        model.select_output_outlets(&[embedding, logits])?;
+        TypedSimplePlan::new(model.into_optimized()?)
+    }
+
+    fn wire_dense(
+        &self,
+        model: &mut TypedModel,
+        name: &str,
+        input: OutletId,
+    ) -> TractResult<OutletId> {
+        let weight = self.weight(model, &format!("{name}.weight"))?;
+        let bias = self.weight(model, &format!("{name}.bias"))?;
+        Ok(model.wire_node(name, Operator(Dense), &[input, weight, bias])?[0])
+    }
+
+    fn weight(&self, model: &mut TypedModel, name: &str) -> TractResult<OutletId> {
+        let tensor = self
+            .weights
+            .get(name)
+            .with_context(|| format!("{name} is missing"))?;
+        model.add_const(name, Arc::clone(tensor))
+    }
 }
 
 fn constant(bundle: &Bundle, name: &str) -> TractResult<Tensor> {
@@ -434,9 +490,15 @@ impl Runner {
                 .filter(fits)
                 .find_map(|chunk| Some((chunk, plans.plan(chunk)?)))
                 .context("no plan for one column")?;
-            let state = match &mut self.blocks[index][chunk] {
+            let BlockState {
+                state,
+                input: recycled,
+            } = match &mut self.blocks[index][chunk] {
                 Some(state) => state,
-                empty => empty.insert(plan.spawn()?),
+                empty => empty.insert(BlockState {
+                    state: plan.spawn()?,
+                    input: Recycled::default(),
+                }),
             };
             let shape = [
                 CHUNKS[chunk] * block.pool[1] + KERNEL - 1,
@@ -444,51 +506,57 @@ impl Runner {
                 channels_in,
             ];
             let first = (column * block.pool[1]).cast_signed() - 1;
-            let input = match plans.input {
-                None => {
-                    let mut input = Tensor::zero::<f32>(&shape)?;
-                    let mut plain = input.try_as_plain_ram_mut()?;
-                    read(first, Output::F32(plain.as_slice_mut::<f32>()?));
-                    input
-                }
-                Some(quantisation) => {
-                    let mut input = Tensor::zero::<u8>(&shape)?;
-                    let mut plain = input.try_as_plain_ram_mut()?;
+            let input = recycled.write(plans.input.is_some(), &shape, |tensor| {
+                let mut plain = tensor.try_as_plain_ram_mut()?;
+                if let Some(quantisation) = plans.input {
                     let values = plain.as_slice_mut::<u8>()?;
                     values.fill(quantisation.zero);
                     read(first, Output::U8(values));
-                    input
+                } else {
+                    let values = plain.as_slice_mut::<f32>()?;
+                    values.fill(0.0);
+                    read(first, Output::F32(values));
                 }
-            };
-            let output = state.run(tvec!(input.into_tvalue()))?;
+                Ok(())
+            })?;
+            let output = state.run(tvec!(input))?;
             write(column, columns_of(&output[0])?);
             column += CHUNKS[chunk];
         }
         Ok(())
     }
 
-    /// Runs the head. `read(block, buffer)` appends all output columns of `block` (from 0) to `buffer`; `write` takes embedding and logits.
+    /// Runs the head. `columns(block)` tells how many output columns `block` (from 0) has, `read(block, buffer)` fills `buffer` with them; `write`
+    /// takes embedding and logits.
     pub(super) fn head(
         &mut self,
-        mut read: impl FnMut(usize) -> Vec<f32>,
+        columns: impl Fn(usize) -> usize,
+        mut read: impl FnMut(usize, &mut [f32]),
         write: impl FnOnce(&[f32], &[f32]),
     ) -> TractResult<()> {
+        let head = &self.graph.head;
+        let extents: TVec<usize> = head.inputs.iter().map(|&block| columns(block)).collect();
+        let state = match &mut self.head {
+            Some(state) if state.columns == extents => state,
+            other => other.insert(HeadState {
+                state: head.plan(&extents)?.spawn()?,
+                inputs: extents.iter().map(|_| Recycled::default()).collect(),
+                columns: extents,
+            }),
+        };
         let mut inputs = tvec!();
-        for &block in &self.graph.head_inputs {
-            let geometry = self.graph.blocks[block].geometry;
-            let values = read(block);
+        for (place, (&block, geometry)) in head.inputs.iter().zip(&head.geometries).enumerate() {
             let shape = [
-                values.len() / geometry.column_out(),
+                state.columns[place],
                 geometry.rows_out(),
                 geometry.block.filters,
             ];
-            inputs.push(Tensor::from_shape(&shape, &values)?.into_tvalue());
+            inputs.push(state.inputs[place].write(false, &shape, |tensor| {
+                read(block, tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
+                Ok(())
+            })?);
         }
-        let state = match &mut self.head {
-            Some(state) => state,
-            empty => empty.insert(self.graph.head.spawn()?),
-        };
-        let outputs = state.run(inputs)?;
+        let outputs = state.state.run(inputs)?;
         let (embedding, logits) = (
             outputs[0].try_as_plain_ram()?,
             outputs[1].try_as_plain_ram()?,
@@ -506,6 +574,155 @@ fn columns_of(tensor: &TValue) -> TractResult<Input<'_>> {
     })
 }
 
+/// A tensor that is written again once nobody else holds it any more.
+#[derive(Clone, Debug, Default)]
+struct Recycled(Option<Arc<Tensor>>);
+
+impl Recycled {
+    /// A tensor of `shape`, of bytes or else of floats, as `fill` leaves it; it comes with what it held before.
+    fn write(
+        &mut self,
+        bytes: bool,
+        shape: &[usize],
+        fill: impl FnOnce(&mut Tensor) -> TractResult<()>,
+    ) -> TractResult<TValue> {
+        let datum = if bytes {
+            u8::datum_type()
+        } else {
+            f32::datum_type()
+        };
+        let fits = |tensor: &Arc<Tensor>| {
+            tensor.datum_type() == datum
+                && tensor.shape() == shape
+                && Arc::strong_count(tensor) == 1
+        };
+        let mut tensor = match self.0.take().filter(fits) {
+            Some(tensor) => tensor,
+            None => Arc::new(Tensor::zero_dt(datum, shape)?),
+        };
+        fill(Arc::get_mut(&mut tensor).context("a tensor of another owner")?)?;
+        self.0 = Some(Arc::clone(&tensor));
+        Ok(tensor.into_tvalue())
+    }
+}
+
+/// What an operator of ours computes. Extents are fixed when a plan is compiled.
+trait Compute: Clone + fmt::Debug + PartialEq + Eq + Send + Sync + 'static {
+    /// Working memory; nothing of one turn reaches the next.
+    type Memory: Default + Clone + fmt::Debug + Send;
+
+    const NAME: &'static str;
+
+    /// Extents of the output.
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize>;
+
+    /// Whether the output is in bytes.
+    fn writes_bytes(&self) -> bool {
+        false
+    }
+
+    /// Fills the output, which holds anything.
+    fn compute(
+        &self,
+        inputs: &[TValue],
+        output: &mut Tensor,
+        memory: &mut Self::Memory,
+    ) -> TractResult<()>;
+}
+
+/// [`Compute`] as tract wants to see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Operator<T>(T);
+
+#[derive(Clone, Debug)]
+struct OperatorState<T: Compute> {
+    memory: T::Memory,
+    output: Recycled,
+}
+
+impl<T: Compute> OperatorState<T> {
+    fn new() -> Self {
+        Self {
+            memory: T::Memory::default(),
+            output: Recycled::default(),
+        }
+    }
+
+    fn run(&mut self, op: &T, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
+        let shapes: TVec<&[usize]> = inputs.iter().map(|input| input.shape()).collect();
+        let extents = op.extents(&shapes);
+        let Self { memory, output } = self;
+        let output = output.write(op.writes_bytes(), &extents, |tensor| {
+            op.compute(inputs, tensor, memory)
+        })?;
+        Ok(tvec!(output))
+    }
+}
+
+impl<T: Compute> Op for Operator<T> {
+    fn name(&self) -> StaticName {
+        T::NAME.into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl<T: Compute> EvalOp for Operator<T> {
+    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
+        OperatorState::<T>::new().run(&self.0, &inputs).map(Some)
+    }
+
+    fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
+        Ok(Some(Box::new(OperatorState::<T>::new())))
+    }
+}
+
+impl<T: Compute> TypedOp for Operator<T> {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let shapes = inputs.iter().map(|fact| {
+            fact.shape
+                .as_concrete()
+                .context("extents are fixed in our plans")
+        });
+        let extents = self.0.extents(&shapes.collect::<TractResult<TVec<_>>>()?);
+        Ok(tvec!(if self.0.writes_bytes() {
+            u8::fact(&extents)
+        } else {
+            f32::fact(&extents)
+        }))
+    }
+
+    as_op!();
+}
+
+impl<T: Compute> OpState for OperatorState<T> {
+    fn eval(
+        &mut self,
+        _: &EvalContext,
+        op: &dyn Op,
+        inputs: TVec<TValue>,
+    ) -> TractResult<TVec<TValue>> {
+        let op = op
+            .downcast_ref::<Operator<T>>()
+            .context("the state of another operator")?;
+        self.run(&op.0, &inputs)
+    }
+
+    fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
+        Ok(())
+    }
+}
+
+/// Floats of a tensor.
+macro_rules! floats {
+    ($tensor:expr) => {
+        $tensor.try_as_plain_ram()?.as_slice::<f32>()?
+    };
+    (mut $tensor:expr) => {
+        $tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?
+    };
+}
+
 /// Convolution, bias, max pool, ELU and requantisation in one pass ([`super::kernel`]), from `[columns * pool + 2, rows, channels]` to
 /// `[columns, rows / pool, filters]`. Weights are shared by every plan and every stream.
 #[derive(Clone, Debug)]
@@ -519,174 +736,205 @@ impl PartialEq for Fused {
 
 impl Eq for Fused {}
 
-impl Fused {
-    fn run(&self, scratch: &mut Scratch, input: &TValue) -> TractResult<Tensor> {
+impl Compute for Fused {
+    type Memory = Scratch;
+
+    const NAME: &'static str = "Fused";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
         let shape = self.0.shape();
-        let columns = shape.columns_out(input.shape()[0]);
-        let extents = [columns, shape.rows_out(), shape.filters];
-        let input = columns_of(input)?;
-        let mut tensor;
-        if self.0.output().is_some() {
-            tensor = Tensor::zero::<u8>(&extents)?;
-            let mut plain = tensor.try_as_plain_ram_mut()?;
-            self.0
-                .run(input, Output::U8(plain.as_slice_mut::<u8>()?), scratch)?;
+        tvec!(
+            shape.columns_out(inputs[0][0]),
+            shape.rows_out(),
+            shape.filters
+        )
+    }
+
+    fn writes_bytes(&self) -> bool {
+        self.0.output().is_some()
+    }
+
+    fn compute(
+        &self,
+        inputs: &[TValue],
+        output: &mut Tensor,
+        memory: &mut Scratch,
+    ) -> TractResult<()> {
+        let input = columns_of(&inputs[0])?;
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let output = if self.writes_bytes() {
+            Output::U8(plain.as_slice_mut::<u8>()?)
         } else {
-            tensor = Tensor::zero::<f32>(&extents)?;
-            let mut plain = tensor.try_as_plain_ram_mut()?;
-            self.0
-                .run(input, Output::F32(plain.as_slice_mut::<f32>()?), scratch)?;
+            Output::F32(plain.as_slice_mut::<f32>()?)
+        };
+        Ok(self.0.run(input, output, memory)?)
+    }
+}
+
+/// `max(x, 0) + min(exp(x) - 1, 0)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Elu;
+
+impl Compute for Elu {
+    type Memory = ();
+
+    const NAME: &'static str = "Elu";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        inputs[0].into()
+    }
+
+    fn compute(&self, inputs: &[TValue], output: &mut Tensor, (): &mut ()) -> TractResult<()> {
+        for (output, &input) in floats!(mut output).iter_mut().zip(floats!(inputs[0])) {
+            *output = super::kernel::elu(input);
         }
-        Ok(tensor)
-    }
-}
-
-impl Op for Fused {
-    fn name(&self) -> StaticName {
-        "Fused".into()
-    }
-
-    op_as_typed_op!();
-}
-
-impl EvalOp for Fused {
-    fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
-        let output = self.run(&mut Scratch::default(), &inputs[0])?;
-        Ok(Some(tvec!(output.into_tvalue())))
-    }
-
-    fn state(&self, _: &EvalContext) -> TractResult<Option<Box<dyn OpState>>> {
-        Ok(Some(Box::new(FusedState(Scratch::default()))))
-    }
-}
-
-impl TypedOp for Fused {
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let shape = self.0.shape();
-        let columns = (inputs[0].shape[0].clone() - (KERNEL - 1)) / shape.pool[1];
-        let extents: TVec<TDim> = tvec!(columns, shape.rows_out().to_dim(), shape.filters.to_dim());
-        let quantised = self.0.output().is_some();
-        Ok(tvec!(if quantised {
-            u8::fact(extents)
-        } else {
-            f32::fact(extents)
-        }))
-    }
-
-    as_op!();
-}
-
-/// Working memory of a [`Fused`] operator; nothing of one turn reaches the next.
-#[derive(Clone, Debug)]
-struct FusedState(Scratch);
-
-impl OpState for FusedState {
-    fn eval(
-        &mut self,
-        _: &EvalContext,
-        op: &dyn Op,
-        inputs: TVec<TValue>,
-    ) -> TractResult<TVec<TValue>> {
-        let op = op
-            .downcast_ref::<Fused>()
-            .context("the state of another operator")?;
-        Ok(tvec!(op.run(&mut self.0, &inputs[0])?.into_tvalue()))
-    }
-
-    fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
         Ok(())
     }
 }
 
-/// An operator of ours without state: `$facts` gives the shape of its output, `$eval` fills it.
-macro_rules! operator {
-    ($name:ident, $shape:expr, $eval:expr) => {
-        impl Op for $name {
-            fn name(&self) -> StaticName {
-                stringify!($name).into()
-            }
-
-            op_as_typed_op!();
-        }
-
-        impl EvalOp for $name {
-            op_out_of_plan!();
-
-            fn eval(&self, _: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-                let eval: fn(&$name, TVec<TValue>) -> TractResult<Tensor> = $eval;
-                Ok(tvec!(eval(self, inputs)?.into_tvalue()))
-            }
-        }
-
-        impl TypedOp for $name {
-            fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-                let shape: fn(&$name, &[&TypedFact]) -> TVec<TDim> = $shape;
-                Ok(tvec!(f32::fact(shape(self, inputs))))
-            }
-
-            as_op!();
-        }
-    };
-}
-
-/// `max(x, 0) + min(exp(x) - 1, 0)`, in place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Elu;
-
-operator!(
-    Elu,
-    |_, inputs| inputs[0].shape.to_tvec(),
-    |_, mut inputs| {
-        let mut tensor = inputs.remove(0).into_tensor();
-        for value in tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()? {
-            *value = super::kernel::elu(*value);
-        }
-        Ok(tensor)
-    }
-);
-
 /// `[column, row, channel]` as the vector `[channel, row, column]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Flatten {
-    len: usize,
-}
+struct Flatten;
 
-operator!(Flatten, |op, _| tvec!(op.len.to_dim()), |op, mut inputs| {
-    inputs
-        .remove(0)
-        .into_tensor()
-        .permute_axes(&[2, 1, 0])?
-        .into_shape(&[op.len])
-});
+impl Compute for Flatten {
+    type Memory = ();
+
+    const NAME: &'static str = "Flatten";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        tvec!(inputs[0].iter().product())
+    }
+
+    fn compute(&self, inputs: &[TValue], output: &mut Tensor, (): &mut ()) -> TractResult<()> {
+        let (columns, rows, channels) = extents(&inputs[0]);
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let output = plain.as_slice_mut::<f32>()?;
+        for (index, &value) in floats!(inputs[0]).iter().enumerate() {
+            let (column, row, channel) = (
+                index / (rows * channels),
+                index / channels % rows,
+                index % channels,
+            );
+            output[(channel * rows + row) * columns + column] = value;
+        }
+        Ok(())
+    }
+}
 
 /// `[column, row, channel]` as steps `[column, channel * row]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Steps;
 
-operator!(
-    Steps,
-    |_, inputs| tvec!(
-        inputs[0].shape[0].clone(),
-        inputs[0].shape[1].clone() * &inputs[0].shape[2]
-    ),
-    |_, mut inputs| {
-        let tensor = inputs.remove(0).into_tensor().permute_axes(&[0, 2, 1])?;
-        let shape = [tensor.shape()[0], tensor.shape()[1] * tensor.shape()[2]];
-        tensor.into_shape(&shape)
+impl Compute for Steps {
+    type Memory = ();
+
+    const NAME: &'static str = "Steps";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        tvec!(inputs[0][0], inputs[0][1] * inputs[0][2])
     }
-);
+
+    fn compute(&self, inputs: &[TValue], output: &mut Tensor, (): &mut ()) -> TractResult<()> {
+        let (_, rows, channels) = extents(&inputs[0]);
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let output = plain.as_slice_mut::<f32>()?;
+        for (index, &value) in floats!(inputs[0]).iter().enumerate() {
+            let (column, row, channel) = (
+                index / (rows * channels),
+                index / channels % rows,
+                index % channels,
+            );
+            output[(column * channels + channel) * rows + row] = value;
+        }
+        Ok(())
+    }
+}
+
+/// Extents of `[column, row, channel]`.
+fn extents(input: &TValue) -> (usize, usize, usize) {
+    (input.shape()[0], input.shape()[1], input.shape()[2])
+}
 
 /// The last row of a matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct LastRow {
-    len: usize,
+struct LastRow;
+
+impl Compute for LastRow {
+    type Memory = ();
+
+    const NAME: &'static str = "LastRow";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        tvec!(inputs[0][1])
+    }
+
+    fn compute(&self, inputs: &[TValue], output: &mut Tensor, (): &mut ()) -> TractResult<()> {
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let output = plain.as_slice_mut::<f32>()?;
+        let view = inputs[0].try_as_plain_ram()?;
+        let input = view.as_slice::<f32>()?;
+        output.copy_from_slice(&input[input.len() - output.len()..]);
+        Ok(())
+    }
 }
 
-operator!(LastRow, |op, _| tvec!(op.len.to_dim()), |op, inputs| {
-    let values = inputs[0].try_as_plain_ram()?;
-    let values = values.as_slice::<f32>()?;
-    Tensor::from_shape(&[op.len], &values[values.len() - op.len..])
-});
+/// Vectors, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Join;
+
+impl Compute for Join {
+    type Memory = ();
+
+    const NAME: &'static str = "Join";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        tvec!(inputs.iter().map(|shape| shape[0]).sum())
+    }
+
+    fn compute(&self, inputs: &[TValue], output: &mut Tensor, (): &mut ()) -> TractResult<()> {
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let mut rest = plain.as_slice_mut::<f32>()?;
+        for input in inputs {
+            let view = input.try_as_plain_ram()?;
+            let values = view.as_slice::<f32>()?;
+            let (place, after) = rest.split_at_mut(values.len());
+            place.copy_from_slice(values);
+            rest = after;
+        }
+        Ok(())
+    }
+}
+
+/// `weight * x + bias`; inputs: x, weight `[out, in]`, bias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Dense;
+
+impl Compute for Dense {
+    type Memory = ();
+
+    const NAME: &'static str = "Dense";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        inputs[2].into()
+    }
+
+    fn compute(&self, inputs: &[TValue], output: &mut Tensor, (): &mut ()) -> TractResult<()> {
+        let views: TVec<_> = inputs
+            .iter()
+            .map(|input| input.try_as_plain_ram())
+            .collect::<TractResult<_>>()?;
+        let (input, weight) = (views[0].as_slice::<f32>()?, views[1].as_slice::<f32>()?);
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let output = plain.as_slice_mut::<f32>()?;
+        let rows = weight
+            .chunks_exact(input.len())
+            .zip(views[2].as_slice::<f32>()?);
+        for (output, (row, bias)) in output.iter_mut().zip(rows) {
+            *output = bias + dot(row, input);
+        }
+        Ok(())
+    }
+}
 
 /// A Keras 1 GRU over the rows of its first input, from a state of zeros, all states as output: gates are
 /// `clip(0.2 v + 0.5, 0, 1)`, the reset gate acts on the state before the recurrent product,
@@ -696,51 +944,75 @@ struct Gru {
     units: usize,
 }
 
-operator!(
-    Gru,
-    |op, inputs| tvec!(inputs[0].shape[0].clone(), op.units.to_dim()),
-    |op, inputs| {
+impl Compute for Gru {
+    /// State, state behind the reset gate, and the three gates.
+    type Memory = Vec<f32>;
+
+    const NAME: &'static str = "Gru";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        tvec!(inputs[0][0], self.units)
+    }
+
+    fn compute(
+        &self,
+        inputs: &[TValue],
+        output: &mut Tensor,
+        memory: &mut Vec<f32>,
+    ) -> TractResult<()> {
         let views: TVec<_> = inputs
             .iter()
             .map(|input| input.try_as_plain_ram())
             .collect::<TractResult<_>>()?;
         let (steps, input) = (views[0].as_slice::<f32>()?, views[1].as_slice::<f32>()?);
         let (recurrent, bias) = (views[2].as_slice::<f32>()?, views[3].as_slice::<f32>()?);
-        let (n, features, units) = (inputs[0].shape()[0], inputs[0].shape()[1], op.units);
-        let mut states = Tensor::zero::<f32>(&[n, units])?;
-        let mut plain = states.try_as_plain_ram_mut()?;
-        let output = plain.as_slice_mut::<f32>()?;
-        let (mut state, mut scaled, mut gates) =
-            (vec![0.0; units], vec![0.0; units], vec![0.0; 3 * units]);
+        let (features, units) = (inputs[0].shape()[1], self.units);
+        let mut plain = output.try_as_plain_ram_mut()?;
+        memory.clear();
+        memory.resize(5 * units, 0.0);
+        let (state, rest) = memory.split_at_mut(units);
+        let (scaled, gates) = rest.split_at_mut(units);
         let hard_sigmoid = |value: f32| (0.2 * value + 0.5).clamp(0.0, 1.0);
-        for (step, output) in steps
-            .chunks_exact(features)
-            .zip(output.chunks_exact_mut(units))
-        {
+        let row = |gate: usize| &recurrent[gate * units..(gate + 1) * units];
+        let outputs = plain.as_slice_mut::<f32>()?.chunks_exact_mut(units);
+        for (step, output) in steps.chunks_exact(features).zip(outputs) {
             for ((gate, weights), bias) in
                 gates.iter_mut().zip(input.chunks_exact(features)).zip(bias)
             {
                 *gate = bias + dot(weights, step);
             }
-            let rows: TVec<_> = recurrent.chunks_exact(units).collect();
             for index in 0..units {
-                let reset = hard_sigmoid(gates[units + index] + dot(rows[units + index], &state));
+                let reset = hard_sigmoid(gates[units + index] + dot(row(units + index), state));
                 scaled[index] = reset * state[index];
             }
             for index in 0..units {
-                let update = hard_sigmoid(gates[index] + dot(rows[index], &state));
+                let update = hard_sigmoid(gates[index] + dot(row(index), state));
                 let candidate =
-                    (gates[2 * units + index] + dot(rows[2 * units + index], &scaled)).tanh();
+                    (gates[2 * units + index] + dot(row(2 * units + index), scaled)).tanh();
                 output[index] = update * state[index] + (1.0 - update) * candidate;
             }
             state.copy_from_slice(output);
         }
-        Ok(states)
+        Ok(())
     }
-);
+}
 
+/// Sum of products, in eight running sums: the order is fixed, and a compiler can keep them in one register.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let mut sums = [0.0_f32; 8];
+    let (heads, tails) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f32 = heads
+        .remainder()
+        .iter()
+        .zip(tails.remainder())
+        .map(|(a, b)| a * b)
+        .sum();
+    for (a, b) in heads.zip(tails) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
 }
 
 /// One statistic of `[column, row, channel]` as the vector `[channel, group of rows]`.
@@ -748,47 +1020,60 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 struct Statistics {
     kind: StatisticKind,
     groups: usize,
-    filters: usize,
 }
 
-operator!(
-    Statistics,
-    |op, _| tvec!((op.groups * op.filters).to_dim()),
-    |op, inputs| {
-        let (rows, channels) = (inputs[0].shape()[1], inputs[0].shape()[2]);
-        let per_group = rows / op.groups;
+impl Compute for Statistics {
+    /// Means, where deviations are asked for.
+    type Memory = Vec<f32>;
+
+    const NAME: &'static str = "Statistics";
+
+    fn extents(&self, inputs: &[&[usize]]) -> TVec<usize> {
+        tvec!(self.groups * inputs[0][2])
+    }
+
+    fn compute(
+        &self,
+        inputs: &[TValue],
+        output: &mut Tensor,
+        means: &mut Vec<f32>,
+    ) -> TractResult<()> {
+        let (_, rows, channels) = extents(&inputs[0]);
+        let groups = self.groups;
         let view = inputs[0].try_as_plain_ram()?;
         let values = view.as_slice::<f32>()?;
-        let n = (values.len() / (channels * op.groups)) as f32;
-        // `fold(start, f)` accumulates over all places, for each channel and group.
-        let fold = |start: f32, f: &mut dyn FnMut(usize, f32, f32) -> f32| {
-            let mut totals = vec![start; channels * op.groups];
+        let n = (values.len() / (channels * groups)) as f32;
+        // Accumulates over all places, for each channel and group.
+        let fold = |totals: &mut [f32], start: f32, f: &dyn Fn(usize, f32, f32) -> f32| {
+            totals.fill(start);
             for (place, values) in values.chunks_exact(channels).enumerate() {
-                let group = place % rows / per_group;
+                let group = place % rows / (rows / groups);
                 for (channel, &value) in values.iter().enumerate() {
-                    let index = channel * op.groups + group;
+                    let index = channel * groups + group;
                     totals[index] = f(index, totals[index], value);
                 }
             }
-            totals
         };
-        let totals = match op.kind {
-            StatisticKind::Max => fold(f32::NEG_INFINITY, &mut |_, a, b| a.max(b)),
-            StatisticKind::Mean => fold(0.0, &mut |_, a, b| a + b)
-                .iter()
-                .map(|sum| sum / n)
-                .collect(),
+        let divide = |totals: &mut [f32]| totals.iter_mut().for_each(|total| *total /= n);
+        let mut plain = output.try_as_plain_ram_mut()?;
+        let totals = plain.as_slice_mut::<f32>()?;
+        match self.kind {
+            StatisticKind::Max => fold(totals, f32::NEG_INFINITY, &|_, a, b| a.max(b)),
+            StatisticKind::Mean => {
+                fold(totals, 0.0, &|_, a, b| a + b);
+                divide(totals);
+            }
             StatisticKind::Std => {
-                let means: Vec<f32> = fold(0.0, &mut |_, a, b| a + b)
-                    .iter()
-                    .map(|sum| sum / n)
-                    .collect();
-                let squares = fold(0.0, &mut |index, sum, value| {
+                means.resize(totals.len(), 0.0);
+                fold(means, 0.0, &|_, a, b| a + b);
+                divide(means);
+                fold(totals, 0.0, &|index, sum, value| {
                     sum + (value - means[index]).powi(2)
                 });
-                squares.iter().map(|sum| (sum / n).sqrt()).collect()
+                divide(totals);
+                totals.iter_mut().for_each(|total| *total = total.sqrt());
             }
-        };
-        Tensor::from_shape(&[totals.len()], &totals)
+        }
+        Ok(())
     }
-);
+}

@@ -342,12 +342,31 @@ impl Trunk {
         })
     }
 
+    /// Output columns of block `index` (from 0).
+    pub(super) fn columns(&self, index: usize) -> usize {
+        self.levels[index + 1].len()
+    }
+
     /// All output columns of block `index` (from 0), in order, as floats.
     pub(super) fn output(&self, index: usize) -> Vec<f32> {
+        let column = with_ring!(&self.levels[index + 1], ring => ring.column);
+        let mut output = vec![0.0; column * self.columns(index)];
+        self.read(index, &mut output);
+        output
+    }
+
+    /// Fills `output` with all output columns of block `index` (from 0), in order, as floats.
+    pub(super) fn read(&self, index: usize, output: &mut [f32]) {
         match &self.levels[index + 1] {
-            Level::F32(ring) => ring.iter().copied().collect(),
+            Level::F32(ring) => {
+                for (output, &value) in output.iter_mut().zip(ring.iter()) {
+                    *output = value;
+                }
+            }
             Level::U8(ring, quantisation) => {
-                ring.iter().map(|&q| quantisation.dequantise(q)).collect()
+                for (output, &q) in output.iter_mut().zip(ring.iter()) {
+                    *output = quantisation.dequantise(q);
+                }
             }
         }
     }
