@@ -17,14 +17,15 @@ use genrescope::network::bundle::DecisionDefaults;
 use genrescope_train::{
     datasets::Dataset,
     export::{self, Words},
-    fit::Recipe,
+    fit::{Recipe, View},
     heads::{Neighbours, Objective, Rows},
     metrics::{Confusion, Share, argmax, calibration, fit_temperature, softmax},
-    net::{NetSpec, Tap},
+    net::{Net, NetSpec, Tap},
     parallel,
     pictures::{PictureCache, write_whole},
     study::{self, Probes, Setting, Study},
-    transfer,
+    teacher::Teacher,
+    transfer::{self, Tagger},
 };
 
 #[derive(Debug, Parser)]
@@ -61,6 +62,13 @@ struct Common {
     /// Choi's CNN, `music_tagger_cnn_weights_theano.h5`.
     #[arg(long, value_name = "FILE")]
     tagger: Option<PathBuf>,
+    /// Choi's CRNN, `music_tagger_crnn_weights_theano.h5`: the second half of the teacher, for recipes that want one.
+    #[arg(long, value_name = "FILE")]
+    crnn: Option<PathBuf>,
+    /// Music without labels, for recipes that learn from the teacher's answers to it; may be given more than once
+    /// [default: `synthetic_music` and `songs` beside GTZAN].
+    #[arg(long, value_name = "FOLDER")]
+    unlabelled: Vec<PathBuf>,
     /// Where pictures and views are kept between runs.
     #[arg(long, value_name = "FOLDER", default_value = "target/genrescope-train")]
     cache: PathBuf,
@@ -201,6 +209,7 @@ struct Loaded {
     cache: PictureCache,
     threads: usize,
     tagger: PathBuf,
+    crnn: PathBuf,
 }
 
 /// A recipe file: what the trunk shows to the head, and how it is trained.
@@ -259,7 +268,21 @@ fn load(common: &Common) -> Result<Loaded> {
     let dataset = Dataset::gtzan(&data).or_else(|_| Dataset::library(&data))?;
     let cache = PictureCache::new(&common.cache)?;
     let threads = common.threads.unwrap_or_else(parallel::default_threads);
-    let study = Study::load(dataset, &cache, threads, file.training.seed)?;
+    let mut study = Study::load(dataset, &cache, threads, file.training.seed)?;
+    if file.training.extra > 0.0 {
+        let folders = if common.unlabelled.is_empty() {
+            ["synthetic_music", "songs"]
+                .map(|name| data_root().join(name))
+                .into()
+        } else {
+            common.unlabelled.clone()
+        };
+        study.add_unlabelled(&folders, &cache, threads)?;
+    }
+    let crnn = common
+        .crnn
+        .clone()
+        .unwrap_or_else(|| data_root().join("reference/music_tagger_crnn_weights_theano.h5"));
     Ok(Loaded {
         study,
         recipe: file.training.clone(),
@@ -267,7 +290,74 @@ fn load(common: &Common) -> Result<Loaded> {
         cache,
         threads,
         tagger,
+        crnn,
     })
+}
+
+/// What every training run starts from: the trunk, and all that is computed of it once.
+struct Start {
+    trunk: Net,
+    tagger: Tagger,
+    views: Vec<View>,
+    probes: Probes,
+    teacher: Option<Teacher>,
+}
+
+impl Start {
+    fn new(loaded: &Loaded) -> Result<Self> {
+        let Loaded {
+            study,
+            recipe,
+            cache,
+            threads,
+            ..
+        } = loaded;
+        let spec = loaded.file.spec(study.labels.len());
+        let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
+        let views = study::views(study, &trunk, recipe, cache, *threads)?;
+        let probes = Probes::new(&trunk, &views, recipe, *threads);
+        let teacher = if recipe.distil > 0.0 {
+            let top = probes.clean().first(Tap::Top.len(&trunk.spec));
+            Some(Teacher::new(
+                study,
+                &top,
+                &tagger,
+                &loaded.crnn,
+                cache,
+                *threads,
+            )?)
+        } else {
+            None
+        };
+        Ok(Self {
+            trunk,
+            tagger,
+            views,
+            probes,
+            teacher,
+        })
+    }
+
+    /// Ready to train, with checkpoints every ten steps in `checkpoints`, which is made if it is not there.
+    fn setting<'a>(
+        &'a self,
+        loaded: &Loaded,
+        checkpoints: Option<&'a Path>,
+    ) -> Result<Setting<'a>> {
+        if let Some(folder) = checkpoints {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+        }
+        Ok(Setting {
+            trunk: &self.trunk,
+            tagger: &self.tagger,
+            probes: &self.probes,
+            views: &self.views,
+            teacher: self.teacher.as_ref(),
+            threads: loaded.threads,
+            checkpoints: checkpoints.map(|folder| (folder, 10)),
+        })
+    }
 }
 
 /// Standard output, where a closed pipe ends the run quietly.
@@ -285,10 +375,8 @@ fn folds(args: &Folds) -> Result<()> {
         threads,
         ..
     } = &loaded;
-    let spec = loaded.file.spec(study.labels.len());
-    let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
-    let views = study::views(study, &trunk, recipe, &loaded.cache, *threads)?;
-    let probes = Probes::new(&trunk, &views, recipe, *threads);
+    let start = Start::new(&loaded)?;
+    let (trunk, probes) = (&start.trunk, &start.probes);
     let only: Vec<usize> = if args.only.is_empty() {
         (0..study.folds()).collect()
     } else {
@@ -307,8 +395,8 @@ fn folds(args: &Folds) -> Result<()> {
             &plain,
             Objective::Svm,
         ),
-        ("all taps and forms, softmax", &probes, Objective::Softmax),
-        ("all taps and forms, linear SVM", &probes, Objective::Svm),
+        ("all taps and forms, softmax", probes, Objective::Softmax),
+        ("all taps and forms, linear SVM", probes, Objective::Svm),
     ];
     let mut baseline = (0, 0, 0.0);
     for (line, (name, probes, objective)) in lines.into_iter().enumerate() {
@@ -365,21 +453,14 @@ fn folds(args: &Folds) -> Result<()> {
     if args.baseline {
         return Ok(());
     }
-    if let Some(folder) = &args.checkpoints {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+    let setting = start.setting(&loaded, args.checkpoints.as_deref())?;
+    if let Some(teacher) = &start.teacher {
+        let right = teacher.right(study, recipe.teacher_decay);
+        print(&format!(
+            "the teacher, both taggers, softmax: {}",
+            study.confusion(right).summary()
+        ))?;
     }
-    let setting = Setting {
-        trunk: &trunk,
-        tagger: &tagger,
-        probes: &probes,
-        views: &views,
-        threads: *threads,
-        checkpoints: args
-            .checkpoints
-            .as_deref()
-            .map(|folder: &Path| (folder, 10)),
-    };
     let cuts = [
         ("3 s", Some((400, 141))),
         ("5 s", Some((400, 234))),

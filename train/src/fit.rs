@@ -81,8 +81,12 @@ pub struct Recipe {
     pub average: f32,
     /// Pull towards the weights that training started from: this times the squared distance.
     pub anchor: f32,
-    /// Weight of the auxiliary task: the 50 tags that the untouched tagger gives the same example.
+    /// Weight of the auxiliary task: the 50 tags that the untouched taggers give the same example.
     pub tags: f32,
+    /// How much of each target is what the teacher says ([`crate::teacher`]); the rest is the label. 0: no teacher is asked.
+    pub distil: f32,
+    /// L2 penalty of the regression that the teacher is.
+    pub teacher_decay: f32,
     /// L2 penalty of the softmax regression that the head starts from.
     pub probe_decay: f32,
     /// Share of examples that are left as they are.
@@ -134,6 +138,8 @@ impl Default for Recipe {
             average: 0.98,
             anchor: 0.0,
             tags: 0.0,
+            distil: 0.0,
+            teacher_decay: 5e-2,
             probe_decay: 1e-2,
             clean: 0.0,
             augment: Augment::default(),
@@ -184,6 +190,20 @@ impl Example {
                 }
             })
             .collect()
+    }
+}
+
+impl Example {
+    /// Examples without labels, with these targets; the inputs are `first` and those after it. They count half.
+    pub fn unlabelled(first: usize, targets: Vec<Vec<f32>>) -> Vec<Self> {
+        let example = |(i, target)| Self {
+            input: first + i,
+            target,
+            frequency: 1.0,
+            weight: 0.5,
+            tags: Vec::new(),
+        };
+        targets.into_iter().enumerate().map(example).collect()
     }
 }
 

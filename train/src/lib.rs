@@ -19,5 +19,6 @@ pub mod pytorch;
 pub mod rng;
 pub mod study;
 pub mod svg;
+pub mod teacher;
 pub mod transfer;
 pub mod trust;

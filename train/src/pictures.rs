@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use genrescope::front_end::FrontEndConfig;
 
-use crate::audio;
+use crate::{audio, net::FRAME_COLUMNS};
 
 /// Mel bands of every picture.
 pub const BANDS: usize = 96;
@@ -36,6 +36,23 @@ impl Picture {
             .map(|db| (db * 100.0).round().clamp(-32_000.0, 32_000.0) as i16)
             .collect();
         Self { centibels }
+    }
+
+    /// The frames of a whole song, as pictures of their own: 20 s dropped at both ends, frames one after the other, the remainder
+    /// dropped (the paper's multiframe). A recording too short for that is one picture.
+    pub fn frames(self) -> Vec<Self> {
+        const SKIP: usize = 938;
+        let frame = FRAME_COLUMNS * BANDS;
+        let columns = self.columns();
+        if columns < FRAME_COLUMNS + 2 * SKIP {
+            return vec![self];
+        }
+        self.centibels[SKIP * BANDS..(columns - SKIP) * BANDS]
+            .chunks_exact(frame)
+            .map(|frame| Self {
+                centibels: frame.to_vec(),
+            })
+            .collect()
     }
 
     /// Number of columns.
@@ -75,6 +92,7 @@ pub struct PictureCache {
 }
 
 const MAGIC: &[u8; 8] = b"GSMEL\x001\n";
+const ROWS_MAGIC: &[u8; 8] = b"GSROW\x001\n";
 
 impl PictureCache {
     /// Keeps pictures in `folder`, which is made if needed.
@@ -123,6 +141,22 @@ impl PictureCache {
         Ok(picture)
     }
 
+    /// `len` numbers that depend on `key` alone: kept ones, or those that `make` makes now.
+    ///
+    /// # Errors
+    /// Those of `make`; when it makes another number of them; when they cannot be kept.
+    pub fn rows(
+        &self,
+        key: &str,
+        len: usize,
+        make: impl FnOnce() -> Result<Vec<f32>>,
+    ) -> Result<Vec<f32>> {
+        let path = self
+            .folder
+            .join(format!("{:016x}.rows", fnv1a(key.as_bytes())));
+        kept_rows(&path, key, len, make)
+    }
+
     /// Pictures of all `paths`, by `threads` threads; `progress` is told how many are done.
     pub fn pictures(
         &self,
@@ -137,6 +171,43 @@ impl PictureCache {
             picture
         })
     }
+}
+
+/// Numbers computed once for many runs, `len` of them: those kept at `path` under the same `key`, else `make`'s, which are then kept.
+fn kept_rows(
+    path: &Path,
+    key: &str,
+    len: usize,
+    make: impl FnOnce() -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    let read = || -> Option<Vec<f32>> {
+        let bytes = fs::read(path).ok()?;
+        let rest = bytes.strip_prefix(ROWS_MAGIC)?;
+        let (size, rest) = rest.split_at_checked(4)?;
+        let size = u32::from_le_bytes(size.try_into().ok()?) as usize;
+        let (found, values) = rest.split_at_checked(size)?;
+        (found == key.as_bytes() && values.len() == 4 * len).then(|| {
+            values
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+                .collect()
+        })
+    };
+    if let Some(rows) = read() {
+        return Ok(rows);
+    }
+    let rows = make()?;
+    ensure!(
+        rows.len() == len,
+        "{} values were computed instead of {len}",
+        rows.len()
+    );
+    let mut bytes = ROWS_MAGIC.to_vec();
+    bytes.extend((key.len() as u32).to_le_bytes());
+    bytes.extend(key.as_bytes());
+    bytes.extend(rows.iter().flat_map(|v| v.to_le_bytes()));
+    write_whole(path, &bytes)?;
+    Ok(rows)
 }
 
 /// Everything a picture depends on.

@@ -18,6 +18,7 @@ use crate::{
     net::{FRAME_COLUMNS, Net, STEP_COLUMNS},
     parallel,
     pictures::{Picture, PictureCache},
+    teacher::Teacher,
     transfer::Tagger,
 };
 
@@ -28,8 +29,10 @@ pub struct Study {
     pub labels: Vec<String>,
     /// One for each recording that could be read.
     pub records: Vec<Record>,
-    /// Their pictures, in the same order.
+    /// Their pictures, in the same order; after them, pictures of recordings without a label.
     pub pictures: Vec<Picture>,
+    /// Where the pictures without a label come from.
+    pub unlabelled: Vec<PathBuf>,
 }
 
 /// What is known of a recording.
@@ -92,7 +95,47 @@ impl Study {
             labels: dataset.labels,
             records,
             pictures: kept,
+            unlabelled: Vec::new(),
         })
+    }
+
+    /// Appends all recordings in `folders`, frame by frame, without labels. What cannot be read is listed and passed over.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn add_unlabelled(
+        &mut self,
+        folders: &[PathBuf],
+        cache: &PictureCache,
+        threads: usize,
+    ) -> Result<()> {
+        for folder in folders {
+            let mut dataset = Dataset::unlabelled(folder)?;
+            let paths: Vec<PathBuf> = dataset.items.iter().map(|item| item.path.clone()).collect();
+            let pictures = load_pictures(&paths, cache, threads);
+            for (path, picture) in paths.into_iter().zip(pictures) {
+                match picture {
+                    Ok(picture) => {
+                        let frames = picture.frames();
+                        self.unlabelled.extend(frames.iter().map(|_| path.clone()));
+                        self.pictures.extend(frames);
+                    }
+                    Err(error) => dataset.skipped.push((path, format!("{error:#}"))),
+                }
+            }
+            say(&dataset.skipped_report());
+        }
+        Ok(())
+    }
+
+    /// Names all pictures, in order: what is computed from them may be kept under it.
+    pub fn identity(&self) -> String {
+        let records = self.records.iter().map(|record| &record.path);
+        records
+            .chain(&self.unlabelled)
+            .fold(String::new(), |identity, path| {
+                identity + &format!("{}\n", path.display())
+            })
     }
 
     /// Number of folds.
@@ -312,6 +355,8 @@ pub struct Setting<'a> {
     pub probes: &'a Probes,
     /// Kept views, for recipes that freeze what they show.
     pub views: &'a [View],
+    /// Who is asked for targets beside the labels, for recipes that want them.
+    pub teacher: Option<&'a Teacher>,
     /// Threads to use.
     pub threads: usize,
     /// Folder for checkpoints, and steps between them.
@@ -342,12 +387,25 @@ pub fn train(
         .map(|&i| (i, study.records[i].label))
         .collect();
     let mut examples = Example::labelled(&pairs, study.labels.len(), recipe);
+    let mut extras = Vec::new();
+    if let Some(teacher) = setting.teacher {
+        let (known, unknown) = teacher.targets(study, &learning, recipe.teacher_decay);
+        for (example, said) in examples.iter_mut().zip(known) {
+            for (target, said) in example.target.iter_mut().zip(said) {
+                *target += recipe.distil * (said - *target);
+            }
+        }
+        extras = Example::unlabelled(study.records.len(), unknown);
+    }
     if recipe.tags > 0.0 {
         let top = setting.tagger.weight.len() / setting.tagger.bias.len();
-        for example in &mut examples {
-            example.tags = setting
-                .tagger
-                .scores(&setting.probes.row(example.input)[..top]);
+        for example in examples.iter_mut().chain(&mut extras) {
+            example.tags = match setting.teacher {
+                Some(teacher) => teacher.tags(example.input).to_vec(),
+                None => setting
+                    .tagger
+                    .scores(&setting.probes.row(example.input)[..top]),
+            };
         }
     }
     let held_out: Vec<(usize, usize)> = fold.map_or(Vec::new(), |fold| {
@@ -367,7 +425,7 @@ pub fn train(
             Inputs::Pictures(&study.pictures)
         },
         examples: &examples,
-        extras: &[],
+        extras: &extras,
         held_out: &held_out,
         tagger: Some((&setting.tagger.weight, &setting.tagger.bias)),
         threads: setting.threads,
@@ -390,12 +448,7 @@ pub fn views(
     cache: &PictureCache,
     threads: usize,
 ) -> Result<Vec<View>> {
-    let identity = study
-        .records
-        .iter()
-        .fold(String::new(), |identity, record| {
-            identity + &format!("{}\n", record.path.display())
-        });
+    let identity = study.identity();
     (0..=recipe.views as u64)
         .map(|seed| {
             let damage = (seed > 0).then_some(&recipe.augment);

@@ -11,11 +11,11 @@ use genrescope_train::{
     metrics::{Share, argmax},
     net::Net,
     pictures::{PictureCache, write_whole},
-    study::{self, Probes, Setting, Study, load_pictures, say},
-    transfer, trust,
+    study::{self, Study, load_pictures, say},
+    trust,
 };
 
-use super::{FitArgs, Loaded, Pooled, RecipeFile, data_root, load, print};
+use super::{FitArgs, Loaded, Pooled, RecipeFile, Start, data_root, load, print};
 
 pub(super) fn run(args: &FitArgs) -> Result<()> {
     let loaded = load(&args.common)?;
@@ -39,25 +39,8 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
         "'{}' was measured with another recipe or other labels: run `genrescope-train folds --out` with this one first",
         args.folds.display()
     );
-    let spec = loaded.file.spec(study.labels.len());
-    let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
-    let views = study::views(study, &trunk, recipe, cache, *threads)?;
-    let probes = Probes::new(&trunk, &views, recipe, *threads);
-    if let Some(folder) = &args.checkpoints {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
-    }
-    let setting = Setting {
-        trunk: &trunk,
-        tagger: &tagger,
-        probes: &probes,
-        views: &views,
-        threads: *threads,
-        checkpoints: args
-            .checkpoints
-            .as_deref()
-            .map(|folder: &Path| (folder, 10)),
-    };
+    let start = Start::new(&loaded)?;
+    let setting = start.setting(&loaded, args.checkpoints.as_deref())?;
     let (net, _) = study::train(study, &setting, recipe, None, "fit")?;
     let folder = args
         .not_music
@@ -68,7 +51,7 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
         let shipped = export::rounded(&net);
         let own: Vec<View>;
         let music = if recipe.epochs == 0 {
-            &views
+            &start.views
         } else {
             own = vec![view(&shipped, &study.pictures, None, 0, *threads)];
             &own
