@@ -17,9 +17,10 @@ use crate::{
     heads::{Linear, Objective, Rows, fit_linear},
     keras::{self, Form, Regime},
     metrics::softmax,
+    net::FRAME_COLUMNS,
     parallel,
     pictures::PictureCache,
-    study::{Probes, Study, first_frame},
+    study::{Probes, Study},
     transfer::Tagger,
 };
 
@@ -65,8 +66,9 @@ impl Teacher {
         let both = cache.rows(&key, study.pictures.len() * (heard + n_tags), || {
             parallel::map(study.pictures.len(), threads, |i| {
                 let mut network = Network::new(&model);
+                // Excerpts are looped: the teacher was made for whole frames.
                 network
-                    .score_frame(&first_frame(&study.pictures[i]))
+                    .score_frame(&study.pictures[i].crop(0, FRAME_COLUMNS))
                     .map(|scored| {
                         let tags = scored.logits.iter().map(|x| 1.0 / (1.0 + (-x).exp()));
                         scored
