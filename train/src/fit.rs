@@ -467,13 +467,6 @@ pub fn fit(
         average_into(&mut state.average, &net.params, keep);
         state.loss += loss;
         state.right += right;
-        progress(Progress {
-            step,
-            steps: total,
-            loss,
-            accuracy: right,
-            epochs: &state.epochs,
-        });
         if step.is_multiple_of(per_epoch) {
             let (held_out_loss, held_out_accuracy) = if task.held_out.is_empty() {
                 (None, None)
@@ -498,6 +491,13 @@ pub fn fit(
                 state.best = Some((accuracy, state.average.clone()));
             }
         }
+        progress(Progress {
+            step,
+            steps: total,
+            loss,
+            accuracy: right,
+            epochs: &state.epochs,
+        });
         if let Some((path, every)) = task.checkpoint
             && (step.is_multiple_of(every.max(1)) || step == total || state.is_exhausted(recipe))
         {
