@@ -4,6 +4,7 @@ pub mod architecture;
 pub mod bundle;
 mod graph;
 pub mod kernel;
+pub mod level;
 pub mod quantise;
 mod recent;
 mod rolling;
@@ -196,8 +197,11 @@ impl Model {
     }
 
     /// Column `index` of the padded window, from the mel column heard there: normalised, or zero in normalised space.
-    fn normalise(&self, index: usize, heard: Option<&[f32]>, out: &mut [f32]) {
+    /// `shift` brings the window to its level, for models that ask for it.
+    fn normalise(&self, index: usize, heard: Option<&[f32]>, shift: f32, out: &mut [f32]) {
         let normalisation = &self.card.architecture.normalisation;
+        let level = normalisation.level;
+        let cell = |value: f32| level.map_or(value, |level| level.apply(value, shift));
         match (
             heard,
             normalisation.mean.as_slice(),
@@ -206,13 +210,13 @@ impl Model {
             (None, ..) => out.fill(0.0),
             (Some(heard), [mean], [std]) => {
                 for (out, value) in out.iter_mut().zip(heard) {
-                    *out = (value - mean) / std;
+                    *out = (cell(*value) - mean) / std;
                 }
             }
             (Some(heard), mean, std) => {
                 let bands = mean.iter().cycle().zip(std.iter().cycle());
                 for ((out, value), (mean, std)) in out.iter_mut().zip(heard).zip(bands) {
-                    *out = (value - mean) / std;
+                    *out = (cell(*value) - mean) / std;
                 }
             }
         }
@@ -273,7 +277,7 @@ impl Network {
     pub fn new(model: &Arc<Model>) -> Self {
         Self {
             runner: Runner::new(&model.graph),
-            columns: Columns::new(model.front_end().n_mels, model.n_frames()),
+            columns: Columns::new(model),
             trunk: Trunk::new(model),
             frame: None,
             outputs: Outputs {
@@ -328,7 +332,7 @@ impl Network {
             ..
         } = self;
         let (n_mels, floor_db) = (model.front_end().n_mels, model.front_end().floor_db);
-        let fresh = || Box::new((Columns::new(n_mels, model.n_frames()), Trunk::new(model)));
+        let fresh = || Box::new((Columns::new(model), Trunk::new(model)));
         let (columns, trunk) = &mut **self.frame.get_or_insert_with(fresh);
         columns.clear();
         trunk.clear();

@@ -39,6 +39,7 @@ fn small_cnn() -> Architecture {
         normalisation: Normalisation {
             mean: vec![-30.6; N_MELS],
             std: vec![18.0; N_MELS],
+            level: None,
         },
         blocks: vec![
             block(5, 2, 4),

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bundle::ModelError;
+use super::{bundle::ModelError, level::Level};
 
 /// Frequency x time extent of every convolution kernel (the paper's "33 kernels").
 pub const KERNEL: usize = 3;
@@ -62,6 +62,9 @@ pub struct Normalisation {
     pub mean: Vec<f32>,
     /// As many, each above 0.
     pub std: Vec<f32>,
+    /// Brings every window to one loudness first; none: the network sees how loud it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
 }
 
 /// Convolution 3 x 3 with "same" zero padding, max pool (what is left over is dropped), ELU.
@@ -153,6 +156,7 @@ impl Architecture {
             normalisation: Normalisation {
                 mean: vec![-30.6],
                 std: vec![18.0],
+                level: None,
             },
             time_pad: 0,
             column_affine: false,
@@ -340,7 +344,24 @@ impl Architecture {
     }
 
     fn check_normalisation(&self, n_mels: usize) -> Result<(), ModelError> {
-        let Normalisation { mean, std } = &self.normalisation;
+        let Normalisation { mean, std, level } = &self.normalisation;
+        if let Some(level) = level {
+            for (field, value, low, high) in [
+                (
+                    "normalisation.level.target_db",
+                    level.target_db,
+                    -300.0,
+                    300.0,
+                ),
+                ("normalisation.level.step_db", level.step_db, 0.5, 40.0),
+                ("normalisation.level.most_db", level.most_db, 0.0, 300.0),
+                ("normalisation.level.floor_db", level.floor_db, -400.0, 0.0),
+            ] {
+                if !(low..=high).contains(&value) {
+                    return Err(ModelError::field(field, value, format!("{low} to {high}")));
+                }
+            }
+        }
         for (field, values) in [("normalisation.mean", mean), ("normalisation.std", std)] {
             if values.len() != 1 && values.len() != n_mels {
                 return Err(ModelError::field(

@@ -12,12 +12,15 @@ use super::{
     architecture::cycle,
     graph::Runner,
     kernel::{Input, Output, Quantisation},
+    level,
 };
 
 /// The mel columns of a window, oldest first, in a ring.
 #[derive(Debug)]
 pub(super) struct Columns {
     ring: Ring<f32>,
+    /// Mean power of each column, for models that bring windows to one loudness.
+    powers: Option<(level::Level, Ring<f32>)>,
     /// Columns pushed since the last reset.
     total: u64,
 }
@@ -31,10 +34,12 @@ pub(super) struct Trunk {
 }
 
 /// Which columns of a stream a window holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Window {
     start: u64,
     len: usize,
+    /// What brings it to its level: columns can be kept while it is the same.
+    shift: f32,
 }
 
 /// The columns of a level, as the block above reads them.
@@ -87,6 +92,16 @@ impl<T: Copy + Default> Ring<T> {
     fn get_mut(&mut self, index: usize) -> &mut [T] {
         let place = self.place(index);
         &mut self.values[place]
+    }
+
+    /// The place of a new last column; the first leaves if there is no room.
+    fn append(&mut self) -> &mut [T] {
+        if self.len == self.capacity {
+            self.advance(1);
+        } else {
+            self.len += 1;
+        }
+        self.get_mut(self.len - 1)
     }
 
     /// Drops `columns` at the front.
@@ -161,22 +176,23 @@ impl Level {
 }
 
 impl Columns {
-    pub(super) fn new(n_mels: usize, frame: usize) -> Self {
+    pub(super) fn new(model: &Model) -> Self {
+        let frame = model.n_frames();
+        let level = model.card().architecture.normalisation.level;
         Self {
-            ring: Ring::new(n_mels, frame),
+            ring: Ring::new(model.front_end().n_mels, frame),
+            powers: level.map(|level| (level, Ring::new(1, frame))),
             total: 0,
         }
     }
 
     pub(super) fn push(&mut self, column: &[f32], clean: impl Fn(f32) -> f32) {
-        if self.ring.len == self.ring.capacity {
-            self.ring.advance(1);
-        } else {
-            self.ring.len += 1;
-        }
-        let last = self.ring.len - 1;
-        for (to, &from) in self.ring.get_mut(last).iter_mut().zip(column) {
+        let place = self.ring.append();
+        for (to, &from) in place.iter_mut().zip(column) {
             *to = clean(from);
+        }
+        if let Some((_, powers)) = &mut self.powers {
+            powers.append()[0] = level::power(place);
         }
         self.total += 1;
     }
@@ -187,6 +203,9 @@ impl Columns {
 
     pub(super) fn clear(&mut self) {
         self.ring.len = 0;
+        if let Some((_, powers)) = &mut self.powers {
+            powers.len = 0;
+        }
         self.total = 0;
     }
 
@@ -194,6 +213,9 @@ impl Columns {
         Window {
             start: self.total - self.ring.len as u64,
             len: self.ring.len,
+            shift: self.powers.as_ref().map_or(0.0, |(level, powers)| {
+                level.shift(level::mean(powers.iter().copied()))
+            }),
         }
     }
 }
@@ -240,10 +262,11 @@ impl Trunk {
             let moved = usize::try_from(window.start.checked_sub(last.start)?).ok()?;
             let aligned = moved.is_multiple_of(architecture.step_columns());
             let tied = architecture.column_affine && moved > 0;
-            (aligned && !tied && moved < last.len).then_some((moved, last.len))
+            let same = last.shift == window.shift;
+            (aligned && !tied && same && moved < last.len).then_some((moved, last.len))
         });
         // The run of columns of the level below that need not be computed.
-        let mut kept = self.normalise(model, columns, moved);
+        let mut kept = self.normalise(model, columns, window.shift, moved);
         let mut moved = moved.map_or(0, |(moved, _)| moved);
         let rolling = architecture.rolling_blocks();
         for index in 0..rolling {
@@ -292,6 +315,7 @@ impl Trunk {
         &mut self,
         model: &Model,
         columns: &Columns,
+        shift: f32,
         moved: Option<(usize, usize)>,
     ) -> Range<usize> {
         let pad = model.card().architecture.time_pad;
@@ -313,6 +337,7 @@ impl Trunk {
             model.normalise(
                 index,
                 heard.map(|heard| columns.ring.get(heard)),
+                shift,
                 level.get_mut(index),
             );
         }

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use genrescope::network::bundle::DecisionDefaults;
+use genrescope::network::{bundle::DecisionDefaults, level::Level};
 use genrescope_train::{
     datasets::Dataset,
     export::{self, Words},
@@ -218,6 +218,10 @@ struct Loaded {
 struct RecipeFile {
     taps: Vec<Tap>,
     floor_db: f32,
+    /// Every window is brought to this mean mel power first, in dB of the front end's scale, in steps of 2 dB of level and by up to 40;
+    /// none: the network sees how loud it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level_db: Option<f32>,
     /// The network sees (dB - mean) / std.
     input: (f32, f32),
     training: Recipe,
@@ -227,6 +231,12 @@ impl RecipeFile {
     fn spec(&self, labels: usize) -> NetSpec {
         let mut spec = NetSpec::cnn(&self.taps, self.floor_db, labels);
         (spec.input_mean, spec.input_std) = self.input;
+        spec.level = self.level_db.map(|target_db| Level {
+            target_db,
+            step_db: 4.0,
+            most_db: 80.0,
+            floor_db: self.floor_db,
+        });
         spec
     }
 }
@@ -236,6 +246,7 @@ impl Default for RecipeFile {
         Self {
             taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands],
             floor_db: -80.0,
+            level_db: None,
             input: (-30.6, 18.0),
             training: Recipe::default(),
         }
@@ -322,7 +333,7 @@ impl Start {
                 study,
                 &top,
                 &tagger,
-                &loaded.crnn,
+                (&loaded.crnn, trunk.spec.level),
                 cache,
                 *threads,
             )?)

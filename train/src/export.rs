@@ -76,6 +76,7 @@ pub fn architecture(net: &Net, loss: Loss) -> Architecture {
         normalisation: Normalisation {
             mean: vec![spec.input_mean],
             std: vec![spec.input_std],
+            level: spec.level,
         },
         time_pad: 0,
         column_affine: false,
@@ -164,7 +165,11 @@ pub fn bundle(
             architecture: architecture(net, loss),
             labels: Labels::new(labels)?,
             front_end: FrontEndConfig {
-                floor_db: net.spec.floor_db,
+                // A window that is brought to its level gets its floor after that.
+                floor_db: match net.spec.level {
+                    Some(level) => level.floor_db - level.most_db,
+                    None => net.spec.floor_db,
+                },
                 ..FrontEndConfig::default()
             },
             decision: words.decision.clone(),

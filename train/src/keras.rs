@@ -160,6 +160,7 @@ pub fn import(path: &Path, regime: Regime, form: Form) -> Result<Bundle, KerasEr
         Regime::Readme => Normalisation {
             mean: vec![0.0],
             std: vec![1.0],
+            level: None,
         },
         Regime::ZScore => base.normalisation.clone(),
     };
@@ -173,6 +174,7 @@ pub fn import(path: &Path, regime: Regime, form: Form) -> Result<Bundle, KerasEr
             Normalisation {
                 mean: vec![mean - offset * std / scale],
                 std: vec![std / scale],
+                level: None,
             }
         }
     };

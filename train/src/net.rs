@@ -7,6 +7,7 @@
 //! A shorter window than a frame: blocks 1 to 3 run on the mel columns that exist, then their columns are
 //! repeated, from the first, until there are as many as a frame gives (21), and blocks 4 and 5 run on those.
 
+use genrescope::network::level::Level;
 use serde::{Deserialize, Serialize};
 
 use crate::conv::{self, BlockShape, BlockTrace, Matrix, Plane, product};
@@ -60,6 +61,9 @@ pub struct NetSpec {
     pub labels: usize,
     /// Input below this many dB counts as this.
     pub floor_db: f32,
+    /// Brings every window to one loudness first, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
     /// The input is `(dB - input_mean) / input_std`.
     pub input_mean: f32,
     /// See `input_mean`.
@@ -88,6 +92,7 @@ impl NetSpec {
             taps: taps.to_vec(),
             labels,
             floor_db,
+            level: None,
             // By number from the stored statistics of `bn_0_freq`.
             input_mean: -30.6,
             input_std: 18.0,
@@ -212,10 +217,15 @@ impl Net {
         let width = columns.len() / n_mels;
         let mut plane = Plane::zeros(n_mels, width, 1);
         let scale = 1.0 / self.spec.input_std;
+        let shift = self
+            .spec
+            .level
+            .map_or(0.0, |level| level.shift_of(columns, n_mels));
         for (x, column) in columns.chunks_exact(n_mels).enumerate() {
             for (y, &db) in column.iter().enumerate() {
                 let at = plane.at(y, x);
-                plane.data[at] = (db.max(self.spec.floor_db) - self.spec.input_mean) * scale;
+                plane.data[at] =
+                    ((db + shift).max(self.spec.floor_db) - self.spec.input_mean) * scale;
             }
         }
         plane

@@ -460,6 +460,7 @@ pub fn views(
                 .sum();
             let input = (
                 trunk.spec.floor_db,
+                trunk.spec.level,
                 trunk.spec.input_mean,
                 trunk.spec.input_std,
             );

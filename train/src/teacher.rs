@@ -11,6 +11,7 @@ use genrescope::network::{
     Model, Network,
     architecture::{Statistic, StatisticKind},
     bundle::Weights,
+    level::Level,
 };
 
 use crate::{
@@ -36,7 +37,7 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// Runs the CRNN of `file` (`music_tagger_crnn_weights_theano.h5`) over all pictures of `study`, or reads what it said from the
+    /// Runs the CRNN of `file` (`music_tagger_crnn_weights_theano.h5`), its windows brought to `level`, over all pictures of `study`, or reads what it said from the
     /// cache; `top` holds the CNN's features of the same pictures.
     ///
     /// # Errors
@@ -45,11 +46,11 @@ impl Teacher {
         study: &Study,
         top: &Probes,
         tagger: &Tagger,
-        file: &Path,
+        (file, level): (&Path, Option<Level>),
         cache: &PictureCache,
         threads: usize,
     ) -> Result<Self> {
-        let model = crnn(file)?;
+        let model = crnn(file, level)?;
         let n_tags = model.labels().len();
         ensure!(
             n_tags == tagger.bias.len(),
@@ -67,17 +68,21 @@ impl Teacher {
             parallel::map(study.pictures.len(), threads, |i| {
                 let mut network = Network::new(&model);
                 // Excerpts are looped: the teacher was made for whole frames.
-                network
-                    .score_frame(&study.pictures[i].crop(0, FRAME_COLUMNS))
-                    .map(|scored| {
-                        let tags = scored.logits.iter().map(|x| 1.0 / (1.0 + (-x).exp()));
-                        scored
-                            .embedding
-                            .iter()
-                            .copied()
-                            .chain(tags)
-                            .collect::<Vec<f32>>()
-                    })
+                let floor = model.front_end().floor_db;
+                let columns: Vec<f32> = study.pictures[i]
+                    .crop(0, FRAME_COLUMNS)
+                    .iter()
+                    .map(|db| db.max(floor))
+                    .collect();
+                network.score_frame(&columns).map(|scored| {
+                    let tags = scored.logits.iter().map(|x| 1.0 / (1.0 + (-x).exp()));
+                    scored
+                        .embedding
+                        .iter()
+                        .copied()
+                        .chain(tags)
+                        .collect::<Vec<f32>>()
+                })
             })
             .into_iter()
             .collect::<Option<Vec<_>>>()
@@ -164,9 +169,13 @@ impl Teacher {
 }
 
 /// Choi's CRNN, whose embedding is its last state and mean and deviation of its columns; its tags still come from the state alone.
-fn crnn(file: &Path) -> Result<std::sync::Arc<Model>> {
+fn crnn(file: &Path, level: Option<Level>) -> Result<std::sync::Arc<Model>> {
     let mut bundle = keras::import(file, Regime::ZScore, Form::ShiftInvariant)?;
+    if let Some(level) = level {
+        bundle.card.front_end.floor_db = level.floor_db - level.most_db;
+    }
     let architecture = &mut bundle.card.architecture;
+    architecture.normalisation.level = level;
     let (last, filters) = (
         architecture.blocks.len(),
         architecture.blocks.last().map_or(0, |b| b.filters),
