@@ -13,8 +13,8 @@ pub use average::{Mean, RunningAverage, Span};
 /// Length of the paper's frame: 1365 hops of 256 samples at 12 kHz (paper, section 3).
 pub const FRAME: Seconds = Seconds(29.12);
 
-/// Audio needed for a first, provisional answer.
-pub const PROVISIONAL_FROM: Seconds = Seconds(3.0);
+/// Audio needed for a first, provisional answer: two steps of the CNN (2.73 s), so that an answer is there after 3 s.
+pub const PROVISIONAL_FROM: Seconds = Seconds(2.7);
 
 /// What kind of answer a [`Readout`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -262,8 +262,7 @@ pub struct Decision {
     shown: Option<usize>,
     challenger: Option<Challenger>,
     unsure: bool,
-    /// Smoothed probability of music.
-    music: Option<f32>,
+    music: MusicSmoother,
     not_music: bool,
     hold: bool,
     last: Readout,
@@ -272,8 +271,36 @@ pub struct Decision {
 /// Width of the band around a threshold in which nothing changes.
 const HYSTERESIS: f32 = 0.04;
 
-/// Weight of the newest value in the smoothed probability of music: about two observations decide.
+/// Weight of the newest look in the smoothed log-odds of music: about two looks decide.
 const MUSIC_SMOOTHING: f32 = 0.5;
+
+/// Log-odds beyond which a look at the music is no surer: one wild look must not outweigh five.
+const MUSIC_CLIP: f32 = 4.0;
+
+/// How many times higher the odds of music must be to end "not music" than to begin it.
+const MUSIC_HYSTERESIS: f32 = 2.0;
+
+/// Smooths the probability of music from look to look (one a hop), by its log-odds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MusicSmoother {
+    log_odds: Option<f32>,
+}
+
+impl MusicSmoother {
+    /// Takes the newest probability and gives the smoothed one, both 0..=1.
+    pub fn push(&mut self, probability: f32) -> f32 {
+        let now = (probability / (1.0 - probability))
+            .ln()
+            .clamp(-MUSIC_CLIP, MUSIC_CLIP);
+        let now = if now.is_nan() { 0.0 } else { now };
+        let smooth = match self.log_odds {
+            Some(before) => before + MUSIC_SMOOTHING * (now - before),
+            None => now,
+        };
+        self.log_odds = Some(smooth);
+        1.0 / (1.0 + (-smooth).exp())
+    }
+}
 
 impl Decision {
     /// A decision over `n_labels` labels; `unsure_below` and `music_below` are the model's own thresholds,
@@ -296,7 +323,7 @@ impl Decision {
             shown: None,
             challenger: None,
             unsure: false,
-            music: None,
+            music: MusicSmoother::default(),
             not_music: false,
             hold: false,
             last: Readout::warming(n_labels),
@@ -351,21 +378,19 @@ impl Decision {
 
     fn update_music(&mut self, seen: &Observation) {
         if seen.silent {
-            self.music = None;
+            self.music = MusicSmoother::default();
             self.not_music = false;
             return;
         }
         let Some(now) = seen.music else { return };
-        let smooth = match self.music {
-            Some(before) => before + MUSIC_SMOOTHING * (now - before),
-            None => now,
-        };
-        self.music = Some(smooth);
-        self.not_music = if self.not_music {
-            smooth < self.music_below + HYSTERESIS
+        let smooth = self.music.push(now);
+        let threshold = if self.not_music {
+            let odds = MUSIC_HYSTERESIS * self.music_below / (1.0 - self.music_below).max(1e-6);
+            odds / (1.0 + odds)
         } else {
-            smooth < self.music_below - HYSTERESIS
+            self.music_below
         };
+        self.not_music = smooth < threshold;
     }
 
     fn state(&mut self, seen: &Observation, averaged: Option<&Scores>) -> State {
@@ -457,7 +482,7 @@ impl Decision {
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.reset_average();
-        self.music = None;
+        self.music = MusicSmoother::default();
         self.not_music = false;
         self.last = Readout::warming(seen_len(&self.last));
     }

@@ -6,12 +6,11 @@ use thiserror::Error;
 
 use crate::{
     decision::{
-        Decision, DecisionConfig, DecisionError, Observation, Readout,
-        change::{self, ChangeDetector},
+        Decision, DecisionConfig, DecisionError, Observation, Readout, change::ChangeDetector,
         silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError},
-    network::{Model, Network},
+    network::{Model, Network, bundle::DecisionDefaults},
     units::{SampleRate, Seconds},
     window::Window,
 };
@@ -82,7 +81,7 @@ struct Columns {
     change: ChangeDetector,
     /// The newest columns, for a network that must forget the older ones.
     window: Window,
-    temperature: f32,
+    defaults: DecisionDefaults,
     hop_columns: usize,
     /// Length of a column in seconds.
     column_s: f64,
@@ -133,9 +132,9 @@ impl Pipeline {
                 network: Network::new(model),
                 decision,
                 gate: SilenceGate::new(rate, silence_dbfs),
-                change: ChangeDetector::new(change::THRESHOLD),
+                change: ChangeDetector::new(model),
                 window: Window::new(numbers.n_mels, model.n_frames()),
-                temperature: defaults.temperature,
+                defaults: defaults.clone(),
                 hop_columns: steps as usize * model.step_columns(),
                 column_s,
                 in_network: 0,
@@ -272,6 +271,7 @@ impl Columns {
     fn observe(&mut self) -> Readout {
         let silent = self.gate.is_silent();
         let n_columns = self.in_network.min(self.network_len());
+        let heard = Seconds(n_columns as f64 * self.column_s);
         let (mut music, mut difference) = (None, None);
         let scores = if silent {
             None
@@ -279,13 +279,13 @@ impl Columns {
             self.network.score().map(|scored| {
                 music = scored.music;
                 difference = self.change.push(scored.recent);
-                scored.scores(self.temperature)
+                scored.scores(self.defaults.temperature_at(heard))
             })
         };
         let was_not_music = self.decision.is_not_music();
         let seen = Observation {
             position: self.position(),
-            heard: Seconds(n_columns as f64 * self.column_s),
+            heard,
             level_dbfs: self.gate.take_level(),
             silent,
             scores,

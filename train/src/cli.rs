@@ -1,8 +1,10 @@
 //! The commands.
 
+mod calibrate;
 mod evaluate;
 mod experiments;
 mod fit;
+mod live;
 mod reference;
 
 use std::{
@@ -15,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use genrescope::network::bundle::DecisionDefaults;
 use genrescope_train::{
+    calibrate::Calibration,
     datasets::Dataset,
     export::{self, Words},
     fit::Recipe,
@@ -44,6 +47,8 @@ enum Command {
     Folds(Folds),
     /// Train on everything and write the model file and its card.
     Fit(FitArgs),
+    /// Fit what a model file says beside its genres, without training: temperatures, music, song changes, thresholds.
+    Calibrate(calibrate::CalibrateArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
@@ -140,6 +145,9 @@ struct Pooled {
     cuts: Vec<(String, usize, usize)>,
     /// The plain baseline by the same folds: right, of, macro.
     baseline: (usize, usize, f64),
+    /// What the models of the folds do beside naming genres; there with `folds --models`.
+    #[serde(default)]
+    calibration: Option<Calibration>,
 }
 
 impl Pooled {
@@ -181,6 +189,7 @@ pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Folds(args) => folds(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Experiments(args) => experiments::run(&args),
         Command::Reference(args) => reference::run(&args),
@@ -443,6 +452,16 @@ fn folds(args: &Folds) -> Result<()> {
             });
         }
     }
+    let calibration = match &args.models {
+        Some(folder) if args.only.is_empty() => {
+            let places = calibrate::Sources::of(&args.common.data, &None, &None);
+            let material = places.load(recipe.seed, *threads)?;
+            material
+                .map(|m| calibrate::folds_in(folder, &m, recipe.seed, *threads))
+                .transpose()?
+        }
+        _ => None,
+    };
     let pooled = Pooled {
         labels: study.labels.clone(),
         recipe: loaded.file.clone(),
@@ -453,6 +472,7 @@ fn folds(args: &Folds) -> Result<()> {
             .map(|((name, _), (right, of))| ((*name).to_owned(), *right, *of))
             .collect(),
         baseline,
+        calibration,
     };
     for (name, right, of) in &pooled.cuts {
         print(&format!("recipe, {name}: {}", Share::new(*right, *of)))?;
