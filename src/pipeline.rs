@@ -56,8 +56,9 @@ pub enum PipelineError {
 /// signal was split into blocks.
 const CHUNK: usize = 256;
 
-/// A silence this long ends a song: what was heard before it is forgotten.
-const SILENCE_ENDS_SONG: Seconds = Seconds(2.5);
+/// A silence this long ends a song: what was heard before it is forgotten. Shorter than the 2 s between two songs
+/// of a record, longer than a general pause.
+const SILENCE_ENDS_SONG: Seconds = Seconds(1.8);
 
 /// What is kept of the window when something new begins (talk is over, the song changed).
 const KEPT_ON_CHANGE: Seconds = Seconds(4.0);
@@ -114,12 +115,7 @@ impl Pipeline {
         let front_end = FrontEnd::new(numbers, rate)?;
         let defaults = &model.card().decision;
         let silence_dbfs = config.decision.silence_dbfs;
-        let decision = Decision::new(
-            model.labels().len(),
-            config.decision,
-            defaults.unsure_threshold,
-            defaults.music_threshold,
-        )?;
+        let decision = Decision::new(model.labels().len(), config.decision, defaults)?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
         let steps = (config.hop.0 / column_s / model.step_columns() as f64)
             .ceil()

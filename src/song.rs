@@ -144,9 +144,9 @@ impl Verdict {
     }
 }
 
-/// A song is called "not music" only below this share of the threshold for a stream: it rests on all its frames, and a
-/// wrong "not music" leaves a file without its answer, where a stream has the next one a moment later.
-const SONG_LENIENCE: f32 = 0.4;
+/// A file is called "not music" by its fitted threshold; a model file without one says 0.5, which would take too many
+/// songs for something else.
+const UNFITTED: f32 = 0.2;
 
 /// Below this there is nothing to look at: less than one step of the network.
 const SHORTEST: Seconds = Seconds(0.5);
@@ -305,7 +305,7 @@ impl SongClassifier {
                 let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
                 let music = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
                 let (best, score) = scores.top();
-                if !heard.is_empty() && music < SONG_LENIENCE * self.music_below {
+                if !heard.is_empty() && music < self.music_below.min(UNFITTED) {
                     Verdict::NotMusic
                 } else if score < self.unsure_below {
                     Verdict::Unsure

@@ -162,6 +162,9 @@ pub struct DecisionDefaults {
     /// Below this probability of music nothing is named, where the model can tell. 0 to 1.
     #[serde(default = "default_music_threshold")]
     pub music_threshold: f32,
+    /// Below this probability of music no genre is named, though it may still be music ("unsure"). 0 to 1.
+    #[serde(default = "default_doubt_threshold")]
+    pub doubt_threshold: f32,
     /// Further defaults by name; unknown ones are kept and ignored.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
@@ -175,6 +178,10 @@ fn default_unsure_threshold() -> f32 {
     0.35
 }
 
+fn default_doubt_threshold() -> f32 {
+    0.5
+}
+
 fn default_music_threshold() -> f32 {
     0.5
 }
@@ -186,6 +193,7 @@ impl Default for DecisionDefaults {
             temperatures: Vec::new(),
             unsure_threshold: default_unsure_threshold(),
             music_threshold: default_music_threshold(),
+            doubt_threshold: default_doubt_threshold(),
             more: BTreeMap::new(),
         }
     }
@@ -897,6 +905,13 @@ fn check_decision(decision: &DecisionDefaults) -> Result<(), ModelError> {
         return Err(ModelError::field(
             "decision.music_threshold",
             decision.music_threshold,
+            "0 to 1",
+        ));
+    }
+    if !(0.0..=1.0).contains(&decision.doubt_threshold) {
+        return Err(ModelError::field(
+            "decision.doubt_threshold",
+            decision.doubt_threshold,
             "0 to 1",
         ));
     }

@@ -12,6 +12,7 @@ use genrescope::{
     network::{
         Bundle, Model,
         bundle::{DecisionDefaults, Weights},
+        quantise::Calibration as Calibration8,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,10 @@ const STEPS: [usize; 7] = [2, 3, 4, 7, 11, 15, 21];
 const DECAY: f32 = 1e-2;
 
 /// Share of the looks at held-out music that may fall below the threshold of music.
-const LOST_MUSIC: f64 = 0.004;
+const LOST_MUSIC: f64 = 0.005;
+
+/// Share of those looks at which no genre may be named because it might not be music.
+const DOUBTED_MUSIC: f64 = 0.02;
 
 /// Share of held-out whole frames that are named rather than "unsure".
 const COVERAGE: f64 = 0.92;
@@ -109,6 +113,9 @@ impl Calibration {
         let mut music: Vec<f32> = folds.iter().flat_map(|f| f.music.iter().copied()).collect();
         if !music.is_empty() {
             defaults.music_threshold = quantile(&mut music, LOST_MUSIC).clamp(0.02, 0.9);
+            defaults.doubt_threshold = quantile(&mut music, DOUBTED_MUSIC)
+                .max(defaults.music_threshold)
+                .clamp(0.3, 0.95);
         }
         let mut same: Vec<f32> = folds.iter().flat_map(|f| f.same.iter().copied()).collect();
         let change_bias = if same.is_empty() {
@@ -178,62 +185,76 @@ fn mix(picture: &mut [f32], other: &[f32], db: f32) {
     }
 }
 
-/// Looks at music and other sound as a listener does, from at most 14 s of each clip: as they are, damaged, and music
-/// with talk over it.
+/// Looks at music and other sound as a listener does: whole clips of music from their beginning (those of `fold` to
+/// their end, for they are asked about), and by turns damaged or with talk over them; other sound as it is, and by turns
+/// damaged or softer and louder.
 fn looks<'a>(
     model: &Arc<Model>,
     material: &'a Material,
+    fold: Option<usize>,
     seed: u64,
     threads: usize,
 ) -> Result<[Vec<Looks<'a>>; 2]> {
     let n_mels = model.front_end().n_mels;
-    let most = 10 * model.step_columns() * n_mels;
+    let step = model.step_columns() * n_mels;
     let damage = Augment::default();
-    let speech: Vec<&Clip> = material
-        .other
-        .iter()
-        .filter(|c| c.kind.starts_with("speech"))
-        .collect();
-    let of = |clips: &'a [Clip], music: bool| -> Result<Vec<Looks<'a>>> {
-        parallel::map(clips.len(), threads, |i| -> Result<Looks<'a>> {
-            let clip = &clips[i];
-            let mut rng = Rng::at(seed, &[0x20, u64::from(music), i as u64]);
-            let all = columns(model, &clip.samples)?;
-            let spare = all.len().saturating_sub(most) / n_mels;
-            let from = rng.below(spare + 1) * n_mels;
-            let clean = &all[from..all.len().min(from + most)];
-            let mut ways = vec![steps(model, clean)];
-            let mut damaged = clean.to_vec();
-            augment(&mut damaged, &damage, &mut rng);
-            ways.push(steps(model, &damaged));
-            if music && !speech.is_empty() {
-                // Talk of the clip's own fold, so that a held-out kind stays held out.
-                let fits: Vec<&&Clip> = speech.iter().filter(|c| c.fold == clip.fold).collect();
-                let talk = if fits.is_empty() {
-                    speech[rng.below(speech.len())]
-                } else {
-                    fits[rng.below(fits.len())]
-                };
-                let mut both = clean.to_vec();
-                mix(
-                    &mut both,
-                    &columns(model, &talk.samples)?,
-                    rng.between(-8.0, 7.0),
-                );
-                ways.push(steps(model, &both));
-            } else if !music {
-                let mut soft = clean.to_vec();
-                let units = rng.between(-40.0, 20.0);
-                soft.iter_mut()
-                    .for_each(|v| *v = (*v + units).max(model.front_end().floor_db));
-                ways.push(steps(model, &soft));
-            }
-            Ok(Looks { clip, ways })
-        })
-        .into_iter()
-        .collect()
+    let of_kind = |fits: &dyn Fn(&Clip) -> bool| -> Vec<&Clip> {
+        let speech = material
+            .other
+            .iter()
+            .filter(|c| c.kind.starts_with("speech"));
+        speech.filter(|c| fits(c)).collect()
     };
-    Ok([of(&material.music, true)?, of(&material.other, false)?])
+    let every = of_kind(&|_| true);
+    let music = parallel::map(
+        material.music.len(),
+        threads,
+        |i| -> Result<Option<Looks<'a>>> {
+            let clip = &material.music[i];
+            if !clip.whole {
+                return Ok(None);
+            }
+            let mut rng = Rng::at(seed, &[0x20, 0, i as u64]);
+            let all = columns(model, &clip.samples)?;
+            let longest = if Some(clip.fold) == fold { 22 } else { 15 };
+            let clean = steps(model, &all[..all.len().min(longest * step)]);
+            let from = rng.below(all.len().saturating_sub(5 * step) / n_mels + 1) * n_mels;
+            let mut part = all[from..all.len().min(from + 5 * step)].to_vec();
+            // Talk of the clip's own fold where there is some, so that a held-out kind stays held out.
+            let own = of_kind(&|c| c.fold == clip.fold);
+            let talk = if own.is_empty() { &every } else { &own };
+            if i % 2 == 0 || talk.is_empty() {
+                augment(&mut part, &damage, &mut rng);
+                let ways = vec![clean, steps(model, &part), Vec::new()];
+                return Ok(Some(Looks { clip, ways }));
+            }
+            let talk = columns(model, &talk[rng.below(talk.len())].samples)?;
+            mix(&mut part, &talk, rng.between(-8.0, 7.0));
+            let ways = vec![clean, Vec::new(), steps(model, &part)];
+            Ok(Some(Looks { clip, ways }))
+        },
+    );
+    let other = parallel::map(material.other.len(), threads, |i| -> Result<Looks<'a>> {
+        let clip = &material.other[i];
+        let mut rng = Rng::at(seed, &[0x20, 1, i as u64]);
+        let mut part = columns(model, &clip.samples)?;
+        part.truncate(6 * step);
+        let clean = steps(model, &part);
+        if i % 2 == 0 {
+            augment(&mut part, &damage, &mut rng);
+        } else {
+            let units = rng.between(-40.0, 20.0);
+            let floor = model.front_end().floor_db;
+            part.iter_mut().for_each(|v| *v = (*v + units).max(floor));
+        }
+        let ways = vec![clean, steps(model, &part)];
+        Ok(Looks { clip, ways })
+    });
+    let music = music.into_iter().filter_map(Result::transpose);
+    Ok([
+        music.collect::<Result<_>>()?,
+        other.into_iter().collect::<Result<_>>()?,
+    ])
 }
 
 /// Differences that the change head sees along a stream of summaries.
@@ -255,30 +276,36 @@ fn differences(summaries: &[&[f32]]) -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// Rows within songs and across pairs of songs, the second song's summaries put after the first's as a cut does.
+/// Rows within songs and across pairs of songs. After a cut the newest looks are the second song's alone; the third
+/// after it is the first that holds nothing of the song before.
 fn change_rows(of: &[&Looks<'_>], seed: u64) -> [Vec<Vec<f32>>; 2] {
     let mut rng = Rng::at(seed, &[0x21]);
     let (mut same, mut changed) = (Vec::new(), Vec::new());
-    for looks in of {
-        for way in looks.ways.iter().take(2) {
-            let own: Vec<&[f32]> = way.iter().skip(2).map(|s| s.recent.as_slice()).collect();
-            same.extend(differences(&own));
-        }
-        for _ in 0..2 {
-            let next = of[rng.below(of.len())];
-            let (Some(a), Some(b)) = (looks.ways.first(), next.ways.first()) else {
-                continue;
-            };
-            if next.clip.label == looks.clip.label || a.len() < 8 || b.len() < 6 {
+    let long: Vec<&&Looks<'_>> = of.iter().filter(|l| l.ways[0].len() >= 15).collect();
+    for looks in &long {
+        let own: Vec<&[f32]> = looks.ways[0]
+            .iter()
+            .skip(1)
+            .map(|s| s.recent.as_slice())
+            .collect();
+        // Neighbours are nearly the same row.
+        same.extend(differences(&own).into_iter().step_by(2));
+        for _ in 0..4 {
+            let next = long[rng.below(long.len())];
+            if next.clip.label == looks.clip.label {
                 continue;
             }
-            let spliced: Vec<&[f32]> = a
+            let so_far = 6 + rng.below(own.len() - 6);
+            let there = 3 + rng.below(next.ways[0].len() - 6);
+            let spliced: Vec<&[f32]> = own[..so_far]
                 .iter()
-                .skip(2)
-                .chain(b[2..4].iter())
-                .map(|s| s.recent.as_slice())
+                .copied()
+                .chain(
+                    next.ways[0][there..there + 3]
+                        .iter()
+                        .map(|s| s.recent.as_slice()),
+                )
                 .collect();
-            // Only once "now" lies wholly in the second song.
             changed.extend(differences(&spliced).pop());
         }
     }
@@ -293,6 +320,7 @@ fn heads(looks: &[Vec<Looks<'_>>; 2], fold: Option<usize>, seed: u64) -> Heads {
         let mut rows = Vec::new();
         for looks in looks[side].iter().filter(learning) {
             for way in &looks.ways {
+                let way = &way[..way.len().min(8)];
                 // Of every hearing two looks, so that long clips do not speak for the short.
                 for _ in 0..2 {
                     if way.len() > 1 {
@@ -331,60 +359,44 @@ fn smoothed(head: &MusicHead, way: &[Step]) -> Vec<f32> {
         .collect()
 }
 
-/// Asks the model of `fold` about what it has not heard.
+/// What came of asking the model of `fold` about what it has not heard.
 fn held_out(
-    model: &Arc<Model>,
-    material: &Material,
+    model: &Model,
     looks: &[Vec<Looks<'_>>; 2],
     heads: &Heads,
     fold: usize,
     seed: u64,
-    threads: usize,
-) -> Result<HeldOut> {
-    let own: Vec<&Clip> = material
-        .music
-        .iter()
-        .filter(|c| c.fold == fold && c.whole)
-        .collect();
-    let streams = parallel::map(own.len(), threads, |i| -> Result<Vec<Step>> {
-        Ok(steps(model, &columns(model, &own[i].samples)?))
-    });
-    let streams = streams.into_iter().collect::<Result<Vec<_>>>()?;
+) -> HeldOut {
     let hop_s = model.step_columns() as f32 * model.front_end().hop_length as f32
         / model.front_end().sample_rate as f32;
+    let held: [Vec<&Looks<'_>>; 2] =
+        [0, 1].map(|side| looks[side].iter().filter(|l| l.clip.fold == fold).collect());
     let answers = STEPS
         .iter()
         .map(|&step| {
-            let asked = streams.iter().zip(&own).filter_map(|(steps, clip)| {
-                Some((steps.get(step - 1)?.logits.clone(), clip.label?))
-            });
+            let asked = held[0]
+                .iter()
+                .filter_map(|l| Some((l.ways[0].get(step - 1)?.logits.clone(), l.clip.label?)));
             (step as f32 * hop_s, asked.collect())
         })
         .collect();
-    let held: [Vec<&Looks<'_>>; 2] =
-        [0, 1].map(|side| looks[side].iter().filter(|l| l.clip.fold == fold).collect());
-    let look = |side: usize| -> Vec<f32> {
-        held[side]
-            .iter()
-            .flat_map(|l| &l.ways)
-            .flat_map(|way| smoothed(&heads.music, way))
-            .collect()
+    // As they are and with talk over them: damage of every sort would drag the threshold to where all passes for music.
+    let look = |side: usize, ways: &[usize]| -> Vec<f32> {
+        let of = |l: &&Looks<'_>| -> Vec<f32> {
+            let ways = ways.iter().filter_map(|&way| l.ways.get(way));
+            ways.flat_map(|way| smoothed(&heads.music, way)).collect()
+        };
+        held[side].iter().flat_map(of).collect()
     };
     let [same, changed] = change_rows(&held[0], seed + 1);
     let logits = |rows: &[Vec<f32>]| rows.iter().map(|row| heads.change.logit(row)).collect();
-    let mut same: Vec<f32> = logits(&same);
-    // The whole clips, too: what varies within half a minute.
-    for steps in &streams {
-        let own: Vec<&[f32]> = steps.iter().skip(2).map(|s| s.recent.as_slice()).collect();
-        same.extend(differences(&own).iter().map(|row| heads.change.logit(row)));
-    }
-    Ok(HeldOut {
+    HeldOut {
         answers,
-        music: look(0),
-        other: look(1),
-        same,
+        music: look(0, &[0, 2]),
+        other: look(1, &[0]),
+        same: logits(&same),
         changed: logits(&changed),
-    })
+    }
 }
 
 /// The bundle with heads and decisions.
@@ -409,6 +421,22 @@ fn with(bundle: &Bundle, heads: &Heads, decisions: &Decisions) -> Result<Bundle>
     Ok(bundle)
 }
 
+/// `bundle` in integers, weights and activations, as the model that ships is; ranges come from what `fold` learnt from.
+fn integers(bundle: &Bundle, material: &Material, fold: usize) -> Result<Bundle> {
+    if bundle.tensors.contains_key("block1.range") {
+        return Ok(bundle.clone());
+    }
+    let model = Model::from_bundle(bundle)?;
+    let mut ranges = Calibration8::new(bundle)?;
+    let learnt = material.music.iter().filter(|clip| clip.fold != fold);
+    for clip in learnt.step_by(4) {
+        let mut columns = columns(&model, &clip.samples)?;
+        columns.truncate(model.n_frames() * model.front_end().n_mels);
+        ranges.observe(&columns);
+    }
+    Ok(ranges.quantised())
+}
+
 /// Calibrates the models of all folds; gives them back with their trust, and what they have in common.
 ///
 /// # Errors
@@ -425,15 +453,19 @@ pub fn folds(
         bundles.len(),
         material.folds
     );
+    let bundles = parallel::map(bundles.len(), threads, |fold| {
+        integers(&bundles[fold], material, fold)
+    });
+    let bundles = bundles.into_iter().collect::<Result<Vec<_>>>()?;
     let mut calibration = Calibration::default();
     let mut all = Vec::new();
     for (fold, bundle) in bundles.iter().enumerate() {
         let model = Model::from_bundle(bundle).with_context(|| format!("fold {fold}"))?;
-        let looks = looks(&model, material, seed, threads)?;
+        let looks = looks(&model, material, Some(fold), seed, threads)?;
         let heads = heads(&looks, Some(fold), seed);
-        calibration.folds.push(held_out(
-            &model, material, &looks, &heads, fold, seed, threads,
-        )?);
+        calibration
+            .folds
+            .push(held_out(&model, &looks, &heads, fold, seed));
         all.push(heads);
         say(&format!("calibrated fold {fold} of {}\n", bundles.len()));
     }
@@ -464,7 +496,7 @@ pub fn last(
     threads: usize,
 ) -> Result<Bundle> {
     let model = Model::from_bundle(bundle)?;
-    let looks = looks(&model, material, seed, threads)?;
+    let looks = looks(&model, material, None, seed, threads)?;
     let heads = heads(&looks, None, seed);
     with(
         bundle,

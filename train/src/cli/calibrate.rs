@@ -116,6 +116,10 @@ pub(super) fn folds_in(
     for (file, bundle) in files.iter().zip(&calibrated) {
         write_whole(file, &bundle.write()?)?;
     }
+    write_whole(
+        &folder.join("calibration.json"),
+        serde_json::to_string(&calibration)?.as_bytes(),
+    )?;
     print(&calibration.words())?;
     Ok(calibration)
 }
@@ -138,8 +142,8 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
         ))?;
     }
     print(&format!(
-        "unsure below {:.3}; no music below {:.3}; change bias {:+.2}",
-        d.unsure_threshold, d.music_threshold, decisions.change_bias
+        "unsure below {:.3}; no music below {:.3}, doubt below {:.3}; change bias {:+.2}",
+        d.unsure_threshold, d.music_threshold, d.doubt_threshold, decisions.change_bias
     ))?;
     if args.compare {
         let bundles = fold_files(&args.models, material.folds)

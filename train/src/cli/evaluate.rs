@@ -56,6 +56,15 @@ pub(super) struct EvaluateArgs {
     /// Streams of each spliced sort, for --live.
     #[arg(long, value_name = "N", default_value_t = 160)]
     pub(super) streams: usize,
+    /// For --live: best score below which it is "unsure" [default: the model's].
+    #[arg(long, value_name = "0..1")]
+    pub(super) unsure_below: Option<f32>,
+    /// For --live: probability of music below which no genre is named [default: the model's].
+    #[arg(long, value_name = "0..1")]
+    pub(super) doubt_below: Option<f32>,
+    /// For --live: by how much another genre must lead [default: 0.15].
+    #[arg(long, value_name = "0..1")]
+    pub(super) margin: Option<f32>,
     /// Seed of the streams of --live.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,

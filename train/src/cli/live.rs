@@ -23,7 +23,12 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         .context("--live needs what is not music: name its folder with --not-music")?;
     let models = super::evaluate::models(args, material.folds)?;
     let config = PipelineConfig {
-        decision: DecisionConfig::default(),
+        decision: DecisionConfig {
+            unsure_below: args.unsure_below,
+            doubt_below: args.doubt_below,
+            margin: args.margin.unwrap_or(DecisionConfig::default().margin),
+            ..DecisionConfig::default()
+        },
         ..PipelineConfig::default()
     };
     let amount = Amount {
