@@ -6,15 +6,15 @@ pub mod silence;
 
 use thiserror::Error;
 
-use crate::{genre::Scores, units::Seconds};
+use crate::{genre::Scores, network::bundle::DecisionDefaults, units::Seconds};
 
 pub use average::{Mean, RunningAverage, Span};
 
 /// Length of the paper's frame: 1365 hops of 256 samples at 12 kHz (paper, section 3).
 pub const FRAME: Seconds = Seconds(29.12);
 
-/// Audio needed for a first, provisional answer.
-pub const PROVISIONAL_FROM: Seconds = Seconds(3.0);
+/// Audio needed for a first, provisional answer: two steps of the CNN (2.73 s), so that an answer is there after 3 s.
+pub const PROVISIONAL_FROM: Seconds = Seconds(2.7);
 
 /// What kind of answer a [`Readout`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,7 +140,7 @@ pub struct DecisionConfig {
     pub mean: Mean,
     /// How long another genre must lead before it is shown. Default: 8 s.
     pub dwell: Seconds,
-    /// By how much it must lead, in 0..1. Default: 0.08.
+    /// By how much it must lead, in 0..1. Default: 0.15.
     pub margin: f32,
     /// Level below which a stream is silent, in dBFS. Default: [`silence::FLOOR_DBFS`].
     pub silence_dbfs: f32,
@@ -148,6 +148,9 @@ pub struct DecisionConfig {
     pub unsure_below: Option<f32>,
     /// Probability of music below which nothing is named, in 0..1. `None`: the model's own threshold.
     pub music_below: Option<f32>,
+    /// Probability of music below which it may be "unsure" but no genre is named, in 0..1. `None`: the model's own
+    /// threshold.
+    pub doubt_below: Option<f32>,
     /// Shorten the average when the song changes. Default: yes.
     pub detect_changes: bool,
 }
@@ -158,10 +161,11 @@ impl Default for DecisionConfig {
             span: Span::Exponential(Seconds(10.0)),
             mean: Mean::Arithmetic,
             dwell: Seconds(8.0),
-            margin: 0.08,
+            margin: 0.15,
             silence_dbfs: silence::FLOOR_DBFS,
             unsure_below: None,
             music_below: None,
+            doubt_below: None,
             detect_changes: true,
         }
     }
@@ -214,6 +218,13 @@ impl DecisionConfig {
                 1.0,
                 "0 to 1",
             ),
+            (
+                "doubt_below",
+                f64::from(self.doubt_below.unwrap_or(0.0)),
+                0.0,
+                1.0,
+                "0 to 1",
+            ),
         ];
         for (field, value, low, high, allowed) in checks {
             if !(low..=high).contains(&value) {
@@ -258,13 +269,15 @@ pub struct Decision {
     config: DecisionConfig,
     unsure_below: f32,
     music_below: f32,
+    doubt_below: f32,
     average: RunningAverage,
     shown: Option<usize>,
     challenger: Option<Challenger>,
     unsure: bool,
-    /// Smoothed probability of music.
-    music: Option<f32>,
+    music: MusicSmoother,
     not_music: bool,
+    /// It may be music, but too little speaks for it to name a genre.
+    doubtful: bool,
     hold: bool,
     last: Readout,
 }
@@ -272,32 +285,68 @@ pub struct Decision {
 /// Width of the band around a threshold in which nothing changes.
 const HYSTERESIS: f32 = 0.04;
 
-/// Weight of the newest value in the smoothed probability of music: about two observations decide.
+/// How much surer than usual a first guess must be to be shown; it falls to 0 by a whole frame. A guess that is taken
+/// back within the same song is worse than one that comes two seconds later.
+const EARLY_MARGIN: f32 = 0.1;
+
+/// Weight of the newest look in the smoothed log-odds of music: about two looks decide.
 const MUSIC_SMOOTHING: f32 = 0.5;
 
+/// Log-odds beyond which a look at the music is no surer: one wild look must not outweigh five.
+const MUSIC_CLIP: f32 = 4.0;
+
+/// How many times higher the odds of music must be to end "not music" than to begin it.
+const MUSIC_HYSTERESIS: f32 = 2.0;
+
+/// Smooths the probability of music from look to look (one a hop), by its log-odds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MusicSmoother {
+    log_odds: Option<f32>,
+}
+
+impl MusicSmoother {
+    /// Takes the newest probability and gives the smoothed one, both 0..=1.
+    pub fn push(&mut self, probability: f32) -> f32 {
+        let now = (probability / (1.0 - probability))
+            .ln()
+            .clamp(-MUSIC_CLIP, MUSIC_CLIP);
+        let now = if now.is_nan() { 0.0 } else { now };
+        let smooth = match self.log_odds {
+            Some(before) => before + MUSIC_SMOOTHING * (now - before),
+            None => now,
+        };
+        self.log_odds = Some(smooth);
+        1.0 / (1.0 + (-smooth).exp())
+    }
+}
+
 impl Decision {
-    /// A decision over `n_labels` labels; `unsure_below` and `music_below` are the model's own thresholds,
-    /// used where the settings leave them open.
+    /// A decision over `n_labels` labels, with the model's own thresholds where the settings leave them open.
     ///
     /// # Errors
     /// [`DecisionError`] when a setting is out of its range.
     pub fn new(
         n_labels: usize,
         config: DecisionConfig,
-        unsure_below: f32,
-        music_below: f32,
+        defaults: &DecisionDefaults,
     ) -> Result<Self, DecisionError> {
         config.validate()?;
         Ok(Self {
-            unsure_below: config.unsure_below.unwrap_or(unsure_below),
-            music_below: config.music_below.unwrap_or(music_below),
+            unsure_below: config.unsure_below.unwrap_or(defaults.unsure_threshold),
+            music_below: config.music_below.unwrap_or(defaults.music_threshold),
+            // Who lowers the one must not be held up by the other.
+            doubt_below: config
+                .doubt_below
+                .or(config.music_below)
+                .unwrap_or(defaults.doubt_threshold),
             average: RunningAverage::new(n_labels, config.span, config.mean),
             config,
             shown: None,
             challenger: None,
             unsure: false,
-            music: None,
+            music: MusicSmoother::default(),
             not_music: false,
+            doubtful: false,
             hold: false,
             last: Readout::warming(n_labels),
         })
@@ -306,9 +355,10 @@ impl Decision {
     /// Takes what is known now and says what to show.
     pub fn observe(&mut self, seen: &Observation) -> Readout {
         self.update_music(seen);
-        if let (Some(scores), false, false) = (seen.scores, self.not_music, self.hold) {
-            // A part of a frame knows less than a whole one.
-            let weight = (seen.heard.0 / FRAME.0).clamp(0.1, 1.0);
+        let kept_out = self.not_music || self.doubtful || self.hold;
+        if let (Some(scores), false) = (seen.scores, kept_out) {
+            // A window that still grows holds all that the one before it held, so the newest counts for most.
+            let weight = (seen.heard.0 / FRAME.0).clamp(0.01, 1.0).powi(3);
             self.average.add(seen.position, &scores, weight);
         }
         let averaged = self.average.scores();
@@ -351,21 +401,21 @@ impl Decision {
 
     fn update_music(&mut self, seen: &Observation) {
         if seen.silent {
-            self.music = None;
+            self.music = MusicSmoother::default();
             self.not_music = false;
+            self.doubtful = false;
             return;
         }
         let Some(now) = seen.music else { return };
-        let smooth = match self.music {
-            Some(before) => before + MUSIC_SMOOTHING * (now - before),
-            None => now,
-        };
-        self.music = Some(smooth);
-        self.not_music = if self.not_music {
-            smooth < self.music_below + HYSTERESIS
+        let smooth = self.music.push(now);
+        let threshold = if self.not_music {
+            let odds = MUSIC_HYSTERESIS * self.music_below / (1.0 - self.music_below).max(1e-6);
+            odds / (1.0 + odds)
         } else {
-            smooth < self.music_below - HYSTERESIS
+            self.music_below
         };
+        self.not_music = smooth < threshold;
+        self.doubtful = smooth < self.doubt_below;
     }
 
     fn state(&mut self, seen: &Observation, averaged: Option<&Scores>) -> State {
@@ -375,19 +425,27 @@ impl Decision {
         if self.not_music {
             return State::NotMusic;
         }
-        let Some(averaged) = averaged else {
-            return State::Warming;
-        };
         if seen.heard.0 < PROVISIONAL_FROM.0 {
             return State::Warming;
         }
-        let best = averaged.top().1;
-        self.unsure = if self.unsure {
-            best < self.unsure_below + HYSTERESIS
-        } else {
-            best < self.unsure_below
+        let Some(averaged) = averaged else {
+            return if self.doubtful {
+                State::Unsure
+            } else {
+                State::Warming
+            };
         };
-        if self.unsure {
+        let best = averaged.top().1;
+        let still_to_hear = (1.0 - seen.heard.0 / FRAME.0).max(0.0) as f32;
+        // Who set the threshold to 0 wants every answer.
+        let early = EARLY_MARGIN * still_to_hear * f32::from(u8::from(self.unsure_below > 0.0));
+        let below = self.unsure_below + early;
+        self.unsure = if self.unsure {
+            best < below + HYSTERESIS
+        } else {
+            best < below
+        };
+        if self.unsure || self.doubtful {
             State::Unsure
         } else if seen.heard.0 < FRAME.0 - 0.5 {
             State::Provisional
@@ -457,8 +515,9 @@ impl Decision {
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.reset_average();
-        self.music = None;
+        self.music = MusicSmoother::default();
         self.not_music = false;
+        self.doubtful = false;
         self.last = Readout::warming(seen_len(&self.last));
     }
 }
@@ -491,7 +550,7 @@ mod tests {
     }
 
     fn decision() -> Decision {
-        Decision::new(3, DecisionConfig::default(), 0.35, 0.5).unwrap()
+        Decision::new(3, DecisionConfig::default(), &DecisionDefaults::default()).unwrap()
     }
 
     fn silence(position: f64) -> Observation {
@@ -610,7 +669,7 @@ mod tests {
             margin: 1.5,
             ..DecisionConfig::default()
         };
-        let error = Decision::new(3, config, 0.3, 0.5).unwrap_err();
+        let error = Decision::new(3, config, &DecisionDefaults::default()).unwrap_err();
         assert_eq!(error.to_string(), "margin = 1.5 is out of range (0 to 1)");
     }
 }

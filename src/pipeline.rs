@@ -6,12 +6,11 @@ use thiserror::Error;
 
 use crate::{
     decision::{
-        Decision, DecisionConfig, DecisionError, Observation, Readout,
-        change::{self, ChangeDetector},
+        Decision, DecisionConfig, DecisionError, Observation, Readout, change::ChangeDetector,
         silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError},
-    network::{Model, Network},
+    network::{Model, Network, bundle::DecisionDefaults},
     units::{SampleRate, Seconds},
     window::Window,
 };
@@ -57,8 +56,9 @@ pub enum PipelineError {
 /// signal was split into blocks.
 const CHUNK: usize = 256;
 
-/// A silence this long ends a song: what was heard before it is forgotten.
-const SILENCE_ENDS_SONG: Seconds = Seconds(2.5);
+/// A silence this long ends a song: what was heard before it is forgotten. Shorter than the 2 s between two songs
+/// of a record, longer than a general pause.
+const SILENCE_ENDS_SONG: Seconds = Seconds(1.8);
 
 /// What is kept of the window when something new begins (talk is over, the song changed).
 const KEPT_ON_CHANGE: Seconds = Seconds(4.0);
@@ -82,7 +82,7 @@ struct Columns {
     change: ChangeDetector,
     /// The newest columns, for a network that must forget the older ones.
     window: Window,
-    temperature: f32,
+    defaults: DecisionDefaults,
     hop_columns: usize,
     /// Length of a column in seconds.
     column_s: f64,
@@ -115,12 +115,7 @@ impl Pipeline {
         let front_end = FrontEnd::new(numbers, rate)?;
         let defaults = &model.card().decision;
         let silence_dbfs = config.decision.silence_dbfs;
-        let decision = Decision::new(
-            model.labels().len(),
-            config.decision,
-            defaults.unsure_threshold,
-            defaults.music_threshold,
-        )?;
+        let decision = Decision::new(model.labels().len(), config.decision, defaults)?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
         let steps = (config.hop.0 / column_s / model.step_columns() as f64)
             .ceil()
@@ -133,9 +128,9 @@ impl Pipeline {
                 network: Network::new(model),
                 decision,
                 gate: SilenceGate::new(rate, silence_dbfs),
-                change: ChangeDetector::new(change::THRESHOLD),
+                change: ChangeDetector::new(model),
                 window: Window::new(numbers.n_mels, model.n_frames()),
-                temperature: defaults.temperature,
+                defaults: defaults.clone(),
                 hop_columns: steps as usize * model.step_columns(),
                 column_s,
                 in_network: 0,
@@ -272,6 +267,7 @@ impl Columns {
     fn observe(&mut self) -> Readout {
         let silent = self.gate.is_silent();
         let n_columns = self.in_network.min(self.network_len());
+        let heard = Seconds(n_columns as f64 * self.column_s);
         let (mut music, mut difference) = (None, None);
         let scores = if silent {
             None
@@ -279,13 +275,13 @@ impl Columns {
             self.network.score().map(|scored| {
                 music = scored.music;
                 difference = self.change.push(scored.recent);
-                scored.scores(self.temperature)
+                scored.scores(self.defaults.temperature_at(heard))
             })
         };
         let was_not_music = self.decision.is_not_music();
         let seen = Observation {
             position: self.position(),
-            heard: Seconds(n_columns as f64 * self.column_s),
+            heard,
             level_dbfs: self.gate.take_level(),
             silent,
             scores,

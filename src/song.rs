@@ -12,7 +12,7 @@ use crate::{
     },
     front_end::{FrontEnd, FrontEndError},
     genre::Scores,
-    network::{Model, Network},
+    network::{Model, Network, bundle::DecisionDefaults},
     units::{SampleRate, Seconds},
 };
 
@@ -144,9 +144,9 @@ impl Verdict {
     }
 }
 
-/// A song is called "not music" only below this share of the threshold for a stream: it rests on all its frames, and a
-/// wrong "not music" leaves a file without its answer, where a stream has the next one a moment later.
-const SONG_LENIENCE: f32 = 0.4;
+/// A file is called "not music" by its fitted threshold; a model file without one says 0.5, which would take too many
+/// songs for something else.
+const UNFITTED: f32 = 0.2;
 
 /// Below this there is nothing to look at: less than one step of the network.
 const SHORTEST: Seconds = Seconds(0.5);
@@ -159,7 +159,7 @@ pub struct SongClassifier {
     gate: SilenceGate,
     rule: Multiframe,
     rate: SampleRate,
-    temperature: f32,
+    defaults: DecisionDefaults,
     unsure_below: f32,
     music_below: f32,
     n_labels: usize,
@@ -219,7 +219,7 @@ impl SongClassifier {
             gate: SilenceGate::new(rate, crate::decision::silence::FLOOR_DBFS),
             rule,
             rate,
-            temperature: defaults.temperature,
+            defaults: defaults.clone(),
             unsure_below: defaults.unsure_threshold,
             music_below: defaults.music_threshold,
             n_labels: model.labels().len(),
@@ -277,10 +277,10 @@ impl SongClassifier {
         if sounds {
             self.sounding += self.chunk.len() as u64;
         }
-        let (columns, network, temperature) =
-            (&mut self.columns, &mut self.network, self.temperature);
+        let (columns, network, temperatures) =
+            (&mut self.columns, &mut self.network, &self.defaults);
         self.front_end.push(&self.chunk, |column| {
-            columns.take(column, sounds, network, temperature);
+            columns.take(column, sounds, network, temperatures);
         });
         self.chunk.clear();
     }
@@ -289,13 +289,13 @@ impl SongClassifier {
     pub fn finish(mut self) -> Song {
         self.take_chunk();
         let sounds = self.gate.seconds() == 0.0;
-        let (columns, network, temperature) =
-            (&mut self.columns, &mut self.network, self.temperature);
+        let (columns, network, temperatures) =
+            (&mut self.columns, &mut self.network, &self.defaults);
         self.front_end
-            .finish(|column| columns.take(column, sounds, network, temperature));
+            .finish(|column| columns.take(column, sounds, network, temperatures));
         let duration = self.rate.duration(self.samples);
         let short = duration.0 + 0.05 < FRAME.0;
-        let frames = columns.finish(network, temperature);
+        let frames = columns.finish(network, temperatures);
         let scores = self.rule.score.of(frames.iter().map(|frame| &frame.scores));
         let verdict = match scores {
             _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
@@ -305,7 +305,7 @@ impl SongClassifier {
                 let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
                 let music = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
                 let (best, score) = scores.top();
-                if !heard.is_empty() && music < SONG_LENIENCE * self.music_below {
+                if !heard.is_empty() && music < self.music_below.min(UNFITTED) {
                     Verdict::NotMusic
                 } else if score < self.unsure_below {
                     Verdict::Unsure
@@ -332,14 +332,20 @@ const CHUNK: usize = 256;
 const LEAST_SOUND: f64 = 0.1;
 
 impl Columns {
-    fn take(&mut self, column: &[f32], sounds: bool, network: &mut Network, temperature: f32) {
+    fn take(
+        &mut self,
+        column: &[f32],
+        sounds: bool,
+        network: &mut Network,
+        temperatures: &DecisionDefaults,
+    ) {
         self.kept.extend(column);
         self.sounds.push_back(sounds);
         self.n_columns += 1;
         // A whole frame behind the opening skip is scored as soon as it is complete.
         while self.skip + self.next_frame * self.hop + self.n_frames <= self.n_columns {
             let start = self.skip + self.next_frame * self.hop;
-            if let Some(frame) = self.score(start, self.n_frames, network, temperature) {
+            if let Some(frame) = self.score(start, self.n_frames, network, temperatures) {
                 self.frames.push((start, frame));
             }
             self.next_frame += 1;
@@ -365,7 +371,7 @@ impl Columns {
         start: usize,
         len: usize,
         network: &mut Network,
-        temperature: f32,
+        temperatures: &DecisionDefaults,
     ) -> Option<Frame> {
         let from = start - self.first;
         let sounding = self
@@ -381,7 +387,7 @@ impl Columns {
         let scored = network.score_frame(columns)?;
         Some(Frame {
             start: Seconds(start as f64 * self.column_s),
-            scores: scored.scores(temperature),
+            scores: scored.scores(temperatures.temperature_at(Seconds(len as f64 * self.column_s))),
             music: scored.music,
             embedding: if self.keep_embeddings {
                 scored.embedding.to_vec()
@@ -392,7 +398,7 @@ impl Columns {
     }
 
     /// The frames that count, now that the song's length is known.
-    fn finish(&mut self, network: &mut Network, temperature: f32) -> Vec<Frame> {
+    fn finish(&mut self, network: &mut Network, temperatures: &DecisionDefaults) -> Vec<Frame> {
         let end = self.n_columns.saturating_sub(self.skip);
         let mut frames: Vec<Frame> = std::mem::take(&mut self.frames)
             .into_iter()
@@ -404,13 +410,13 @@ impl Columns {
         }
         // Too short for the rule: as many whole frames as fit, centred; or all there is.
         if self.n_columns < self.n_frames {
-            frames.extend(self.score(0, self.n_columns, network, temperature));
+            frames.extend(self.score(0, self.n_columns, network, temperatures));
             return frames;
         }
         let n = 1 + (self.n_columns - self.n_frames) / self.hop;
         let first = (self.n_columns - (n - 1) * self.hop - self.n_frames) / 2;
         for i in 0..n {
-            frames.extend(self.score(first + i * self.hop, self.n_frames, network, temperature));
+            frames.extend(self.score(first + i * self.hop, self.n_frames, network, temperatures));
         }
         frames
     }

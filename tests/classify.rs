@@ -312,6 +312,70 @@ fn a_timeline_and_frames_are_told() {
     );
 }
 
+/// Music, silence and hiss: the timeline of the file says when each state began, as the pipeline of a listener does.
+#[test]
+fn a_timeline_says_what_a_listener_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut signal = music(Style::ALL[0], 20.0, 1);
+    signal.extend(vec![0.0; 22_050 * 5]);
+    signal.extend((0..22_050 * 15).map(|i: u32| {
+        let bits = i
+            .wrapping_mul(2_654_435_761)
+            .rotate_left(13)
+            .wrapping_mul(2_246_822_519);
+        0.1 * (f32::from((bits >> 16) as u16) / 32_768.0 - 1.0)
+    }));
+    write_wav(&dir.path().join("night.wav"), 22_050, &signal);
+    let model = genrescope::network::Model::builtin();
+    let rate = SampleRate::new(22_050).unwrap();
+    let mut pipeline = genrescope::pipeline::Pipeline::new(
+        &model,
+        rate,
+        genrescope::pipeline::PipelineConfig::default(),
+    )
+    .unwrap();
+    let mut told = Vec::new();
+    let mut note = |readout: &genrescope::decision::Readout| {
+        let genre = readout
+            .genre
+            .map(|g| model.labels().iter().nth(g).unwrap().to_owned());
+        // A timeline joins provisional and live answers.
+        let state = if genre.is_some() {
+            "genre"
+        } else {
+            readout.state.as_str()
+        };
+        let now = (state.to_owned(), genre);
+        if told.last() != Some(&now) {
+            told.push(now);
+        }
+    };
+    pipeline.push(&signal, &mut note);
+    pipeline.finish(&mut note);
+    let output = genrescope(
+        &["classify", "--json", "--timeline", "night.wav"],
+        dir.path(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = &lines(&output)[0];
+    let written: Vec<(String, Option<String>)> = line["timeline"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stretch| {
+            let genre = stretch["genre"].as_str().map(str::to_owned);
+            let state = if genre.is_some() {
+                "genre"
+            } else {
+                stretch["state"].as_str().unwrap()
+            };
+            (state.to_owned(), genre)
+        })
+        .collect();
+    assert_eq!(written, told);
+    assert!(told.iter().any(|(state, _)| state == "silent"), "{told:?}");
+}
+
 #[test]
 fn crates_are_taught_and_told_apart() {
     let dir = tempfile::tempdir().unwrap();

@@ -129,6 +129,30 @@ fn a_real_socket_receives_every_address_with_its_types() {
 }
 
 #[test]
+fn every_state_of_the_readout_is_sent_by_its_name() {
+    let (socket, target) = receiver();
+    let mut feeds = feeds();
+    let sink = OscSink::new(OscConfig::new(target)).unwrap();
+    feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
+    // "lost" belongs to the device, and is told by a status of its own.
+    let states = State::ALL.into_iter().filter(|state| *state != State::Lost);
+    for (seq, state) in (1..).zip(states) {
+        let genre = state.names_a_genre().then_some(3);
+        feeds.publish(&Readout {
+            state,
+            ..readout(seq, genre)
+        });
+        let said = |all: &[OscMessage]| {
+            all.iter().any(|m| {
+                m.addr == "/genre/state" && m.args == [OscType::String(state.as_str().into())]
+            })
+        };
+        let messages = receive(&socket, said);
+        assert!(said(&messages), "{state:?}");
+    }
+}
+
+#[test]
 fn several_receivers_each_get_all_and_a_dead_one_harms_none() {
     let (first, first_target) = receiver();
     let (second, second_target) = receiver();

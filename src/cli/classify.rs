@@ -388,11 +388,9 @@ fn hear_file(job: &Job, path: &Path) -> anyhow::Result<Option<Heard>> {
     let mut timeline = Vec::new();
     let mut pipeline = None;
     if job.timeline {
-        pipeline = Some(Pipeline::new(
-            &job.model,
-            file.rate(),
-            PipelineConfig::default(),
-        )?);
+        let mut config = PipelineConfig::default();
+        config.decision.unsure_below = job.unsure_below;
+        pipeline = Some(Pipeline::new(&job.model, file.rate(), config)?);
     }
     let mut mono = Vec::new();
     while file.next_block(&mut mono)? {

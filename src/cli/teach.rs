@@ -247,6 +247,8 @@ fn describe(
         base.card.name, base.card.recipe
     );
     card.decision.temperature = validation.temperature;
+    // Those belong to the head that is replaced.
+    card.decision.temperatures.clear();
     // Half-way between chance and certainty says little with two labels and much with twenty.
     card.decision.unsure_threshold = (2.5 / labels.len() as f32).clamp(0.2, 0.6);
     let (low, high) = wilson(u64::from(validation.right), u64::from(validation.songs));

@@ -2,42 +2,72 @@
 
 use std::collections::VecDeque;
 
+use crate::network::Model;
+
 /// Summaries of the newest audio that stand for "now".
-const NOW: usize = 2;
+pub const NOW: usize = 2;
+
+/// Summaries between "now" and "so far" that are left out: a summary spans three steps, so neighbours overlap, and in a
+/// crossfade both songs are heard.
+pub const BETWEEN: usize = 2;
 
 /// Summaries before them that stand for "so far", at most.
-const BEFORE: usize = 12;
+pub const BEFORE: usize = 12;
 
 /// Fewest summaries "so far" that a change can be told from.
-const FEWEST: usize = 5;
+pub const FEWEST: usize = 3;
 
-/// A change is told when now and so far differ by this many times the spread within so far.
+/// Without a fitted head, a change is told when now and so far differ by this many times the spread within so far.
 pub const THRESHOLD: f32 = 3.0;
+
+/// What a difference is measured with.
+#[derive(Clone, Debug)]
+enum Measure {
+    /// A logistic layer on the absolute differences, fitted on spliced streams: the tensors `trust.change.weight`
+    /// (shape `[summary_len]`) and `trust.change.bias` (shape `[1]`).
+    Fitted { weight: Vec<f32>, bias: f32 },
+    /// The distance in units of the usual spread, where the model file has no such layer.
+    Spread,
+}
 
 /// Compares the newest seconds with those before, in the trunk's own features.
 ///
 /// It is fed one summary per hop (shape `[summary_len]`, see [`crate::network::Scored::recent`]). What counts is the
-/// distance between the mean of the newest and the mean of the earlier ones, in units of how far the
-/// earlier ones usually lie from their own mean: music that varies much must change more.
+/// difference between the mean of the newest and the mean of the earlier ones.
 #[derive(Clone, Debug)]
 pub struct ChangeDetector {
     summaries: VecDeque<Vec<f32>>,
-    threshold: f32,
+    measure: Measure,
     spare: Vec<Vec<f32>>,
 }
 
 impl ChangeDetector {
-    /// A detector that has heard nothing; `threshold` in units of the usual spread.
-    pub fn new(threshold: f32) -> Self {
+    /// A detector that has heard nothing, with the layer that `model` brings.
+    pub fn new(model: &Model) -> Self {
+        let layer = model
+            .trust("change.weight")
+            .zip(model.trust("change.bias"))
+            .map(|(weight, bias)| (weight.to_f32(), bias.to_f32()));
+        let measure = match layer {
+            Some((weight, bias)) if bias.len() == 1 => Measure::Fitted {
+                weight,
+                bias: bias[0],
+            },
+            _ => Measure::Spread,
+        };
+        Self::with(measure)
+    }
+
+    fn with(measure: Measure) -> Self {
         Self {
-            summaries: VecDeque::with_capacity(NOW + BEFORE + 1),
-            threshold,
+            summaries: VecDeque::with_capacity(NOW + BETWEEN + BEFORE + 1),
+            measure,
             spare: Vec::new(),
         }
     }
 
-    /// Takes the summary of the newest audio and tells how much it differs, in units of the usual spread; `None`
-    /// while too little was heard.
+    /// Takes the summary of the newest audio and tells how much it differs: above 0 is a change. `None` while too
+    /// little was heard.
     pub fn push(&mut self, summary: &[f32]) -> Option<f32> {
         let mut row = self
             .spare
@@ -46,16 +76,16 @@ impl ChangeDetector {
         row.clear();
         row.extend_from_slice(summary);
         self.summaries.push_back(row);
-        if self.summaries.len() > NOW + BEFORE
+        if self.summaries.len() > NOW + BETWEEN + BEFORE
             && let Some(oldest) = self.summaries.pop_front()
         {
             self.spare.push(oldest);
         }
-        let before = self.summaries.len().checked_sub(NOW)?;
+        let now = self.summaries.len().checked_sub(NOW)?;
+        let before = now.checked_sub(BETWEEN)?;
         if before < FEWEST {
             return None;
         }
-        let len = summary.len();
         let mean = |from: usize, to: usize, i: usize| {
             self.summaries
                 .range(from..to)
@@ -63,24 +93,33 @@ impl ChangeDetector {
                 .sum::<f32>()
                 / (to - from) as f32
         };
-        let (mut distance, mut spread) = (0.0_f32, 0.0_f32);
-        for i in 0..len {
-            let so_far = mean(0, before, i);
-            let now = mean(before, before + NOW, i);
-            distance += (now - so_far).powi(2);
-            spread += self
-                .summaries
-                .range(..before)
-                .map(|row| (row[i] - so_far).powi(2))
-                .sum::<f32>()
-                / before as f32;
+        match &self.measure {
+            Measure::Fitted { weight, bias } => {
+                let differences = weight.iter().enumerate().map(|(i, weight)| {
+                    weight * (mean(now, now + NOW, i) - mean(0, before, i)).abs()
+                });
+                Some(bias + differences.sum::<f32>())
+            }
+            Measure::Spread => {
+                let (mut distance, mut spread) = (0.0_f32, 0.0_f32);
+                for i in 0..summary.len() {
+                    let so_far = mean(0, before, i);
+                    distance += (mean(now, now + NOW, i) - so_far).powi(2);
+                    spread += self
+                        .summaries
+                        .range(..before)
+                        .map(|row| (row[i] - so_far).powi(2))
+                        .sum::<f32>()
+                        / before as f32;
+                }
+                Some((distance / spread.max(1e-9)).sqrt() - THRESHOLD)
+            }
         }
-        Some((distance / spread.max(1e-9)).sqrt())
     }
 
     /// Is a difference of this size a change?
     pub fn is_change(&self, difference: Option<f32>) -> bool {
-        difference.is_some_and(|difference| difference > self.threshold)
+        difference.is_some_and(|difference| difference > 0.0)
     }
 
     /// Forgets what was heard.
@@ -112,16 +151,22 @@ mod tests {
 
     #[test]
     fn a_wandering_song_is_one_song_and_another_is_a_change() {
-        let mut detector = ChangeDetector::new(THRESHOLD);
-        assert!(!run(&mut detector, 0.0, 1.0, 40));
-        assert!(run(&mut detector, 8.0, 1.0, 4));
-        assert!(!run(&mut detector, 8.0, 1.0, 40));
+        let fitted = Measure::Fitted {
+            weight: vec![0.5; 8],
+            bias: -8.0,
+        };
+        for measure in [Measure::Spread, fitted] {
+            let mut detector = ChangeDetector::with(measure);
+            assert!(!run(&mut detector, 0.0, 1.0, 40));
+            assert!(run(&mut detector, 8.0, 1.0, 4));
+            assert!(!run(&mut detector, 8.0, 1.0, 40));
+        }
     }
 
     #[test]
     fn too_little_tells_nothing() {
-        let mut detector = ChangeDetector::new(THRESHOLD);
-        for _ in 0..FEWEST + NOW - 1 {
+        let mut detector = ChangeDetector::with(Measure::Spread);
+        for _ in 0..FEWEST + BETWEEN + NOW - 1 {
             assert_eq!(detector.push(&[0.0; 4]), None);
         }
         assert!(detector.push(&[1.0; 4]).is_some());

@@ -353,6 +353,7 @@ impl Architecture {
                     -300.0,
                     300.0,
                 ),
+                ("normalisation.level.band_db", level.band_db, 0.0, 300.0),
                 ("normalisation.level.step_db", level.step_db, 0.5, 40.0),
                 ("normalisation.level.most_db", level.most_db, 0.0, 300.0),
                 ("normalisation.level.floor_db", level.floor_db, -400.0, 0.0),

@@ -32,7 +32,7 @@ use super::{
     architecture::{Architecture, KERNEL, Pooling, in_range},
     kernel::Quantisation,
 };
-use crate::{front_end::FrontEndConfig, genre::Labels};
+use crate::{front_end::FrontEndConfig, genre::Labels, units::Seconds};
 
 /// What `genrescope.format` must say.
 pub const FORMAT: &str = "1";
@@ -151,12 +151,20 @@ pub struct DecisionDefaults {
     /// Scores are `softmax(logits / temperature)`; fitted so that confidence is accuracy. 0.05 to 20.
     #[serde(default = "default_temperature")]
     pub temperature: f32,
+    /// The same by seconds heard, `[seconds, temperature]` in rising order: little audio wants a wider score.
+    /// Between two of them it goes with the logarithm of the seconds; empty: [`DecisionDefaults::temperature`]
+    /// throughout.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub temperatures: Vec<[f32; 2]>,
     /// Below this score of the best label the answer is "unsure". 0 to 1.
     #[serde(default = "default_unsure_threshold")]
     pub unsure_threshold: f32,
     /// Below this probability of music nothing is named, where the model can tell. 0 to 1.
     #[serde(default = "default_music_threshold")]
     pub music_threshold: f32,
+    /// Below this probability of music no genre is named, though it may still be music ("unsure"). 0 to 1.
+    #[serde(default = "default_doubt_threshold")]
+    pub doubt_threshold: f32,
     /// Further defaults by name; unknown ones are kept and ignored.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
@@ -170,6 +178,10 @@ fn default_unsure_threshold() -> f32 {
     0.35
 }
 
+fn default_doubt_threshold() -> f32 {
+    0.5
+}
+
 fn default_music_threshold() -> f32 {
     0.5
 }
@@ -178,9 +190,29 @@ impl Default for DecisionDefaults {
     fn default() -> Self {
         Self {
             temperature: default_temperature(),
+            temperatures: Vec::new(),
             unsure_threshold: default_unsure_threshold(),
             music_threshold: default_music_threshold(),
+            doubt_threshold: default_doubt_threshold(),
             more: BTreeMap::new(),
+        }
+    }
+}
+
+impl DecisionDefaults {
+    /// The temperature for scores of `heard` of audio.
+    pub fn temperature_at(&self, heard: Seconds) -> f32 {
+        let heard = heard.0 as f32;
+        let after = self.temperatures.partition_point(|[at, _]| *at < heard);
+        match (
+            after.checked_sub(1).and_then(|i| self.temperatures.get(i)),
+            self.temperatures.get(after),
+        ) {
+            (Some([low, a]), Some([high, b])) => {
+                a + (b - a) * (heard / low).ln() / (high / low).ln()
+            }
+            (Some([_, only]), None) | (None, Some([_, only])) => *only,
+            (None, None) => self.temperature,
         }
     }
 }
@@ -850,6 +882,37 @@ fn check_decision(decision: &DecisionDefaults) -> Result<(), ModelError> {
             "decision.temperature",
             decision.temperature,
             "0.05 to 20",
+        ));
+    }
+    in_range(
+        "decision.temperatures: number",
+        decision.temperatures.len(),
+        0,
+        64,
+    )?;
+    let mut before = 0.0;
+    for [seconds, temperature] in &decision.temperatures {
+        if !(*seconds > before && *seconds <= 3_600.0) || !(0.05..=20.0).contains(temperature) {
+            return Err(ModelError::field(
+                "decision.temperatures",
+                format!("[{seconds}, {temperature}]"),
+                "[seconds, temperature]: seconds rising, above 0; temperature 0.05 to 20",
+            ));
+        }
+        before = *seconds;
+    }
+    if !(0.0..=1.0).contains(&decision.music_threshold) {
+        return Err(ModelError::field(
+            "decision.music_threshold",
+            decision.music_threshold,
+            "0 to 1",
+        ));
+    }
+    if !(0.0..=1.0).contains(&decision.doubt_threshold) {
+        return Err(ModelError::field(
+            "decision.doubt_threshold",
+            decision.doubt_threshold,
+            "0 to 1",
         ));
     }
     if !(0.0..=1.0).contains(&decision.unsure_threshold) {

@@ -1,7 +1,7 @@
 //! One loudness for every window, so that the volume of a source does not matter.
 //!
-//! A microphone across the room is 40 dB below a mastered record. The window's mean mel power is brought to the level the weights
-//! were trained at, by a shift in whole steps: while loudness wanders within a step, columns keep their values and what was
+//! A microphone across the room is 40 dB below a mastered record. A window whose mean mel power is far from what records have is brought
+//! nearer, by a shift in whole steps: while loudness wanders within a step, columns keep their values and what was
 //! computed of them can be kept.
 
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Level {
-    /// Mean mel power of a window after the shift. -300 to 300.
+    /// The usual mean mel power of a window. -300 to 300.
     pub target_db: f32,
+    /// Windows this far from it, either way, are left as they are: how loud music is says something, too. Others are brought to the edge.
+    /// 0 to 300.
+    pub band_db: f32,
     /// Shifts are multiples of this. 0.5 to 40.
     pub step_db: f32,
     /// Largest shift either way: what is fainter stays faint. 0 to 300.
@@ -24,7 +27,9 @@ impl Level {
     /// Shift for a window of this mean power: a multiple of [`Level::step_db`], at most [`Level::most_db`] either way.
     pub fn shift(&self, mean_power: f64) -> f32 {
         let level = 20.0 * mean_power.max(1e-30).log10();
-        let steps = ((f64::from(self.target_db) - level) / f64::from(self.step_db)).round();
+        let away = f64::from(self.target_db) - level;
+        let beyond = away.signum() * (away.abs() - f64::from(self.band_db)).max(0.0);
+        let steps = (beyond / f64::from(self.step_db)).round();
         let most = (self.most_db / self.step_db).floor();
         self.step_db * (steps as f32).clamp(-most, most)
     }
@@ -76,6 +81,7 @@ mod tests {
 
     const LEVEL: Level = Level {
         target_db: -9.0,
+        band_db: 12.0,
         step_db: 4.0,
         most_db: 80.0,
         floor_db: -80.0,
@@ -94,13 +100,19 @@ mod tests {
     }
 
     #[test]
-    fn volume_is_taken_out_in_whole_steps_and_silence_stays_silent() {
-        let columns: Vec<f32> = (0..96 * 20).map(|i| -30.0 + (i % 37) as f32).collect();
-        let shift = LEVEL.shift_of(&columns, 96);
-        let louder: Vec<f32> = columns.iter().map(|db| db + 24.0).collect();
-        assert_eq!(LEVEL.shift_of(&louder, 96), shift - 24.0);
-        assert_eq!(shift % 4.0, 0.0);
-        assert_eq!(LEVEL.shift_of(&[-160.0; 960], 96), 80.0);
+    fn volume_beyond_the_band_is_taken_out_in_whole_steps_and_silence_stays_silent() {
+        let at = |db: f32| vec![db; 96 * 20];
+        for (db, shift) in [
+            (-9.0, 0.0),
+            (-20.0, 0.0),
+            (2.0, 0.0),
+            (-33.0, 12.0),
+            (15.0, -12.0),
+            (-61.0, 40.0),
+        ] {
+            assert_eq!(LEVEL.shift_of(&at(db), 96), shift, "{db}");
+        }
+        assert_eq!(LEVEL.shift_of(&at(-160.0), 96), 80.0);
         assert_eq!(LEVEL.shift_of(&[], 96), 80.0);
         assert_eq!(LEVEL.apply(-160.0, 80.0), -80.0);
         assert_eq!(LEVEL.apply(-200.0, 80.0), -80.0);

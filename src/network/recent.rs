@@ -3,7 +3,11 @@
 //! The logits look at 29.12 s; talk, applause or another song must be told sooner. The trunk's newest output columns tell, at
 //! no cost: they are computed already.
 
-use super::{Model, bundle::ModelError, rolling::Trunk};
+use super::{
+    Model,
+    bundle::{ModelError, Weights},
+    rolling::Trunk,
+};
 
 /// Output columns of the trunk that are "recent": 3 of 64 mel columns are 4.1 s (CNN), 3 of 96 are 6.1 s (CRNN).
 pub(super) const RECENT_STEPS: usize = 3;
@@ -19,6 +23,16 @@ pub(super) struct MusicHead {
 impl MusicHead {
     /// The head in a model's tensors, if there is one.
     pub(super) fn find(model: &Model) -> Result<Option<Self>, ModelError> {
+        let change =
+            ["change.weight", "change.bias"].map(|name| model.trust(name).map(Weights::shape));
+        let len = summary_len(model);
+        if change != [None, None] && change != [Some(&[len][..]), Some(&[1][..])] {
+            return Err(ModelError::field(
+                "trust.change.weight and trust.change.bias",
+                format!("{change:?}"),
+                format!("[{len}] and [1], or neither"),
+            ));
+        }
         let (Some(weight), Some(bias)) = (model.trust("music.weight"), model.trust("music.bias"))
         else {
             return Ok(None);

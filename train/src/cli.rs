@@ -1,8 +1,10 @@
 //! The commands.
 
+mod calibrate;
 mod evaluate;
 mod experiments;
 mod fit;
+mod live;
 mod reference;
 
 use std::{
@@ -15,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
 use genrescope::network::{bundle::DecisionDefaults, level::Level};
 use genrescope_train::{
+    calibrate::Calibration,
     datasets::Dataset,
     export::{self, Words},
     fit::{Recipe, View},
@@ -45,6 +48,8 @@ enum Command {
     Folds(Folds),
     /// Train on everything and write the model file and its card.
     Fit(FitArgs),
+    /// Fit what a model file says beside its genres, without training: temperatures, music, song changes, thresholds.
+    Calibrate(calibrate::CalibrateArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
@@ -148,6 +153,9 @@ struct Pooled {
     cuts: Vec<(String, usize, usize)>,
     /// The plain baseline by the same folds: right, of, macro.
     baseline: (usize, usize, f64),
+    /// What the models of the folds do beside naming genres; there with `folds --models`.
+    #[serde(default)]
+    calibration: Option<Calibration>,
 }
 
 impl Pooled {
@@ -189,6 +197,7 @@ pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Folds(args) => folds(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Experiments(args) => experiments::run(&args),
         Command::Reference(args) => reference::run(&args),
@@ -218,8 +227,8 @@ struct Loaded {
 struct RecipeFile {
     taps: Vec<Tap>,
     floor_db: f32,
-    /// Every window is brought to this mean mel power first, in dB of the front end's scale, in steps of 2 dB of level and by up to 40;
-    /// none: the network sees how loud it is.
+    /// Windows more than 6 dB of level away from this mean mel power (in dB of the front end's scale) are brought that near first, in
+    /// steps of 2 dB and by up to 40; none: the network sees how loud it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     level_db: Option<f32>,
     /// The network sees (dB - mean) / std.
@@ -233,6 +242,7 @@ impl RecipeFile {
         (spec.input_mean, spec.input_std) = self.input;
         spec.level = self.level_db.map(|target_db| Level {
             target_db,
+            band_db: 12.0,
             step_db: 4.0,
             most_db: 80.0,
             floor_db: self.floor_db,
@@ -535,6 +545,16 @@ fn folds(args: &Folds) -> Result<()> {
             });
         }
     }
+    let calibration = match &args.models {
+        Some(folder) if args.only.is_empty() => {
+            let places = calibrate::Sources::of(&args.common.data, &None, &None);
+            let material = places.load(recipe.seed, *threads)?;
+            material
+                .map(|m| calibrate::folds_in(folder, &m, recipe.seed, *threads))
+                .transpose()?
+        }
+        _ => None,
+    };
     let pooled = Pooled {
         labels: study.labels.clone(),
         recipe: loaded.file.clone(),
@@ -545,6 +565,7 @@ fn folds(args: &Folds) -> Result<()> {
             .map(|((name, _), (right, of))| ((*name).to_owned(), *right, *of))
             .collect(),
         baseline,
+        calibration,
     };
     for (name, right, of) in &pooled.cuts {
         print(&format!("recipe, {name}: {}", Share::new(*right, *of)))?;

@@ -2,6 +2,7 @@
 
 pub mod audio;
 pub mod augment;
+pub mod calibrate;
 pub mod conv;
 pub mod datasets;
 pub mod degrade;
@@ -10,6 +11,8 @@ pub mod export;
 pub mod fit;
 pub mod heads;
 pub mod keras;
+pub mod live;
+pub mod material;
 pub mod metrics;
 pub mod net;
 pub mod optim;
@@ -17,6 +20,7 @@ pub mod parallel;
 pub mod pictures;
 pub mod pytorch;
 pub mod rng;
+pub mod sounds;
 pub mod study;
 pub mod svg;
 pub mod teacher;

@@ -205,6 +205,144 @@ pub fn reliability(title: &str, bins: &[Bin]) -> String {
     out + "</svg>\n"
 }
 
+/// What a readout says, for a [`timeline`].
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Stream position in seconds.
+    pub at: f64,
+    /// Name of its state.
+    pub state: &'static str,
+    /// The shown genre.
+    pub genre: Option<String>,
+    /// The best candidate, shown or not.
+    pub best: String,
+    /// Its score.
+    pub score: f64,
+}
+
+/// A stream: what plays (`parts`: from which second on), the state of each readout, the genre it names, and the score
+/// of its best candidate.
+pub fn timeline(title: &str, parts: &[(f64, String)], shown: &[Shown], end: f64) -> String {
+    let (left, top, width) = (90.0, 40.0, 840.0);
+    let x = |t: f64| left + width * (t / end).clamp(0.0, 1.0);
+    let colour = |state: &str| match state {
+        "live" => COLOURS[2],
+        "provisional" => COLOURS[1],
+        "unsure" => COLOURS[4],
+        "not_music" => COLOURS[3],
+        "silent" => "#777777",
+        _ => "#dddddd",
+    };
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 960 330\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"960\" height=\"330\" fill=\"white\"/>\n\
+         <text x=\"480\" y=\"22\" text-anchor=\"middle\" font-size=\"15\">{}</text>\n",
+        escape(title)
+    );
+    let lane = |out: &mut String, name: &str, y: f64| {
+        let _ = writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{name}</text>",
+            left - 8.0,
+            y + 18.0
+        );
+    };
+    let block = |out: &mut String, y: f64, from: f64, to: f64, fill: &str, text: &str| {
+        let _ = writeln!(
+            out,
+            "<rect x=\"{:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"26\" fill=\"{fill}\" stroke=\"white\"/>",
+            x(from),
+            (x(to) - x(from)).max(0.5)
+        );
+        // A word only where it fits.
+        if x(to) - x(from) > 7.0 * text.chars().count() as f64 {
+            let _ = writeln!(
+                out,
+                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                f64::midpoint(x(from), x(to)),
+                y + 17.0,
+                escape(text)
+            );
+        }
+    };
+    lane(&mut out, "plays", top);
+    for (i, (from, name)) in parts.iter().enumerate() {
+        let to = parts.get(i + 1).map_or(end, |next| next.0);
+        block(&mut out, top, *from, to, "#eeeeee", name);
+    }
+    for (y, name, of) in [
+        (
+            top + 36.0,
+            "state",
+            (|s: &Shown| (s.state, s.state.to_owned())) as fn(&Shown) -> (&'static str, String),
+        ),
+        (top + 72.0, "genre", |s| {
+            let state = if s.genre.is_some() { s.state } else { "" };
+            (state, s.genre.clone().unwrap_or_default())
+        }),
+    ] {
+        lane(&mut out, name, y);
+        let mut i = 0;
+        while i < shown.len() {
+            let what = of(&shown[i]);
+            let same = shown[i..].iter().take_while(|s| of(s) == what).count();
+            let to = shown.get(i + same).map_or(end, |next| next.at);
+            block(&mut out, y, shown[i].at, to, colour(what.0), &what.1);
+            i += same;
+        }
+    }
+    let (low, high) = (top + 240.0, top + 120.0);
+    let y = |score: f64| low - (low - high) * score.clamp(0.0, 1.0);
+    lane(&mut out, "score", high + 40.0);
+    for mark in [0.0, 0.5, 1.0] {
+        let _ = writeln!(
+            out,
+            "<line x1=\"{left}\" y1=\"{:.1}\" x2=\"{}\" y2=\"{:.1}\" stroke=\"#cccccc\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" font-size=\"10\">{mark}</text>",
+            y(mark),
+            left + width,
+            y(mark),
+            left - 4.0,
+            y(mark) + 3.0
+        );
+    }
+    for (i, s) in shown.iter().enumerate() {
+        let to = shown.get(i + 1).map_or(end, |next| next.at);
+        let fill = if s.genre.is_some() {
+            COLOURS[0]
+        } else {
+            "#bbbbbb"
+        };
+        let _ = writeln!(
+            out,
+            "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{fill}\"><title>{:.1} s: {} {:.2}</title></rect>",
+            x(s.at),
+            y(s.score),
+            (x(to) - x(s.at) - 0.5).max(0.5),
+            low - y(s.score),
+            s.at,
+            escape(&s.best),
+            s.score
+        );
+    }
+    let mut t = 0.0;
+    while t <= end {
+        let _ = writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" font-size=\"10\">{t}</text>",
+            x(t),
+            low + 16.0
+        );
+        t += 10.0;
+    }
+    let _ = writeln!(
+        out,
+        "<text x=\"480\" y=\"{:.1}\" text-anchor=\"middle\">seconds</text>",
+        low + 34.0
+    );
+    out + "</svg>\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,35 +24,65 @@ use super::{data_root, print};
 pub(super) struct EvaluateArgs {
     /// GTZAN (with or without index.csv), or a folder with a folder of songs per genre.
     #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
+    pub(super) data: Option<PathBuf>,
     /// The model to ask about everything [default: the built-in one]. One that has learnt from these recordings
     /// gives figures that mean nothing.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
     model: Option<PathBuf>,
     /// The models of all folds, as `folds --models` writes them: each recording is asked of the one that has not heard it.
     #[arg(long, value_name = "FOLDER")]
-    models: Option<PathBuf>,
+    pub(super) models: Option<PathBuf>,
     /// Only this part of a published split: train, valid or test.
     #[arg(long)]
     split: Option<String>,
     /// Ask about every N-th recording only.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    every: usize,
+    pub(super) every: usize,
     /// The table of damaged audio, too.
     #[arg(long)]
     damaged: bool,
     /// Accuracy against seconds heard, too.
     #[arg(long)]
     seconds: bool,
+    /// The table of a listener instead: spliced and damaged streams, made by seed (needs --models).
+    #[arg(long, requires = "models")]
+    live: bool,
+    /// What is not music, for --live: folders whose names tell its kinds.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) not_music: Option<PathBuf>,
+    /// Songs of other genres, for --live: a folder per genre.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) songs: Option<PathBuf>,
+    /// Streams of each spliced sort, for --live.
+    #[arg(long, value_name = "N", default_value_t = 160)]
+    pub(super) streams: usize,
+    /// For --live: best score below which it is "unsure" [default: the model's].
+    #[arg(long, value_name = "0..1")]
+    pub(super) unsure_below: Option<f32>,
+    /// For --live: probability of music below which no genre is named [default: the model's].
+    #[arg(long, value_name = "0..1")]
+    pub(super) doubt_below: Option<f32>,
+    /// For --live: by how much another genre must lead [default: 0.15].
+    #[arg(long, value_name = "0..1")]
+    pub(super) margin: Option<f32>,
+    /// Seed of the streams of --live.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Draw one stream of --live, with what was said of it, into this file (SVG).
+    #[arg(long, value_name = "FILE", requires = "live")]
+    pub(super) timeline: Option<PathBuf>,
     /// Write confusion matrices (SVG, CSV, text) and the reliability picture here.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Threads [default: one a core].
     #[arg(long)]
-    threads: Option<usize>,
+    pub(super) threads: Option<usize>,
 }
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
+    if args.live {
+        return super::live::run(args);
+    }
     let data = args
         .data
         .clone()
@@ -189,7 +219,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     Ok(())
 }
 
-fn models(args: &EvaluateArgs, folds: usize) -> Result<Vec<Arc<Model>>> {
+pub(super) fn models(args: &EvaluateArgs, folds: usize) -> Result<Vec<Arc<Model>>> {
     let read = |path: &PathBuf| -> Result<Arc<Model>> {
         let bytes = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
         Model::from_bytes(&bytes).with_context(|| format!("'{}'", path.display()))

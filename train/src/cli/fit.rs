@@ -1,21 +1,19 @@
 //! `fit`: the model that is shipped.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context, Result, ensure};
 use genrescope::network::bundle::DecisionDefaults;
 use genrescope_train::{
-    datasets::Dataset,
+    calibrate::{self, Calibration},
     export::{self, Words},
-    fit::{View, view},
     metrics::{Share, argmax},
     net::Net,
-    pictures::{PictureCache, write_whole},
-    study::{self, Study, load_pictures, say},
-    trust,
+    pictures::write_whole,
+    study::{self, Study, say},
 };
 
-use super::{FitArgs, Loaded, Pooled, RecipeFile, Start, data_root, load, print};
+use super::{FitArgs, Loaded, Pooled, RecipeFile, Start, calibrate::Sources, load, print};
 
 pub(super) fn run(args: &FitArgs) -> Result<()> {
     let loaded = load(&args.common)?;
@@ -23,7 +21,6 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
         study,
         recipe,
         threads,
-        cache,
         ..
     } = &loaded;
     let text = std::fs::read_to_string(&args.folds)
@@ -42,31 +39,27 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
     let start = Start::new(&loaded)?;
     let setting = start.setting(&loaded, args.checkpoints.as_deref())?;
     let (net, _) = study::train(study, &setting, recipe, None, "fit")?;
-    let folder = args
-        .not_music
-        .clone()
-        .unwrap_or_else(|| data_root().join("not_music"));
-    let (trust, trust_words) = if folder.is_dir() {
-        // The head looks at the trunk that ships: int8, and trained if it was.
-        let shipped = export::rounded(&net);
-        let own: Vec<View>;
-        let music = if recipe.epochs == 0 {
-            &start.views
-        } else {
-            own = vec![view(&shipped, &study.pictures, None, 0, *threads)];
-            &own
-        };
-        music_head(study, &shipped, music, recipe, &folder, cache, *threads)?
-    } else {
-        say(&format!(
-            "no folder '{}': the model gets no music head\n",
-            folder.display()
-        ));
-        (Vec::new(), String::new())
-    };
+    let trust_words = pooled
+        .calibration
+        .as_ref()
+        .map_or(String::new(), Calibration::words);
     let words = words(args, &pooled, study, &net, &trust_words);
-    let float = export::bundle(&net, &study.labels, recipe.loss, &words, &trust)?;
-    let int8 = export::calibrated(&float, &study.pictures)?.write()?;
+    let float = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?;
+    let mut int8 = export::calibrated(&float, &study.pictures)?;
+    // Heads and thresholds rest on the trunk that ships: int8, and trained if it was.
+    match &pooled.calibration {
+        Some(calibration) => {
+            let sources = Sources::of(&args.common.data, &args.not_music, &None);
+            if let Some(material) = sources.load(recipe.seed, *threads)? {
+                int8 = calibrate::last(&int8, calibration, &material, recipe.seed, *threads)?;
+            }
+        }
+        None => say(&format!(
+            "'{}' was written without --models: the model gets no music head\n",
+            args.folds.display()
+        )),
+    }
+    let int8 = int8.write()?;
     let verified = export::verify(&net, &float, &int8, &study.pictures, *threads)?;
     print(&format!(
         "through the product: f32 logits differ by at most {:.1e}; f32 and int8 agree on {} of the training recordings",
@@ -91,103 +84,6 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
         "wrote '{}', {} bytes",
         args.out.display(),
         int8.len()
-    ))
-}
-
-/// Fits the music head, and says how well it does on kinds and artists that it has not heard.
-/// Tensors of a model file beside the network, by name.
-type NamedTensors = Vec<(String, Vec<f32>)>;
-
-fn music_head(
-    study: &Study,
-    net: &Net,
-    music: &[View],
-    recipe: &genrescope_train::fit::Recipe,
-    folder: &Path,
-    cache: &PictureCache,
-    threads: usize,
-) -> Result<(NamedTensors, String)> {
-    const DECAY: f32 = 1e-2;
-    let dataset = Dataset::unlabelled(folder)?;
-    let paths: Vec<_> = dataset.items.iter().map(|item| item.path.clone()).collect();
-    let mut pictures = Vec::new();
-    let mut kinds = Vec::new();
-    for (path, picture) in paths.iter().zip(load_pictures(&paths, cache, threads)) {
-        match picture {
-            Ok(picture) => {
-                let kind = path
-                    .parent()
-                    .and_then(Path::file_name)
-                    .map(|n| n.to_string_lossy().into_owned());
-                kinds.push(kind.unwrap_or_default());
-                pictures.push(picture);
-            }
-            Err(error) => say(&format!("skipped '{}': {error:#}\n", path.display())),
-        }
-    }
-    ensure!(
-        !pictures.is_empty(),
-        "'{}' holds no audio that can be read",
-        folder.display()
-    );
-    let mut names = kinds.clone();
-    names.sort();
-    names.dedup();
-    // As they are, and as a room and a loudspeaker leave them.
-    let other: Vec<View> = (0..=1u64)
-        .map(|seed| {
-            view(
-                net,
-                &pictures,
-                (seed > 0).then_some(&recipe.augment),
-                1_000 + seed,
-                threads,
-            )
-        })
-        .collect();
-    let music = &music[..music.len().min(3)];
-    let (mut of_music, mut of_other) = (Vec::new(), Vec::new());
-    let folds = study.folds();
-    for fold in 0..folds {
-        let kind = |i: usize| names.iter().position(|name| *name == kinds[i]).unwrap_or(0);
-        let (out, kept): (Vec<usize>, Vec<usize>) =
-            (0..pictures.len()).partition(|&i| kind(i) % folds == fold);
-        let head = trust::fit(
-            &trust::summaries(music, &study.learning(Some(fold)), recipe.seed),
-            &trust::summaries(&other, &kept, recipe.seed),
-            DECAY,
-        );
-        let logits =
-            |rows: Vec<Vec<f32>>| rows.iter().map(|row| head.logit(row)).collect::<Vec<f32>>();
-        of_music.extend(logits(trust::summaries(
-            &music[..1],
-            &study.asked(fold),
-            recipe.seed + 1,
-        )));
-        of_other.extend(logits(trust::summaries(&other[..1], &out, recipe.seed + 1)));
-    }
-    let (area, lost, let_through) = trust::score(&of_music, &of_other);
-    let words = format!(
-        "music against {} recordings of {} kinds, 4.1 s each, artists and kinds held out by turns: AUROC {area:.4}; at probability 0.5 \
-         {:.1} % of the music is called something else and {:.1} % of the rest is called music",
-        pictures.len(),
-        names.len(),
-        100.0 * lost,
-        100.0 * let_through
-    );
-    print(&words)?;
-    let all: Vec<usize> = (0..pictures.len()).collect();
-    let head = trust::fit(
-        &trust::summaries(music, &study.learning(None), recipe.seed),
-        &trust::summaries(&other, &all, recipe.seed),
-        DECAY,
-    );
-    Ok((
-        vec![
-            ("music.weight".into(), head.weight),
-            ("music.bias".into(), vec![head.bias]),
-        ],
-        words,
     ))
 }
 

@@ -1,0 +1,48 @@
+//! `evaluate --live`: how a listener fares.
+
+use anyhow::{Context, Result, ensure};
+use genrescope::{decision::DecisionConfig, pipeline::PipelineConfig};
+use genrescope_train::{
+    live::{self, Amount},
+    parallel,
+    pictures::write_whole,
+};
+
+use super::{calibrate::Sources, evaluate::EvaluateArgs, print};
+
+pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
+    ensure!(
+        args.models.is_some(),
+        "--live needs --models FOLDER, the models of all folds as `folds --models` writes them: streams are made of \
+         recordings that the model must not have heard"
+    );
+    let threads = args.threads.unwrap_or_else(parallel::default_threads);
+    let sources = Sources::of(&args.data, &args.not_music, &args.songs);
+    let material = sources
+        .load(args.seed, threads)?
+        .context("--live needs what is not music: name its folder with --not-music")?;
+    let models = super::evaluate::models(args, material.folds)?;
+    let config = PipelineConfig {
+        decision: DecisionConfig {
+            unsure_below: args.unsure_below,
+            doubt_below: args.doubt_below,
+            margin: args.margin.unwrap_or(DecisionConfig::default().margin),
+            ..DecisionConfig::default()
+        },
+        ..PipelineConfig::default()
+    };
+    let amount = Amount {
+        every: args.every,
+        spliced: args.streams,
+    };
+    let rows = live::table(&models, &material, &config, amount, args.seed, threads)?;
+    print(live::markdown(&rows).trim_end())?;
+    let met = rows.iter().filter(|row| row.met == Some(true)).count();
+    let of = rows.iter().filter(|row| row.met.is_some()).count();
+    print(&format!("{met} of {of} targets met; seed {}", args.seed))?;
+    if let Some(path) = &args.timeline {
+        let text = live::timeline(&models, &material, &config, args.seed)?;
+        write_whole(path, text.as_bytes())?;
+    }
+    Ok(())
+}
