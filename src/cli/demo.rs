@@ -177,10 +177,25 @@ impl Programme {
     fn new(args: &DemoArgs) -> Self {
         let rate = SampleRate::new(RATE).unwrap_or(SampleRate::MIN);
         let length = Seconds(args.seconds);
+        // Composed side by side: whoever starts the demo waits for this.
+        let rendered: Vec<Music> = thread::scope(|scope| {
+            let players: Vec<_> = args
+                .styles
+                .iter()
+                .map(|&style| scope.spawn(move || render(style, rate, length, args.seed)))
+                .collect();
+            players
+                .into_iter()
+                .map(|player| {
+                    player
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
+        });
         let mut start = Seconds(0.0);
         let mut pieces = Vec::with_capacity(args.styles.len());
-        for &style in &args.styles {
-            let mut music = render(style, rate, length, args.seed);
+        for (&style, mut music) in args.styles.iter().zip(rendered) {
             music.fade(Seconds(0.005), Seconds(0.6));
             let end = Seconds(start.0 + length.0);
             pieces.push(Piece {
