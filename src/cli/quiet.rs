@@ -15,9 +15,10 @@ pub enum PassOn {
 
 /// What libraries say about devices that are merely not there.
 fn is_noise(line: &str) -> bool {
-    const BEGINNINGS: [&str; 6] = [
+    const BEGINNINGS: [&str; 7] = [
         "ALSA lib ",
         "Cannot connect to server ",
+        "Failed to load cookie file from cookie",
         "connect(2) call to ",
         "attempt to connect to server failed",
         "jack server is not running",

@@ -21,7 +21,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Span},
-    widgets::{Block, Clear, Paragraph},
+    widgets::{Block, Clear, Paragraph, Wrap},
 };
 
 use super::quiet::{self, PassOn, QuietStderr};
@@ -288,7 +288,7 @@ impl View {
     pub fn show_devices(&mut self, list: Vec<(String, String)>) {
         let cursor = list
             .iter()
-            .position(|(id, name)| *id == self.source || self.source.contains(name.as_str()))
+            .position(|(id, _)| *id == self.source || self.source.ends_with(&format!("({id})")))
             .unwrap_or(0);
         self.devices = Some(Devices { list, cursor });
     }
@@ -399,6 +399,8 @@ impl View {
         let caption = take(u16::from(self.caption.is_some()), 1);
         let scale = take(1, 1);
         let gaps: Vec<u16> = (0..4).map(|_| take(1, 1)).collect();
+        // A long message takes two rows where there are two.
+        let message = message + take(1, 1);
 
         let rows = Layout::vertical([
             Constraint::Length(title),
@@ -721,7 +723,7 @@ impl View {
             }
             (None, None) => Line::default(),
         };
-        frame.render_widget(line, area);
+        frame.render_widget(Paragraph::new(line).wrap(Wrap { trim: true }), area);
     }
 
     fn draw_keys(&self, frame: &mut Frame, area: Rect) {
@@ -1027,7 +1029,7 @@ pub struct LiveScreen {
 
 impl LiveScreen {
     /// Time between two pictures.
-    pub const FRAME: Duration = Duration::from_millis(40);
+    pub const FRAME: Duration = Duration::from_millis(50);
 
     /// Takes the terminal over.
     ///
@@ -1300,6 +1302,57 @@ mod tests {
     }
 
     #[test]
+    fn the_average_is_set_by_keys_and_seen() {
+        let mut view = view(Depth::None);
+        assert!(draw(&view, 80, 24).contains("-/+ over 10 s  m mean"));
+        let press = |view: &mut View, key: char| view.key(KeyCode::Char(key).into());
+        assert_eq!(
+            press(&mut view, '+'),
+            Some(Action::SetAveraging(Seconds(20.0)))
+        );
+        // A time that a file or the command line gave lies between two steps.
+        view.set_averaging(Seconds(12.5), Mean::Arithmetic);
+        assert_eq!(
+            press(&mut view, '-'),
+            Some(Action::SetAveraging(Seconds(10.0)))
+        );
+        for _ in 0..20 {
+            press(&mut view, '-');
+        }
+        assert_eq!(press(&mut view, '-'), None, "the shortest");
+        assert_eq!(
+            press(&mut view, 'm'),
+            Some(Action::SetMean(Mean::Geometric))
+        );
+        let page = draw(&view, 80, 24);
+        assert!(page.contains("-/+ each frame  m geometric mean"), "{page}");
+        // Where there is no room for words, the keys stand alone.
+        assert!(draw(&view, 40, 24).contains("r h -/+ m d ? q"));
+    }
+
+    #[test]
+    fn a_loss_is_explained_until_it_is_over() {
+        let mut view = a_while_later();
+        view.update(&readout(State::Lost, None, 181.0));
+        view.set_trouble(Some("Line In is lost: the cable is out".into()));
+        view.tick(Duration::from_secs(60));
+        assert!(draw(&view, 80, 24).contains("the cable is out"));
+        view.set_trouble(None);
+        assert!(!draw(&view, 80, 24).contains("the cable is out"));
+    }
+
+    #[test]
+    fn a_caption_has_a_line_of_its_own() {
+        let mut view = a_while_later();
+        view.set_caption("plays a waltz");
+        let page = draw(&view, 80, 24);
+        assert!(
+            page.lines().nth(1).unwrap().contains("plays a waltz"),
+            "{page}"
+        );
+    }
+
+    #[test]
     fn keys_act() {
         let mut view = view(Depth::None);
         let press = |view: &mut View, code: KeyCode| view.key(code.into());
@@ -1315,7 +1368,10 @@ mod tests {
             press(&mut view, KeyCode::Char('d')),
             Some(Action::ListDevices)
         );
+        view.set_source("Line In (b)");
         view.show_devices(vec![("a".into(), "one".into()), ("b".into(), "two".into())]);
+        assert_eq!(view.devices.as_ref().unwrap().cursor, 1, "the present one");
+        press(&mut view, KeyCode::Up);
         press(&mut view, KeyCode::Down);
         press(&mut view, KeyCode::Down);
         assert_eq!(
@@ -1337,10 +1393,14 @@ mod tests {
 
     #[test]
     fn the_font_has_every_letter_of_the_genres() {
-        for label in GTZAN
-            .iter()
-            .chain(&["not sure", "no music", "silence", "lost", "..."])
-        {
+        for label in GTZAN.iter().chain(&[
+            "0123456789%",
+            "not sure",
+            "no music",
+            "silence",
+            "lost",
+            "...",
+        ]) {
             for letter in label.chars() {
                 assert!(FONT.iter().any(|(known, _)| *known == letter), "{letter}");
             }

@@ -380,11 +380,14 @@ fn controls_reach_the_pipeline() {
     controls.set_hold(true);
     controls.set_averaging(Seconds(f64::NAN));
     controls.set_averaging(Seconds(-4.0));
+    assert_eq!(controls.mean(), None);
+    controls.set_mean(Mean::Geometric);
     input.push_interleaved(&ramp(0, 10), 1);
     until("the controls", || {
         seen.average_resets.load(Ordering::SeqCst) == 1
             && seen.hold.load(Ordering::SeqCst)
             && *seen.averaging.lock().unwrap() == Some(Seconds(0.0))
+            && *seen.mean.lock().unwrap() == Some(Mean::Geometric)
     });
     assert!(controls.hold());
     controls.set_hold(false);

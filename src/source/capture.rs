@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// No samples for this long, and the source counts as lost: a suspended or removed PulseAudio sink delivers neither
-/// samples nor an error. Some thirty times the period we ask for.
+/// samples nor an error. Seven times the period we ask for.
 const WATCHDOG: Duration = Duration::from_millis(600);
 
 /// A source that was just opened may take this long until its first samples.
@@ -61,8 +61,9 @@ const RATE_SETTLING: Duration = Duration::from_secs(2);
 /// Relative error of the rate above which a source is said to lie; crystals are better than 0.0005.
 const RATE_TOLERANCE: f64 = 0.02;
 
-/// Sample frames per period that we ask PulseAudio for; its default gives fragments of two seconds.
-const PULSE_PERIOD: u32 = 1024;
+/// Sample frames per period that we ask PulseAudio for; its default gives fragments of two seconds. Its client clears
+/// a mebibyte for each period: with 1024 frames, that cost three times what listening costs.
+const PULSE_PERIOD: u32 = 4096;
 
 /// Blocks of up to this many frames are expected; 6138 were seen with PulseAudio.
 const MAX_BLOCK: usize = 16_384;
