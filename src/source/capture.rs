@@ -42,6 +42,10 @@ const WATCHDOG: Duration = Duration::from_millis(600);
 /// A source that was just opened may take this long until its first samples.
 const FIRST_SAMPLES: Duration = Duration::from_secs(2);
 
+/// A sound system that has not answered after this long is stuck: PulseAudio does not answer who opens a source that
+/// is suspended, until it no longer is.
+const ANSWER: Duration = Duration::from_secs(3);
+
 /// Waits between tries to get a source back: doubled from the first to the last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -203,6 +207,12 @@ pub enum CaptureError {
         source_name: String,
         /// What the system said.
         message: String,
+    },
+    /// The sound system does not answer.
+    #[error("{what} does not answer; it may be suspended")]
+    Stuck {
+        /// What was asked: the source, or the sound system.
+        what: String,
     },
     /// The pipeline or its thread could not be started.
     #[error(transparent)]
@@ -568,6 +578,16 @@ struct Supervisor {
     /// The sound system that the source was found in. Only there it is looked for again: while a server restarts,
     /// another system may answer, whose default is not what was listened to.
     host_name: Option<String>,
+    /// A try that the sound system has not answered yet. There is never more than one, however long that takes.
+    stuck: Option<JoinHandle<()>>,
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let Some(stream) = self.active.stream.take() {
+            close(stream);
+        }
+    }
 }
 
 /// A source that is lost, and the tries to get it back.
@@ -612,7 +632,10 @@ impl Supervisor {
         orders: Receiver<Selection>,
         events: Sender<CaptureEvent>,
     ) -> Result<Self, CaptureError> {
-        let plan = plan(&selection, None)?;
+        let plan = {
+            let selection = selection.clone();
+            ask(move || plan(&selection, None)).map_err(|_| stuck("the sound system"))??
+        };
         for message in &plan.notes {
             let message = message.clone();
             let _ = events.try_send(CaptureEvent::Note { message });
@@ -623,7 +646,8 @@ impl Supervisor {
             pipeline,
         };
         let (input, listener) = Listener::start(model, config)?;
-        let active = plan.open(input)?;
+        let name = plan.source.to_string();
+        let active = ask(move || plan.open(input)).map_err(|_| stuck(&name))??;
         listener.set_fill_silence(silent_while_idle(&active.source));
         let now = Instant::now();
         Ok(Self {
@@ -639,6 +663,7 @@ impl Supervisor {
             rate_watch: RateWatch::new(now),
             flowing: false,
             trouble: None,
+            stuck: None,
         })
     }
 
@@ -745,6 +770,7 @@ impl Supervisor {
     fn choose(&mut self, selection: Selection) {
         self.selection = selection;
         self.host_name = None;
+        self.stuck = None;
         if let Some(trouble) = &mut self.trouble {
             trouble.wait = BACK_OFF.0;
             trouble.told = None;
@@ -807,10 +833,26 @@ impl Supervisor {
     }
 
     fn reopen(&mut self, lost_at: Instant) -> Result<(), CaptureError> {
-        let plan = plan(&self.selection, self.host_name.as_deref())?;
+        // An answer that comes late is of no use, as the gap has grown; but it says that it is worth asking again.
+        if self.stuck.as_ref().is_some_and(|try_| !try_.is_finished()) {
+            return Err(stuck(&self.active.source.to_string()));
+        }
+        let (selection, host_name) = (self.selection.clone(), self.host_name.clone());
+        let plan = match ask(move || plan(&selection, host_name.as_deref())) {
+            Ok(plan) => plan?,
+            Err(unanswered) => {
+                self.stuck = Some(unanswered);
+                return Err(stuck("the sound system"));
+            }
+        };
         let gap = Seconds(lost_at.elapsed().as_secs_f64());
         let input = self.listener.reattach(plan.rate, MAX_BLOCK, gap)?;
-        self.active = match plan.open(input) {
+        let name = plan.source.to_string();
+        let opened = ask(move || plan.open(input)).unwrap_or_else(|unanswered| {
+            self.stuck = Some(unanswered);
+            Err(stuck(&name))
+        });
+        self.active = match opened {
             Ok(active) => active,
             Err(error) => {
                 self.listener.set_lost();
@@ -903,6 +945,24 @@ impl Plan {
             )
             .map_err(|error| backend(&self.source, &error))
     }
+}
+
+fn stuck(what: &str) -> CaptureError {
+    CaptureError::Stuck {
+        what: what.to_owned(),
+    }
+}
+
+/// Asks the sound system for something, on a thread of its own. If it does not answer in time, that thread is returned;
+/// what it gets later is dropped.
+fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinHandle<()>> {
+    let (out, answer) = crossbeam_channel::bounded(1);
+    let asking = thread::spawn(move || {
+        let _ = out.send(question());
+    });
+    answer.recv_timeout(ANSWER).map_err(|_| asking)
 }
 
 /// Closing can hang when the server does not answer; nobody has to wait for that.
@@ -1364,6 +1424,16 @@ mod tests {
             ]
         );
         assert_eq!(trouble.wait, BACK_OFF.1);
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_given_up() {
+        assert_eq!(ask(|| 7).ok(), Some(7));
+        let (release, wait) = crossbeam_channel::bounded::<()>(0);
+        let unanswered = ask(move || wait.recv()).unwrap_err();
+        assert!(!unanswered.is_finished());
+        drop(release);
+        unanswered.join().unwrap();
     }
 
     #[test]
