@@ -10,6 +10,7 @@ pub mod demo;
 pub mod devices;
 pub mod listen;
 pub mod model;
+pub mod quiet;
 pub mod teach;
 pub mod tui;
 
@@ -185,9 +186,8 @@ pub fn main() -> ExitCode {
 }
 
 /// A message for the user, on standard error, beginning with the program's name.
-#[expect(clippy::print_stderr, reason = "the program's only error printer")]
 pub fn complain(message: std::fmt::Arguments<'_>) {
-    eprintln!("genrescope: {message}");
+    quiet::message(&format!("genrescope: {message}"));
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -497,6 +497,12 @@ impl Decision {
         self.average.set_span(self.config.span);
     }
 
+    /// How frame scores become one; what was averaged so far is kept.
+    pub fn set_mean(&mut self, mean: Mean) {
+        self.config.mean = mean;
+        self.average.set_mean(mean);
+    }
+
     /// Is the stream currently held to be something other than music?
     pub fn is_not_music(&self) -> bool {
         self.not_music

@@ -250,8 +250,7 @@ impl FrontEnd {
     /// finished column of `n_mels` values in dB. Any split of a signal gives the same columns, bit
     /// for bit. Allocates nothing.
     ///
-    /// NaN and infinity are read as 0, as are samples under -200 dBFS, so that neither they nor
-    /// denormals travel on; samples over +240 dBFS are held there.
+    /// Samples are made [`sane`](crate::units::sane) first, so that neither NaN nor denormals nor 1e9 travel on.
     pub fn push(&mut self, samples: &[f32], mut on_column: impl FnMut(&[f32])) {
         let Self {
             resampler,

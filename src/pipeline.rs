@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::{
     decision::{
-        Decision, DecisionConfig, DecisionError, Observation, Readout, change::ChangeDetector,
-        silence::SilenceGate,
+        Decision, DecisionConfig, DecisionError, Observation, Readout, average::Mean,
+        change::ChangeDetector, silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError},
     network::{Model, Network, bundle::DecisionDefaults},
@@ -144,7 +144,8 @@ impl Pipeline {
     }
 
     /// Takes mono samples in blocks of any size and calls `on_readout` for each new readout (one per hop).
-    /// The same samples give the same readouts, however they are split. Not-finite samples count as 0.
+    /// The same samples give the same readouts, however they are split.
+    /// Samples are made [`sane`](crate::units::sane) first.
     pub fn push(&mut self, mut samples: &[f32], mut on_readout: impl FnMut(&Readout)) {
         while !samples.is_empty() {
             let (now, later) = samples.split_at(samples.len().min(CHUNK - self.chunk.len()));
@@ -205,6 +206,12 @@ impl Pipeline {
     /// Sets the time constant of the running average; 0 shows every frame as it is.
     pub fn set_averaging(&mut self, time_constant: Seconds) {
         self.state.decision.set_averaging(time_constant);
+    }
+
+    /// Sets how frame scores become one: the average over what was heard so far is shown in the new way at the next
+    /// readout.
+    pub fn set_mean(&mut self, mean: Mean) {
+        self.state.decision.set_mean(mean);
     }
 
     /// `samples` samples of the stream were lost here: the clock moves on, the picture begins anew, the average stays.

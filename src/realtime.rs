@@ -27,11 +27,11 @@ use atomic_float::{AtomicF32, AtomicF64};
 use crossbeam_channel::Sender;
 use ringbuf::{HeapRb, traits::Split};
 
-pub use input::{AudioInput, MAX_AMPLITUDE};
+pub use input::AudioInput;
 pub use readout::ReadoutCell;
 
 use crate::{
-    decision::Readout,
+    decision::{Readout, average::Mean},
     network::Model,
     pipeline::{Pipeline, PipelineConfig, PipelineError},
     units::{SampleRate, Seconds},
@@ -126,6 +126,8 @@ pub struct Controls {
     hold: AtomicBool,
     /// NaN until it is set.
     averaging: AtomicF64,
+    /// 0 until it is set, 1 arithmetic, 2 geometric.
+    mean: AtomicU32,
     averaging_changes: AtomicU32,
 }
 
@@ -135,6 +137,7 @@ impl Default for Controls {
             resets: AtomicU32::new(0),
             hold: AtomicBool::new(false),
             averaging: AtomicF64::new(f64::NAN),
+            mean: AtomicU32::new(0),
             averaging_changes: AtomicU32::new(0),
         }
     }
@@ -164,6 +167,24 @@ impl Controls {
     pub fn averaging(&self) -> Option<Seconds> {
         let time = self.averaging.load(Ordering::Relaxed);
         (!time.is_nan()).then_some(Seconds(time))
+    }
+    /// How frame scores become one.
+    pub fn set_mean(&self, mean: Mean) {
+        let code = match mean {
+            Mean::Arithmetic => 1,
+            Mean::Geometric => 2,
+        };
+        if self.mean.swap(code, Ordering::Relaxed) != code {
+            self.averaging_changes.fetch_add(1, Ordering::Release);
+        }
+    }
+    /// The mean that was set last; `None` while the pipeline's default holds.
+    pub fn mean(&self) -> Option<Mean> {
+        match self.mean.load(Ordering::Relaxed) {
+            1 => Some(Mean::Arithmetic),
+            2 => Some(Mean::Geometric),
+            _ => None,
+        }
     }
     fn averaging_changes(&self) -> u32 {
         self.averaging_changes.load(Ordering::Acquire)

@@ -12,7 +12,10 @@ use std::{
 };
 
 use genrescope::{
-    source::synth::{Style, render},
+    source::{
+        file::AudioFile,
+        synth::{Style, render},
+    },
     units::{SampleRate, Seconds},
 };
 use serde_json::Value;
@@ -67,9 +70,10 @@ impl Rig {
         let mut command = Command::new(program);
         command
             .env("XDG_RUNTIME_DIR", self.folder.path())
-            // The server leaves its cookie under HOME, where its client looks; without one it is not let in.
+            // No cookie of the user's, and no harm to it.
             .env("HOME", self.folder.path())
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("PULSE_COOKIE")
             .env("PULSE_SERVER", format!("unix:{}", self.socket().display()))
             .env_remove("GENRESCOPE_CONFIG");
         command
@@ -129,23 +133,99 @@ impl Rig {
 
     /// Half a minute of music that the product itself can make.
     fn song(&self) -> PathBuf {
-        let path = self.folder.path().join("song.wav");
         let rate = SampleRate::new(48_000).unwrap();
         let music = render(Style::Jazz, rate, Seconds(40.0), 1);
+        self.wav("song.wav", rate, 2, &music.interleaved())
+    }
+
+    fn wav(&self, name: &str, rate: SampleRate, channels: u16, samples: &[f32]) -> PathBuf {
+        let path = self.folder.path().join(name);
         let spec = hound::WavSpec {
-            channels: 2,
+            channels,
             sample_rate: rate.hz(),
             bits_per_sample: 16,
             sample_format: hound::SampleFormat::Int,
         };
         let mut writer = hound::WavWriter::create(&path, spec).unwrap();
-        for sample in music.interleaved() {
+        for sample in samples {
             writer
                 .write_sample((sample.clamp(-1.0, 1.0) * 32_767.0) as i16)
                 .unwrap();
         }
         writer.finalize().unwrap();
         path
+    }
+
+    /// `listen` on the monitor: its JSON Lines, and what it says besides.
+    fn listen(&self) -> (Process, Receiver<String>, Receiver<String>) {
+        let child = self
+            .genrescope()
+            .args(["listen", "--device", "Null Output", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut listening = Process(child);
+        let messages = lines(listening.0.stdout.take().unwrap());
+        let said = lines(listening.0.stderr.take().unwrap());
+        wait_for("hello", &messages, |m| m["type"] == "hello");
+        let first = said.recv_timeout(PATIENCE).unwrap();
+        assert!(
+            first.contains("listening to Monitor of Null Output"),
+            "{first}"
+        );
+        (listening, messages, said)
+    }
+
+    fn pactl(&self, args: &[&str]) {
+        let done = self.command("pactl").args(args).output().unwrap();
+        assert!(done.status.success(), "pactl {args:?}: {done:?}");
+    }
+}
+
+/// Real songs that the network was not trained on, in folders named after their genre.
+fn real_song(genre: &str) -> Option<PathBuf> {
+    let data = std::env::var_os("GENRESCOPE_DATA").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+        PathBuf::from,
+    );
+    let folder = data.join("songs").join(genre);
+    let mut songs: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    songs.sort();
+    let song = songs.into_iter().next();
+    if song.is_none() {
+        println!(
+            "skipped: no songs in '{}'; GENRESCOPE_DATA names the data folder",
+            folder.display()
+        );
+    }
+    song
+}
+
+fn decoded(path: &Path) -> (SampleRate, Vec<f32>) {
+    let mut file = AudioFile::open(path).unwrap();
+    let (mut all, mut block) = (Vec::new(), Vec::new());
+    while file.next_block(&mut block).unwrap() {
+        all.extend_from_slice(&block);
+    }
+    (file.rate(), all)
+}
+
+/// The next line that `wanted` accepts.
+fn wait_for_words(said: &Receiver<String>, wanted: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    let mut heard = Vec::new();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match said.recv_timeout(left) {
+            Ok(line) if line.contains(wanted) => return line,
+            Ok(line) => heard.push(line),
+            Err(_) => panic!("'{wanted}' was not said in {PATIENCE:?}, but {heard:?}"),
+        }
     }
 }
 
@@ -237,23 +317,7 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
         .and_then(best)
         .expect("40 s are more than a frame");
 
-    let child = rig
-        .genrescope()
-        .args(["listen", "--device", "Null Output", "--json"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut listening = Process(child);
-    let messages = lines(listening.0.stdout.take().unwrap());
-    let said = lines(listening.0.stderr.take().unwrap());
-    wait_for("hello", &messages, |m| m["type"] == "hello");
-    let first = said.recv_timeout(PATIENCE).unwrap();
-    assert!(
-        first.contains("listening to Monitor of Null Output"),
-        "{first}"
-    );
-
+    let (_listening, messages, said) = rig.listen();
     let player = rig.play(&song);
     // The first answers rest on three seconds and differ; a whole frame must be called what the file is called.
     let heard = wait_for("answer from a whole frame", &messages, whole);
@@ -287,6 +351,128 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
             && ["live", "provisional", "unsure"].contains(&m["state"].as_str().unwrap_or(""))
     });
     drop((player, server_again));
+}
+
+#[test]
+fn a_real_song_is_named_before_and_after_the_server_died() {
+    let Some(rig) = Rig::new() else { return };
+    let Some(song) = real_song("classical") else {
+        return;
+    };
+    let (rate, samples) = decoded(&song);
+    // Twice over, so that it lasts.
+    let song = rig.wav("real.wav", rate, 1, &[&samples[..], &samples[..]].concat());
+    let mut server = rig.start_server();
+    let (_listening, messages, said) = rig.listen();
+    let player = rig.play(&song);
+    // Another genre may be shown at first; a dwell of some seconds later, the right one is.
+    let live = |m: &Value| is_readout(m) && m["state"] == "live";
+    wait_for("the right name", &messages, |m| {
+        live(m) && m["genre"] == "classical"
+    });
+
+    server.end();
+    drop(player);
+    wait_for("loss", &messages, |m| m["state"] == "lost");
+    let _server = rig.start_server();
+    let back = Instant::now();
+    let _player = rig.play(&song);
+    // The gap is shorter than a frame, so what was heard before still counts.
+    let heard = wait_for("a live answer again", &messages, live);
+    println!(
+        "live again {:.2} s after the server was back",
+        back.elapsed().as_secs_f64()
+    );
+    assert_eq!(heard["genre"], "classical", "{heard}");
+    println!("{}", wait_for_words(&said, "is back after a gap of"));
+}
+
+/// A suspended sink gives neither samples nor errors; only the watchdog sees that.
+#[test]
+fn a_suspended_sink_is_lost_and_found_again() {
+    let Some(rig) = Rig::new() else { return };
+    let _server = rig.start_server();
+    let (mut listening, messages, said) = rig.listen();
+    rig.pactl(&["suspend-sink", "speakers", "1"]);
+    wait_for("loss", &messages, |m| m["state"] == "lost");
+    wait_for_words(&said, "is lost: no samples for");
+    wait_for_words(&said, "does not answer; it may be suspended");
+    rig.pactl(&["suspend-sink", "speakers", "0"]);
+    wait_for_words(&said, "is back after a gap of");
+    wait_for("silence", &messages, |m| m["state"] == "silent");
+
+    // Nor does it keep anyone from leaving.
+    rig.pactl(&["suspend-sink", "speakers", "1"]);
+    wait_for("loss", &messages, |m| m["state"] == "lost");
+    thread::sleep(Duration::from_secs(1));
+    let interrupt = Command::new("kill")
+        .args(["-INT", &listening.0.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    let deadline = Instant::now() + PATIENCE;
+    while listening.0.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it does not end");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The same name with another rate, then with one that cannot be heard, then as before.
+#[test]
+fn a_change_of_rate_is_followed_and_a_refused_one_is_said() {
+    let Some(rig) = Rig::new() else { return };
+    let _server = rig.start_server();
+    let (_listening, messages, said) = rig.listen();
+    let sink = |rate: &str| {
+        rig.pactl(&["unload-module", "module-null-sink"]);
+        rig.pactl(&[
+            "load-module",
+            "module-null-sink",
+            "sink_name=speakers",
+            "norewinds=1",
+            "channels=6",
+            rate,
+        ]);
+    };
+    sink("rate=96000");
+    wait_for_words(&said, "is lost");
+    let line = wait_for_words(&said, "listening to");
+    assert!(line.contains("96000 Hz, 6 channels"), "{line}");
+    sink("rate=4000");
+    let line = wait_for_words(&said, "delivers 4000 Hz");
+    assert!(line.contains("hears 8000 to 384000 Hz"), "{line}");
+    sink("rate=44100");
+    let line = wait_for_words(&said, "listening to");
+    assert!(line.contains("44100 Hz"), "{line}");
+    wait_for("silence", &messages, |m| m["state"] == "silent");
+}
+
+/// Neither the server nor its clients let a program in without a cookie of 256 bytes.
+#[test]
+fn a_missing_cookie_is_made_and_a_broken_one_is_said() {
+    let Some(rig) = Rig::new() else { return };
+    let _server = rig.start_server();
+    let cookie = rig.folder.path().join(".config/pulse/cookie");
+    let _ = std::fs::remove_file(&cookie);
+    let devices = || {
+        let output = rig.genrescope().arg("devices").output().unwrap();
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [listed, said] = devices();
+    assert!(
+        listed.contains("pulseaudio:speakers.monitor"),
+        "{listed}{said}"
+    );
+    assert_eq!(said, "");
+    assert_eq!(std::fs::read(&cookie).unwrap().len(), 256);
+
+    std::fs::write(&cookie, [0; 10]).unwrap();
+    let [_, said] = devices();
+    assert!(
+        said.contains("has 10 bytes instead of 256: delete it"),
+        "{said}"
+    );
+    assert!(said.contains("PulseAudio does not answer"), "{said}");
+    assert!(!said.contains("ALSA lib"), "{said}");
 }
 
 #[test]

@@ -107,6 +107,38 @@ fn nothing_foreign_reaches_a_score() {
     }
 }
 
+/// No genre is ever shown for what is no sound: an offset, clipping beyond all measure, denormals, NaN.
+#[test]
+fn what_is_no_music_names_no_genre() {
+    let n = 16_000 * 12;
+    for (what, signal) in [
+        ("offset", vec![0.5; n]),
+        ("quiet offset", vec![0.03; n]),
+        ("1e9", vec![1e9; n]),
+        ("denormals", vec![1e-41; n]),
+        ("NaN", vec![f32::NAN; n]),
+        ("infinity", vec![f32::NEG_INFINITY; n]),
+    ] {
+        for readout in run(&mut pipeline(), std::iter::repeat(512), &signal) {
+            assert_eq!(readout.genre, None, "{what}: {readout:?}");
+        }
+    }
+}
+
+/// The pipeline itself cuts what no converter gives, whoever feeds it: a spike of 1e9 is one of +24 dB.
+#[test]
+fn a_spike_is_cut_to_24_db() {
+    let mut signal = music(Style::ALL[0], 12.0);
+    let heard = |spike: f32, signal: &mut Vec<f32>| {
+        signal[80_000] = spike;
+        signal[80_001] = -spike;
+        run(&mut pipeline(), std::iter::repeat(512), signal)
+    };
+    let cut = heard(genrescope::units::MAX_AMPLITUDE, &mut signal);
+    assert_eq!(heard(1e9, &mut signal), cut);
+    assert_eq!(heard(f32::MAX, &mut signal), cut);
+}
+
 #[test]
 fn a_gap_moves_the_clock_and_not_the_average() {
     let signal = music(Style::ALL[0], 12.0);

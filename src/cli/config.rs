@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{ColorChoice, Context};
+use crate::decision::average::Mean;
 
 /// Everything that can be set in the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct Listen {
     /// Time constant of the running average in seconds, 0 to 600; without it, the model's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub averaging: Option<f64>,
+    /// How frame scores become one: `arithmetic` or `geometric`; without it, arithmetic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<MeanKind>,
     /// JSON Lines on standard output instead of the view.
     pub json: bool,
     /// JSON Lines to the end of this file.
@@ -63,10 +67,30 @@ impl Default for Listen {
         Self {
             device: "default".into(),
             averaging: None,
+            mean: None,
             json: false,
             json_file: None,
             osc: Vec::new(),
             osc_map: None,
+        }
+    }
+}
+
+/// How frame scores become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum MeanKind {
+    /// Their mean, as in the paper.
+    Arithmetic,
+    /// Their normalised product.
+    Geometric,
+}
+
+impl From<MeanKind> for Mean {
+    fn from(kind: MeanKind) -> Self {
+        match kind {
+            MeanKind::Arithmetic => Mean::Arithmetic,
+            MeanKind::Geometric => Mean::Geometric,
         }
     }
 }
@@ -328,7 +352,7 @@ mod tests {
         assert_eq!(
             error("[listen]\nxyz = 1\n"),
             "config.toml:2: there is no setting 'xyz' here; \
-             there are device, averaging, json, json_file, osc, osc_map"
+             there are device, averaging, mean, json, json_file, osc, osc_map"
         );
     }
 

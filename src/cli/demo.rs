@@ -5,13 +5,21 @@ use std::{
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 
-use super::Context;
+use super::{
+    Context,
+    listen::stop_on_signal,
+    tui::{Action, Depth, LiveScreen, View},
+};
 use crate::{
     decision::{Readout, State},
     genre::Labels,
@@ -28,6 +36,9 @@ const RATE: u32 = 44_100;
 
 /// Silence between pieces: long enough for the listener to notice that a song has ended.
 const PAUSE: Seconds = Seconds(3.0);
+
+/// The last picture stays this long, unless a key is pressed.
+const LAST_PICTURE: Duration = Duration::from_secs(10);
 
 /// Sample frames in a block, as a sound card would deliver them.
 const BLOCK: usize = 1_024;
@@ -109,13 +120,21 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.wav {
         programme.write_wav(path, args.force)?;
     }
+    let config = RealtimeConfig {
+        rate: programme.rate,
+        max_block: BLOCK,
+        pipeline: PipelineConfig::default(),
+    };
+    let (input, listener) = Listener::start(&model, config)?;
     let mut show: Box<dyn Show> = if args.json {
         Box::new(Json::new(&model))
+    } else if !fast && io::stdout().is_terminal() && io::stdin().is_terminal() {
+        Box::new(Picture::open(&model, &listener, context.color)?)
     } else {
         Box::new(Lines::new(model.labels()))
     };
     show.start(&programme)?;
-    let verdicts = play(&model, &programme, fast, show.as_mut())?;
+    let verdicts = play(input, &listener, &programme, fast, show.as_mut())?;
     show.end(&programme, &verdicts)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -137,14 +156,46 @@ struct Piece {
     end: Seconds,
 }
 
+impl Piece {
+    /// What plays at `position` of the programme, in a line.
+    fn caption(&self, position: Seconds) -> String {
+        if position.0 > self.end.0 {
+            return "a pause".into();
+        }
+        let (now, length) = (position.0 - self.start.0, self.end.0 - self.start.0);
+        format!(
+            "plays {} ({} of {}): {}",
+            self.style.name(),
+            Seconds(now.max(0.0)),
+            Seconds(length),
+            self.style.description()
+        )
+    }
+}
+
 impl Programme {
     fn new(args: &DemoArgs) -> Self {
         let rate = SampleRate::new(RATE).unwrap_or(SampleRate::MIN);
         let length = Seconds(args.seconds);
+        // Composed side by side: whoever starts the demo waits for this.
+        let rendered: Vec<Music> = thread::scope(|scope| {
+            let players: Vec<_> = args
+                .styles
+                .iter()
+                .map(|&style| scope.spawn(move || render(style, rate, length, args.seed)))
+                .collect();
+            players
+                .into_iter()
+                .map(|player| {
+                    player
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
+                .collect()
+        });
         let mut start = Seconds(0.0);
         let mut pieces = Vec::with_capacity(args.styles.len());
-        for &style in &args.styles {
-            let mut music = render(style, rate, length, args.seed);
+        for (&style, mut music) in args.styles.iter().zip(rendered) {
             music.fade(Seconds(0.005), Seconds(0.6));
             let end = Seconds(start.0 + length.0);
             pieces.push(Piece {
@@ -232,17 +283,12 @@ struct Verdict {
 
 /// Plays the programme into the live path; block by block, as a sound card would.
 fn play(
-    model: &Arc<Model>,
+    mut input: AudioInput,
+    listener: &Listener,
     programme: &Programme,
     fast: bool,
     show: &mut dyn Show,
 ) -> anyhow::Result<Vec<Verdict>> {
-    let config = RealtimeConfig {
-        rate: programme.rate,
-        max_block: BLOCK,
-        pipeline: PipelineConfig::default(),
-    };
-    let (mut input, listener) = Listener::start(model, config)?;
     let updates = listener.updates();
     let mut verdicts = vec![Verdict::default(); programme.pieces.len()];
     let mut clock = Pace {
@@ -270,7 +316,7 @@ fn play(
                 note(programme, &mut verdicts, &readout);
                 show.readout(programme, &readout)?;
             }
-            if !show.tick(&listener)? {
+            if !show.tick(piece, clock.position())? {
                 return Ok(verdicts);
             }
         }
@@ -303,6 +349,10 @@ struct Pace {
 }
 
 impl Pace {
+    fn position(&self) -> Seconds {
+        self.rate.duration(self.frames)
+    }
+
     fn push(&mut self, input: &mut AudioInput, block: &[f32]) -> anyhow::Result<()> {
         input.push_interleaved(block, 2);
         self.frames += block.len() as u64 / 2;
@@ -314,7 +364,7 @@ impl Pace {
             );
         } else {
             let due = Duration::from_secs_f64(self.rate.duration(self.frames).0);
-            std::thread::sleep(due.saturating_sub(self.start.elapsed()));
+            thread::sleep(due.saturating_sub(self.start.elapsed()));
         }
         Ok(())
     }
@@ -327,8 +377,94 @@ trait Show {
     fn readout(&mut self, programme: &Programme, readout: &Readout) -> anyhow::Result<()>;
     fn end(&mut self, programme: &Programme, verdicts: &[Verdict]) -> anyhow::Result<()>;
     /// Time passes, block by block; `false` when the user has seen enough.
-    fn tick(&mut self, _: &Listener) -> anyhow::Result<bool> {
+    fn tick(&mut self, _piece: &Piece, _position: Seconds) -> anyhow::Result<bool> {
         Ok(true)
+    }
+}
+
+/// The terminal view of `genrescope listen`, and afterwards the table of what was heard.
+struct Picture {
+    /// `None` once the terminal was given back.
+    screen: Option<LiveScreen>,
+    drawn: Instant,
+    /// A signal says that it is over.
+    stop: Arc<AtomicBool>,
+    /// The user has seen enough.
+    left: bool,
+    lines: Lines,
+}
+
+impl Picture {
+    fn open(model: &Arc<Model>, listener: &Listener, color: bool) -> anyhow::Result<Self> {
+        let (labels, name) = (model.labels(), model.card().name.as_str());
+        let view = View::new(labels.clone(), "demo", name, Depth::detect(color), false);
+        let stop = stop_on_signal()?;
+        let screen = LiveScreen::open(view, listener.controls(), listener.counters())
+            .context("cannot take the terminal over; --fast shows lines instead")?;
+        Ok(Self {
+            screen: Some(screen),
+            drawn: Instant::now(),
+            stop,
+            left: false,
+            lines: Lines::new(labels),
+        })
+    }
+
+    /// Draws if it is time to; `false` when the user wants to leave.
+    fn draw(&mut self) -> io::Result<bool> {
+        let Some(screen) = &mut self.screen else {
+            return Ok(false);
+        };
+        if self.stop.load(Ordering::Relaxed) || screen.key()? == Some(Action::Quit) {
+            self.left = true;
+            return Ok(false);
+        }
+        let elapsed = self.drawn.elapsed();
+        if elapsed >= LiveScreen::FRAME {
+            self.drawn = Instant::now();
+            screen.draw(elapsed)?;
+        }
+        Ok(true)
+    }
+}
+
+impl Show for Picture {
+    fn start(&mut self, _: &Programme) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn piece(&mut self, _: &Piece) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn readout(&mut self, _: &Programme, readout: &Readout) -> anyhow::Result<()> {
+        if let Some(screen) = &mut self.screen {
+            screen.view.update(readout);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, piece: &Piece, position: Seconds) -> anyhow::Result<bool> {
+        if let Some(screen) = &mut self.screen {
+            screen.view.set_caption(piece.caption(position));
+        }
+        Ok(self.draw()?)
+    }
+
+    fn end(&mut self, programme: &Programme, verdicts: &[Verdict]) -> anyhow::Result<()> {
+        if !self.left
+            && let Some(screen) = &mut self.screen
+        {
+            screen.view.end();
+            screen.view.set_caption("q shows what was heard");
+            let ended = Instant::now();
+            while ended.elapsed() < LAST_PICTURE && self.draw()? {
+                thread::sleep(LiveScreen::FRAME);
+            }
+        }
+        // Gives the terminal back.
+        self.screen = None;
+        self.lines.end(programme, verdicts)
     }
 }
 

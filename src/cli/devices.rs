@@ -7,7 +7,10 @@ use std::{
 
 use serde::Serialize;
 
-use super::Context;
+use super::{
+    Context,
+    quiet::{PassOn, QuietStderr},
+};
 use crate::source::capture::{self, SourceInfo, SourceKind};
 
 /// Arguments of `genrescope devices`.
@@ -42,7 +45,14 @@ struct Row<'a> {
 /// # Errors
 /// When no sound system answers, or standard output is closed.
 pub fn run(args: &DevicesArgs, _context: &Context) -> anyhow::Result<ExitCode> {
-    let sources = capture::sources(args.all)?;
+    let found = {
+        let _quiet = QuietStderr::new(PassOn::AtTheEnd);
+        capture::sources(args.all)?
+    };
+    for note in &found.notes {
+        super::complain(format_args!("{note}"));
+    }
+    let sources = found.list;
     let mut out = io::stdout().lock();
     if args.json {
         for source in &sources {

@@ -14,11 +14,12 @@ use std::{
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
-use crossterm::event::{self, Event};
 
 use super::{
     Context, complain,
-    tui::{Action, Depth, Screen, View, plain_line},
+    config::MeanKind,
+    quiet::{PassOn, QuietStderr},
+    tui::{Action, Depth, LiveScreen, View, plain_line},
 };
 use crate::{
     decision::{Readout, State},
@@ -37,9 +38,6 @@ use crate::{
     },
     units::{SampleRate, Seconds},
 };
-
-/// The terminal is drawn this often.
-const FRAME: Duration = Duration::from_millis(40);
 
 /// Without a terminal, an unchanged answer is repeated after this much of the stream.
 const REPEAT_S: f64 = 30.0;
@@ -82,6 +80,10 @@ pub struct ListenArgs {
     /// Time constant of the running average, 0 (every frame as it is) to 600 seconds.
     #[arg(long, value_name = "SECONDS", value_parser = parse_averaging)]
     pub averaging: Option<f64>,
+
+    /// How frame scores become one: their mean, or their geometric mean (one clear no weighs more) [default: arithmetic].
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub mean: Option<MeanKind>,
 
     /// Print JSON Lines instead of the view (docs/messages.md).
     #[arg(long)]
@@ -168,6 +170,13 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let json = (args.json || settings.json) && !args.plain;
     let model = context.load_model()?;
     let stop = stop_on_signal()?;
+    let on_screen = io::stdout().is_terminal() && io::stdin().is_terminal() && !json && !args.plain;
+    // From here on, sound libraries are asked for things.
+    let quiet = QuietStderr::new(if on_screen {
+        PassOn::AtTheEnd
+    } else {
+        PassOn::AtOnce
+    });
 
     let mut stream = if let Some(path) = &args.input {
         Stream::file(&model, path, &args, &stop)?
@@ -178,6 +187,9 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     if let Some(averaging) = args.averaging.or(settings.averaging) {
         stream.controls.set_averaging(Seconds(averaging));
     }
+    if let Some(mean) = args.mean.or(settings.mean) {
+        stream.controls.set_mean(mean.into());
+    }
 
     let hello = Hello::new(
         model.labels().clone(),
@@ -187,10 +199,9 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let mut feeds = Feeds::new(hello);
     add_feeds(&mut feeds, &args, context, json)?;
 
-    let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     let mut show: Box<dyn Show> = if json {
         Box::new(Silent)
-    } else if is_terminal && !args.plain {
+    } else if on_screen {
         let live = matches!(stream.kind, Kind::Device(_));
         let depth = Depth::detect(context.color);
         let (labels, name) = (model.labels().clone(), model.card().name.clone());
@@ -205,6 +216,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let result = attend(&mut stream, &mut feeds, show.as_mut(), &stop);
     // The terminal is given back before anything more is said.
     drop(show);
+    drop(quiet);
     drop(feeds);
     result?;
     stream.end()?;
@@ -259,7 +271,8 @@ fn load_map(name: &str) -> anyhow::Result<Map> {
     Ok(Map::preset(name)?)
 }
 
-fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
+/// A flag that the signals to end set.
+pub(super) fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let in_handler = Arc::clone(&stop);
     ctrlc::set_handler(move || in_handler.store(true, Ordering::Relaxed))
@@ -553,29 +566,24 @@ impl Show for Lines {
 
 /// The view on a terminal.
 struct OnScreen {
-    screen: Screen,
-    view: View,
+    screen: LiveScreen,
     device_lists: (Sender<DeviceList>, Receiver<DeviceList>),
-    counters: Arc<Counters>,
 }
 
 type DeviceList = Result<Vec<(String, String)>, String>;
 
 impl OnScreen {
     fn open(view: View, stream: &Stream) -> io::Result<Self> {
+        let (controls, counters) = (Arc::clone(&stream.controls), Arc::clone(&stream.counters));
         Ok(Self {
-            screen: Screen::open()?,
-            view,
+            screen: LiveScreen::open(view, controls, counters)?,
             device_lists: crossbeam_channel::unbounded(),
-            counters: Arc::clone(&stream.counters),
         })
     }
 
     fn act(&mut self, action: Action, stream: &Stream) -> bool {
         match action {
             Action::Quit => return false,
-            Action::Reset => stream.controls.reset(),
-            Action::Hold(hold) => stream.controls.set_hold(hold),
             Action::ListDevices => {
                 // A sound system that does not answer must not freeze the screen.
                 let out = self.device_lists.0.clone();
@@ -583,22 +591,27 @@ impl OnScreen {
                     .name("devices".into())
                     .spawn(move || drop(out.send(list_devices())));
                 if let Err(error) = listing {
-                    self.view.say(format!("cannot list devices: {error}"));
+                    let message = format!("cannot list devices: {error}");
+                    self.screen.view.say(message);
                 }
             }
             Action::Select(id) => {
                 if let Kind::Device(capture) = &stream.kind {
-                    self.view.say(format!("changing to {id}"));
+                    self.screen.view.say(format!("changing to {id}"));
                     capture.select(Selection::parse(&id));
                 }
             }
+            // The screen has done these.
+            Action::Reset | Action::Hold(_) | Action::SetAveraging(_) | Action::SetMean(_) => {}
         }
         true
     }
 }
 
 fn list_devices() -> DeviceList {
-    let sources = capture::sources(false).map_err(|error| error.to_string())?;
+    let sources = capture::sources(false)
+        .map_err(|error| error.to_string())?
+        .list;
     let mut list = vec![
         ("default".to_owned(), "the default input".to_owned()),
         ("system".to_owned(), "what this computer plays".to_owned()),
@@ -612,46 +625,44 @@ fn list_devices() -> DeviceList {
 
 impl Show for OnScreen {
     fn readout(&mut self, readout: &Readout) -> io::Result<()> {
-        self.view.update(readout);
+        self.screen.view.update(readout);
         Ok(())
     }
     fn event(&mut self, event: &CaptureEvent) {
-        if let CaptureEvent::Started { source, .. } | CaptureEvent::Resumed { source, .. } = event {
-            self.view.set_source(source.to_string());
+        let view = &mut self.screen.view;
+        match event {
+            CaptureEvent::Started { source, .. } | CaptureEvent::Resumed { source, .. } => {
+                view.set_source(source.to_string());
+                view.set_trouble(None);
+                view.say(event.to_string());
+            }
+            CaptureEvent::Lost { .. } | CaptureEvent::StillLost { .. } => {
+                view.set_trouble(Some(event.to_string()));
+            }
+            _ => view.say(event.to_string()),
         }
-        self.view.say(event.to_string());
     }
     fn ended(&mut self) -> bool {
-        self.view.end();
+        self.screen.view.end();
         true
     }
     fn tick(&mut self, stream: &mut Stream, elapsed: Duration) -> io::Result<bool> {
-        while event::poll(Duration::ZERO)? {
-            if let Event::Key(key) = event::read()?
-                && let Some(action) = self.view.key(key)
-                && !self.act(action, stream)
-            {
+        while let Some(action) = self.screen.key()? {
+            if !self.act(action, stream) {
                 return Ok(false);
             }
         }
         if let Ok(list) = self.device_lists.1.try_recv() {
             match list {
-                Ok(list) => self.view.show_devices(list),
-                Err(message) => self.view.say(message),
+                Ok(list) => self.screen.view.show_devices(list),
+                Err(message) => self.screen.view.say(message),
             }
         }
-        let counters = &self.counters;
-        self.view.meters(
-            counters.level_dbfs(),
-            counters.dropped_samples(),
-            counters.load(),
-        );
-        self.view.tick(elapsed);
-        self.screen.draw(&self.view)?;
+        self.screen.draw(elapsed)?;
         Ok(true)
     }
     fn pace(&self) -> Duration {
-        FRAME
+        LiveScreen::FRAME
     }
 }
 

@@ -6,11 +6,12 @@
 use std::{
     collections::VecDeque,
     io::{self, Stdout},
+    sync::Arc,
     time::Duration,
 };
 
 use crossterm::{
-    event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+    event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
     execute,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
@@ -20,12 +21,18 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
     style::{Color, Modifier, Style},
     text::{Line, Span},
-    widgets::{Block, Clear, Paragraph},
+    widgets::{Block, Clear, Paragraph, Wrap},
 };
 
+use super::quiet::{self, PassOn, QuietStderr};
 use crate::{
-    decision::{Readout, State},
+    decision::{
+        Readout, State,
+        average::{self, Mean},
+    },
     genre::{Labels, colour},
+    pipeline::PipelineConfig,
+    realtime::{Controls, Counters},
     units::Seconds,
 };
 
@@ -43,6 +50,9 @@ const HISTORY: usize = 600;
 
 /// The strip shows this much, or more where the terminal is wide.
 const STRIP_S: usize = 180;
+
+/// Time constants of the average that the keys step through, in seconds; 0 shows every frame as it is.
+const AVERAGING_STEPS: [f64; 10] = [0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 /// Bottom of the level meter, in dBFS.
 const METER_FLOOR_DB: f32 = -60.0;
@@ -95,7 +105,7 @@ impl Depth {
 }
 
 /// What a key asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// End.
     Quit,
@@ -103,6 +113,10 @@ pub enum Action {
     Reset,
     /// Hold the readout, or let go.
     Hold(bool),
+    /// Average over this time.
+    SetAveraging(Seconds),
+    /// Average in this way.
+    SetMean(Mean),
     /// List the sources, to show them with [`View::show_devices`].
     ListDevices,
     /// Listen to the source of this id.
@@ -133,7 +147,13 @@ pub struct View {
     dropped: u64,
     load: f32,
     hold: bool,
+    averaging: Seconds,
+    mean: Mean,
+    /// What plays, where that is known.
+    caption: Option<String>,
     message: Option<(String, Duration)>,
+    /// Why there is no sound, for as long as there is none.
+    trouble: Option<String>,
     history: VecDeque<Moment>,
     history_s: u64,
     help: bool,
@@ -165,7 +185,14 @@ impl View {
             dropped: 0,
             load: 0.0,
             hold: false,
+            averaging: match PipelineConfig::default().decision.span {
+                average::Span::Exponential(time) | average::Span::Sliding(time) => time,
+                average::Span::Cumulative => Seconds(AVERAGING_STEPS[AVERAGING_STEPS.len() - 1]),
+            },
+            mean: PipelineConfig::default().decision.mean,
+            caption: None,
             message: None,
+            trouble: None,
             history: VecDeque::with_capacity(HISTORY),
             history_s: 0,
             help: false,
@@ -212,6 +239,22 @@ impl View {
         self.source = source.into();
     }
 
+    /// What plays, in a line of its own.
+    pub fn set_caption(&mut self, caption: impl Into<String>) {
+        self.caption = Some(caption.into());
+    }
+
+    /// Why there is no sound; `None` when there is some.
+    pub fn set_trouble(&mut self, trouble: Option<String>) {
+        self.message = None;
+        self.trouble = trouble;
+    }
+
+    /// The average as it is set elsewhere.
+    pub fn set_averaging(&mut self, time: Seconds, mean: Mean) {
+        (self.averaging, self.mean) = (time, mean);
+    }
+
     /// Sets the shown state of the hold key.
     pub fn set_hold(&mut self, hold: bool) {
         self.hold = hold;
@@ -245,7 +288,7 @@ impl View {
     pub fn show_devices(&mut self, list: Vec<(String, String)>) {
         let cursor = list
             .iter()
-            .position(|(id, name)| *id == self.source || self.source.contains(name.as_str()))
+            .position(|(id, _)| *id == self.source || self.source.ends_with(&format!("({id})")))
             .unwrap_or(0);
         self.devices = Some(Devices { list, cursor });
     }
@@ -291,6 +334,15 @@ impl View {
                 self.hold = !self.hold;
                 Some(Action::Hold(self.hold))
             }
+            KeyCode::Char('+' | '=') | KeyCode::Up | KeyCode::Right => self.average_longer(),
+            KeyCode::Char('-' | '_') | KeyCode::Down | KeyCode::Left => self.average_shorter(),
+            KeyCode::Char('m') => {
+                self.mean = match self.mean {
+                    Mean::Arithmetic => Mean::Geometric,
+                    Mean::Geometric => Mean::Arithmetic,
+                };
+                Some(Action::SetMean(self.mean))
+            }
             KeyCode::Char('d') if self.live => Some(Action::ListDevices),
             KeyCode::Char('?') => {
                 self.help = true;
@@ -300,21 +352,35 @@ impl View {
         }
     }
 
+    fn average_longer(&mut self) -> Option<Action> {
+        let now = self.averaging.0;
+        let longer = AVERAGING_STEPS.into_iter().find(|&step| step > now)?;
+        self.averaging = Seconds(longer);
+        Some(Action::SetAveraging(self.averaging))
+    }
+
+    fn average_shorter(&mut self) -> Option<Action> {
+        let now = self.averaging.0;
+        let shorter = AVERAGING_STEPS.into_iter().rfind(|&step| step < now)?;
+        self.averaging = Seconds(shorter);
+        Some(Action::SetAveraging(self.averaging))
+    }
+
     /// Draws everything that has room, the most important first.
     pub fn draw(&self, frame: &mut Frame) {
         let area = frame.area();
         if area.width == 0 || area.height == 0 {
             return;
         }
-        let area = if area.width > 60 && area.height > 16 {
-            area.inner(ratatui::layout::Margin::new(2, 1))
-        } else {
-            area
-        };
+        let margin = ratatui::layout::Margin::new(
+            if area.width > 60 { 2 } else { 0 },
+            u16::from(area.height >= 28),
+        );
+        let area = area.inner(margin);
         let (width, height) = (area.width, area.height);
         let n_labels = self.labels.len() as u16;
 
-        // Rows are given out by importance: headline, bars, state, strip, meter, titles.
+        // Rows are given out by importance: headline, bars, state, meter, strip, titles.
         let large = self.headline_is_large(width, height, n_labels);
         let mut left = height;
         let mut take = |wanted: u16, needs: u16| {
@@ -330,18 +396,23 @@ impl View {
         let strip = take(2, 1);
         let title = take(1, 1);
         let keys = take(1, 1);
+        let caption = take(u16::from(self.caption.is_some()), 1);
+        let scale = take(1, 1);
         let gaps: Vec<u16> = (0..4).map(|_| take(1, 1)).collect();
+        // A long message takes two rows where there are two.
+        let message = message + take(1, 1);
 
         let rows = Layout::vertical([
             Constraint::Length(title),
+            Constraint::Length(caption),
             Constraint::Length(gaps[0]),
             Constraint::Length(headline),
             Constraint::Length(state),
             Constraint::Length(gaps[1]),
             Constraint::Length(bars),
-            Constraint::Length(gaps[2]),
+            Constraint::Length(scale),
             Constraint::Length(strip),
-            Constraint::Length(gaps[3]),
+            Constraint::Length(gaps[2]),
             Constraint::Length(meter),
             Constraint::Length(message),
             Constraint::Min(0),
@@ -349,13 +420,17 @@ impl View {
         ])
         .split(area);
         self.draw_title(frame, rows[0]);
-        self.draw_headline(frame, rows[2], large);
-        self.draw_state(frame, rows[3]);
-        self.draw_bars(frame, rows[5]);
-        self.draw_strip(frame, rows[7]);
-        self.draw_meter(frame, rows[9]);
-        self.draw_message(frame, rows[10]);
-        self.draw_keys(frame, rows[12]);
+        if let Some(caption) = &self.caption {
+            frame.render_widget(Line::from(dim(caption.clone())), rows[1]);
+        }
+        self.draw_headline(frame, rows[3], large);
+        self.draw_state(frame, rows[4]);
+        self.draw_bars(frame, rows[6]);
+        self.draw_scale(frame, rows[7]);
+        self.draw_strip(frame, rows[8]);
+        self.draw_meter(frame, rows[10]);
+        self.draw_message(frame, rows[11]);
+        self.draw_keys(frame, rows[13]);
         if let Some(devices) = &self.devices {
             draw_devices(frame, area, devices);
         } else if self.help {
@@ -388,6 +463,13 @@ impl View {
     }
 
     fn draw_title(&self, frame: &mut Frame, area: Rect) {
+        let clock = match &self.readout {
+            Some(readout) if area.width > 40 => format!(" {}", readout.position),
+            _ => String::new(),
+        };
+        let [title, time] =
+            Layout::horizontal([Constraint::Min(0), Constraint::Length(clock.len() as u16)])
+                .areas(area);
         let mut spans = vec![
             Span::styled("genrescope", Style::new().add_modifier(Modifier::BOLD)),
             Span::raw("  "),
@@ -396,7 +478,8 @@ impl View {
         if area.width > 70 {
             spans.push(dim(format!("  {}", self.model)));
         }
-        frame.render_widget(Line::from(spans), area);
+        frame.render_widget(Line::from(spans), title);
+        frame.render_widget(Line::raw(clock), time);
     }
 
     fn draw_headline(&self, frame: &mut Frame, area: Rect, large: bool) {
@@ -405,15 +488,33 @@ impl View {
         if self.is_so_far() {
             style = style.add_modifier(Modifier::DIM);
         }
-        let lines: Vec<Line> = if large && area.height >= 3 {
-            big_text(&text)
-                .into_iter()
-                .map(|row| Line::styled(row, style))
-                .collect()
-        } else {
-            vec![Line::styled(text, style)]
-        };
+        if !large || area.height < 3 {
+            frame.render_widget(Line::styled(text, style), area);
+            return;
+        }
+        let share = self.large_confidence(&text, area.width);
+        let share = share.map_or([const { String::new() }; 3], |share| big_text(&share));
+        let plain = Style::new().add_modifier(Modifier::DIM);
+        let lines: Vec<Line> = big_text(&text)
+            .into_iter()
+            .zip(share)
+            .map(|(name, share)| {
+                Line::from(vec![
+                    Span::styled(name, style),
+                    Span::raw("  "),
+                    Span::styled(share, plain),
+                ])
+            })
+            .collect();
         frame.render_widget(Paragraph::new(lines), area);
+    }
+
+    /// The confidence beside the headline, where both have room.
+    fn large_confidence(&self, headline: &str, width: u16) -> Option<String> {
+        let readout = self.readout.as_ref()?;
+        let text = format!("{:.0}%", readout.confidence * 100.0);
+        let letters = headline.chars().count() + text.len();
+        (readout.genre.is_some() && usize::from(width) > 6 * letters + 2).then_some(text)
     }
 
     fn is_so_far(&self) -> bool {
@@ -427,13 +528,17 @@ impl View {
             Some(readout) => state_words(readout, &self.labels, self.since_readout),
             None => warming_words(Seconds(0.0), self.since_readout),
         };
-        if self.hold {
-            text.insert_str(0, "HELD - ");
-        }
         if self.ended {
-            text.insert_str(0, "THE END - ");
+            text.insert_str(0, "the end - ");
         }
-        frame.render_widget(Line::raw(text), area);
+        let mut spans = Vec::new();
+        if self.hold {
+            let style = Style::new().add_modifier(Modifier::REVERSED);
+            spans.push(Span::styled(" HELD ", style));
+            spans.push(Span::raw(" "));
+        }
+        spans.push(Span::raw(text));
+        frame.render_widget(Line::from(spans), area);
     }
 
     fn draw_bars(&self, frame: &mut Frame, area: Rect) {
@@ -480,13 +585,31 @@ impl View {
         }
     }
 
+    /// Seconds in one cell of the strip.
+    fn strip_step(&self, width: usize) -> usize {
+        let shown = self.history.len().clamp(60, STRIP_S);
+        shown.div_ceil(width.max(1)).max(1)
+    }
+
+    /// How long the strip below is.
+    fn draw_scale(&self, frame: &mut Frame, area: Rect) {
+        let width = usize::from(area.width);
+        let seconds = self.strip_step(width) * width;
+        if width < 30 || self.history.is_empty() {
+            return;
+        }
+        let left = format!("-{}", Seconds(seconds as f64));
+        let room = width - left.len();
+        frame.render_widget(Line::from(dim(format!("{left}{:>room$}", "now"))), area);
+    }
+
     /// The last minutes, newest at the right: one row of colours, and one of names, which stand where a run begins.
     fn draw_strip(&self, frame: &mut Frame, area: Rect) {
         let width = usize::from(area.width);
         if width == 0 || area.height == 0 {
             return;
         }
-        let per_cell = STRIP_S.div_ceil(width).max(1);
+        let per_cell = self.strip_step(width);
         let n_cells = (self.history.len() / per_cell).min(width);
         // Cells are cut at whole multiples of the stream's time, so that the picture moves and does not boil.
         let newest_odd = (self.history_s as usize) % per_cell;
@@ -569,42 +692,77 @@ impl View {
         let share = |db: f32| ((db - METER_FLOOR_DB) / -METER_FLOOR_DB).clamp(0.0, 1.0);
         let filled = (share(self.level_dbfs) * room as f32).round() as usize;
         let peak = (share(self.peak_dbfs) * room as f32).round() as usize;
-        let cells: String = (0..room)
-            .map(|i| match i {
-                _ if i < filled => '■',
-                _ if i + 1 == peak => '|',
-                _ => '·',
-            })
-            .collect();
-        let line = Line::from(vec![
-            dim(label),
-            Span::raw(cells),
-            Span::raw(text),
-            dim(tail),
-        ]);
-        frame.render_widget(line, area);
+        let mut spans = vec![dim(label)];
+        spans.extend((0..room).map(|i| {
+            let db = METER_FLOOR_DB * (1.0 - (i as f32 + 0.5) / room as f32);
+            let lit = Style::new().fg(self.depth.color(match db {
+                ..-12.0 => [80, 200, 120],
+                -12.0..-3.0 => [230, 200, 80],
+                _ => [230, 80, 70],
+            }));
+            match i {
+                _ if i < filled => Span::styled("■", lit),
+                _ if i + 1 == peak => Span::styled("|", lit),
+                _ => dim("·"),
+            }
+        }));
+        spans.push(Span::raw(text));
+        spans.push(dim(tail));
+        frame.render_widget(Line::from(spans), area);
     }
 
     fn draw_message(&self, frame: &mut Frame, area: Rect) {
-        let line = match &self.message {
-            Some((message, _)) => {
-                Line::styled(message.clone(), Style::new().add_modifier(Modifier::BOLD))
+        let bold = Style::new().add_modifier(Modifier::BOLD);
+        let line = match (&self.message, &self.trouble) {
+            (Some((message, _)), _) => Line::styled(message.clone(), bold),
+            (None, Some(trouble)) => {
+                Line::styled(trouble.clone(), bold.fg(self.depth.color([230, 80, 70])))
             }
-            None if self.dropped > 0 && area.width <= 60 => {
+            (None, None) if self.dropped > 0 && area.width <= 60 => {
                 Line::from(dim(format!("{} samples dropped", self.dropped)))
             }
-            None => Line::default(),
+            (None, None) => Line::default(),
         };
-        frame.render_widget(line, area);
+        frame.render_widget(Paragraph::new(line).wrap(Wrap { trim: true }), area);
     }
 
     fn draw_keys(&self, frame: &mut Frame, area: Rect) {
-        let mut keys = String::from("r reset  h hold");
+        let averaging = match self.averaging.0 {
+            0.0 => "each frame".to_owned(),
+            time => format!("over {time} s"),
+        };
+        let mut keys = vec![
+            ("r", "reset"),
+            ("h", if self.hold { "let go" } else { "hold" }),
+            ("-/+", averaging.as_str()),
+            (
+                "m",
+                match self.mean {
+                    Mean::Arithmetic => "mean",
+                    Mean::Geometric => "geometric mean",
+                },
+            ),
+        ];
         if self.live {
-            keys.push_str("  d device");
+            keys.push(("d", "device"));
         }
-        keys.push_str("  ? help  q quit");
-        frame.render_widget(Line::from(dim(keys)), area);
+        keys.extend([("?", "help"), ("q", "quit")]);
+        // Where not all has room, the keys alone.
+        let length: usize = keys
+            .iter()
+            .map(|(key, word)| key.len() + word.len() + 3)
+            .sum();
+        let words = length <= usize::from(area.width) + 2;
+        let mut spans = Vec::new();
+        for (key, word) in keys {
+            spans.push(Span::styled(key, Style::new().add_modifier(Modifier::BOLD)));
+            spans.push(if words {
+                dim(format!(" {word}  "))
+            } else {
+                Span::raw(" ")
+            });
+        }
+        frame.render_widget(Line::from(spans), area);
     }
 }
 
@@ -720,6 +878,8 @@ fn draw_help(frame: &mut Frame, area: Rect, live: bool) {
     let mut lines = vec![
         Line::raw("r      forget what was heard so far"),
         Line::raw("h      hold the answer, or let go"),
+        Line::raw("- +    average over less or more time (0: each frame)"),
+        Line::raw("m      mean, or geometric mean: one clear no weighs more"),
         Line::raw("q      quit"),
         Line::raw(""),
         Line::raw("Bars: the average over time, as it stands."),
@@ -728,13 +888,13 @@ fn draw_help(frame: &mut Frame, area: Rect, live: bool) {
         Line::raw("the full one after half a minute."),
     ];
     if live {
-        lines.insert(2, Line::raw("d      listen to another source"));
+        lines.insert(4, Line::raw("d      listen to another source"));
     }
     popup(frame, area, "any key: back", &lines);
 }
 
 /// The 5 x 5 letters of the headline; a bit is a dot, the highest of five is the left one.
-const FONT: [(char, [u8; 5]); 29] = [
+const FONT: [(char, [u8; 5]); 40] = [
     ('a', [0b01110, 0b10001, 0b11111, 0b10001, 0b10001]),
     ('b', [0b11110, 0b10001, 0b11110, 0b10001, 0b11110]),
     ('c', [0b01111, 0b10000, 0b10000, 0b10000, 0b01111]),
@@ -764,6 +924,17 @@ const FONT: [(char, [u8; 5]); 29] = [
     ('.', [0b00000, 0b00000, 0b00000, 0b00000, 0b00100]),
     ('-', [0b00000, 0b00000, 0b01110, 0b00000, 0b00000]),
     (' ', [0; 5]),
+    ('0', [0b01110, 0b10011, 0b10101, 0b11001, 0b01110]),
+    ('1', [0b00100, 0b01100, 0b00100, 0b00100, 0b01110]),
+    ('2', [0b11110, 0b00001, 0b01110, 0b10000, 0b11111]),
+    ('3', [0b11110, 0b00001, 0b01110, 0b00001, 0b11110]),
+    ('4', [0b10010, 0b10010, 0b11111, 0b00010, 0b00010]),
+    ('5', [0b11111, 0b10000, 0b11110, 0b00001, 0b11110]),
+    ('6', [0b01110, 0b10000, 0b11110, 0b10001, 0b01110]),
+    ('7', [0b11111, 0b00001, 0b00010, 0b00100, 0b00100]),
+    ('8', [0b01110, 0b10001, 0b01110, 0b10001, 0b01110]),
+    ('9', [0b01110, 0b10001, 0b01111, 0b00001, 0b01110]),
+    ('%', [0b11001, 0b11010, 0b00100, 0b01011, 0b10011]),
 ];
 
 /// Text in letters three rows high; what the font lacks stands as itself in the middle row.
@@ -801,6 +972,8 @@ fn big_text(text: &str) -> [String; 3] {
 #[derive(Debug)]
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    // Dropped, and with it what was kept is printed, after the terminal was given back.
+    _quiet: QuietStderr,
 }
 
 impl Screen {
@@ -813,6 +986,7 @@ impl Screen {
         std::panic::set_hook(Box::new(move |info| {
             // A message in raw mode on the alternate screen would be lost.
             restore();
+            quiet::restore();
             before(info);
         }));
         enable_raw_mode()?;
@@ -822,7 +996,10 @@ impl Screen {
         }
         let terminal =
             Terminal::new(CrosstermBackend::new(io::stdout())).inspect_err(|_| restore())?;
-        Ok(Self { terminal })
+        Ok(Self {
+            terminal,
+            _quiet: QuietStderr::new(PassOn::AtTheEnd),
+        })
     }
 
     /// Draws the view.
@@ -837,6 +1014,79 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         restore();
+    }
+}
+
+/// The view of a running stream on the real terminal: keys reach its controls, its meters are seen.
+#[derive(Debug)]
+pub struct LiveScreen {
+    screen: Screen,
+    /// What is shown.
+    pub view: View,
+    controls: Arc<Controls>,
+    counters: Arc<Counters>,
+}
+
+impl LiveScreen {
+    /// Time between two pictures.
+    pub const FRAME: Duration = Duration::from_millis(50);
+
+    /// Takes the terminal over.
+    ///
+    /// # Errors
+    /// When standard output is no terminal that can be taken over.
+    pub fn open(
+        mut view: View,
+        controls: Arc<Controls>,
+        counters: Arc<Counters>,
+    ) -> io::Result<Self> {
+        view.set_averaging(
+            controls.averaging().unwrap_or(view.averaging),
+            controls.mean().unwrap_or(view.mean),
+        );
+        Ok(Self {
+            screen: Screen::open()?,
+            view,
+            controls,
+            counters,
+        })
+    }
+
+    /// Takes the next key that was pressed, if any, and does what it asks of every stream; what only the caller can do
+    /// is returned.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn key(&mut self) -> io::Result<Option<Action>> {
+        while event::poll(Duration::ZERO)? {
+            let Event::Key(key) = event::read()? else {
+                continue;
+            };
+            match self.view.key(key) {
+                Some(Action::Reset) => self.controls.reset(),
+                Some(Action::Hold(hold)) => self.controls.set_hold(hold),
+                Some(Action::SetAveraging(time)) => self.controls.set_averaging(time),
+                Some(Action::SetMean(mean)) => self.controls.set_mean(mean),
+                Some(action) => return Ok(Some(action)),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Draws the present, `elapsed` after the last time.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn draw(&mut self, elapsed: Duration) -> io::Result<()> {
+        let counters = &self.counters;
+        self.view.meters(
+            counters.level_dbfs(),
+            counters.dropped_samples(),
+            counters.load(),
+        );
+        self.view.tick(elapsed);
+        self.screen.draw(&self.view)
     }
 }
 
@@ -1052,6 +1302,57 @@ mod tests {
     }
 
     #[test]
+    fn the_average_is_set_by_keys_and_seen() {
+        let mut view = view(Depth::None);
+        assert!(draw(&view, 80, 24).contains("-/+ over 10 s  m mean"));
+        let press = |view: &mut View, key: char| view.key(KeyCode::Char(key).into());
+        assert_eq!(
+            press(&mut view, '+'),
+            Some(Action::SetAveraging(Seconds(20.0)))
+        );
+        // A time that a file or the command line gave lies between two steps.
+        view.set_averaging(Seconds(12.5), Mean::Arithmetic);
+        assert_eq!(
+            press(&mut view, '-'),
+            Some(Action::SetAveraging(Seconds(10.0)))
+        );
+        for _ in 0..20 {
+            press(&mut view, '-');
+        }
+        assert_eq!(press(&mut view, '-'), None, "the shortest");
+        assert_eq!(
+            press(&mut view, 'm'),
+            Some(Action::SetMean(Mean::Geometric))
+        );
+        let page = draw(&view, 80, 24);
+        assert!(page.contains("-/+ each frame  m geometric mean"), "{page}");
+        // Where there is no room for words, the keys stand alone.
+        assert!(draw(&view, 40, 24).contains("r h -/+ m d ? q"));
+    }
+
+    #[test]
+    fn a_loss_is_explained_until_it_is_over() {
+        let mut view = a_while_later();
+        view.update(&readout(State::Lost, None, 181.0));
+        view.set_trouble(Some("Line In is lost: the cable is out".into()));
+        view.tick(Duration::from_secs(60));
+        assert!(draw(&view, 80, 24).contains("the cable is out"));
+        view.set_trouble(None);
+        assert!(!draw(&view, 80, 24).contains("the cable is out"));
+    }
+
+    #[test]
+    fn a_caption_has_a_line_of_its_own() {
+        let mut view = a_while_later();
+        view.set_caption("plays a waltz");
+        let page = draw(&view, 80, 24);
+        assert!(
+            page.lines().nth(1).unwrap().contains("plays a waltz"),
+            "{page}"
+        );
+    }
+
+    #[test]
     fn keys_act() {
         let mut view = view(Depth::None);
         let press = |view: &mut View, code: KeyCode| view.key(code.into());
@@ -1067,7 +1368,10 @@ mod tests {
             press(&mut view, KeyCode::Char('d')),
             Some(Action::ListDevices)
         );
+        view.set_source("Line In (b)");
         view.show_devices(vec![("a".into(), "one".into()), ("b".into(), "two".into())]);
+        assert_eq!(view.devices.as_ref().unwrap().cursor, 1, "the present one");
+        press(&mut view, KeyCode::Up);
         press(&mut view, KeyCode::Down);
         press(&mut view, KeyCode::Down);
         assert_eq!(
@@ -1089,10 +1393,14 @@ mod tests {
 
     #[test]
     fn the_font_has_every_letter_of_the_genres() {
-        for label in GTZAN
-            .iter()
-            .chain(&["not sure", "no music", "silence", "lost", "..."])
-        {
+        for label in GTZAN.iter().chain(&[
+            "0123456789%",
+            "not sure",
+            "no music",
+            "silence",
+            "lost",
+            "...",
+        ]) {
             for letter in label.chars() {
                 assert!(FONT.iter().any(|(known, _)| *known == letter), "{letter}");
             }

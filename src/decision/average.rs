@@ -39,7 +39,9 @@ pub struct RunningAverage {
     span: Span,
     mean: Mean,
     n_labels: usize,
+    /// Weighted sums of the scores, and of their logarithms: the mean can be changed at any time.
     sums: [f64; MAX_LABELS],
+    log_sums: [f64; MAX_LABELS],
     weight: f64,
     frames: u32,
     last: Option<Seconds>,
@@ -55,6 +57,7 @@ impl RunningAverage {
             mean,
             n_labels,
             sums: [0.0; MAX_LABELS],
+            log_sums: [0.0; MAX_LABELS],
             weight: 0.0,
             frames: 0,
             last: None,
@@ -65,6 +68,11 @@ impl RunningAverage {
     /// Changes the span; what was averaged so far stays.
     pub fn set_span(&mut self, span: Span) {
         self.span = span;
+    }
+
+    /// Changes the mean, of what was averaged so far too.
+    pub fn set_mean(&mut self, mean: Mean) {
+        self.mean = mean;
     }
 
     /// Takes the scores of the frame that ends at `position`, a whole or a part of a frame (`weight` in 0..=1).
@@ -87,6 +95,7 @@ impl RunningAverage {
                     self.history.pop_front();
                 }
                 self.sums = [0.0; MAX_LABELS];
+                self.log_sums = [0.0; MAX_LABELS];
                 self.weight = 0.0;
                 for i in 0..self.history.len() {
                     let scores = self.history[i].1;
@@ -99,8 +108,10 @@ impl RunningAverage {
                 } else {
                     0.0
                 };
-                for sum in &mut self.sums[..self.n_labels] {
+                let sums = self.sums.iter_mut().zip(&mut self.log_sums);
+                for (sum, log_sum) in sums.take(self.n_labels) {
                     *sum *= keep;
+                    *log_sum *= keep;
                 }
                 self.weight *= keep;
                 self.accumulate(scores, weight);
@@ -110,12 +121,10 @@ impl RunningAverage {
     }
 
     fn accumulate(&mut self, scores: &Scores, weight: f64) {
-        for (sum, &score) in self.sums.iter_mut().zip(scores.as_slice()) {
-            *sum += weight
-                * match self.mean {
-                    Mean::Arithmetic => f64::from(score),
-                    Mean::Geometric => f64::from(score.max(SMALLEST_SCORE)).ln(),
-                };
+        let sums = self.sums.iter_mut().zip(&mut self.log_sums);
+        for ((sum, log_sum), &score) in sums.zip(scores.as_slice()) {
+            *sum += weight * f64::from(score);
+            *log_sum += weight * f64::from(score.max(SMALLEST_SCORE)).ln();
         }
         self.weight += weight;
     }
@@ -125,8 +134,12 @@ impl RunningAverage {
         if self.weight <= 0.0 {
             return None;
         }
+        let sums = match self.mean {
+            Mean::Arithmetic => &self.sums,
+            Mean::Geometric => &self.log_sums,
+        };
         let mut values = [0.0_f32; MAX_LABELS];
-        for (value, sum) in values.iter_mut().zip(&self.sums[..self.n_labels]) {
+        for (value, sum) in values.iter_mut().zip(&sums[..self.n_labels]) {
             *value = (sum / self.weight) as f32;
         }
         Some(match self.mean {
@@ -143,6 +156,7 @@ impl RunningAverage {
     /// Forgets all frames.
     pub fn reset(&mut self) {
         self.sums = [0.0; MAX_LABELS];
+        self.log_sums = [0.0; MAX_LABELS];
         self.weight = 0.0;
         self.frames = 0;
         self.last = None;
@@ -234,6 +248,23 @@ mod tests {
     fn a_tied_vote_goes_to_the_higher_mean() {
         let frames = [scores(&[0.51, 0.49]), scores(&[0.1, 0.9])];
         assert_eq!(vote(&frames).unwrap().top().0, 1);
+    }
+
+    #[test]
+    fn the_mean_can_be_changed_on_the_way() {
+        let frames = [scores(&[0.9, 0.1]), scores(&[0.3, 0.7])];
+        let run = |mean| {
+            let mut average = RunningAverage::new(2, Span::Exponential(Seconds(10.0)), mean);
+            for (t, frame) in frames.iter().enumerate() {
+                average.add(Seconds(t as f64), frame, 1.0);
+            }
+            average
+        };
+        let mut changed = run(Mean::Arithmetic);
+        changed.set_mean(Mean::Geometric);
+        assert_eq!(changed.scores(), run(Mean::Geometric).scores());
+        changed.set_mean(Mean::Arithmetic);
+        assert_eq!(changed.scores(), run(Mean::Arithmetic).scores());
     }
 
     #[test]

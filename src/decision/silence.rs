@@ -1,6 +1,6 @@
 //! Is there anything to hear?
 
-use crate::units::SampleRate;
+use crate::units::{SampleRate, sane};
 
 /// Level below which a block is silent whatever came before, in dB relative to full scale (RMS).
 /// 16-bit dither is at -98, a quiet room on a sound card's input at -70 to -55, pianissimo strings at -50.
@@ -59,14 +59,10 @@ impl SilenceGate {
         }
     }
 
-    /// Takes mono samples; not-finite ones count as 0.
+    /// Takes mono samples, made [`sane`].
     pub fn push(&mut self, samples: &[f32]) {
         for &sample in samples {
-            let sample = if sample.is_finite() {
-                f64::from(sample)
-            } else {
-                0.0
-            };
+            let sample = f64::from(sane(sample));
             self.energy += sample * sample;
             self.in_block += 1;
             if self.in_block == self.block_len {

@@ -8,12 +8,8 @@
 
 use std::f64::consts::PI;
 
-use crate::units::SampleRate;
+use crate::units::{SampleRate, sane};
 
-/// Samples below this magnitude (-200 dBFS) are read as 0, so that no denormal arises further down.
-const FLUSH: f32 = 1e-10;
-/// Samples above this magnitude (+240 dBFS) are read as this, so that no sum or square overflows.
-const LIMIT: f32 = 1e12;
 /// Input samples taken at a time; the size of every buffer follows from it.
 const BLOCK: usize = 1024;
 /// Independent partial sums of the dot product: enough to hide the latency of an addition, and a
@@ -33,23 +29,9 @@ const MAX_EXACT_PHASES: u64 = 512;
 /// signal at f cycles per input sample: -106 dB at the Nyquist frequency.
 const TABLE_PHASES: u64 = 512;
 
-/// `sample` made harmless: NaN and infinity become 0, magnitudes under -200 dBFS too, and magnitudes
-/// over +240 dBFS are held there.
-pub(super) fn sanitise(sample: f32) -> f32 {
-    let magnitude = sample.abs();
-    // NaN fails every comparison.
-    if (FLUSH..=LIMIT).contains(&magnitude) {
-        sample
-    } else if magnitude > LIMIT && magnitude.is_finite() {
-        LIMIT.copysign(sample)
-    } else {
-        0.0
-    }
-}
-
 /// Converts one mono stream from one rate to another, in blocks of any size.
 ///
-/// Equal rates pass through untouched (but for [`sanitise`d](Resampler::push) samples).
+/// Equal rates pass through untouched (but for samples that are not [`sane`]).
 #[derive(Clone, Debug)]
 pub struct Resampler {
     input_rate: u64,
@@ -115,13 +97,12 @@ impl Resampler {
     }
 
     /// Takes input samples in blocks of any size and calls `sink` with output samples as they become
-    /// final. Any split gives the same output, bit for bit. NaN and infinity are read as 0,
-    /// magnitudes below 1e-10 too, and magnitudes above 1e12 as 1e12.
+    /// final. Any split gives the same output, bit for bit. Samples are made [`sane`] first.
     pub fn push(&mut self, samples: &[f32], mut sink: impl FnMut(&[f32])) {
         self.n_in += samples.len() as u64;
         for chunk in samples.chunks(BLOCK) {
             for (to, &from) in self.block.iter_mut().zip(chunk) {
-                *to = sanitise(from);
+                *to = sane(from);
             }
             self.convert(chunk.len());
             if self.second.is_none() {
@@ -424,15 +405,6 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn hostile_samples_are_made_harmless() {
-        assert_eq!(sanitise(f32::NAN), 0.0);
-        assert_eq!(sanitise(f32::NEG_INFINITY), 0.0);
-        assert_eq!(sanitise(f32::MIN_POSITIVE), 0.0);
-        assert_eq!(sanitise(-f32::MAX), -LIMIT);
-        assert_eq!(sanitise(-0.25), -0.25);
     }
 
     #[test]

@@ -17,17 +17,10 @@ use ringbuf::{
 };
 
 use super::Counters;
+use crate::units::sane;
 
 /// Sample frames that are mixed down at a time, on the stack.
 const CHUNK: usize = 256;
-
-/// Louder samples are cut to this (+24 dB above full scale): no converter or mix goes there, and a
-/// network that has seen 1e9 in its window would say nothing sensible for half a minute.
-pub const MAX_AMPLITUDE: f32 = 16.0;
-
-/// Quieter samples (-300 dB) are taken as silence: the filters behind the ring would turn them into
-/// denormals, which some processors add a hundred times more slowly.
-const MIN_AMPLITUDE: f32 = 1e-15;
 
 /// Samples that are missing from the ring: the overload that could not be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +44,9 @@ pub(super) struct Progress {
 
 /// The audio thread's half: owned by one thread, never waits.
 ///
-/// Samples that are not finite are read as 0, and those beyond ±[`MAX_AMPLITUDE`] are cut to it. What does
-/// not fit into the ring is dropped and counted ([`Counters::dropped_samples`]); after such a loss the ring
-/// takes samples again once half of it is free, so that an overload costs one long gap and not a
-/// thousand short ones.
+/// Samples are made [`sane`] before they are mixed. What does not fit into the ring is dropped and counted
+/// ([`Counters::dropped_samples`]); after such a loss the ring takes samples again once half of it is free, so that an
+/// overload costs one long gap and not a thousand short ones.
 pub struct AudioInput {
     pub(super) samples: HeapProd<f32>,
     pub(super) gaps: HeapProd<Gap>,
@@ -223,47 +215,5 @@ impl std::fmt::Debug for AudioInput {
             .field("pushed", &self.pushed)
             .field("lost", &self.lost)
             .finish_non_exhaustive()
-    }
-}
-
-/// A sample that the pipeline can live with.
-#[inline]
-fn sane(sample: f32) -> f32 {
-    let magnitude = sample.abs();
-    if magnitude <= MAX_AMPLITUDE {
-        if magnitude < MIN_AMPLITUDE {
-            0.0
-        } else {
-            sample
-        }
-    } else if magnitude.is_finite() {
-        MAX_AMPLITUDE.copysign(sample)
-    } else {
-        0.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_samples_become_sane() {
-        let nan = f32::from_bits(0xffc0_0001);
-        for (given, expected) in [
-            (0.5, 0.5),
-            (-1.5, -1.5),
-            (nan, 0.0),
-            (f32::INFINITY, 0.0),
-            (f32::NEG_INFINITY, 0.0),
-            (1e9, MAX_AMPLITUDE),
-            (-1e9, -MAX_AMPLITUDE),
-            (f32::MAX, MAX_AMPLITUDE),
-            (1e-40, 0.0),
-            (f32::MIN_POSITIVE, 0.0),
-            (-1e-14, -1e-14),
-        ] {
-            assert_eq!(sane(given), expected, "{given}");
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use crossbeam_channel::Receiver;
 
 use super::*;
-use crate::{decision::State, genre::Scores};
+use crate::{decision::State, genre::Scores, units::MAX_AMPLITUDE};
 
 const RATE: SampleRate = match SampleRate::new(48_000) {
     Ok(rate) => rate,
@@ -35,6 +35,7 @@ struct Seen {
     average_resets: AtomicUsize,
     hold: AtomicBool,
     averaging: Mutex<Option<Seconds>>,
+    mean: Mutex<Option<Mean>>,
 }
 
 impl Seen {
@@ -106,6 +107,9 @@ impl Engine for FakeEngine {
     }
     fn set_hold(&mut self, hold: bool) {
         self.seen.hold.store(hold, Ordering::SeqCst);
+    }
+    fn set_mean(&mut self, mean: Mean) {
+        *self.seen.mean.lock().unwrap() = Some(mean);
     }
     fn set_averaging(&mut self, time: Seconds) {
         *self.seen.averaging.lock().unwrap() = Some(time);
@@ -376,11 +380,14 @@ fn controls_reach_the_pipeline() {
     controls.set_hold(true);
     controls.set_averaging(Seconds(f64::NAN));
     controls.set_averaging(Seconds(-4.0));
+    assert_eq!(controls.mean(), None);
+    controls.set_mean(Mean::Geometric);
     input.push_interleaved(&ramp(0, 10), 1);
     until("the controls", || {
         seen.average_resets.load(Ordering::SeqCst) == 1
             && seen.hold.load(Ordering::SeqCst)
             && *seen.averaging.lock().unwrap() == Some(Seconds(0.0))
+            && *seen.mean.lock().unwrap() == Some(Mean::Geometric)
     });
     assert!(controls.hold());
     controls.set_hold(false);

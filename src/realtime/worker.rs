@@ -20,7 +20,7 @@ use super::{
     input::{Gap, Progress},
 };
 use crate::{
-    decision::{Readout, State},
+    decision::{Readout, State, average::Mean},
     pipeline::Pipeline,
     units::{SampleRate, Seconds},
 };
@@ -55,6 +55,7 @@ pub(super) trait Engine: Send {
     fn reset_average(&mut self);
     fn set_hold(&mut self, hold: bool);
     fn set_averaging(&mut self, time: Seconds);
+    fn set_mean(&mut self, mean: Mean);
     fn reset(&mut self);
     fn finish(&mut self, on_readout: &mut dyn FnMut(&Readout));
 }
@@ -74,6 +75,9 @@ impl Engine for Pipeline {
     }
     fn set_averaging(&mut self, time: Seconds) {
         Pipeline::set_averaging(self, time);
+    }
+    fn set_mean(&mut self, mean: Mean) {
+        Pipeline::set_mean(self, mean);
     }
     fn reset(&mut self) {
         Pipeline::reset(self);
@@ -260,9 +264,7 @@ impl Worker {
             ear.clock.change_rate(attach.rate);
             (ear.engine, ear.geometry, ear.rate) = (engine, geometry, attach.rate);
             ear.meter = Meter::default();
-            if let Some(time) = ear.shared.controls.averaging() {
-                ear.engine.set_averaging(time);
-            }
+            ear.set_averaging();
             ear.engine.set_hold(self.controls.hold);
         }
         // Counted when samples come: until then, the source may fail to come back and be attached again.
@@ -281,12 +283,10 @@ impl Worker {
             return;
         }
         self.ear.wake();
-        let engine = &mut self.ear.engine;
-        if averaging != seen.averaging
-            && let Some(time) = controls.averaging()
-        {
-            engine.set_averaging(time);
+        if averaging != seen.averaging {
+            self.ear.set_averaging();
         }
+        let engine = &mut self.ear.engine;
         if hold != seen.hold {
             engine.set_hold(hold);
         }
@@ -381,6 +381,17 @@ impl Ear {
             meter: Meter::default(),
             load: Load::default(),
             returning_after: None,
+        }
+    }
+
+    /// As the controls say, where they say anything.
+    fn set_averaging(&mut self) {
+        let controls = &self.shared.controls;
+        if let Some(time) = controls.averaging() {
+            self.engine.set_averaging(time);
+        }
+        if let Some(mean) = controls.mean() {
+            self.engine.set_mean(mean);
         }
     }
 

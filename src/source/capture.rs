@@ -7,6 +7,9 @@
 
 use std::{
     fmt,
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -33,14 +36,21 @@ use crate::{
 };
 
 /// No samples for this long, and the source counts as lost: a suspended or removed PulseAudio sink delivers neither
-/// samples nor an error. Some thirty times the period we ask for.
+/// samples nor an error. Seven times the period we ask for.
 const WATCHDOG: Duration = Duration::from_millis(600);
 
 /// A source that was just opened may take this long until its first samples.
 const FIRST_SAMPLES: Duration = Duration::from_secs(2);
 
+/// A sound system that has not answered after this long is stuck: PulseAudio does not answer who opens a source that
+/// is suspended, until it no longer is.
+const ANSWER: Duration = Duration::from_secs(3);
+
 /// Waits between tries to get a source back: doubled from the first to the last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// A reason that stays the same is told again after this long.
+const REMIND: Duration = Duration::from_secs(60);
 
 /// How often the supervisor looks.
 const TICK: Duration = Duration::from_millis(50);
@@ -55,8 +65,9 @@ const RATE_SETTLING: Duration = Duration::from_secs(2);
 /// Relative error of the rate above which a source is said to lie; crystals are better than 0.0005.
 const RATE_TOLERANCE: f64 = 0.02;
 
-/// Sample frames per period that we ask PulseAudio for; its default gives fragments of two seconds.
-const PULSE_PERIOD: u32 = 1024;
+/// Sample frames per period that we ask PulseAudio for; its default gives fragments of two seconds. Its client clears
+/// a mebibyte for each period: with 1024 frames, that cost three times what listening costs.
+const PULSE_PERIOD: u32 = 4096;
 
 /// Blocks of up to this many frames are expected; 6138 were seen with PulseAudio.
 const MAX_BLOCK: usize = 16_384;
@@ -197,6 +208,12 @@ pub enum CaptureError {
         /// What the system said.
         message: String,
     },
+    /// The sound system does not answer.
+    #[error("{what} does not answer; it may be suspended")]
+    Stuck {
+        /// What was asked: the source, or the sound system.
+        what: String,
+    },
     /// The pipeline or its thread could not be started.
     #[error(transparent)]
     Realtime(#[from] RealtimeError),
@@ -235,7 +252,7 @@ pub enum CaptureEvent {
         /// Why, as far as it is known.
         reason: String,
     },
-    /// Another try failed; told when the reason is another than before.
+    /// Another try failed; told when the reason is another than before, and once a minute.
     StillLost {
         /// Tries so far.
         tries: u32,
@@ -309,13 +326,25 @@ impl fmt::Display for CaptureEvent {
     }
 }
 
+/// What can be listened to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// The sources, in the sound system's order.
+    pub list: Vec<SourceInfo>,
+    /// What a person should know about them: a sound system that is there and does not answer, and what to do.
+    pub notes: Vec<String>,
+}
+
 /// All sources of the default sound system; with `all_hosts`, of every sound system there is.
 ///
 /// # Errors
 /// [`CaptureError::NoHost`] when no sound system answers.
-pub fn sources(all_hosts: bool) -> Result<Vec<SourceInfo>, CaptureError> {
-    let found = devices(all_hosts)?;
-    Ok(found.into_iter().map(|(info, _)| info).collect())
+pub fn sources(all_hosts: bool) -> Result<Sources, CaptureError> {
+    let found = devices(if all_hosts { Hosts::All } else { Hosts::First })?;
+    Ok(Sources {
+        list: found.devices.into_iter().map(|(info, _)| info).collect(),
+        notes: found.notes,
+    })
 }
 
 /// The source that `wanted` names: by id, by name, or by a part of either that only one has.
@@ -515,6 +544,8 @@ struct Plan {
     config: StreamConfig,
     format: SampleFormat,
     rate: SampleRate,
+    /// What a person should know: see [`Sources::notes`].
+    notes: Vec<String>,
 }
 
 /// A stream that runs.
@@ -542,8 +573,55 @@ struct Supervisor {
     rate_watch: RateWatch,
     /// Samples of the present stream have arrived.
     flowing: bool,
-    /// When the source was lost, and whether the present stream goes on with it.
-    lost: Option<(Instant, bool)>,
+    /// From the loss of a source until samples arrive again.
+    trouble: Option<Trouble>,
+    /// The sound system that the source was found in. Only there it is looked for again: while a server restarts,
+    /// another system may answer, whose default is not what was listened to.
+    host_name: Option<String>,
+    /// A try that the sound system has not answered yet. There is never more than one, however long that takes.
+    stuck: Option<JoinHandle<()>>,
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let Some(stream) = self.active.stream.take() {
+            close(stream);
+        }
+    }
+}
+
+/// A source that is lost, and the tries to get it back.
+struct Trouble {
+    /// When its last samples came.
+    lost_at: Instant,
+    /// What was lost: id and rate.
+    before: (String, SampleRate),
+    /// Tries that failed.
+    tries: u32,
+    /// Wait before the next try.
+    wait: Duration,
+    /// The reason that was told last, and when.
+    told: Option<(String, Instant)>,
+}
+
+impl Trouble {
+    /// Another try failed. What to tell, if it is news.
+    fn failed(&mut self, reason: String, now: Instant) -> Option<CaptureEvent> {
+        self.tries += 1;
+        if self.tries > 1 {
+            self.wait = (self.wait * 2).min(BACK_OFF.1);
+        }
+        let known = self
+            .told
+            .as_ref()
+            .is_some_and(|(told, at)| *told == reason && now - *at < REMIND);
+        if known {
+            return None;
+        }
+        self.told = Some((reason.clone(), now));
+        let tries = self.tries;
+        Some(CaptureEvent::StillLost { tries, reason })
+    }
 }
 
 impl Supervisor {
@@ -554,17 +632,26 @@ impl Supervisor {
         orders: Receiver<Selection>,
         events: Sender<CaptureEvent>,
     ) -> Result<Self, CaptureError> {
-        let plan = plan(&selection)?;
+        let plan = {
+            let selection = selection.clone();
+            ask(move || plan(&selection, None)).map_err(|_| stuck("the sound system"))??
+        };
+        for message in &plan.notes {
+            let message = message.clone();
+            let _ = events.try_send(CaptureEvent::Note { message });
+        }
         let config = RealtimeConfig {
             rate: plan.rate,
             max_block: MAX_BLOCK,
             pipeline,
         };
         let (input, listener) = Listener::start(model, config)?;
-        let active = plan.open(input)?;
+        let name = plan.source.to_string();
+        let active = ask(move || plan.open(input)).map_err(|_| stuck(&name))??;
         listener.set_fill_silence(silent_while_idle(&active.source));
         let now = Instant::now();
         Ok(Self {
+            host_name: Some(active.source.host.clone()),
             listener,
             selection,
             active,
@@ -575,7 +662,8 @@ impl Supervisor {
             default_checked: now,
             rate_watch: RateWatch::new(now),
             flowing: false,
-            lost: None,
+            trouble: None,
+            stuck: None,
         })
     }
 
@@ -583,7 +671,7 @@ impl Supervisor {
         loop {
             let trouble = match self.orders.recv_timeout(TICK) {
                 Ok(selection) => {
-                    self.selection = selection;
+                    self.choose(selection);
                     Some(None)
                 }
                 Err(RecvTimeoutError::Timeout) => self.look().map(Some),
@@ -622,14 +710,12 @@ impl Supervisor {
                 self.tell(CaptureEvent::WrongRate { claimed, measured });
             }
         } else if !silent_while_idle(&self.active.source) {
-            let patience = if self.flowing {
-                WATCHDOG
-            } else {
-                FIRST_SAMPLES
-            };
             let silent_for = now - self.last_sound;
-            if silent_for > patience {
+            if self.flowing && silent_for > WATCHDOG {
                 return Some(format!("no samples for {:.1} s", silent_for.as_secs_f64()));
+            }
+            if !self.flowing && silent_for > FIRST_SAMPLES {
+                return Some("it can be opened but gives no samples; it may be suspended".into());
             }
         }
         if now - self.default_checked > DEFAULT_CHECK {
@@ -644,12 +730,16 @@ impl Supervisor {
     /// Samples of the present stream arrive.
     fn began(&mut self, now: Instant) {
         let active = &self.active;
-        let event = match self.lost.take() {
-            Some((lost_at, true)) => CaptureEvent::Resumed {
-                source: active.source.clone(),
-                gap: Seconds((now - lost_at).as_secs_f64()),
-                window_kept: now - lost_at < Duration::from_secs(29),
-            },
+        let event = match self.trouble.take() {
+            Some(Trouble {
+                lost_at, before, ..
+            }) if before.0 == active.source.id && before.1 == active.rate => {
+                CaptureEvent::Resumed {
+                    source: active.source.clone(),
+                    gap: Seconds((now - lost_at).as_secs_f64()),
+                    window_kept: now - lost_at < Duration::from_secs(29),
+                }
+            }
             _ => CaptureEvent::Started {
                 source: active.source.clone(),
                 rate: active.rate,
@@ -676,64 +766,100 @@ impl Supervisor {
         (wanted != *present).then_some(wanted)
     }
 
+    /// The user has chosen another source, in whatever sound system it may be.
+    fn choose(&mut self, selection: Selection) {
+        self.selection = selection;
+        self.host_name = None;
+        self.stuck = None;
+        if let Some(trouble) = &mut self.trouble {
+            trouble.wait = BACK_OFF.0;
+            trouble.told = None;
+        }
+    }
+
     /// Closes the stream and opens it, or another, until samples can flow again. Without a reason, the user has chosen
     /// another. `false` when nobody wants it any more.
     fn come_back(&mut self, reason: Option<String>) -> bool {
-        let lost_at = self.lost.map_or(self.last_sound, |(lost_at, _)| lost_at);
-        let before = (self.active.source.id.clone(), self.active.rate);
         self.listener.set_lost();
-        if let Some(reason) = reason
-            && self.lost.is_none()
-        {
-            self.tell(CaptureEvent::Lost {
-                source: self.active.source.clone(),
-                reason,
-            });
+        let now = Instant::now();
+        let source = self.active.source.clone();
+        let is_new = self.trouble.is_none();
+        let trouble = self.trouble.get_or_insert_with(|| Trouble {
+            lost_at: self.last_sound,
+            before: (source.id.clone(), self.active.rate),
+            tries: 0,
+            wait: BACK_OFF.0,
+            told: None,
+        });
+        // A source that could be opened, and gave nothing or failed at once, is one more try that failed.
+        let mut must_wait = false;
+        let event = match reason {
+            Some(reason) if is_new => Some(CaptureEvent::Lost { source, reason }),
+            Some(reason) => {
+                must_wait = true;
+                trouble.failed(reason, now)
+            }
+            None => None,
+        };
+        if let Some(event) = event {
+            self.tell(event);
         }
         if let Some(stream) = self.active.stream.take() {
             close(stream);
         }
-        let (mut tries, mut wait) = (0, BACK_OFF.0);
-        let mut last_reason = String::new();
         loop {
-            // A new host every time: the old one may belong to a server that is no more.
-            match self.reopen(lost_at) {
-                Ok(()) => {
-                    let same = before == (self.active.source.id.clone(), self.active.rate);
-                    self.lost = Some((lost_at, same));
-                    return true;
-                }
-                Err(error) => {
-                    tries += 1;
-                    let reason = error.to_string();
-                    if reason != last_reason {
-                        last_reason.clone_from(&reason);
-                        self.tell(CaptureEvent::StillLost { tries, reason });
-                    }
+            if must_wait {
+                let wait = self.trouble.as_ref().map_or(BACK_OFF.0, |t| t.wait);
+                match self.orders.recv_timeout(wait) {
+                    Ok(selection) => self.choose(selection),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return false,
                 }
             }
-            match self.orders.recv_timeout(wait) {
-                Ok(selection) => {
-                    self.selection = selection;
-                    wait = BACK_OFF.0;
-                }
-                Err(RecvTimeoutError::Timeout) => wait = (wait * 2).min(BACK_OFF.1),
-                Err(RecvTimeoutError::Disconnected) => return false,
+            must_wait = true;
+            let lost_at = self.trouble.as_ref().map_or(now, |t| t.lost_at);
+            // A new host every time: the old one may belong to a server that is no more.
+            let Err(error) = self.reopen(lost_at) else {
+                return true;
+            };
+            let event = self
+                .trouble
+                .as_mut()
+                .and_then(|trouble| trouble.failed(error.to_string(), Instant::now()));
+            if let Some(event) = event {
+                self.tell(event);
             }
         }
     }
 
     fn reopen(&mut self, lost_at: Instant) -> Result<(), CaptureError> {
-        let plan = plan(&self.selection)?;
+        // An answer that comes late is of no use, as the gap has grown; but it says that it is worth asking again.
+        if self.stuck.as_ref().is_some_and(|try_| !try_.is_finished()) {
+            return Err(stuck(&self.active.source.to_string()));
+        }
+        let (selection, host_name) = (self.selection.clone(), self.host_name.clone());
+        let plan = match ask(move || plan(&selection, host_name.as_deref())) {
+            Ok(plan) => plan?,
+            Err(unanswered) => {
+                self.stuck = Some(unanswered);
+                return Err(stuck("the sound system"));
+            }
+        };
         let gap = Seconds(lost_at.elapsed().as_secs_f64());
         let input = self.listener.reattach(plan.rate, MAX_BLOCK, gap)?;
-        self.active = match plan.open(input) {
+        let name = plan.source.to_string();
+        let opened = ask(move || plan.open(input)).unwrap_or_else(|unanswered| {
+            self.stuck = Some(unanswered);
+            Err(stuck(&name))
+        });
+        self.active = match opened {
             Ok(active) => active,
             Err(error) => {
                 self.listener.set_lost();
                 return Err(error);
             }
         };
+        self.host_name = Some(self.active.source.host.clone());
         let fill = silent_while_idle(&self.active.source);
         self.listener.set_fill_silence(fill);
         let now = Instant::now();
@@ -821,6 +947,24 @@ impl Plan {
     }
 }
 
+fn stuck(what: &str) -> CaptureError {
+    CaptureError::Stuck {
+        what: what.to_owned(),
+    }
+}
+
+/// Asks the sound system for something, on a thread of its own. If it does not answer in time, that thread is returned;
+/// what it gets later is dropped.
+fn ask<T: Send + 'static>(
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinHandle<()>> {
+    let (out, answer) = crossbeam_channel::bounded(1);
+    let asking = thread::spawn(move || {
+        let _ = out.send(question());
+    });
+    answer.recv_timeout(ANSWER).map_err(|_| asking)
+}
+
 /// Closing can hang when the server does not answer; nobody has to wait for that.
 fn close(stream: cpal::Stream) {
     let (closed, wait) = crossbeam_channel::bounded::<()>(0);
@@ -849,9 +993,12 @@ fn backend(source: &SourceInfo, error: &cpal::Error) -> CaptureError {
     }
 }
 
-/// Finds the source and the format to open it with.
-fn plan(selection: &Selection) -> Result<Plan, CaptureError> {
-    let mut found = devices(false)?;
+/// Finds the source and the format to open it with; in the sound system of that name alone, if one is given.
+fn plan(selection: &Selection, host_name: Option<&str>) -> Result<Plan, CaptureError> {
+    let Found {
+        devices: mut found,
+        mut notes,
+    } = devices(host_name.map_or(Hosts::First, Hosts::Only))?;
     let index = match selection {
         Selection::Default => {
             let is_default =
@@ -870,9 +1017,12 @@ fn plan(selection: &Selection) -> Result<Plan, CaptureError> {
                 kind: "system audio",
             })?,
         Selection::Named(wanted) => match position(&found, wanted) {
-            Err(missing @ CaptureError::NotFound { .. }) => {
+            Err(missing @ CaptureError::NotFound { .. }) if host_name.is_none() => {
                 // It may belong to another sound system than the default one.
-                found = devices(true)?;
+                Found {
+                    devices: found,
+                    notes,
+                } = devices(Hosts::All)?;
                 match position(&found, wanted) {
                     Err(CaptureError::NotFound { .. }) => return Err(missing),
                     other => other?,
@@ -898,12 +1048,13 @@ fn plan(selection: &Selection) -> Result<Plan, CaptureError> {
         config.buffer_size = BufferSize::Fixed(PULSE_PERIOD);
     }
     Ok(Plan {
+        host: host_named(&source.host)?,
         source,
         device,
-        host: default_host()?,
         config,
         format: supported.sample_format(),
         rate,
+        notes,
     })
 }
 
@@ -916,16 +1067,19 @@ fn position(found: &[(SourceInfo, cpal::Device)], wanted: &str) -> Result<usize,
         .unwrap_or_default())
 }
 
-/// The first host that answers, in cpal's order: cpal's own default panics when there is no sound system at all.
-fn default_host() -> Result<cpal::Host, CaptureError> {
-    let mut message = String::from("none was found");
-    for id in cpal::available_hosts() {
-        match cpal::host_from_id(id) {
-            Ok(host) => return Ok(host),
-            Err(error) => message = format!("{}: {error}", id.name()),
-        }
-    }
-    Err(CaptureError::NoHost { message })
+/// Not cpal's default host, which panics when there is no sound system at all.
+fn host_named(name: &str) -> Result<cpal::Host, CaptureError> {
+    let found = cpal::available_hosts()
+        .into_iter()
+        .find(|id| id.name() == name);
+    let Some(id) = found else {
+        return Err(CaptureError::NoHost {
+            message: format!("{name} is not there"),
+        });
+    };
+    cpal::host_from_id(id).map_err(|error| CaptureError::NoHost {
+        message: format!("{name}: {error}"),
+    })
 }
 
 /// Does this system record outputs themselves, instead of giving them a monitor?
@@ -944,26 +1098,137 @@ fn id_of(device: Option<cpal::Device>) -> Option<String> {
     Some(device?.id().ok()?.to_string())
 }
 
-fn devices(all_hosts: bool) -> Result<Vec<(SourceInfo, cpal::Device)>, CaptureError> {
-    let mut all = Vec::new();
-    let mut message = String::from("none was found");
-    let mut answered = false;
-    for id in cpal::available_hosts() {
+/// Where to look for devices.
+#[derive(Clone, Copy)]
+enum Hosts<'a> {
+    /// The first sound system that answers, in cpal's order.
+    First,
+    /// Every sound system.
+    All,
+    /// The one of this name.
+    Only(&'a str),
+}
+
+struct Found {
+    devices: Vec<(SourceInfo, cpal::Device)>,
+    /// See [`Sources::notes`].
+    notes: Vec<String>,
+}
+
+fn devices(hosts: Hosts) -> Result<Found, CaptureError> {
+    let available = cpal::available_hosts();
+    let mut notes = Vec::new();
+    let has_pulse = available.iter().any(|id| id.name() == PULSE);
+    if has_pulse {
+        notes.extend(pulse_cookie().err());
+    } else if cfg!(target_os = "linux")
+        && let Ok(server) = std::env::var("PULSE_SERVER")
+    {
+        notes.push(format!(
+            "PULSE_SERVER is '{server}', and no PulseAudio can be reached there \
+             (only 'unix:' and the path of a socket can be used)"
+        ));
+    }
+    let mut devices = Vec::new();
+    let mut answered = None;
+    let mut failed = Vec::new();
+    for id in available {
+        if matches!(hosts, Hosts::Only(name) if name != id.name()) {
+            continue;
+        }
         match cpal::host_from_id(id).and_then(|host| host_devices(&host)) {
             Ok(found) => {
-                answered = true;
-                all.extend(found);
-                if !all_hosts {
+                answered.get_or_insert(id.name());
+                devices.extend(found);
+                if !matches!(hosts, Hosts::All) {
                     break;
                 }
             }
-            Err(error) => message = format!("{}: {error}", id.name()),
+            Err(error) => failed.push(format!("{} does not answer: {error}", id.name())),
         }
     }
-    if answered {
-        Ok(all)
-    } else {
-        Err(CaptureError::NoHost { message })
+    match answered {
+        Some(name) => {
+            notes.extend(failed.into_iter().map(|why| format!("{why}; using {name}")));
+            Ok(Found { devices, notes })
+        }
+        None => {
+            notes.append(&mut failed);
+            if let (true, Hosts::Only(name)) = (notes.is_empty(), hosts) {
+                notes.push(format!("{name} is not there"));
+            }
+            let message = if notes.is_empty() {
+                "none was found".into()
+            } else {
+                notes.join("; ")
+            };
+            Err(CaptureError::NoHost { message })
+        }
+    }
+}
+
+/// Bytes in a PulseAudio cookie.
+const COOKIE_LEN: usize = 256;
+
+/// Sees to it that there is a cookie file. PulseAudio and PipeWire refuse a client that sends none, even one whom they
+/// would let in without looking at it; their own library makes one where there is none, and so do we. cpal's client
+/// looks only at PULSE_COOKIE, ~/.config/pulse/cookie and ~/.pulse-cookie.
+fn pulse_cookie() -> Result<(), String> {
+    let home = std::env::home_dir().unwrap_or_default();
+    let usual = home.join(".config/pulse/cookie");
+    let named = std::env::var_os("PULSE_COOKIE").map(PathBuf::from);
+    let existing = named
+        .into_iter()
+        .chain([usual.clone(), home.join(".pulse-cookie")])
+        .find(|path| path.exists());
+    if let Some(path) = existing {
+        return match std::fs::read(&path) {
+            Ok(cookie) if cookie.len() == COOKIE_LEN => Ok(()),
+            Ok(cookie) => Err(format!(
+                "PulseAudio's cookie file '{}' has {} bytes instead of {COOKIE_LEN}: delete it",
+                path.display(),
+                cookie.len()
+            )),
+            Err(error) => Err(format!(
+                "PulseAudio's cookie file '{}' cannot be read ({error})",
+                path.display()
+            )),
+        };
+    }
+    make_cookie(&usual).map_err(|error| {
+        format!(
+            "PulseAudio lets in no program without a cookie file, and '{}' cannot be written ({error}): \
+             make PULSE_COOKIE name a file of {COOKIE_LEN} bytes",
+            usual.display()
+        )
+    })
+}
+
+fn make_cookie(path: &Path) -> io::Result<()> {
+    // The server's own, where its library looks for it and cpal's client does not.
+    let elsewhere = std::env::var_os("XDG_CONFIG_HOME")
+        .and_then(|folder| std::fs::read(PathBuf::from(folder).join("pulse/cookie")).ok())
+        .filter(|cookie| cookie.len() == COOKIE_LEN);
+    let cookie = match elsewhere {
+        Some(cookie) => cookie,
+        None => {
+            let mut cookie = vec![0; COOKIE_LEN];
+            File::open("/dev/urandom")?.read_exact(&mut cookie)?;
+            cookie
+        }
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(mut file) => file.write_all(&cookie),
+        // Another program was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -1130,6 +1395,45 @@ mod tests {
         assert_eq!(run(48_020.0, 48_000), [0_u32; 0]);
         assert_eq!(run(44_100.0, 48_000), [44_100]);
         assert_eq!(run(96_000.0, 48_000), [96_000]);
+    }
+
+    #[test]
+    fn a_failure_is_told_when_it_is_new_and_once_a_minute() {
+        let start = Instant::now();
+        let mut trouble = Trouble {
+            lost_at: start,
+            before: ("pulseaudio:mic".into(), SampleRate::MIN),
+            tries: 0,
+            wait: BACK_OFF.0,
+            told: None,
+        };
+        let mut told = Vec::new();
+        let mut now = start;
+        for _ in 0..50 {
+            let reason = if trouble.tries < 3 { "gone" } else { "4000 Hz" };
+            told.extend(trouble.failed(reason.into(), now));
+            now += trouble.wait;
+        }
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "not back yet: gone",
+                "not back after 4 tries: 4000 Hz",
+                "not back after 35 tries: 4000 Hz"
+            ]
+        );
+        assert_eq!(trouble.wait, BACK_OFF.1);
+    }
+
+    #[test]
+    fn a_question_without_an_answer_is_given_up() {
+        assert_eq!(ask(|| 7).ok(), Some(7));
+        let (release, wait) = crossbeam_channel::bounded::<()>(0);
+        let unanswered = ask(move || wait.recv()).unwrap_err();
+        assert!(!unanswered.is_finished());
+        drop(release);
+        unanswered.join().unwrap();
     }
 
     #[test]

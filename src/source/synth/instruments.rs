@@ -5,7 +5,10 @@
     reason = "f, t, x, y, s, c and n are what the formulas call them"
 )]
 
-use std::f32::consts::{PI, TAU};
+use std::{
+    f32::consts::{PI, TAU},
+    hint::black_box,
+};
 
 /// Pseudo-random numbers (SplitMix64, Steele et al. 2014): the same seed gives the same music on every machine.
 #[derive(Clone, Debug)]
@@ -296,8 +299,9 @@ pub(super) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
             let (s, c) = (TAU * (f + detune) / rate).sin_cos();
             let phase = TAU * rng.unit();
             let (mut y, mut x) = phase.sin_cos();
-            let decay = 10.0_f32.powf(-3.0 / (fall * slow * rate));
-            let release = 10.0_f32.powf(-3.0 / (0.22 * rate));
+            // Without the black boxes, the compiler moves the powers to where they are used: into the loop below.
+            let decay = black_box(10.0_f32.powf(-3.0 / (fall * slow * rate)));
+            let release = black_box(10.0_f32.powf(-3.0 / (0.22 * rate)));
             let mut level = amp * part;
             let attack = (0.002 * rate).max(1.0);
             for (i, out) in track.span(note.at, span).iter_mut().enumerate() {
@@ -483,6 +487,11 @@ pub(super) fn electric_piano(track: &mut Track, note: Note) {
     let rate = track.rate;
     let step = TAU * hz(note.pitch) / rate;
     let mut phase = 0.0_f32;
+    // Each is an exponential, step by step.
+    let fall = |time: f32| (-1.0 / (time * rate)).exp();
+    let (ring_fall, index_fall, tine_fall) = (fall(1.4), fall(0.45), fall(0.08));
+    let (mut ring, mut index) = (1.0_f32, 1.6 * note.velocity);
+    let mut tine_level = 0.12 * note.velocity;
     for (i, out) in track
         .span(note.at, note.length + 0.2)
         .iter_mut()
@@ -490,14 +499,16 @@ pub(super) fn electric_piano(track: &mut Track, note: Note) {
     {
         let t = i as f32 / rate;
         let release = 1.0 - ((t - note.length) / 0.2).clamp(0.0, 1.0);
-        let level = (t / 0.003).min(1.0) * (-t / 1.4).exp() * release;
+        let level = (t / 0.003).min(1.0) * ring * release;
         phase += step;
         if phase >= TAU {
             phase -= TAU;
         }
-        let index = 1.6 * note.velocity * (-t / 0.45).exp();
-        let tine = 0.12 * note.velocity * (-t / 0.08).exp() * (14.0 * phase).sin();
+        let tine = tine_level * (14.0 * phase).sin();
         *out += 0.3 * note.velocity * level * ((phase + index * phase.sin()).sin() + tine);
+        ring *= ring_fall;
+        index *= index_fall;
+        tine_level *= tine_fall;
     }
 }
 
