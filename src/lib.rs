@@ -44,3 +44,8 @@ pub mod statistics;
 pub mod teach;
 pub mod units;
 pub mod window;
+
+/// What README.md shows must compile.
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
