@@ -8,7 +8,6 @@ mod listening;
 #[path = "support/vst3_host.rs"]
 mod vst3_host_;
 
-
 use listening::{
     Deck, STRANGE, Told, bounce, composed, live, passes_bit_for_bit, real_songs, same_bits,
 };
