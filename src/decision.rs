@@ -131,10 +131,13 @@ impl Readout {
     }
 }
 
+/// Time constant of the running average, in seconds, wherever nothing else is asked for: files, listener and plugin.
+pub const DEFAULT_AVERAGING: Seconds = Seconds(10.0);
+
 /// How frame scores become a readout.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionConfig {
-    /// Over which frames the average runs. Default: exponential, 10 s.
+    /// Over which frames the average runs. Default: exponential, [`DEFAULT_AVERAGING`].
     pub span: Span,
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
@@ -158,7 +161,7 @@ pub struct DecisionConfig {
 impl Default for DecisionConfig {
     fn default() -> Self {
         Self {
-            span: Span::Exponential(Seconds(10.0)),
+            span: Span::Exponential(DEFAULT_AVERAGING),
             mean: Mean::Arithmetic,
             dwell: Seconds(8.0),
             margin: 0.15,

@@ -15,18 +15,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
     let design = genrescope_plugin::editor::view::design_size();
-    for (name, model, share, settings) in [
-        ("live", scenes::live(), 1.0, false),
-        ("live_50", scenes::live(), 0.5, false),
-        ("live_200", scenes::live(), 2.0, false),
-        ("unsure", scenes::unsure(), 1.0, false),
-        ("talk", scenes::talk(), 1.0, false),
-        ("warming", scenes::warming(), 1.0, false),
-        ("trouble", scenes::trouble(), 1.0, false),
-        ("many", scenes::many(50), 1.0, false),
-        ("settings", scenes::live(), 1.0, true),
-        ("settings_50", scenes::live(), 0.5, true),
+    let mut pages = Vec::new();
+    for (name, model) in [
+        ("warming", scenes::warming()),
+        ("provisional", scenes::provisional()),
+        ("live", scenes::live()),
+        ("unsure", scenes::unsure()),
+        ("talk", scenes::talk()),
+        ("silent", scenes::silent()),
+        ("trouble", scenes::trouble()),
+        ("many", scenes::many(50)),
     ] {
+        pages.push((format!("{name}_50"), model.clone(), 0.5, false));
+        pages.push((name.to_owned(), model.clone(), 1.0, false));
+        pages.push((format!("{name}_200"), model, 2.0, false));
+    }
+    pages.push(("settings_50".to_owned(), scenes::live(), 0.5, true));
+    pages.push(("settings".to_owned(), scenes::live(), 1.0, true));
+    for (name, model, share, settings) in pages {
         let mut offscreen = Offscreen::new(design * share, 1.0);
         offscreen.memory.settings_open = settings;
         save(

@@ -53,6 +53,8 @@ pub(crate) struct Stream {
     pub(crate) input: AudioInput,
     pub(crate) readout: Arc<ReadoutCell>,
     pub(crate) controls: Arc<Controls>,
+    /// Which call of [`DeskHandle::listen`] it answers.
+    pub(crate) ticket: u64,
     /// Links streams that wait in [`Shared::retired`].
     next: Option<Box<Stream>>,
 }
@@ -100,6 +102,8 @@ pub(crate) struct Shared {
     retired: AtomicCell<Option<Box<Stream>>>,
     /// Blocks that were processed: tells the editor whether the host sends audio.
     blocks: AtomicU64,
+    /// Tickets that were given out.
+    tickets: AtomicU64,
     pub(crate) board: Mutex<Board>,
     settled: Condvar,
     pub(crate) repaint: RepaintNotifier,
@@ -121,6 +125,7 @@ impl Shared {
             incoming: AtomicCell::new(None),
             retired: AtomicCell::new(None),
             blocks: AtomicU64::new(0),
+            tickets: AtomicU64::new(0),
             board: Mutex::default(),
             settled: Condvar::new(),
             repaint: RepaintNotifier::new(),
@@ -161,8 +166,8 @@ impl Shared {
 }
 
 enum Command {
-    /// Listen to a new stream.
-    Listen(StreamSpec),
+    /// Listen to a new stream, which gets this ticket.
+    Listen(StreamSpec, u64),
     /// The choice of model or of outputs has changed.
     SettingsChanged,
     /// The instance is dropped.
@@ -197,11 +202,14 @@ impl DeskHandle {
         let _ = self.commands.send(command);
     }
 
-    /// Replaces the stream; the audio thread gets it from [`Shared::take_stream`] when it is ready.
-    pub(crate) fn listen(&self, spec: StreamSpec) {
+    /// Replaces the stream; the audio thread gets it from [`Shared::take_stream`] when it is ready. Returns its
+    /// ticket: hosts activate twice in a row, and then the stream of the first time still comes, too late.
+    pub(crate) fn listen(&self, spec: StreamSpec) -> u64 {
+        let ticket = self.shared.tickets.fetch_add(1, Ordering::SeqCst) + 1;
         // What still waits for the audio thread belongs to the stream that is replaced.
         drop(self.shared.incoming.swap(None));
-        self.send(Command::Listen(spec));
+        self.send(Command::Listen(spec, ticket));
+        ticket
     }
 
     /// Model or OSC settings have changed.
@@ -229,6 +237,7 @@ impl Desk {
             shared: Arc::clone(shared),
             model: None,
             spec: None,
+            ticket: 0,
             listener: None,
             updates: never(),
             osc: OscFeed::new(),
@@ -271,6 +280,7 @@ struct Worker {
     /// The loaded model and the choice that it answers.
     model: Option<(ModelChoice, Arc<Model>)>,
     spec: Option<StreamSpec>,
+    ticket: u64,
     listener: Option<Listener>,
     updates: Receiver<Readout>,
     osc: OscFeed,
@@ -283,9 +293,13 @@ impl Worker {
         loop {
             select! {
                 recv(commands) -> command => match command {
-                    Ok(Command::Listen(spec)) => {
+                    Ok(Command::Listen(spec, ticket)) => {
                         self.spec = Some(spec);
-                        self.guarded(Self::restart);
+                        self.ticket = ticket;
+                        // Another one follows already, if not.
+                        if ticket == self.shared.tickets.load(Ordering::SeqCst) {
+                            self.guarded(Self::restart);
+                        }
                         self.done();
                     }
                     Ok(Command::SettingsChanged) => {
@@ -392,6 +406,7 @@ impl Worker {
                     input,
                     readout: Arc::clone(&facts.readout),
                     controls: Arc::clone(&facts.controls),
+                    ticket: self.ticket,
                     next: None,
                 });
                 let mut board = self.shared.board.lock();

@@ -78,6 +78,8 @@ pub struct Genrescope {
 #[derive(Debug)]
 struct AudioThread {
     stream: Option<Box<Stream>>,
+    /// Ticket of the stream that belongs to this activation.
+    ticket: u64,
     /// Mono samples that came before the stream did.
     preroll: Vec<f32>,
     midi: MidiOut,
@@ -107,6 +109,7 @@ impl Default for Genrescope {
             desk,
             audio: AudioThread {
                 stream: None,
+                ticket: 0,
                 preroll: Vec::new(),
                 midi: MidiOut::new(SampleRate::MIN),
                 pace: Pace::default(),
@@ -198,7 +201,7 @@ impl Plugin for Genrescope {
             self.audio.preroll = Vec::with_capacity(two_seconds);
             self.audio.midi = MidiOut::new(rate);
             self.audio.rate_hz = f64::from(rate.hz());
-            self.desk.handle().listen(spec);
+            self.audio.ticket = self.desk.handle().listen(spec);
         } else {
             // A restored state may ask for another model.
             self.desk.handle().settings_changed();
@@ -230,7 +233,9 @@ impl Plugin for Genrescope {
         self.shared.beat();
         let mut channels: [&[f32]; MAX_CHANNELS] = [&[]; MAX_CHANNELS];
         let mut n_channels = 0;
-        for (slot, channel) in channels.iter_mut().zip(buffer.as_slice_immutable()) {
+        // Channels that the host left out are empty.
+        let present = buffer.as_slice_immutable().iter().filter(|c| !c.is_empty());
+        for (slot, channel) in channels.iter_mut().zip(present) {
             *slot = channel;
             n_channels += 1;
         }
@@ -289,6 +294,10 @@ impl AudioThread {
         let Some(mut stream) = shared.take_stream() else {
             return;
         };
+        if stream.ticket != self.ticket {
+            shared.retire(stream);
+            return;
+        }
         stream.input.push_interleaved(&self.preroll, 1);
         self.preroll.clear();
         if let Some(old) = self.stream.replace(stream) {
@@ -342,8 +351,10 @@ impl AudioThread {
             .iter()
             .all(|channel| channel.iter().all(|sample| sample.abs() < 1e-5));
         self.quiet = match (quiet, channels.first()) {
-            (true, Some(channel)) => self.quiet.saturating_add(channel.len() as u64),
-            _ => 0,
+            (true, channel) => self
+                .quiet
+                .saturating_add(channel.map_or(0, |channel| channel.len() as u64)),
+            (false, _) => 0,
         };
         // In VST3 the same answer would be an infinite tail, which some hosts render.
         let heard_out = self.quiet as f64 > HEAR_OUT_S * self.rate_hz;

@@ -4,6 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use genrescope::decision::DEFAULT_AVERAGING;
 use nice_plug::prelude::*;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,8 @@ pub const SETTINGS_VERSION: u32 = 1;
 /// Longest averaging time, in seconds.
 pub const MAX_AVERAGING_S: f32 = 120.0;
 
-/// Averaging time of a fresh instance, in seconds: the shortest that rides over a verse without losing a song change
-/// for longer than a frame (29.12 s).
-pub const DEFAULT_AVERAGING_S: f32 = 15.0;
+/// Averaging time of a fresh instance, in seconds: the library's own, so that plugin, listener and file say the same.
+pub const DEFAULT_AVERAGING_S: f32 = DEFAULT_AVERAGING.0 as f32;
 
 /// Note of the first genre in a fresh instance: C2 (36), where drum pads begin.
 pub const DEFAULT_BASE_NOTE: i32 = 36;

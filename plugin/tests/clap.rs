@@ -3,161 +3,58 @@
 
 #[path = "support/bundle.rs"]
 mod bundle;
+#[path = "support/clap_host.rs"]
+mod clap_host;
+#[path = "support/listening.rs"]
+mod listening;
 
 use std::time::{Duration, Instant};
 
 use bundle::Random;
-use clack_extensions::{latency::PluginLatency, state::PluginState};
-use clack_host::{
-    events::spaces::CoreEventSpace, prelude::*, process::audio_buffers::InputChannel,
+use clack_extensions::{
+    audio_ports_config::{AudioPortsConfigBuffer, PluginAudioPortsConfig},
+    latency::PluginLatency,
+    render::{PluginRender, RenderMode},
+    state::PluginState,
 };
-
-struct Shared;
-impl SharedHandler<'_> for Shared {
-    fn request_restart(&self) {}
-    fn request_process(&self) {}
-    fn request_callback(&self) {}
-}
-struct TestHost;
-impl HostHandlers for TestHost {
-    type Shared<'a> = Shared;
-    type MainThread<'a> = ();
-    type AudioProcessor<'a> = ();
-}
-
-fn entry() -> (tempfile::TempDir, PluginEntry) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = bundle::clap(folder.path());
-    // SAFETY: it is this package's own library.
-    #[expect(unsafe_code, reason = "loading a library runs its code")]
-    let entry = unsafe { PluginEntry::load(path) }.unwrap();
-    (folder, entry)
-}
-
-fn instance(entry: &PluginEntry) -> PluginInstance<TestHost> {
-    let info = HostInfo::new("test host", "genrescope", "", "1").unwrap();
-    PluginInstance::new(
-        |()| Shared,
-        |_| (),
-        entry,
-        c"org.genrescope.genrescope",
-        &info,
-    )
-    .unwrap()
-}
-
-fn configuration(rate: f64) -> PluginAudioConfiguration {
-    PluginAudioConfiguration {
-        sample_rate: rate,
-        min_frames_count: 1,
-        max_frames_count: 4096,
-    }
-}
-
-/// What a plugin sent: three bytes each, notes as MIDI would write them.
-fn sent(events: &EventBuffer) -> Vec<[u8; 3]> {
-    events
-        .iter()
-        .filter_map(|event| match event.as_core_event()? {
-            CoreEventSpace::Midi(midi) => Some(midi.data()),
-            CoreEventSpace::NoteOn(note) => Some([
-                0x90 | note.channel().into_specific()? as u8,
-                note.key().into_specific()? as u8,
-                (note.velocity() * 127.0).round() as u8,
-            ]),
-            CoreEventSpace::NoteOff(note) => Some([
-                0x80 | note.channel().into_specific()? as u8,
-                note.key().into_specific()? as u8,
-                0,
-            ]),
-            _ => None,
-        })
-        .collect()
-}
-
-struct Player {
-    processor: StartedPluginAudioProcessor<TestHost>,
-    inputs: AudioPorts,
-    outputs: AudioPorts,
-    events: EventBuffer,
-    midi: Vec<[u8; 3]>,
-}
-
-impl Player {
-    fn start(instance: &mut PluginInstance<TestHost>, rate: f64) -> Self {
-        let processor = instance.activate(|_, ()| (), configuration(rate)).unwrap();
-        Self {
-            processor: processor.start_processing().map_err(|_| "start").unwrap(),
-            inputs: AudioPorts::with_capacity(2, 1),
-            outputs: AudioPorts::with_capacity(2, 1),
-            events: EventBuffer::new(),
-            midi: Vec::new(),
-        }
-    }
-
-    /// One block; returns what came out.
-    fn play(&mut self, input: &mut [Vec<f32>; 2]) -> [Vec<f32>; 2] {
-        // Not zero, so that silence is an output and not the lack of one.
-        let mut output = [vec![7.0; input[0].len()], vec![7.0; input[0].len()]];
-        let inputs = self.inputs.with_input_buffers([AudioPortBuffer {
-            latency: 0,
-            channels: AudioPortBufferType::f32_input_only(
-                input.iter_mut().map(InputChannel::variable),
-            ),
-        }]);
-        let mut outputs = self.outputs.with_output_buffers([AudioPortBuffer {
-            latency: 0,
-            channels: AudioPortBufferType::f32_output_only(
-                output.iter_mut().map(Vec::as_mut_slice),
-            ),
-        }]);
-        self.events.clear();
-        self.processor
-            .process(
-                &inputs,
-                &mut outputs,
-                &InputEvents::empty(),
-                &mut OutputEvents::from_buffer(&mut self.events),
-                None,
-                None,
-            )
-            .unwrap();
-        self.midi.extend(sent(&self.events));
-        output
-    }
-
-    fn stop(self, instance: &mut PluginInstance<TestHost>) {
-        instance.deactivate(self.processor.stop_processing());
-    }
-}
-
-fn bits(channels: &[Vec<f32>; 2]) -> [Vec<u32>; 2] {
-    [0, 1].map(|index| {
-        channels[index]
-            .iter()
-            .map(|sample: &f32| sample.to_bits())
-            .collect()
-    })
-}
+use clap_host::{Player, entry, instance};
+use listening::{
+    Deck, STRANGE, Told, bounce, composed, live, passes_bit_for_bit, real_songs, same_bits,
+};
 
 #[test]
 fn audio_passes_bit_for_bit_at_any_rate_and_block_size() {
     let (_folder, entry) = entry();
     let mut instance = instance(&entry);
-    let mut random = Random(1);
     // Activated anew at each rate, in the same instance.
-    for rate in [44_100.0, 48_000.0, 96_000.0] {
+    for rate in [44_100.0, 48_000.0, 96_000.0, 192_000.0] {
         let mut player = Player::start(&mut instance, rate);
-        for round in 0..120 {
-            let n = match round {
-                0 => 1,
-                1 => 4096,
-                _ => random.within(1..=4096),
-            };
-            let mut input = [0, 1].map(|_| (0..n).map(|_| random.sample()).collect::<Vec<_>>());
-            let output = player.play(&mut input);
-            assert_eq!(bits(&output), bits(&input), "{n} samples at {rate} Hz");
-        }
+        passes_bit_for_bit(&mut player, 2, 120, &format!("{rate} Hz"));
+        player.stop(&mut instance);
+    }
+}
+
+#[test]
+fn every_layout_passes_bit_for_bit() {
+    let (_folder, entry) = entry();
+    let mut instance = instance(&entry);
+    let handle = instance.plugin_handle();
+    let layouts: PluginAudioPortsConfig = handle.get_extension().unwrap();
+    let mut buffer = AudioPortsConfigBuffer::new();
+    let configs: Vec<_> = (0..layouts.count(&handle))
+        .map(|index| {
+            let config = layouts.get(&handle, index, &mut buffer).unwrap();
+            let n_channels = config.main_input.unwrap().channel_count;
+            assert_eq!(config.main_output.unwrap().channel_count, n_channels);
+            (config.id, n_channels as usize)
+        })
+        .collect();
+    let counts: Vec<usize> = configs.iter().map(|(_, n)| *n).collect();
+    assert_eq!(counts, [2, 1, 3, 4, 5, 6, 7, 8, 10, 12, 16]);
+    for (id, n_channels) in configs {
+        layouts.select(&instance.plugin_handle(), id).unwrap();
+        let mut player = Player::start(&mut instance, 48_000.0);
+        passes_bit_for_bit(&mut player, n_channels, 20, "48 kHz");
         player.stop(&mut instance);
     }
 }
@@ -167,24 +64,30 @@ fn no_sample_value_is_too_strange() {
     let (_folder, entry) = entry();
     let mut instance = instance(&entry);
     let mut player = Player::start(&mut instance, 48_000.0);
-    for value in [
-        f32::NAN,
-        -f32::NAN,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        f32::MIN_POSITIVE / 2.0,
-        -f32::from_bits(1),
-        f32::MAX,
-        -0.0,
-    ] {
+    for value in STRANGE {
         for n in [1, 64, 1000] {
-            let mut input = [vec![value; n], vec![-value; n]];
-            let output = player.play(&mut input);
-            assert_eq!(bits(&output), bits(&input), "{value} times {n}");
+            let input = [vec![value; n], vec![-value; n]];
+            assert!(same_bits(&player.play(&input), &input), "{value} times {n}");
         }
     }
     // A block without samples.
-    player.play(&mut [Vec::new(), Vec::new()]);
+    player.play(&[Vec::new(), Vec::new()]);
+    player.stop(&mut instance);
+}
+
+#[test]
+fn missing_channels_are_survived() {
+    let (_folder, entry) = entry();
+    let mut instance = instance(&entry);
+    let mut player = Player::start(&mut instance, 48_000.0);
+    let block = vec![0.25; 64];
+    // One input channel for two outputs, no input at all, and one channel where the layout has two.
+    let output = player.play_to(std::slice::from_ref(&block), 2);
+    assert!(same_bits(&output, &[block.clone(), vec![0.0; 64]]));
+    player.play_to(&[], 2);
+    player.play_to(std::slice::from_ref(&block), 1);
+    // As ever afterwards.
+    passes_bit_for_bit(&mut player, 2, 10, "after missing channels");
     player.stop(&mut instance);
 }
 
@@ -236,30 +139,6 @@ fn state_survives_saving_and_restoring() {
 }
 
 #[test]
-fn two_hundred_instances_come_and_go() {
-    let (_folder, entry) = entry();
-    // The first loads the model for all.
-    drop(instance(&entry));
-    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
-    let before = threads();
-    for round in 0..200 {
-        let mut one = instance(&entry);
-        if round % 10 == 0 {
-            // Dropped while it may be starting a stream or hearing its first block.
-            let mut player = Player::start(&mut one, 48_000.0);
-            player.play(&mut [vec![0.1; 4096], vec![0.1; 4096]]);
-            player.stop(&mut one);
-        }
-    }
-    // Other tests of this file run beside this one, so some threads may be theirs.
-    let after = threads();
-    assert!(
-        after < before + 40,
-        "{before} threads before, {after} after"
-    );
-}
-
-#[test]
 fn two_instances_hear_for_themselves() {
     let (_folder, entry) = entry();
     let (mut one, mut two) = (instance(&entry), instance(&entry));
@@ -267,10 +146,10 @@ fn two_instances_hear_for_themselves() {
     let mut second = Player::start(&mut two, 44_100.0);
     let mut random = Random(2);
     for _ in 0..20 {
-        let mut noise = [0, 1].map(|_| (0..512).map(|_| random.sample()).collect::<Vec<_>>());
-        let mut quiet = [vec![0.0; 512], vec![0.0; 512]];
-        assert_eq!(bits(&first.play(&mut noise)), bits(&noise));
-        assert_eq!(bits(&second.play(&mut quiet)), bits(&quiet));
+        let noise = [0, 1].map(|_| (0..512).map(|_| random.sample()).collect::<Vec<_>>());
+        let quiet = [vec![0.0; 512], vec![0.0; 512]];
+        assert!(same_bits(&first.play(&noise), &noise));
+        assert!(same_bits(&second.play(&quiet), &quiet));
     }
     first.stop(&mut one);
     second.stop(&mut two);
@@ -300,15 +179,14 @@ fn scores_go_out_as_midi_four_times_a_second_at_most() {
                 })
                 .collect()
         };
-        let mut input = [block(), block()];
-        let before = player.midi.len();
-        let output = player.play(&mut input);
-        assert_eq!(bits(&output), bits(&input));
-        batches += usize::from(player.midi.len() > before);
+        let input = [block(), block()];
+        let before = player.midi().len();
+        assert!(same_bits(&player.play(&input), &input));
+        batches += usize::from(player.midi().len() > before);
         time += 1024;
     }
     let controllers: std::collections::BTreeSet<u8> = player
-        .midi
+        .midi()
         .iter()
         .filter(|message| message[0] == 0xb0)
         .map(|message| message[1])
@@ -320,10 +198,76 @@ fn scores_go_out_as_midi_four_times_a_second_at_most() {
     assert!((1..=48).contains(&batches), "{batches} batches in 12 s");
     assert!(
         player
-            .midi
+            .midi()
             .iter()
             .all(|message| message[1] < 128 && message[2] < 128),
         "data bytes have seven bits"
     );
     player.stop(&mut instance);
+}
+
+/// A fresh instance that is told to render, or to play.
+fn deck(
+    entry: &clack_host::prelude::PluginEntry,
+    rate: f64,
+    mode: RenderMode,
+    play: impl Fn(&mut Player) -> Told,
+) -> Told {
+    let mut instance = instance(entry);
+    let handle = instance.plugin_handle();
+    let render: PluginRender = handle.get_extension().unwrap();
+    render.set(&handle, mode).unwrap();
+    let mut player = Player::start(&mut instance, rate);
+    let told = play(&mut player);
+    player.stop(&mut instance);
+    told
+}
+
+#[test]
+fn a_bounce_ends_as_live_playing_does() {
+    let (_folder, entry) = entry();
+    for hz in [44_100, 48_000] {
+        let song = composed(hz, 12.0);
+        let rate = f64::from(hz);
+        let expected = Told::expected(&song);
+        let start = Instant::now();
+        let bounced = deck(&entry, rate, RenderMode::Offline, |player| {
+            bounce(player, &song)
+        });
+        let took = start.elapsed();
+        let unsaid = deck(&entry, rate, RenderMode::Realtime, |player| {
+            bounce(player, &song)
+        });
+        let played = deck(&entry, rate, RenderMode::Realtime, |player| {
+            live(player, &song)
+        });
+        println!("12 s bounced in {took:?}");
+        assert!(played.scores.iter().any(|&score| score > 0), "{played:?}");
+        assert_eq!(bounced, played, "{hz} Hz");
+        assert_eq!(
+            unsaid, played,
+            "{hz} Hz, a host that does not say that it renders"
+        );
+        assert!(played.agrees_with(&expected), "{played:?}, {expected:?}");
+    }
+}
+
+#[test]
+fn it_names_a_real_song() {
+    let (_folder, entry) = entry();
+    for (index, (genre, song)) in real_songs().iter().enumerate() {
+        let rate = f64::from(song.rate.hz());
+        let bounced = deck(&entry, rate, RenderMode::Offline, |player| {
+            bounce(player, song)
+        });
+        assert_eq!(bounced.genre, Some(*genre), "{bounced:?}");
+        let expected = Told::expected(song);
+        assert!(bounced.agrees_with(&expected), "{bounced:?}, {expected:?}");
+        if index == 0 {
+            let played = deck(&entry, rate, RenderMode::Realtime, |player| {
+                live(player, song)
+            });
+            assert_eq!(bounced, played);
+        }
+    }
 }

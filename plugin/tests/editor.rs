@@ -32,6 +32,8 @@ fn no_window_is_ever_blank() {
         scenes::unsure(),
         scenes::talk(),
         scenes::warming(),
+        scenes::provisional(),
+        scenes::silent(),
         scenes::trouble(),
         scenes::many(1),
         scenes::many(64),

@@ -6,7 +6,7 @@ use egui::{Align2, DragValue, Rect, Stroke, TextEdit, Ui, pos2, vec2};
 
 use super::{
     theme::{self, Scale},
-    view::{Action, button, child, text_width},
+    view::{Action, button, child, shorten, text_width},
     view_model::ViewModel,
 };
 use crate::{
@@ -49,6 +49,7 @@ pub(crate) fn draw(
         model.format
     );
     if page.y + page.row_h < rect.bottom() {
+        let about = shorten(ui, &about, &scale.font(11.0), rect.width());
         ui.painter().text(
             rect.left_bottom(),
             Align2::LEFT_BOTTOM,

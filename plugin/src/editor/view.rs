@@ -77,7 +77,9 @@ impl Memory {
 
     /// Ends all gliding: the next frame shows `model` as it is.
     pub fn settle(&mut self, model: &ViewModel) {
-        self.bars.clone_from(&model.scores);
+        self.bars = (0..model.scores.len())
+            .map(|index| shown_score(model, index).unwrap_or(0.0))
+            .collect();
         self.vivid = f32::from(u8::from(model.is_vivid()));
         self.level_dbfs = model.level_dbfs;
     }
@@ -96,14 +98,20 @@ impl Memory {
                 moving = true;
             }
         };
-        for (bar, &score) in self.bars.iter_mut().zip(&model.scores) {
-            towards(bar, if score.is_finite() { score } else { 0.0 });
+        for (index, bar) in self.bars.iter_mut().enumerate() {
+            towards(bar, shown_score(model, index).unwrap_or(0.0));
         }
         towards(&mut self.vivid, f32::from(u8::from(model.is_vivid())));
         let level = model.level_dbfs.max(-120.0);
         self.level_dbfs = level.max(self.level_dbfs - METER_FALL_DB_S * dt);
         moving
     }
+}
+
+/// The score that a bar shows: none while there is no music, whatever the network still says.
+fn shown_score(model: &ViewModel, index: usize) -> Option<f32> {
+    let score = model.scores.get(index).copied()?;
+    (model.is_vivid() && score.is_finite()).then_some(score)
 }
 
 /// Draws the whole editor into `ui` and says what the user did.
@@ -297,7 +305,7 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
     let level = Rect::from_min_max(pos2(rect.left(), rect.bottom() - level_h), rect.max);
 
     let headline = model.headline();
-    let largest = scale.font(66.0).size.min(rect.height() * 0.34);
+    let largest = scale.font(86.0).size.min(rect.height() * 0.38);
     let natural = text_width(ui, &headline, &FontId::proportional(100.0)) / 100.0;
     let size = largest.min(rect.width() / natural.max(0.1)).max(14.0);
     let colour = if model.is_vivid() {
@@ -306,16 +314,18 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
         theme::TEXT
     };
     let top = rect.top() + chip_h + scale.len(6.0);
-    let headline_rect = ui.painter().text(
+    // Long names are set smaller, on the same line as short ones, so that nothing below them moves.
+    let bottom = top + largest * 1.15;
+    ui.painter().text(
         // Optical alignment: the glyphs' left bearing grows with the font.
-        pos2(rect.left() - size * 0.04, top),
-        Align2::LEFT_TOP,
+        pos2(rect.left() - size * 0.04, bottom + size * 0.1),
+        Align2::LEFT_BOTTOM,
         &headline,
         FontId::proportional(size),
         colour,
     );
 
-    let mut y = headline_rect.bottom() + scale.len(4.0);
+    let mut y = bottom + scale.len(8.0);
     if model.genre.is_some() && model.is_vivid() {
         let font = scale.font(17.0);
         let text = percent(model.confidence);
@@ -339,6 +349,12 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
 
     let detail = model.detail();
     let font = scale.font(14.0);
+    if let Some(share) = model.progress() {
+        let height = scale.len(3.0).max(2.0);
+        let track = Rect::from_min_size(pos2(rect.left(), y), vec2(rect.width(), height));
+        fill_bar(ui, track, share, theme::DIM);
+        y = track.bottom() + scale.len(8.0);
+    }
     let galley = ui.painter().layout(
         detail,
         font,
@@ -422,8 +438,14 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     let percent_w = text_width(ui, "100 %", &font);
     let label_w = (0..n)
         .map(|index| text_width(ui, &model.title(index), &font))
-        .fold(0.0_f32, f32::max)
-        .min(column_w * 0.42);
+        .fold(0.0_f32, f32::max);
+    // Where names and numbers leave no room for a bar worth the name, names get it.
+    let rest_w = column_w - percent_w - scale.len(22.0);
+    let label_w = if rest_w - label_w.min(column_w * 0.42) < scale.len(40.0) {
+        label_w.min(rest_w)
+    } else {
+        label_w.min(column_w * 0.42)
+    };
     let top = rect.top() + (rect.height() - row_h * n_rows as f32) / 2.0;
     let bar_h = (row_h * 0.42).min(scale.len(14.0)).max(3.0);
 
@@ -459,7 +481,7 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
             ),
         );
         let value = memory.bars[index];
-        if track.width() > 4.0 {
+        if track.width() > scale.len(24.0) {
             let colour = theme::genre(index, memory.vivid);
             let colour = if is_shown {
                 colour
@@ -469,7 +491,7 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
             fill_bar(ui, track, value, colour);
         }
         // The number of the score itself: digits that run are not read.
-        let number = percent(model.scores[index]);
+        let number = shown_score(model, index).map_or_else(|| "–".to_owned(), percent);
         ui.painter().text(
             pos2(area.right(), mid),
             Align2::RIGHT_CENTER,
@@ -541,6 +563,16 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
         let x = area.left() + area.width() * share;
         ui.painter()
             .text(pos2(x, legend), anchor, text, font.clone(), theme::DIM);
+    }
+
+    if model.history.is_empty() {
+        ui.painter().text(
+            area.center(),
+            Align2::CENTER_CENTER,
+            "What was heard in the last two minutes appears here",
+            font.clone(),
+            theme::DIM,
+        );
     }
 
     let response = ui.interact(area, Id::unique("strip"), Sense::hover());
@@ -866,7 +898,7 @@ pub(super) fn text_width(ui: &Ui, text: &str, font: &FontId) -> f32 {
 }
 
 /// `text` cut to `width`, with an ellipsis when something is missing.
-fn shorten(ui: &Ui, text: &str, font: &FontId, width: f32) -> String {
+pub(super) fn shorten(ui: &Ui, text: &str, font: &FontId, width: f32) -> String {
     if text_width(ui, text, font) <= width + 0.5 {
         return text.to_owned();
     }

@@ -113,9 +113,18 @@ impl ViewModel {
         )
     }
 
+    /// The label of `index` within a sentence.
+    pub fn name(&self, index: usize) -> &str {
+        match self.labels.get(index).map_or("", String::as_str) {
+            // The data sets' spelling.
+            "hiphop" => "hip hop",
+            label => label,
+        }
+    }
+
     /// The label of `index` as it is shown: with a capital letter.
     pub fn title(&self, index: usize) -> String {
-        let label = self.labels.get(index).map_or("", String::as_str);
+        let label = self.name(index);
         let mut chars = label.chars();
         chars.next().map_or_else(String::new, |first| {
             first.to_uppercase().chain(chars).collect()
@@ -174,6 +183,16 @@ impl ViewModel {
         .to_owned()
     }
 
+    /// How much of what the next better answer needs was heard, 0 to 1; `None` when there is nothing to wait for.
+    pub fn progress(&self) -> Option<f32> {
+        let whole = match self.status {
+            Status::Listening(State::Warming) => WARM_UP_S,
+            Status::Listening(State::Provisional) => self.frame_s,
+            _ => return None,
+        };
+        Some((self.heard_s / whole).clamp(0.0, 1.0) as f32)
+    }
+
     /// The line below it.
     pub fn detail(&self) -> String {
         let left = |until: f64| (until - self.heard_s).ceil().max(1.0);
@@ -194,7 +213,7 @@ impl ViewModel {
             Status::Listening(State::Live) => match self.candidates().as_slice() {
                 [first, second] if self.genre == Some(*first) => format!(
                     "then {} {}",
-                    self.labels[*second],
+                    self.name(*second),
                     percent(self.scores[*second])
                 ),
                 _ => String::new(),
@@ -204,7 +223,7 @@ impl ViewModel {
                     "{} {} or {} {}?",
                     self.title(*first),
                     percent(self.scores[*first]),
-                    self.labels[*second],
+                    self.name(*second),
                     percent(self.scores[*second])
                 ),
                 _ => "None of the genres fits.".to_owned(),
@@ -285,6 +304,14 @@ mod tests {
             provisional.detail(),
             "So far. A full listen takes 10 s more."
         );
+    }
+
+    #[test]
+    fn progress_is_shown_while_there_is_something_to_wait_for() {
+        let mut provisional = model(Status::Listening(State::Provisional));
+        provisional.heard_s = 29.12 / 2.0;
+        assert_eq!(provisional.progress(), Some(0.5));
+        assert_eq!(model(Status::Listening(State::Live)).progress(), None);
     }
 
     #[test]

@@ -280,7 +280,7 @@ pub mod scenes {
                 (44.0, Some(8), 0.68, State::Live),
             ]),
             level_dbfs: -14.0,
-            averaging_s: 15.0,
+            averaging_s: 10.0,
             model: "built-in".to_owned(),
             load: 0.008,
             midi: true,
@@ -297,6 +297,30 @@ pub mod scenes {
             status: Status::Listening(State::Unsure),
             genre: None,
             confidence: 0.39,
+            ..live()
+        }
+    }
+
+    pub fn provisional() -> ViewModel {
+        ViewModel {
+            status: Status::Listening(State::Provisional),
+            scores: vec![0.02, 0.82, 0.01, 0.0, 0.0, 0.1, 0.0, 0.02, 0.01, 0.02],
+            genre: Some(1),
+            confidence: 0.82,
+            heard_s: 14.0,
+            history: history(&[
+                (3.0, None, 0.0, State::Warming),
+                (11.0, Some(1), 0.8, State::Provisional),
+            ]),
+            ..live()
+        }
+    }
+
+    pub fn silent() -> ViewModel {
+        ViewModel {
+            status: Status::Listening(State::Silent),
+            genre: None,
+            level_dbfs: -120.0,
             ..live()
         }
     }

@@ -1,0 +1,114 @@
+//! What a large session costs: making instances on the host's own thread, and fifty of them on silent tracks.
+//!
+//! `cargo bench -p genrescope-plugin --bench session` (Linux). The instances are driven as a host drives them, by the
+//! clock, in blocks of 512 at 48 kHz; the processor time is that of the whole process, workers included.
+
+#[path = "../tests/support/process_host.rs"]
+mod process_host;
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use process_host::{Instance, RATE};
+
+const INSTANCES: usize = 50;
+const BLOCK: usize = 512;
+
+fn main() {
+    // `cargo test --benches` only wants to know that it runs.
+    let brief = !std::env::args().any(|argument| argument == "--bench");
+    creation();
+    let (settle, measure) = if brief { (0.2, 0.2) } else { (40.0, 20.0) };
+    let mut instances: Vec<Instance> = (0..INSTANCES).map(|_| Instance::new(BLOCK)).collect();
+    println!(
+        "{INSTANCES} instances: {:.0} MiB resident, {:.0} threads",
+        status("VmRSS:") / 1024.0,
+        status("Threads:")
+    );
+    for (name, amplitude) in [("silent", 0.0), ("music-like", 0.2)] {
+        if name == "music-like" {
+            // Fifty tracks that all play are no aim, but worth knowing; ten tell it.
+            instances.truncate(10);
+        }
+        run(&mut instances, amplitude, settle);
+        let before = processor_s();
+        let wall = run(&mut instances, amplitude, measure);
+        let share = (processor_s() - before) / wall * 100.0;
+        println!(
+            "{} {name} tracks: {share:.2} % of a core ({:.3} % each)",
+            instances.len(),
+            share / instances.len() as f64
+        );
+    }
+}
+
+/// Each on the thread that a host would use.
+fn creation() {
+    let mut times = Vec::new();
+    for index in 0..101 {
+        let start = Instant::now();
+        let instance = Instance::new(BLOCK);
+        let took = start.elapsed();
+        if index == 0 {
+            println!("first instance: {took:?}");
+        } else {
+            times.push(took);
+        }
+        drop(black_box(instance));
+    }
+    times.sort_unstable();
+    println!(
+        "further instances: {:?} (median), {:?} (slowest of {})",
+        times[times.len() / 2],
+        times[times.len() - 1],
+        times.len()
+    );
+}
+
+/// Plays to all instances by the clock; returns the seconds it took.
+fn run(instances: &mut [Instance], amplitude: f32, seconds: f64) -> f64 {
+    let start = Instant::now();
+    let mut noise = 1_u32;
+    let mut block = vec![0.0; BLOCK];
+    let mut played = 0;
+    while (played as f64) < seconds * f64::from(RATE) {
+        for sample in &mut block {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *sample = ((noise >> 8) as f32 / (1 << 23) as f32 - 1.0) * amplitude;
+        }
+        for instance in &mut *instances {
+            instance.process(&mut block);
+        }
+        played += BLOCK;
+        let due = Duration::from_secs_f64(played as f64 / f64::from(RATE));
+        std::thread::sleep(due.saturating_sub(start.elapsed()));
+    }
+    start.elapsed().as_secs_f64()
+}
+
+/// A number of `/proc/self/status`; 0 where there is none.
+fn status(key: &str) -> f64 {
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with(key))?.to_owned();
+            line.split_whitespace().nth(1)?.parse().ok()
+        })
+        .unwrap_or(0.0)
+}
+
+/// Processor time of this process so far, in seconds: nanoseconds on the run queue of each thread.
+fn processor_s() -> f64 {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return 0.0;
+    };
+    tasks
+        .filter_map(|task| {
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split_whitespace().next()?.parse::<f64>().ok()
+        })
+        .sum::<f64>()
+        * 1e-9
+}

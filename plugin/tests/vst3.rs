@@ -1,0 +1,173 @@
+//! The VST3 plugin in a host.
+#![cfg(target_os = "linux")]
+
+#[path = "support/bundle.rs"]
+mod bundle;
+#[path = "support/listening.rs"]
+mod listening;
+#[path = "support/vst3_host.rs"]
+mod vst3_host_;
+
+use listening::{
+    Deck, STRANGE, Told, bounce, composed, live, passes_bit_for_bit, real_songs, same_bits,
+};
+use vst3_host::{audio::SpeakerArrangement, plugin::ProcessMode};
+use vst3_host_::{Host, MAX_BLOCK, Player};
+
+#[test]
+fn it_says_what_it_is() {
+    let mut host = Host::new();
+    let plugin = host.instance();
+    assert_eq!(plugin.info().name, "genrescope");
+    assert_eq!(plugin.info().vendor, "genrescope");
+    assert_eq!(plugin.latency_samples(), 0);
+    assert_eq!(plugin.tail_samples(), 0);
+    assert!(plugin.has_editor());
+    let names: Vec<String> = plugin
+        .get_parameters()
+        .unwrap()
+        .into_iter()
+        .map(|parameter| parameter.name)
+        .collect();
+    for name in ["Bypass", "Averaging", "Hold", "Reset", "MIDI Out"] {
+        assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
+    }
+}
+
+#[test]
+fn audio_passes_bit_for_bit_at_any_rate_and_block_size() {
+    let mut host = Host::new();
+    let mut plugin = host.instance();
+    // Activated anew at each rate, in the same instance.
+    for rate in [44_100.0, 48_000.0, 96_000.0, 192_000.0] {
+        plugin.reconfigure(rate, MAX_BLOCK).unwrap();
+        let mut player = Player::start(plugin);
+        passes_bit_for_bit(&mut player, 2, 120, &format!("{rate} Hz"));
+        plugin = player.stop();
+    }
+}
+
+#[test]
+fn every_layout_with_an_arrangement_passes_bit_for_bit() {
+    let mut host = Host::new();
+    let mut plugin = host.instance();
+    // Mono, stereo, 5.0, 5.1, 7.0 and 7.1 (cinema), as the framework names them.
+    for bits in [0x8_0000, 0x3, 55, 63, 247, 255] {
+        let arrangement = [SpeakerArrangement::from_raw(bits)];
+        plugin
+            .set_bus_arrangements(&arrangement, &arrangement)
+            .unwrap();
+        // The host lays out its buffers when it is configured.
+        plugin.reconfigure(48_000.0, MAX_BLOCK).unwrap();
+        let n_channels = arrangement[0].channel_count();
+        assert_eq!(plugin.output_channel_count(), n_channels);
+        let mut player = Player::start(plugin);
+        passes_bit_for_bit(&mut player, n_channels, 20, "48 kHz");
+        plugin = player.stop();
+    }
+    let odd = [SpeakerArrangement::from_raw(0x7f_ffff)];
+    assert!(plugin.set_bus_arrangements(&odd, &odd).is_err());
+}
+
+#[test]
+fn no_sample_value_is_too_strange() {
+    let mut host = Host::new();
+    let mut player = Player::start(host.instance());
+    for value in STRANGE {
+        for n in [1, 64, 1000] {
+            let mut input = [vec![value; n + 1], vec![-value; n + 1]];
+            // This host takes a block that it counts as zeros (denormals among them) for silence.
+            input[0][0] = 0.5;
+            input[1][0] = 0.5;
+            assert!(same_bits(&player.play(&input), &input), "{value} times {n}");
+        }
+    }
+    // A flush of parameters has no samples; nor has a host without channels.
+    player.play(&[Vec::new(), Vec::new()]);
+    player.play(&[]);
+    passes_bit_for_bit(&mut player, 2, 10, "afterwards");
+    player.stop();
+}
+
+#[test]
+fn state_survives_saving_and_restoring() {
+    let mut host = Host::new();
+    let mut first = host.instance();
+    for (name, value) in [("Averaging", 0.5), ("Hold", 1.0), ("MIDI Channel", 0.4)] {
+        first.set_parameter_by_name(name, value).unwrap();
+    }
+    // Parameters reach the processor with a block.
+    let mut player = Player::start(first);
+    player.play(&[vec![0.0; 64], vec![0.0; 64]]);
+    let first = player.stop();
+    let saved = first.save_state().unwrap();
+    let mut second = host.instance();
+    assert_ne!(second.save_state().unwrap(), saved);
+    second.load_state(&saved).unwrap();
+    assert_eq!(second.save_state().unwrap(), saved);
+    for name in ["Averaging", "Hold", "MIDI Channel", "First CC"] {
+        let value = |plugin: &vst3_host::Plugin| plugin.find_parameter(name).unwrap().value;
+        assert_eq!(value(&first), value(&second), "{name}");
+    }
+}
+
+#[test]
+fn two_instances_hear_for_themselves() {
+    let mut host = Host::new();
+    let mut metal = Player::start(host.instance());
+    let mut quiet = Player::start(host.instance());
+    let song = composed(48_000, 6.0);
+    for block in song.samples.chunks(2000) {
+        let block = [block.to_vec(), block.to_vec()];
+        assert!(same_bits(&metal.play(&block), &block));
+        let silence = [vec![0.0; block[0].len()], vec![0.0; block[0].len()]];
+        assert!(same_bits(&quiet.play(&silence), &silence));
+    }
+    assert!(Told::by(metal.midi()).scores.iter().any(|&s| s > 0));
+    assert!(Told::by(quiet.midi()).scores.iter().all(|&s| s == 0));
+}
+
+/// A fresh instance that is told to render, or to play.
+/// It is activated three times over before it processes, as hosts do.
+fn deck(host: &mut Host, rate: f64, mode: ProcessMode, play: impl Fn(&mut Player) -> Told) -> Told {
+    let mut plugin = host.instance();
+    plugin.reconfigure(rate, MAX_BLOCK).unwrap();
+    plugin.set_process_mode(mode).unwrap();
+    let mut player = Player::start(plugin);
+    let told = play(&mut player);
+    player.stop();
+    told
+}
+
+#[test]
+fn a_bounce_ends_as_live_playing_does() {
+    let mut host = Host::new();
+    let song = composed(44_100, 12.0);
+    let expected = Told::expected(&song);
+    let start = std::time::Instant::now();
+    let bounced = deck(&mut host, 44_100.0, ProcessMode::Offline, |player| {
+        bounce(player, &song)
+    });
+    let took = start.elapsed();
+    let played = deck(&mut host, 44_100.0, ProcessMode::Realtime, |player| {
+        live(player, &song)
+    });
+    println!("12 s bounced in {took:?}");
+    assert!(played.scores.iter().any(|&score| score > 0), "{played:?}");
+    assert_eq!(bounced, played);
+    assert!(played.agrees_with(&expected), "{played:?}, {expected:?}");
+}
+
+#[test]
+fn it_names_a_real_song() {
+    let mut host = Host::new();
+    for (genre, song) in real_songs() {
+        let rate = f64::from(song.rate.hz());
+        let bounced = deck(&mut host, rate, ProcessMode::Offline, |player| {
+            bounce(player, &song)
+        });
+        assert_eq!(bounced.genre, Some(genre), "{bounced:?}");
+        let expected = Told::expected(&song);
+        assert!(bounced.agrees_with(&expected), "{bounced:?}, {expected:?}");
+    }
+}
