@@ -892,7 +892,8 @@ fn check_decision(decision: &DecisionDefaults) -> Result<(), ModelError> {
     )?;
     let mut before = 0.0;
     for [seconds, temperature] in &decision.temperatures {
-        if !(*seconds > before && *seconds <= 3_600.0) || !(0.05..=20.0).contains(temperature) {
+        let rising = *seconds > before && *seconds <= 3_600.0;
+        if !rising || !(0.05..=20.0).contains(temperature) {
             return Err(ModelError::field(
                 "decision.temperatures",
                 format!("[{seconds}, {temperature}]"),

@@ -1054,7 +1054,11 @@ impl Compute for Statistics {
                 }
             }
         };
-        let divide = |totals: &mut [f32]| totals.iter_mut().for_each(|total| *total /= n);
+        let divide = |totals: &mut [f32]| {
+            for total in totals {
+                *total /= n;
+            }
+        };
         let mut plain = output.try_as_plain_ram_mut()?;
         let totals = plain.as_slice_mut::<f32>()?;
         match self.kind {
@@ -1071,7 +1075,9 @@ impl Compute for Statistics {
                     sum + (value - means[index]).powi(2)
                 });
                 divide(totals);
-                totals.iter_mut().for_each(|total| *total = total.sqrt());
+                for total in totals {
+                    *total = total.sqrt();
+                }
             }
         }
         Ok(())

@@ -1147,24 +1147,20 @@ fn devices(hosts: Hosts) -> Result<Found, CaptureError> {
             Err(error) => failed.push(format!("{} does not answer: {error}", id.name())),
         }
     }
-    match answered {
-        Some(name) => {
-            notes.extend(failed.into_iter().map(|why| format!("{why}; using {name}")));
-            Ok(Found { devices, notes })
-        }
-        None => {
-            notes.append(&mut failed);
-            if let (true, Hosts::Only(name)) = (notes.is_empty(), hosts) {
-                notes.push(format!("{name} is not there"));
-            }
-            let message = if notes.is_empty() {
-                "none was found".into()
-            } else {
-                notes.join("; ")
-            };
-            Err(CaptureError::NoHost { message })
-        }
+    if let Some(name) = answered {
+        notes.extend(failed.into_iter().map(|why| format!("{why}; using {name}")));
+        return Ok(Found { devices, notes });
     }
+    notes.append(&mut failed);
+    if let (true, Hosts::Only(name)) = (notes.is_empty(), hosts) {
+        notes.push(format!("{name} is not there"));
+    }
+    let message = if notes.is_empty() {
+        "none was found".into()
+    } else {
+        notes.join("; ")
+    };
+    Err(CaptureError::NoHost { message })
 }
 
 /// Bytes in a PulseAudio cookie.
@@ -1209,13 +1205,12 @@ fn make_cookie(path: &Path) -> io::Result<()> {
     let elsewhere = std::env::var_os("XDG_CONFIG_HOME")
         .and_then(|folder| std::fs::read(PathBuf::from(folder).join("pulse/cookie")).ok())
         .filter(|cookie| cookie.len() == COOKIE_LEN);
-    let cookie = match elsewhere {
-        Some(cookie) => cookie,
-        None => {
-            let mut cookie = vec![0; COOKIE_LEN];
-            File::open("/dev/urandom")?.read_exact(&mut cookie)?;
-            cookie
-        }
+    let cookie = if let Some(cookie) = elsewhere {
+        cookie
+    } else {
+        let mut cookie = vec![0; COOKIE_LEN];
+        File::open("/dev/urandom")?.read_exact(&mut cookie)?;
+        cookie
     };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;

@@ -20,27 +20,13 @@ pub struct Share {
 impl Share {
     /// `right` of `n`.
     pub fn new(right: usize, n: usize) -> Self {
-        const Z: f64 = 1.959_964;
-        if n == 0 {
-            return Self {
-                right,
-                n,
-                value: 0.0,
-                low: 0.0,
-                high: 1.0,
-            };
-        }
-        let (k, m) = (right as f64, n as f64);
-        let p = k / m;
-        let d = 1.0 + Z * Z / m;
-        let centre = p + Z * Z / (2.0 * m);
-        let half = Z * (p * (1.0 - p) / m + Z * Z / (4.0 * m * m)).sqrt();
+        let (low, high) = genrescope::statistics::wilson(right as u64, n as u64);
         Self {
             right,
             n,
-            value: p,
-            low: ((centre - half) / d).max(0.0),
-            high: ((centre + half) / d).min(1.0),
+            value: right as f64 / n.max(1) as f64,
+            low,
+            high,
         }
     }
 }
@@ -301,6 +287,8 @@ mod tests {
             "{share}"
         );
         assert_eq!(Share::new(0, 0).high, 1.0);
+        // The interval holds the share, whatever rounding does.
+        assert!((1..=600).all(|n| Share::new(n, n).high == 1.0));
     }
 
     #[test]
