@@ -144,9 +144,10 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
         notice: "Trained on GTZAN, which has no licence for its music: for research and personal use.".into(),
         data: format!(
             "{} recordings of {} genres from GTZAN (train and valid of the fault-filtered split; clips of 30 s and, where no more could be \
-             had, excerpts of 2 to 3 s), recorded before 2001. {trust}",
+             had, excerpts of 2 to 3 s), recorded before 2001.{} {trust}",
             study.records.len(),
-            study.labels.len()
+            study.labels.len(),
+            unlabelled(study)
         ),
         recipe: format!(
             "genrescope-train fit --recipe FILE, with FILE = {}. {trained}",
@@ -154,12 +155,33 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
         ),
         accuracies,
         licence: "MIT OR Apache-2.0, as far as the weights are ours; see the notice".into(),
-        credits: "Trunk initialised from the music tagger of Keunwoo Choi (MIT licence), pre-trained on the Million Song Dataset; method after \
+        credits: "Trunk initialised from the CNN music tagger of Keunwoo Choi (MIT licence), pre-trained on the Million Song Dataset; the teacher also \
+                  looks at his CRNN; method after \
                   A. Jimenez and F. Jose, Music Genre Recognition with Deep Neural Networks (UPC). GTZAN: G. Tzanetakis and P. Cook; faults \
                   and split: B. Sturm, C. Kereliuk et al."
             .into(),
         decision: DecisionDefaults { temperature: pooled.temperature(), more, ..DecisionDefaults::default() },
     }
+}
+
+/// A sentence on the music without labels, if there was any.
+fn unlabelled(study: &Study) -> String {
+    let mut folders: Vec<String> = study
+        .unlabelled
+        .iter()
+        .filter_map(|path| path.parent()?.parent()?.file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    let n = folders.len();
+    folders.sort();
+    folders.dedup();
+    if n == 0 {
+        return String::new();
+    }
+    format!(
+        " {n} frames of freely licensed and machine-made music without labels ({}), answered by the teacher.",
+        folders.join(", ")
+    )
 }
 
 /// The card as Markdown.
