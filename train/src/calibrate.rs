@@ -37,13 +37,13 @@ const DECAY: f32 = 1e-2;
 const LOST_MUSIC: f64 = 0.005;
 
 /// Share of those looks at which no genre may be named because it might not be music.
-const DOUBTED_MUSIC: f64 = 0.02;
+const DOUBTED_MUSIC: f64 = 0.04;
 
 /// Share of held-out whole frames that are named rather than "unsure".
 const COVERAGE: f64 = 0.92;
 
 /// Share of looks within one song at which a change may be told.
-const FALSE_ALARMS: f64 = 0.004;
+const FALSE_ALARMS: f64 = 0.02;
 
 /// What the held-out part of one fold gave.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
