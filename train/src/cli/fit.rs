@@ -46,7 +46,12 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
         .not_music
         .clone()
         .unwrap_or_else(|| data_root().join("not_music"));
-    let (trust, trust_words) = if folder.is_dir() {
+    let (trust, trust_words) = if !net.spec.recurrent.is_empty() {
+        say(
+            "a CRNN's trunk ends above what the music head is fitted on here: the model gets none\n",
+        );
+        (Vec::new(), String::new())
+    } else if folder.is_dir() {
         // The head looks at the trunk that ships: int8, and trained if it was.
         let shipped = export::rounded(&net);
         let own: Vec<View>;
@@ -237,10 +242,10 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
         "The trunk is K. Choi's, unchanged; the head is learnt.".to_owned()
     } else {
         format!(
-            "{} epochs; {} of {} blocks frozen.",
+            "{} epochs; {} of {} layers below the head frozen.",
             training.epochs,
             training.frozen,
-            net.spec.blocks.len()
+            net.spec.layers()
         )
     };
     Words {
