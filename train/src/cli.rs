@@ -64,10 +64,11 @@ struct Common {
     /// GTZAN (with or without index.csv), or a folder with a folder of songs per genre.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// Choi's CNN, `music_tagger_cnn_weights_theano.h5`.
+    /// Choi's CNN, `music_tagger_cnn_weights_theano.h5`: what a CNN starts from.
     #[arg(long, value_name = "FILE")]
     tagger: Option<PathBuf>,
-    /// Choi's CRNN, `music_tagger_crnn_weights_theano.h5`: the second half of the teacher, for recipes that want one.
+    /// Choi's CRNN, `music_tagger_crnn_weights_theano.h5`: what a CRNN starts from, and the second half of the teacher, for recipes
+    /// that want one.
     #[arg(long, value_name = "FILE")]
     crnn: Option<PathBuf>,
     /// Music without labels, for recipes that learn from the teacher's answers to it; may be given more than once
@@ -221,10 +222,45 @@ struct Loaded {
     crnn: PathBuf,
 }
 
-/// A recipe file: what the trunk shows to the head, and how it is trained.
+/// Which of the paper's networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Five blocks.
+    #[default]
+    Cnn,
+    /// Four blocks and two GRUs.
+    Crnn,
+}
+
+impl Kind {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over a reference"
+    )]
+    fn is_cnn(&self) -> bool {
+        *self == Self::Cnn
+    }
+
+    /// What the network sees is (dB - mean) / std: z-scored, and the scale that its `bn_0_freq` has by number put back.
+    fn input(self) -> (f32, f32) {
+        match self {
+            Self::Cnn => CNN_INPUT,
+            Self::Crnn => CRNN_INPUT,
+        }
+    }
+}
+
+const CNN_INPUT: (f32, f32) = (-30.6, 13.85);
+const CRNN_INPUT: (f32, f32) = (-30.1, 11.87);
+
+/// A recipe file: which network, what its trunk shows to the head, and how it is trained.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RecipeFile {
+    /// The network; the CNN where nothing is said.
+    #[serde(skip_serializing_if = "Kind::is_cnn")]
+    network: Kind,
     taps: Vec<Tap>,
     floor_db: f32,
     /// Windows more than 6 dB of level away from this mean mel power (in dB of the front end's scale) are brought that near first, in
@@ -238,7 +274,11 @@ struct RecipeFile {
 
 impl RecipeFile {
     fn spec(&self, labels: usize) -> NetSpec {
-        let mut spec = NetSpec::cnn(&self.taps, self.floor_db, labels);
+        let make = match self.network {
+            Kind::Cnn => NetSpec::cnn,
+            Kind::Crnn => NetSpec::crnn,
+        };
+        let mut spec = make(&self.taps, self.floor_db, labels);
         (spec.input_mean, spec.input_std) = self.input;
         spec.level = self.level_db.map(|target_db| Level {
             target_db,
@@ -254,6 +294,7 @@ impl RecipeFile {
 impl Default for RecipeFile {
     fn default() -> Self {
         Self {
+            network: Kind::Cnn,
             taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands],
             floor_db: -80.0,
             level_db: None,
@@ -315,6 +356,16 @@ fn load(common: &Common) -> Result<Loaded> {
     })
 }
 
+impl Loaded {
+    /// The file that this network starts from.
+    fn weights(&self, network: Kind) -> &Path {
+        match network {
+            Kind::Cnn => &self.tagger,
+            Kind::Crnn => &self.crnn,
+        }
+    }
+}
+
 /// What every training run starts from: the trunk, and all that is computed of it once.
 struct Start {
     trunk: Net,
@@ -334,15 +385,38 @@ impl Start {
             ..
         } = loaded;
         let spec = loaded.file.spec(study.labels.len());
-        let (trunk, tagger) = transfer::choi_cnn(&loaded.tagger, spec)?;
+        let (trunk, tagger) = transfer::choi(loaded.weights(loaded.file.network), spec)?;
         let views = study::views(study, &trunk, recipe, cache, *threads)?;
         let probes = Probes::new(&trunk, &views, recipe, *threads);
         let teacher = if recipe.distil > 0.0 {
-            let top = probes.clean().first(Tap::Top.len(&trunk.spec));
+            // The teacher listens with both taggers, whichever of them learns.
+            let (top, of_top);
+            let tagger = if loaded.file.network == Kind::Cnn {
+                top = probes.clean().first(Tap::Top.len(&trunk.spec));
+                &tagger
+            } else {
+                let file = RecipeFile {
+                    network: Kind::Cnn,
+                    taps: vec![Tap::Top],
+                    input: CNN_INPUT,
+                    ..loaded.file.clone()
+                };
+                let clean = Recipe {
+                    views: 0,
+                    probe_crops: Vec::new(),
+                    ..recipe.clone()
+                };
+                let spec = file.spec(study.labels.len());
+                let (cnn, tags) = transfer::choi(&loaded.tagger, spec)?;
+                of_top = tags;
+                let views = study::views(study, &cnn, &clean, cache, *threads)?;
+                top = Probes::new(&cnn, &views, &clean, *threads);
+                &of_top
+            };
             Some(Teacher::new(
                 study,
                 &top,
-                &tagger,
+                tagger,
                 (&loaded.crnn, trunk.spec.level),
                 cache,
                 *threads,

@@ -19,7 +19,7 @@ use crate::{
     augment::{Augment, augment},
     conv::Plane,
     metrics::{argmax, softmax},
-    net::{FRAME_COLUMNS, Net, NetSpec, Params, STEP_COLUMNS},
+    net::{FRAME_COLUMNS, Net, NetSpec, Params},
     optim::{Method, Optimiser, Schedule, average_into},
     parallel,
     pictures::{Picture, write_whole},
@@ -45,7 +45,8 @@ pub struct Recipe {
     pub method: Method,
     /// Softmax or the paper's sigmoids.
     pub loss: Loss,
-    /// This many blocks, from the bottom, stay as they were (5: only the head learns).
+    /// This many layers, from the bottom, stay as they were: blocks, then GRUs. Only the head learns at 5 in the CNN and at 6 in the CRNN,
+    /// whose GRUs learn, too, at 4.
     pub frozen: usize,
     /// Passes over the data; one is `examples / batch` steps.
     pub epochs: usize,
@@ -69,7 +70,7 @@ pub struct Recipe {
     pub mixup: f32,
     /// Share of batches that see a whole frame; the others see a length drawn evenly from `shortest_steps` to a frame.
     pub whole: f32,
-    /// Shortest crop, in steps of 64 columns (1.37 s).
+    /// Shortest crop, in steps of 64 columns (1.37 s; CRNN: 96 columns, 2.05 s).
     pub shortest_steps: usize,
     /// Dropout before the head.
     pub dropout: f32,
@@ -97,7 +98,7 @@ pub struct Recipe {
     /// starts from them, and a run that freezes those blocks learns from them.
     pub views: usize,
     /// Parts of the clean recordings that the head starts from, too: count and first of the columns after the lower
-    /// blocks (1.37 s each).
+    /// blocks, in steps.
     pub probe_crops: Vec<(usize, usize)>,
     /// How far to go from the start to what was learnt: 1 all the way, 0.5 half-way (weights are averaged).
     pub blend: f32,
@@ -214,6 +215,8 @@ pub enum Inputs<'a> {
     Pictures(&'a [Picture]),
     /// `views[0]` of the clean recordings, the rest damaged; each holds one plane a recording.
     Views(&'a [View]),
+    /// What so many blocks make of each clean recording's first frame: for recipes that freeze at least these and see whole frames.
+    Frames(&'a [KeptPlane], usize),
 }
 
 /// Outputs of the blocks below the repetition for many recordings: `[12, columns, 128]` each, in bfloat16.
@@ -290,7 +293,9 @@ pub fn view(
         let picture = &pictures[i];
         let mut rng = Rng::at(seed, &[VIEW, i as u64]);
         // Short recordings are seen as the product sees them: what was heard, not looped.
-        let columns = picture.columns().clamp(STEP_COLUMNS, FRAME_COLUMNS);
+        let columns = picture
+            .columns()
+            .clamp(net.spec.step_columns(), FRAME_COLUMNS);
         let spare = picture.columns().saturating_sub(columns);
         let first = if damage.is_some() {
             rng.below(spare + 1)
@@ -413,6 +418,15 @@ pub fn fit(
             );
             net.spec.repeated
         }
+        Inputs::Frames(_, blocks) => {
+            ensure!(
+                recipe.frozen >= blocks && recipe.whole >= 1.0,
+                "kept frames are whole and hold the output of {blocks} blocks; the recipe freezes {} and sees whole frames in a share of {}",
+                recipe.frozen,
+                recipe.whole
+            );
+            blocks
+        }
     };
     let per_epoch = (task.examples.len() / recipe.batch).max(1);
     let total = per_epoch * recipe.epochs;
@@ -451,7 +465,7 @@ pub fn fit(
             .map(|t| {
                 if t >= head {
                     recipe.head_rate * factor
-                } else if t / 2 < recipe.frozen.max(from) {
+                } else if net.spec.layer_of(t) < recipe.frozen.max(from) {
                     0.0
                 } else {
                     recipe.rate * factor
@@ -611,7 +625,7 @@ fn input_of(
             let columns = if batch.steps >= net.spec.columns {
                 FRAME_COLUMNS
             } else {
-                batch.steps * STEP_COLUMNS
+                batch.steps * net.spec.step_columns()
             };
             // A recording shorter than the crop is looped, from anywhere.
             let spare = if picture.columns() > columns {
@@ -632,8 +646,16 @@ fn input_of(
                 1 + rng.below(views.len() - 1)
             };
             let plane = &views[chosen].planes[input];
-            plane.crop(rng.below(net.spec.columns), batch.steps)
+            let per_step = net.spec.kept_per_step();
+            if per_step == 1 {
+                return plane.crop(rng.below(net.spec.columns), batch.steps);
+            }
+            // States follow each other: no crop runs over the end into the beginning, but of recordings shorter than the crop.
+            let width = per_step * batch.steps;
+            let spare = (plane.width() + 1).saturating_sub(width);
+            plane.crop(rng.below(spare.max(1)), width)
         }
+        Inputs::Frames(planes, _) => planes[input].crop(0, planes[input].width()),
     }
 }
 
@@ -742,7 +764,7 @@ fn gradients(
         right += part_right;
     }
     if recipe.anchor > 0.0 {
-        for t in 2 * recipe.frozen.max(from)..net.spec.head() {
+        for t in net.spec.first_tensor(recipe.frozen.max(from))..net.spec.head() {
             for ((g, now), was) in sums.tensors[t]
                 .iter_mut()
                 .zip(&net.params.tensors[t])
@@ -816,13 +838,16 @@ fn ask(net: &Net, task: &Task<'_>, from: usize) -> (f64, f64) {
 fn logits_of(net: &Net, inputs: Inputs<'_>, input: usize, from: usize) -> Vec<f32> {
     let plane = match inputs {
         Inputs::Pictures(pictures) => {
-            let columns = pictures[input].columns().clamp(STEP_COLUMNS, FRAME_COLUMNS);
+            let columns = pictures[input]
+                .columns()
+                .clamp(net.spec.step_columns(), FRAME_COLUMNS);
             net.input(&pictures[input].crop(0, columns))
         }
         Inputs::Views(views) => {
             let plane = &views[0].planes[input];
             plane.crop(0, plane.width())
         }
+        Inputs::Frames(planes, _) => planes[input].crop(0, planes[input].width()),
     };
     net.forward(plane, from, None).logits
 }
@@ -958,7 +983,21 @@ fn read_state(path: &Path, identity: &str, spec: &NetSpec) -> Result<State> {
     })
 }
 
-/// Embeddings of every plane of `view`, or of a part of its columns `(count, first)`; `[records, embedding]`.
+/// `planes`, the output of `from` blocks, as the output of `to` blocks.
+pub fn further(
+    net: &Net,
+    planes: &[KeptPlane],
+    from: usize,
+    to: usize,
+    threads: usize,
+) -> Vec<KeptPlane> {
+    parallel::map(planes.len(), threads, |i| {
+        let plane = planes[i].crop(0, planes[i].width());
+        KeptPlane::keep(&net.run_blocks(plane, from, to))
+    })
+}
+
+/// Embeddings of every plane of `view`, or of a part of its columns, `(count, first)` in steps; `[records, embedding]`.
 pub fn view_embeddings(
     net: &Net,
     view: &View,
@@ -967,7 +1006,10 @@ pub fn view_embeddings(
 ) -> Vec<f32> {
     parallel::map(view.planes.len(), threads, |i| {
         let plane = &view.planes[i];
-        let (count, first) = part.unwrap_or((plane.width(), 0));
+        let per_step = net.spec.kept_per_step();
+        let (count, first) = part.map_or((plane.width(), 0), |(count, first)| {
+            (per_step * count, per_step * first)
+        });
         net.forward(plane.crop(first, count), net.spec.repeated, None)
             .embedding
     })

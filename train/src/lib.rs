@@ -9,6 +9,7 @@ pub mod degrade;
 pub mod evaluate;
 pub mod export;
 pub mod fit;
+pub mod gru;
 pub mod heads;
 pub mod keras;
 pub mod live;

@@ -1,30 +1,34 @@
 //! The networks, forwards and backwards: trunk, taps and head.
 //!
-//! The trunk is the CNN of the paper (Choi 2016, five blocks) in our shift-invariant form: input
-//! normalised by a scalar, batch norm folded, pool before ELU. The head looks at *taps*: the top of
-//! the trunk and, if wanted, means and deviations of lower blocks.
+//! The trunk is that of the paper (Choi 2016, 2017) in our shift-invariant form: input normalised by a scalar, batch
+//! norm folded, pool before ELU. The CNN has five blocks; the CRNN four, and two GRUs over their columns, whose last
+//! state is the top. The head looks at *taps*: the top and, if wanted, means and deviations of lower blocks.
 //!
-//! A shorter window than a frame: blocks 1 to 3 run on the mel columns that exist, then their columns are
-//! repeated, from the first, until there are as many as a frame gives (21), and blocks 4 and 5 run on those.
+//! A shorter window than a frame, in the CNN: blocks 1 to 3 run on the mel columns that exist, then their columns are
+//! repeated, from the first, until there are as many as a frame gives (21), and blocks 4 and 5 run on those. In the CRNN
+//! all blocks run on what exists, and the GRUs over the steps that come of it.
 
 use genrescope::network::level::Level;
 use serde::{Deserialize, Serialize};
 
-use crate::conv::{self, BlockShape, BlockTrace, Matrix, Plane, product};
+use crate::{
+    conv::{self, BlockShape, BlockTrace, Matrix, Plane, product},
+    gru::{self, GruShape, GruTrace},
+};
 
 /// Mel columns in a frame of 29.12 s.
 pub const FRAME_COLUMNS: usize = 1366;
 
-/// Mel columns that make one column after block 3.
+/// Mel columns that make one column after block 3 of the CNN.
 pub const STEP_COLUMNS: usize = 64;
 
 /// What the head looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tap {
-    /// Output of block 5: 256 values.
+    /// CNN: output of block 5, 256 values. CRNN: last state of the last GRU, 32 values.
     Top,
-    /// Mean and standard deviation over the places of block 4: 2 x 192 values.
+    /// Mean and standard deviation over the places of block 4: 2 x 192 values (CRNN: 2 x 128).
     Block4,
     /// Mean and standard deviation over the places of block 3: 2 x 128 values.
     Block3,
@@ -36,7 +40,10 @@ impl Tap {
     /// How many values the tap gives.
     pub fn len(self, spec: &NetSpec) -> usize {
         match self {
-            Tap::Top => spec.blocks[spec.blocks.len() - 1].outputs,
+            Tap::Top => match spec.recurrent.last() {
+                Some(&units) => units,
+                None => spec.blocks[spec.blocks.len() - 1].outputs,
+            },
             Tap::Block4 => 2 * spec.blocks[spec.repeated].outputs,
             Tap::Block3 => 2 * spec.blocks[spec.repeated - 1].outputs,
             Tap::Block3Bands => 4 * spec.blocks[spec.repeated - 1].outputs,
@@ -51,10 +58,16 @@ pub struct NetSpec {
     pub n_mels: usize,
     /// The blocks, bottom first.
     pub blocks: Vec<BlockShape>,
-    /// After this many blocks columns are repeated up to `columns`.
+    /// The output of this many blocks is kept as views; in the CNN its columns are repeated up to `columns`.
     pub repeated: usize,
-    /// Columns that the blocks above `repeated` see (21).
+    /// Steps in a frame. CNN: columns that the blocks above `repeated` see (21). CRNN: columns that the GRUs see (15).
     pub columns: usize,
+    /// Columns of zeros, in normalised space, before and after what is heard (CRNN: 37).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub time_pad: usize,
+    /// Units of the GRUs over the columns of the last block (CRNN: 32, 32; CNN: none).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recurrent: Vec<usize>,
     /// What the head looks at.
     pub taps: Vec<Tap>,
     /// Number of labels.
@@ -68,6 +81,14 @@ pub struct NetSpec {
     pub input_mean: f32,
     /// See `input_mean`.
     pub input_std: f32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 impl NetSpec {
@@ -89,6 +110,8 @@ impl NetSpec {
             blocks,
             repeated: 3,
             columns: 21,
+            time_pad: 0,
+            recurrent: Vec::new(),
             taps: taps.to_vec(),
             labels,
             floor_db,
@@ -96,6 +119,104 @@ impl NetSpec {
             // By number from the stored statistics of `bn_0_freq`.
             input_mean: -30.6,
             input_std: 18.0,
+        }
+    }
+
+    /// The paper's CRNN: 37 columns of zeros each side, 64-128-128-128 filters, pools (2,2)(3,3)(4,4)(4,4), two GRUs of 32.
+    pub fn crnn(taps: &[Tap], floor_db: f32, labels: usize) -> Self {
+        let sizes = [1, 64, 128, 128, 128];
+        let pools = [(2, 2), (3, 3), (4, 4), (4, 4)];
+        let blocks = pools
+            .iter()
+            .enumerate()
+            .map(|(i, &pool)| BlockShape {
+                inputs: sizes[i],
+                outputs: sizes[i + 1],
+                pool,
+            })
+            .collect();
+        Self {
+            blocks,
+            columns: 15,
+            time_pad: 37,
+            recurrent: vec![32, 32],
+            ..Self::cnn(taps, floor_db, labels)
+        }
+    }
+
+    /// As [`NetSpec::tiny`], of the CRNN.
+    pub fn tiny_crnn(labels: usize) -> Self {
+        let mut spec = Self::crnn(
+            &[Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands],
+            -80.0,
+            labels,
+        );
+        for (block, (inputs, outputs)) in
+            spec.blocks.iter_mut().zip([(1, 2), (2, 3), (3, 3), (3, 4)])
+        {
+            block.inputs = inputs;
+            block.outputs = outputs;
+        }
+        spec.recurrent = vec![4, 3];
+        spec
+    }
+
+    /// Mel columns that make one step: 64 in the CNN, 96 in the CRNN.
+    pub fn step_columns(&self) -> usize {
+        let rolling = if self.repeats() {
+            self.repeated
+        } else {
+            self.blocks.len()
+        };
+        self.blocks[..rolling]
+            .iter()
+            .map(|block| block.pool.1)
+            .product()
+    }
+
+    /// Columns of a kept view that make one step: 1 in the CNN, 4 in the CRNN.
+    pub fn kept_per_step(&self) -> usize {
+        let pools = self.blocks[..self.repeated]
+            .iter()
+            .map(|block| block.pool.1);
+        self.step_columns() / pools.product::<usize>()
+    }
+
+    /// Whether columns are repeated after `repeated` blocks.
+    fn repeats(&self) -> bool {
+        self.recurrent.is_empty()
+    }
+
+    /// Layers below the head: blocks, then GRUs. A recipe freezes so many from the bottom.
+    pub fn layers(&self) -> usize {
+        self.blocks.len() + self.recurrent.len()
+    }
+
+    /// The layer, from 0 at the bottom, that tensor `index` of [`Params::tensors`] belongs to; the head comes last.
+    pub fn layer_of(&self, index: usize) -> usize {
+        let of_blocks = 2 * self.blocks.len();
+        if index < of_blocks {
+            index / 2
+        } else {
+            (self.blocks.len() + (index - of_blocks) / 3).min(self.layers())
+        }
+    }
+
+    /// The first tensor of a layer; of the head when there are not so many.
+    pub fn first_tensor(&self, layer: usize) -> usize {
+        let blocks = self.blocks.len();
+        2 * layer.min(blocks) + 3 * layer.clamp(blocks, self.layers()).saturating_sub(blocks)
+    }
+
+    /// Sizes of GRU `index`.
+    fn gru(&self, index: usize) -> GruShape {
+        let inputs = match index {
+            0 => self.blocks.last().map_or(0, |block| block.outputs),
+            _ => self.recurrent[index - 1],
+        };
+        GruShape {
+            inputs,
+            units: self.recurrent[index],
         }
     }
 
@@ -129,6 +250,13 @@ impl NetSpec {
             list.push((format!("conv{}.weight", i + 1), block.weight_len()));
             list.push((format!("conv{}.bias", i + 1), block.outputs));
         }
+        for index in 0..self.recurrent.len() {
+            let GruShape { inputs, units } = self.gru(index);
+            let name = |part: &str| format!("gru{}.{part}", index + 1);
+            list.push((name("input"), 3 * units * inputs));
+            list.push((name("recurrent"), 3 * units * units));
+            list.push((name("bias"), 3 * units));
+        }
         list.push(("head.weight".into(), self.labels * self.embedding_len()));
         list.push(("head.bias".into(), self.labels));
         list
@@ -136,14 +264,15 @@ impl NetSpec {
 
     /// Index of the head's weight in [`Params::tensors`].
     pub fn head(&self) -> usize {
-        2 * self.blocks.len()
+        2 * self.blocks.len() + 3 * self.recurrent.len()
     }
 }
 
 /// The learnt numbers, or anything of the same shape (gradients, moments, averages).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
-    /// Weight and bias of each block, then of the head, as [`NetSpec::tensors`] names them.
+    /// Weight and bias of each block; input weight, recurrent weight and bias of each GRU; weight and bias of the head:
+    /// as [`NetSpec::tensors`] names them.
     pub tensors: Vec<Vec<f32>>,
 }
 
@@ -189,6 +318,9 @@ pub struct Trace {
     from: usize,
     inputs: Vec<Plane>,
     blocks: Vec<BlockTrace>,
+    /// Output of the last block.
+    last: Plane,
+    recurrent: Vec<GruTrace>,
     /// The taps, before they are standardised.
     pub embedding: Vec<f32>,
     /// What the head saw: standardised, dropped out.
@@ -215,7 +347,8 @@ impl Net {
     pub fn input(&self, columns: &[f32]) -> Plane {
         let n_mels = self.spec.n_mels;
         let width = columns.len() / n_mels;
-        let mut plane = Plane::zeros(n_mels, width, 1);
+        let pad = self.spec.time_pad;
+        let mut plane = Plane::zeros(n_mels, width + 2 * pad, 1);
         let scale = 1.0 / self.spec.input_std;
         let shift = self
             .spec
@@ -223,7 +356,7 @@ impl Net {
             .map_or(0.0, |level| level.shift_of(columns, n_mels));
         for (x, column) in columns.chunks_exact(n_mels).enumerate() {
             for (y, &db) in column.iter().enumerate() {
-                let at = plane.at(y, x);
+                let at = plane.at(y, x + pad);
                 plane.data[at] =
                     ((db + shift).max(self.spec.floor_db) - self.spec.input_mean) * scale;
             }
@@ -234,7 +367,7 @@ impl Net {
     /// Runs blocks `from..to` on `plane` and gives the last output, without a trace.
     pub fn run_blocks(&self, mut plane: Plane, from: usize, to: usize) -> Plane {
         for i in from..to {
-            if i == self.spec.repeated {
+            if i == self.spec.repeated && self.spec.repeats() {
                 plane = repeat(&plane, self.spec.columns);
             }
             let shape = self.spec.blocks[i];
@@ -249,6 +382,16 @@ impl Net {
         plane
     }
 
+    /// Weights of GRU `index`.
+    fn gru(&self, index: usize) -> gru::Weights<'_> {
+        let at = self.spec.first_tensor(self.spec.blocks.len() + index);
+        gru::Weights {
+            input: &self.params.tensors[at],
+            recurrent: &self.params.tensors[at + 1],
+            bias: &self.params.tensors[at + 2],
+        }
+    }
+
     /// Runs everything above block `from` (0: the whole network) on that block's input.
     /// `keep` gives the dropout factor for each embedding value; none: no dropout.
     pub fn forward(&self, plane: Plane, from: usize, keep: Option<&[f32]>) -> Trace {
@@ -257,7 +400,7 @@ impl Net {
         let mut blocks: Vec<BlockTrace> = Vec::new();
         let mut next = plane;
         for i in from..spec.blocks.len() {
-            if i == spec.repeated {
+            if i == spec.repeated && spec.repeats() {
                 next = repeat(&next, spec.columns);
             }
             let trace = conv::forward(
@@ -269,12 +412,30 @@ impl Net {
             inputs.push(std::mem::replace(&mut next, trace.output.clone()));
             blocks.push(trace);
         }
-        let top = spec.blocks.len();
+        let mut recurrent: Vec<GruTrace> = Vec::new();
+        let mut steps: Vec<f32> = if spec.recurrent.is_empty() {
+            Vec::new()
+        } else {
+            (0..next.width)
+                .flat_map(|x| next.cell(0, x).iter().copied())
+                .collect()
+        };
+        for index in 0..spec.recurrent.len() {
+            let trace = gru::forward(spec.gru(index), self.gru(index), steps);
+            steps = trace.outputs(spec.gru(index)).to_vec();
+            recurrent.push(trace);
+        }
         let mut embedding = Vec::with_capacity(spec.embedding_len());
         for tap in &spec.taps {
             match tap {
-                Tap::Top => embedding.extend_from_slice(next.cell(0, 0)),
-                Tap::Block4 => moments(&inputs[top - 1 - from], &mut embedding),
+                Tap::Top => match spec.recurrent.last() {
+                    Some(units) => embedding.extend_from_slice(&steps[steps.len() - units..]),
+                    None => embedding.extend_from_slice(next.cell(0, 0)),
+                },
+                Tap::Block4 => {
+                    let output = inputs.get(spec.repeated + 1 - from).unwrap_or(&next);
+                    moments(output, &mut embedding);
+                }
                 Tap::Block3 => moments(&inputs[spec.repeated - from], &mut embedding),
                 Tap::Block3Bands => bands(&inputs[spec.repeated - from], &mut embedding),
             }
@@ -290,6 +451,8 @@ impl Net {
             from,
             inputs,
             blocks,
+            last: next,
+            recurrent,
             embedding,
             seen,
             factors,
@@ -308,7 +471,7 @@ impl Net {
     }
 
     /// Adds to `gradients` what `gradient`, that of the logits, and `embedding`, that of the unstandardised
-    /// taps (empty: none), do to every parameter above the first `frozen` blocks, which stay without.
+    /// taps (empty: none), do to every parameter above the first `frozen` layers, which stay without.
     pub fn backward(
         &self,
         trace: &Trace,
@@ -337,11 +500,10 @@ impl Net {
             *g += more;
         }
         let top = spec.blocks.len();
-        if frozen >= top {
+        if frozen >= spec.layers() {
             return;
         }
-        let last = &trace.blocks[top - 1 - trace.from].output;
-        let mut into_top = Plane::zeros(last.height, last.width, last.channels);
+        let mut into_top = like(&trace.last);
         let mut extra: Vec<Option<Plane>> = vec![None; top];
         let mut at = 0;
         for tap in &spec.taps {
@@ -349,12 +511,19 @@ impl Net {
             let values = &trace.embedding[at..at + tap.len(spec)];
             at += tap.len(spec);
             match tap {
-                Tap::Top => into_top.cell_mut(0, 0).copy_from_slice(part),
-                Tap::Block4 => {
-                    let input = &trace.inputs[top - 1 - trace.from];
-                    let to = extra[top - 1].get_or_insert_with(|| like(input));
-                    moments_backward(input, values, part, to);
+                Tap::Top if spec.recurrent.is_empty() => {
+                    into_top.cell_mut(0, 0).copy_from_slice(part);
                 }
+                Tap::Top => self.recurrent_backward(trace, part, frozen, gradients, &mut into_top),
+                // What follows goes into blocks; with all of them frozen nothing asks for it.
+                _ if frozen >= top => {}
+                Tap::Block4 => match trace.inputs.get(spec.repeated + 1 - trace.from) {
+                    Some(input) => {
+                        let to = extra[spec.repeated + 1].get_or_insert_with(|| like(input));
+                        moments_backward(input, values, part, to);
+                    }
+                    None => moments_backward(&trace.last, values, part, &mut into_top),
+                },
                 Tap::Block3 => {
                     let input = &trace.inputs[spec.repeated - trace.from];
                     let to = extra[spec.repeated].get_or_insert_with(|| like(input));
@@ -366,6 +535,9 @@ impl Net {
                     bands_backward(part, to);
                 }
             }
+        }
+        if frozen >= top {
+            return;
         }
         let mut gradient = into_top;
         for i in (frozen.max(trace.from)..top).rev() {
@@ -386,11 +558,48 @@ impl Net {
                     *to += from;
                 }
             }
-            if i == spec.repeated {
+            if i == spec.repeated && spec.repeats() {
                 let width = trace.blocks[i - 1 - trace.from].output.width;
                 back = unrepeat(&back, width);
             }
             gradient = back;
+        }
+    }
+
+    /// From `gradient`, that of the last state of the last GRU, to the weights of the GRUs above the first `frozen` layers, and, where a block
+    /// learns, to the output of the last block.
+    fn recurrent_backward(
+        &self,
+        trace: &Trace,
+        gradient: &[f32],
+        frozen: usize,
+        gradients: &mut Params,
+        into_top: &mut Plane,
+    ) {
+        let spec = &self.spec;
+        let blocks = spec.blocks.len();
+        let steps = trace.last.width;
+        let mut states = vec![0.0f32; steps * gradient.len()];
+        states[(steps - 1) * gradient.len()..].copy_from_slice(gradient);
+        for index in (0..spec.recurrent.len()).rev() {
+            if frozen > blocks + index {
+                return;
+            }
+            let at = spec.first_tensor(blocks + index);
+            states = gru::backward(
+                spec.gru(index),
+                self.gru(index),
+                &trace.recurrent[index],
+                &states,
+                &mut gradients.tensors[at..at + 3],
+            );
+        }
+        if frozen < blocks {
+            for (x, from) in states.chunks_exact(trace.last.channels).enumerate() {
+                for (to, from) in into_top.cell_mut(0, x).iter_mut().zip(from) {
+                    *to += from;
+                }
+            }
         }
     }
 }
@@ -520,8 +729,8 @@ mod tests {
     use super::*;
     use crate::rng::Rng;
 
-    fn random_net(seed: u64) -> Net {
-        let mut net = Net::new(NetSpec::tiny(3));
+    fn random_net(spec: NetSpec, seed: u64) -> Net {
+        let mut net = Net::new(spec);
         let mut rng = Rng::at(seed, &[]);
         for tensor in &mut net.params.tensors {
             for value in tensor {
@@ -547,8 +756,14 @@ mod tests {
 
     #[test]
     fn gradients_agree_with_differences_at_full_and_short_windows() {
-        for columns in [FRAME_COLUMNS, 5 * STEP_COLUMNS] {
-            let net = random_net(5);
+        let (cnn, crnn) = (NetSpec::tiny(3), NetSpec::tiny_crnn(3));
+        for (spec, columns) in [
+            (&cnn, FRAME_COLUMNS),
+            (&cnn, 5 * STEP_COLUMNS),
+            (&crnn, FRAME_COLUMNS),
+            (&crnn, 5 * 96),
+        ] {
+            let net = random_net(spec.clone(), 5);
             let mut rng = Rng::at(6, &[]);
             let picture: Vec<f32> = (0..columns * 96)
                 .map(|_| rng.between(-75.0, 10.0))
@@ -611,19 +826,39 @@ mod tests {
 
     #[test]
     fn frozen_blocks_get_no_gradient_and_the_rest_the_same() {
-        let net = random_net(7);
-        let mut rng = Rng::at(8, &[]);
-        let picture: Vec<f32> = (0..640 * 96).map(|_| rng.between(-75.0, 10.0)).collect();
-        let plane = net.input(&picture);
-        let whole = net.forward(plane.clone(), 0, None);
-        let lower = net.run_blocks(plane, 0, 2);
-        let upper = net.forward(lower, 2, None);
-        assert_eq!(whole.logits, upper.logits);
-        let (mut all, mut top) = (Params::zeros(&net.spec), Params::zeros(&net.spec));
-        net.backward(&whole, &[1.0, 0.0, -1.0], &[], 0, &mut all);
-        net.backward(&upper, &[1.0, 0.0, -1.0], &[], 2, &mut top);
-        assert!(top.tensors[..4].iter().flatten().all(|&g| g == 0.0));
-        assert_eq!(all.tensors[4..], top.tensors[4..]);
+        let top_only = |mut spec: NetSpec| {
+            spec.taps = vec![Tap::Top];
+            spec
+        };
+        let crnn = NetSpec::tiny_crnn(3);
+        for (spec, frozen) in [
+            (NetSpec::tiny(3), 2),
+            (crnn.clone(), 2),
+            (crnn.clone(), 3),
+            (top_only(crnn.clone()), 4),
+            (top_only(crnn.clone()), 5),
+            (top_only(crnn), 6),
+            (top_only(NetSpec::tiny(3)), 5),
+        ] {
+            let net = random_net(spec, 7);
+            let from = frozen.min(net.spec.blocks.len());
+            let mut rng = Rng::at(8, &[]);
+            let picture: Vec<f32> = (0..640 * 96).map(|_| rng.between(-75.0, 10.0)).collect();
+            let plane = net.input(&picture);
+            let whole = net.forward(plane.clone(), 0, None);
+            let lower = net.run_blocks(plane, 0, from);
+            let upper = net.forward(lower, from, None);
+            assert_eq!(whole.logits, upper.logits);
+            let (mut all, mut top) = (Params::zeros(&net.spec), Params::zeros(&net.spec));
+            net.backward(&whole, &[1.0, 0.0, -1.0], &[], 0, &mut all);
+            net.backward(&upper, &[1.0, 0.0, -1.0], &[], frozen, &mut top);
+            let first = net.spec.first_tensor(frozen);
+            assert!((0..first).all(|t| net.spec.layer_of(t) < frozen));
+            assert!((first..net.spec.head()).all(|t| net.spec.layer_of(t) >= frozen));
+            assert!(top.tensors[..first].iter().flatten().all(|&g| g == 0.0));
+            assert_eq!(all.tensors[first..], top.tensors[first..]);
+            assert!(all.tensors.iter().flatten().any(|&g| g != 0.0));
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
     },
     heads::{Linear, Objective, Rows, fit_linear},
     metrics::Confusion,
-    net::{FRAME_COLUMNS, Net, STEP_COLUMNS},
+    net::{FRAME_COLUMNS, Net},
     parallel,
     pictures::{Picture, PictureCache},
     teacher::Teacher,
@@ -168,9 +168,10 @@ impl Study {
     }
 }
 
-/// The columns of a recording's first frame, or all that there are; looped only below one step of 64 columns.
-pub fn first_frame(picture: &Picture) -> Vec<f32> {
-    picture.crop(0, picture.columns().clamp(STEP_COLUMNS, FRAME_COLUMNS))
+/// The columns of a recording's first frame, or all that there are; looped only below one step of `step` columns (64 in the CNN, 96 in
+/// the CRNN): with less the network has nothing to say.
+pub fn first_frame(picture: &Picture, step: usize) -> Vec<f32> {
+    picture.crop(0, picture.columns().clamp(step, FRAME_COLUMNS))
 }
 
 /// Pictures of `paths`, with a line of progress on a terminal.
@@ -497,7 +498,7 @@ pub fn logits(
                 first.min(picture.columns().saturating_sub(columns)),
                 columns,
             ),
-            None => first_frame(picture),
+            None => first_frame(picture, net.spec.step_columns()),
         };
         net.forward(net.input(&db), 0, None).logits
     })

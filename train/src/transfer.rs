@@ -6,13 +6,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     keras::{self, Form, Regime},
-    net::{Net, NetSpec},
+    net::{Net, NetSpec, Tap},
 };
 
-/// The last layer of the tagger: 50 tags from the 256 values at the top of the trunk.
+/// The last layer of the tagger: 50 tags from the values at the top.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tagger {
-    /// Shape `[tags, 256]`.
+    /// Shape `[tags, top]`: 256 values in the CNN, 32 in the CRNN.
     pub weight: Vec<f32>,
     /// One a tag.
     pub bias: Vec<f32>,
@@ -31,12 +31,13 @@ impl Tagger {
     }
 }
 
-/// Choi's CNN (`music_tagger_cnn_weights_theano.h5`, repository keunwoochoi/music-auto_tagging-keras) as a [`Net`]
-/// with an empty head, and its tag layer. The input is normalised as `spec` says.
+/// Choi's CNN or CRNN, whichever `spec` describes (`music_tagger_cnn_weights_theano.h5`, `music_tagger_crnn_weights_theano.h5`,
+/// repository keunwoochoi/music-auto_tagging-keras), as a [`Net`] with an empty head, and its tag layer. The input is normalised as
+/// `spec` says.
 ///
 /// # Errors
 /// When the file cannot be read or does not hold that network.
-pub fn choi_cnn(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
+pub fn choi(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
     let file = keras::import(path, Regime::ZScore, Form::ShiftInvariant)?;
     let read = |name: &str, len: usize| -> Result<Vec<f32>> {
         let tensor = file
@@ -46,13 +47,18 @@ pub fn choi_cnn(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
         let values = tensor.to_f32();
         ensure!(
             values.len() == len,
-            "'{}': '{name}' holds {} values, {len} were expected: is it the CNN?",
+            "'{}': '{name}' holds {} values, {len} were expected: is it the {}?",
             path.display(),
-            values.len()
+            values.len(),
+            if spec.recurrent.is_empty() {
+                "CNN"
+            } else {
+                "CRNN"
+            }
         );
         Ok(values)
     };
-    let mut net = Net::new(spec);
+    let mut net = Net::new(spec.clone());
     for (i, block) in net.spec.blocks.clone().iter().enumerate() {
         let weight = read(&format!("block{}.weight", i + 1), block.weight_len())?;
         net.params.tensors[2 * i + 1] = read(&format!("block{}.bias", i + 1), block.outputs)?;
@@ -66,7 +72,12 @@ pub fn choi_cnn(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
             }
         }
     }
-    let top = net.spec.blocks[net.spec.blocks.len() - 1].outputs;
+    let tensors = net.spec.tensors();
+    let first = net.spec.first_tensor(net.spec.blocks.len());
+    for t in first..net.spec.head() {
+        net.params.tensors[t] = read(&tensors[t].0, tensors[t].1)?;
+    }
+    let top = Tap::Top.len(&net.spec);
     let bias = file
         .tensors
         .get("output.bias")

@@ -17,7 +17,11 @@ use genrescope::network::{
     architecture::{Head, Pooling},
     bundle::Weights,
 };
-use genrescope_train::keras::{Form, Regime, import};
+use genrescope_train::{
+    keras::{Form, Regime, import},
+    net::{NetSpec, Tap},
+    transfer,
+};
 
 const AUTHORS: &str = "crnn_net_gru_adam_ours_epoch_40.h5";
 const CHOI_CRNN: &str = "music_tagger_crnn_weights_theano.h5";
@@ -259,4 +263,37 @@ fn what_is_no_reference_file_is_named() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("Cargo.toml"), "{error}");
+}
+
+/// What training starts from is what the product runs: both taggers, in the shift-invariant form.
+#[test]
+fn the_trainer_starts_from_the_taggers() {
+    let Some(reference) = reference() else { return };
+    let taggers: [(&str, fn(&[Tap], f32, usize) -> NetSpec); 2] =
+        [(CHOI_CNN, NetSpec::cnn), (CHOI_CRNN, NetSpec::crnn)];
+    for (file, spec) in taggers {
+        let path = reference.join(file);
+        let bundle = import(&path, Regime::ZScore, Form::ShiftInvariant).unwrap();
+        let normalisation = bundle.card.architecture.normalisation.clone();
+        // The floor of the published pictures lies below that of our own models.
+        let mut spec = spec(&[Tap::Top], -1_000.0, 10);
+        (spec.input_mean, spec.input_std) = (normalisation.mean[0], normalisation.std[0]);
+        let (net, tagger) = transfer::choi(&path, spec).unwrap();
+        let model = Model::from_bundle(&bundle).unwrap();
+        let mut network = Network::new(&model);
+        let frame = &frames(&reference)[0];
+        // A whole frame, and a few seconds.
+        for columns in [1_366, 500] {
+            let frame = &frame[..columns * 96];
+            let scored = network.score_frame(frame).unwrap();
+            let ours = net.forward(net.input(frame), 0, None).embedding;
+            let difference = largest_difference(scored.embedding, &ours);
+            assert!(
+                difference < 1e-4,
+                "{file}: embeddings differ by {difference}"
+            );
+            let difference = largest_difference(&sigmoid(scored.logits), &tagger.scores(&ours));
+            assert!(difference < 1e-4, "{file}: tags differ by {difference}");
+        }
+    }
 }

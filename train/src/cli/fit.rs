@@ -133,10 +133,10 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
         "The trunk is K. Choi's, unchanged; the head is learnt.".to_owned()
     } else {
         format!(
-            "{} epochs; {} of {} blocks frozen.",
+            "{} epochs; {} of {} layers below the head frozen.",
             training.epochs,
             training.frozen,
-            net.spec.blocks.len()
+            net.spec.layers()
         )
     };
     Words {

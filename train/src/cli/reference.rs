@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ReferenceArgs) -> Result<()> {
         .filter(|&i| study.records[i].whole)
         .collect();
     let answers: Vec<Option<usize>> = parallel::map(whole.len(), loaded.threads, |i| {
-        let mut columns = first_frame(&study.pictures[whole[i]]);
+        let mut columns = first_frame(&study.pictures[whole[i]], model.step_columns());
         apply_reference_floor(&mut columns, TOP_DB);
         let mut network = Network::new(&model);
         network
