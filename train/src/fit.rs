@@ -478,7 +478,8 @@ pub fn fit(
         let step = state.optimiser.steps;
         // The average is short at first, so that it does not remember the start.
         let keep = recipe.average.min(step as f32 / (step as f32 + 9.0));
-        average_into(&mut state.average, &net.params, keep);
+        let learning = net.spec.first_tensor(recipe.frozen.max(from));
+        average_into(&mut state.average, &net.params, keep, learning);
         state.loss += loss;
         state.right += right;
         if step.is_multiple_of(per_epoch) {
@@ -756,15 +757,17 @@ fn gradients(
         }
         (sums, loss, right)
     });
+    // What is frozen has no gradient: there is nothing to add.
+    let learning = net.spec.first_tensor(recipe.frozen.max(from));
     let mut parts = parts.into_iter();
     let (mut sums, mut loss, mut right) = parts.next().expect("there are parts");
     for (more, part_loss, part_right) in parts {
-        sums.add(&more);
+        sums.add(&more, learning);
         loss += part_loss;
         right += part_right;
     }
     if recipe.anchor > 0.0 {
-        for t in net.spec.first_tensor(recipe.frozen.max(from))..net.spec.head() {
+        for t in learning..net.spec.head() {
             for ((g, now), was) in sums.tensors[t]
                 .iter_mut()
                 .zip(&net.params.tensors[t])

@@ -288,9 +288,9 @@ impl Params {
         }
     }
 
-    /// Adds `other`.
-    pub fn add(&mut self, other: &Self) {
-        for (to, from) in self.tensors.iter_mut().zip(&other.tensors) {
+    /// Adds `other`, from tensor `first` on.
+    pub fn add(&mut self, other: &Self, first: usize) {
+        for (to, from) in self.tensors.iter_mut().zip(&other.tensors).skip(first) {
             for (to, from) in to.iter_mut().zip(from) {
                 *to += from;
             }

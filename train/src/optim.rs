@@ -110,9 +110,10 @@ impl Optimiser {
     }
 }
 
-/// Moves the running average `average` towards `params`: `average = keep * average + (1 - keep) * params`.
-pub fn average_into(average: &mut Params, params: &Params, keep: f32) {
-    for (to, from) in average.tensors.iter_mut().zip(&params.tensors) {
+/// Moves the running average `average` towards `params`: `average = keep * average + (1 - keep) * params`, from tensor `first` on; those
+/// before it are frozen and have not moved.
+pub fn average_into(average: &mut Params, params: &Params, keep: f32, first: usize) {
+    for (to, from) in average.tensors.iter_mut().zip(&params.tensors).skip(first) {
         for (to, from) in to.iter_mut().zip(from) {
             *to += (1.0 - keep) * (from - *to);
         }
