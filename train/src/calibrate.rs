@@ -45,11 +45,14 @@ const COVERAGE: f64 = 0.92;
 /// Share of looks within one song at which a change may be told.
 const FALSE_ALARMS: f64 = 0.02;
 
+/// Seconds heard, and logits with the truth.
+type AnswersAfter = (f32, Vec<(Vec<f32>, usize)>);
+
 /// What the held-out part of one fold gave.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HeldOut {
     /// For each of [`STEPS`]: seconds heard, and logits with the truth.
-    pub answers: Vec<(f32, Vec<(Vec<f32>, usize)>)>,
+    pub answers: Vec<AnswersAfter>,
     /// Probabilities of music: looks at music, smoothed as the product does.
     pub music: Vec<f32>,
     /// The same of what is not music.
@@ -245,7 +248,9 @@ fn looks<'a>(
         } else {
             let units = rng.between(-40.0, 20.0);
             let floor = model.front_end().floor_db;
-            part.iter_mut().for_each(|v| *v = (*v + units).max(floor));
+            for v in &mut part {
+                *v = (*v + units).max(floor);
+            }
         }
         let ways = vec![clean, steps(model, &part)];
         Ok(Looks { clip, ways })

@@ -621,7 +621,7 @@ fn folds(args: &Folds) -> Result<()> {
     }
     let calibration = match &args.models {
         Some(folder) if args.only.is_empty() => {
-            let places = calibrate::Sources::of(&args.common.data, &None, &None);
+            let places = calibrate::Sources::of(args.common.data.as_deref(), None, None);
             let material = places.load(recipe.seed, *threads)?;
             material
                 .map(|m| calibrate::folds_in(folder, &m, recipe.seed, *threads))

@@ -150,14 +150,14 @@ pub fn bundle(
     if net.spec.taps.first() == Some(&Tap::Top) {
         let names = net.spec.tensors();
         let first = net.spec.first_tensor(net.spec.blocks.len());
-        for t in first..net.spec.head() {
-            let values = net.params.tensors[t].clone();
-            let units = net.spec.recurrent[(t - first) / 3];
-            let shape = match (t - first) % 3 {
+        let learnt = net.params.tensors.iter().zip(&names);
+        for (place, (values, (name, _))) in learnt.take(net.spec.head()).skip(first).enumerate() {
+            let units = net.spec.recurrent[place / 3];
+            let shape = match place % 3 {
                 2 => vec![values.len()],
                 _ => vec![3 * units, values.len() / (3 * units)],
             };
-            tensors.insert(names[t].0.clone(), Weights::new(&shape, values)?);
+            tensors.insert(name.clone(), Weights::new(&shape, values.clone())?);
         }
     }
     let (weight, bias) = folded_head(net);

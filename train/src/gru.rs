@@ -151,8 +151,8 @@ pub fn backward(
             before[i] += to_scaled[i] * reset;
             to_gates[units + i] = to_scaled[i] * state[i] * slope(reset);
         }
-        for i in 0..2 * units {
-            add_scaled(&mut before, to_gates[i], row(i));
+        for (i, &to_gate) in to_gates[..2 * units].iter().enumerate() {
+            add_scaled(&mut before, to_gate, row(i));
         }
         let input = &trace.inputs[step * n..(step + 1) * n];
         let to_input = &mut to_inputs[step * n..(step + 1) * n];

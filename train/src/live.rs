@@ -231,28 +231,25 @@ impl Plan {
                 let mut out = music(first).samples.clone();
                 let from = duration(out.len());
                 let seconds = f64::from(rng.between(20.0, 45.0));
-                let between = match kind {
-                    Some(kind) => {
-                        let mut other =
-                            kind_for(material, material.kinds()[kind], seconds, &mut rng);
-                        let below = rng.between(0.0, 12.0);
-                        let gain = (power(&out) / power(&other).max(1e-12)).sqrt()
-                            * 10f32.powf(-below / 20.0);
-                        other.iter_mut().for_each(|s| *s *= gain);
-                        other
+                let between = if let Some(kind) = kind {
+                    let mut other = kind_for(material, material.kinds()[kind], seconds, &mut rng);
+                    let below = rng.between(0.0, 12.0);
+                    let gain =
+                        (power(&out) / power(&other).max(1e-12)).sqrt() * 10f32.powf(-below / 20.0);
+                    for sample in &mut other {
+                        *sample *= gain;
                     }
-                    None => {
-                        // The noise of a line input, or nothing at all.
-                        let mut noise: Vec<f32> =
-                            (0..samples(seconds)).map(|_| rng.normal()).collect();
-                        let dbfs = if rng.chance(0.5) {
-                            rng.between(-90.0, -66.0)
-                        } else {
-                            -140.0
-                        };
-                        sounds::level(&mut noise, dbfs);
-                        noise
-                    }
+                    other
+                } else {
+                    // The noise of a line input, or nothing at all.
+                    let mut noise: Vec<f32> = (0..samples(seconds)).map(|_| rng.normal()).collect();
+                    let dbfs = if rng.chance(0.5) {
+                        rng.between(-90.0, -66.0)
+                    } else {
+                        -140.0
+                    };
+                    sounds::level(&mut noise, dbfs);
+                    noise
                 };
                 out.extend(between);
                 let to = duration(out.len());

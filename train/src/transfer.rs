@@ -74,8 +74,10 @@ pub fn choi(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
     }
     let tensors = net.spec.tensors();
     let first = net.spec.first_tensor(net.spec.blocks.len());
-    for t in first..net.spec.head() {
-        net.params.tensors[t] = read(&tensors[t].0, tensors[t].1)?;
+    let head = net.spec.head();
+    let learnt = net.params.tensors.iter_mut().zip(&tensors);
+    for (values, (name, len)) in learnt.take(head).skip(first) {
+        *values = read(name, *len)?;
     }
     let top = Tap::Top.len(&net.spec);
     let bias = file

@@ -269,8 +269,8 @@ fn what_is_no_reference_file_is_named() {
 #[test]
 fn the_trainer_starts_from_the_taggers() {
     let Some(reference) = reference() else { return };
-    let taggers: [(&str, fn(&[Tap], f32, usize) -> NetSpec); 2] =
-        [(CHOI_CNN, NetSpec::cnn), (CHOI_CRNN, NetSpec::crnn)];
+    type Make = fn(&[Tap], f32, usize) -> NetSpec;
+    let taggers: [(&str, Make); 2] = [(CHOI_CNN, NetSpec::cnn), (CHOI_CRNN, NetSpec::crnn)];
     for (file, spec) in taggers {
         let path = reference.join(file);
         let bundle = import(&path, Regime::ZScore, Form::ShiftInvariant).unwrap();

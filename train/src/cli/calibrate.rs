@@ -56,13 +56,9 @@ pub(super) struct Sources {
 
 impl Sources {
     /// What was named, else the usual places.
-    pub(super) fn of(
-        music: &Option<PathBuf>,
-        not_music: &Option<PathBuf>,
-        songs: &Option<PathBuf>,
-    ) -> Self {
-        let or = |named: &Option<PathBuf>, usual: &str| {
-            named.clone().unwrap_or_else(|| data_root().join(usual))
+    pub(super) fn of(music: Option<&Path>, not_music: Option<&Path>, songs: Option<&Path>) -> Self {
+        let or = |named: Option<&Path>, usual: &str| {
+            named.map_or_else(|| data_root().join(usual), Path::to_owned)
         };
         Self {
             music: or(music, "gtzan"),
@@ -126,7 +122,7 @@ pub(super) fn folds_in(
 
 pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
-    let sources = Sources::of(&args.data, &args.not_music, &None);
+    let sources = Sources::of(args.data.as_deref(), args.not_music.as_deref(), None);
     let material = sources
         .load(args.seed, threads)?
         .with_context(|| format!("there is no folder '{}'", sources.not_music.display()))?;
@@ -160,12 +156,12 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
         print(&header)?;
         print(&rule)?;
         for row in &rows {
-            let areas: String = row
+            let areas: Vec<String> = row
                 .areas
                 .iter()
-                .map(|(_, area, _)| format!(" {area:.3} |"))
+                .map(|(_, area, _)| format!("{area:.3}"))
                 .collect();
-            print(&format!("| {} |{areas}", row.score))?;
+            print(&format!("| {} | {} |", row.score, areas.join(" | ")))?;
         }
     }
     if let (Some(model), Some(out)) = (&args.model, &args.out) {

@@ -17,7 +17,11 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
          recordings that the model must not have heard"
     );
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
-    let sources = Sources::of(&args.data, &args.not_music, &args.songs);
+    let sources = Sources::of(
+        args.data.as_deref(),
+        args.not_music.as_deref(),
+        args.songs.as_deref(),
+    );
     let material = sources
         .load(args.seed, threads)?
         .context("--live needs what is not music: name its folder with --not-music")?;
