@@ -28,7 +28,7 @@ fn main() {
     );
     let model = Model::builtin();
     let alone = memory_mb("VmRSS");
-    for n in [1, 5, 20, 50] {
+    for n in [1_u32, 5, 20, 50] {
         let rate = SampleRate::new(RATE).expect("in range");
         let mut streams: Vec<Pipeline> = (0..n)
             .map(|_| {
@@ -54,8 +54,8 @@ fn main() {
         let memory = memory_mb("VmRSS");
         println!(
             "{n:>8} {memory:>10.1} {:>14.2} {:>22.3} {:>14.2} %",
-            (memory - alone) / n as f64,
-            1e3 * spent / n as f64,
+            (memory - alone) / f64::from(n),
+            1e3 * spent / f64::from(n),
             100.0 * spent
         );
     }
