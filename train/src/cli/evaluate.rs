@@ -71,6 +71,9 @@ pub(super) struct EvaluateArgs {
     /// Draw one stream of --live, with what was said of it, into this file (SVG).
     #[arg(long, value_name = "FILE", requires = "live")]
     pub(super) timeline: Option<PathBuf>,
+    /// What parts of so many seconds, side by side, say alone and together, too: multiframe on clips that hold one frame.
+    #[arg(long, value_name = "SECONDS")]
+    parts: Option<f64>,
     /// Write confusion matrices (SVG, CSV, text) and the reliability picture here.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -213,6 +216,9 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     if args.seconds {
         seconds(args, &models, &questions, &labels, threads, temperature)?;
     }
+    if let Some(length) = args.parts {
+        parts(&models, &questions, &labels, threads, temperature, length)?;
+    }
     if args.damaged {
         damaged(&models, &questions, &labels, threads)?;
     }
@@ -332,6 +338,63 @@ fn seconds(
             &[line],
         );
         write_whole(&folder.join("seconds.svg"), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// One part of each clip against all of its parts together.
+fn parts(
+    models: &[Arc<Model>],
+    questions: &[Question],
+    labels: &[String],
+    threads: usize,
+    temperature: f32,
+    seconds: f64,
+) -> Result<()> {
+    let front_end = models.first().context("there is no model")?.front_end();
+    let per_second = f64::from(front_end.sample_rate) / front_end.hop_length as f64;
+    ensure!(
+        (2.1..29.12).contains(&seconds),
+        "--parts {seconds}: from 2.1 s, one step of a network, to less than a frame of 29.12 s"
+    );
+    let frames = Frames {
+        skip: 0,
+        length: (seconds * per_second) as usize,
+        first_only: false,
+    };
+    let mut answers = answers(models, questions, frames, Damage::Clean, threads)?;
+    answers.retain(|answer| answer.frames.len() > 1);
+    ensure!(
+        !answers.is_empty(),
+        "no recording holds two parts of {seconds} s"
+    );
+    let n = answers.len() as f64;
+    let several: usize = answers.iter().map(|a| a.frames.len()).sum();
+    print(&format!(
+        "{} recordings, {several} parts of {seconds} s; one part alone {:.1} %",
+        answers.len(),
+        100.0 * multiframe_gain(labels, &answers).0
+    ))?;
+    for average in Average::ALL {
+        // Song by song, so that hard songs weigh on both sides.
+        let gains: Vec<f64> = answers
+            .iter()
+            .map(|a| {
+                let right = |scores: &[f32]| f64::from(u8::from(argmax(scores) == a.label));
+                let alone: f64 = a.frames.iter().map(|logits| right(logits)).sum();
+                right(&average.scores(&a.frames, temperature)) - alone / a.frames.len() as f64
+            })
+            .collect();
+        let mean = gains.iter().sum::<f64>() / n;
+        let variance = gains.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        print(&format!(
+            "all parts, {}: {}; {:+.1} points against one part ({:+.1} to {:+.1})",
+            average.name(),
+            songs(labels, &answers, average, temperature).micro(),
+            100.0 * mean,
+            100.0 * (mean - 1.96 * (variance / n).sqrt()),
+            100.0 * (mean + 1.96 * (variance / n).sqrt())
+        ))?;
     }
     Ok(())
 }
