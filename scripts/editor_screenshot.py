@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Takes docs/editor.png: the editor in a real host (pedalboard) while music plays through the plugin.
+"""Takes docs/editor.png: the VST3's editor in a real host (DawDreamer) while music plays through the plugin.
 
-    python3 scripts/editor_screenshot.py target/bundled/genrescope.vst3 SONG [SONG ...] [--output docs/editor.png]
+    python3 scripts/editor_screenshot.py target/bundled/genrescope.vst3 SONG.wav [SONG.wav ...] [--output docs/editor.png]
 
-Needs pedalboard and numpy from PyPI, and from Debian: xvfb openbox imagemagick x11-utils. It starts an X server of its own.
-The songs are played one after the other, by the clock; the picture is taken at the end of the last one.
+Needs dawdreamer, numpy and soundfile from PyPI; from Debian xvfb, openbox, imagemagick and x11-utils. It starts an X server
+of its own. The songs (48 kHz) are rendered one after the other; a picture is taken every second, and the last stays.
 """
 
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 
-BLOCK = 1024
+RATE = 48_000
 
 
 def main():
@@ -23,73 +24,80 @@ def main():
     parser.add_argument("plugin")
     parser.add_argument("songs", nargs="+")
     parser.add_argument("--output", default="docs/editor.png")
-    parser.add_argument("--seconds", type=float, default=33.0, help="how long each song plays")
     parser.add_argument("--display", default=":77")
     arguments = parser.parse_args()
     for tool in ["Xvfb", "openbox", "import", "xwininfo"]:
         if shutil.which(tool) is None:
             sys.exit(f"{tool} is not installed: apt-get install xvfb openbox imagemagick x11-utils")
-
-    environment = dict(os.environ, DISPLAY=arguments.display)
-    screen = "1600x1000x24"
-    helpers = [
-        subprocess.Popen(["Xvfb", arguments.display, "-screen", "0", screen, "-ac", "+extension", "GLX"],
-                         stderr=subprocess.DEVNULL)
-    ]
+    os.environ["DISPLAY"] = arguments.display
+    screen = ["-screen", "0", "1600x1000x24", "-ac", "+extension", "GLX"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    helpers = [subprocess.Popen(["Xvfb", arguments.display, *screen], **quiet)]
+    host = None
+    # So that the X server goes, too, when this is ended from outside.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     try:
         time.sleep(2)
-        helpers.append(subprocess.Popen(["openbox"], env=environment, stderr=subprocess.DEVNULL))
+        # Editors open nothing in some hosts while there is no window manager.
+        helpers.append(subprocess.Popen(["openbox"], **quiet))
         time.sleep(1)
-        os.environ["DISPLAY"] = arguments.display
-        show(arguments, environment)
+        # The host keeps its main thread for the window, so it gets a process of its own.
+        host = subprocess.Popen([sys.executable, __file__, "--host", arguments.plugin, *arguments.songs])
+        taken = 0
+        while host.poll() is None:
+            taken += picture(arguments.output)
+            time.sleep(1)
+        if host.returncode or not taken:
+            sys.exit(f"no picture: the host ended with {host.returncode}")
+        print(f"{arguments.output}: the last of {taken} pictures")
     finally:
+        if host:
+            host.kill()
         for helper in reversed(helpers):
             helper.terminate()
             helper.wait()
 
 
-def show(arguments, environment):
-    import pedalboard
-    from pedalboard.io import AudioFile
-
-    plugin = pedalboard.load_plugin(arguments.plugin)
-    close = threading.Event()
-    problem = []
-
-    def play():
-        try:
-            for song in arguments.songs:
-                with AudioFile(song) as file:
-                    start, played = time.monotonic(), 0
-                    while file.tell() < file.frames and played < arguments.seconds * file.samplerate:
-                        block = file.read(BLOCK)
-                        if block.shape[0] == 1:
-                            block = block.repeat(2, axis=0)
-                        output = plugin.process(block, file.samplerate, buffer_size=BLOCK, reset=False)
-                        if not (output == block).all():
-                            raise RuntimeError("the audio was changed")
-                        played += block.shape[1]
-                        time.sleep(max(0.0, played / file.samplerate - (time.monotonic() - start)))
-            picture(arguments, environment)
-        except Exception as error:  # whatever it is, the window has to close
-            problem.append(error)
-        finally:
-            close.set()
-
-    threading.Thread(target=play, daemon=True).start()
-    plugin.show_editor(close)
-    if problem:
-        sys.exit(f"no picture: {problem[0]}")
-
-
-def picture(arguments, environment):
-    tree = subprocess.run(["xwininfo", "-root", "-tree"], env=environment, capture_output=True, text=True, check=True)
-    windows = [line.split()[0] for line in tree.stdout.splitlines() if "genrescope" in line.lower()]
+def picture(output):
+    """True when there was a window to take a picture of."""
+    tree = subprocess.run(["xwininfo", "-root", "-tree"], capture_output=True, text=True).stdout
+    # The plugin's own window, not the host's frame around it.
+    windows = [line.split()[0] for line in tree.splitlines() if '"genrescope"' in line]
     if not windows:
-        raise RuntimeError(f"no window of the editor:\n{tree.stdout}")
-    subprocess.run(["import", "-window", windows[0], arguments.output], env=environment, check=True)
-    print(f"{arguments.output}: window {windows[0]}")
+        return False
+    return subprocess.run(["import", "-window", windows[-1], output], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def host(plugin, songs):
+    import dawdreamer
+    import numpy
+    import soundfile
+
+    parts = []
+    for song in songs:
+        samples, rate = soundfile.read(song, dtype="float32", always_2d=True)
+        if rate != RATE:
+            sys.exit(f"{song} has {rate} Hz; {RATE} Hz are needed: ffmpeg -i {song} -ar {RATE} other.wav")
+        parts.append(samples.mean(axis=1))
+    mono = numpy.concatenate(parts)
+    engine = dawdreamer.RenderEngine(RATE, 512)
+    player = engine.make_playback_processor("song", numpy.stack([mono, mono]))
+    effect = engine.make_plugin_processor("genrescope", plugin)
+    engine.load_graph([(player, []), (effect, ["song"])])
+
+    def render():
+        time.sleep(3)
+        engine.render(len(mono) / RATE)
+        same = numpy.array_equal(engine.get_audio(), numpy.stack([mono, mono])[:, : engine.get_audio().shape[1]])
+        print(f"rendered {len(mono) / RATE:.1f} s; what came out is {'' if same else 'not '}what went in", flush=True)
+        os._exit(0 if same else 1)
+
+    threading.Thread(target=render, daemon=True).start()
+    effect.open_editor()
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--host"]:
+        host(sys.argv[2], sys.argv[3:])
+    else:
+        main()

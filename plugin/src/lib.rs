@@ -21,7 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use genrescope::units::{SampleRate, Seconds};
+use genrescope::{
+    decision::Readout,
+    units::{SampleRate, Seconds},
+};
 use nice_plug::{
     context::PluginApi,
     midi::{Channel, Key, VoiceID},
@@ -45,6 +48,10 @@ const PREROLL_S: f64 = 2.0;
 
 /// How long an offline rendering waits for the model or for one block before it goes on without.
 const OFFLINE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of a rendering is heard between two waits for the listener. Each wait changes threads twice, which costs
+/// nothing on an idle machine and a lot on one that renders on every core.
+const OFFLINE_STEP_S: f64 = 0.1;
 
 /// A layout with as many outputs as inputs.
 const fn same(channels: u32, name: &'static str) -> AudioIOLayout {
@@ -85,6 +92,10 @@ struct AudioThread {
     midi: MidiOut,
     pace: Pace,
     rate_hz: f64,
+    /// The newest readout.
+    readout: Option<Readout>,
+    /// Samples of a rendering that the listener was given since it was last waited for.
+    unheard: usize,
     /// What the stream was told.
     told: Option<Told>,
     /// Samples of quiet input at the end of what was heard.
@@ -114,6 +125,8 @@ impl Default for Genrescope {
                 midi: MidiOut::new(SampleRate::MIN),
                 pace: Pace::default(),
                 rate_hz: f64::from(SampleRate::MIN.hz()),
+                readout: None,
+                unheard: 0,
                 told: None,
                 quiet: 0,
             },
@@ -198,6 +211,8 @@ impl Plugin for Genrescope {
             || self.shared.board.lock().trouble.is_some();
         if fresh {
             self.audio.stream = None;
+            self.audio.readout = None;
+            self.audio.unheard = 0;
             self.audio.preroll = Vec::with_capacity(two_seconds);
             self.audio.midi = MidiOut::new(rate);
             self.audio.rate_hz = f64::from(rate.hz());
@@ -249,20 +264,19 @@ impl Plugin for Genrescope {
             .audio
             .pace
             .runs_ahead(n_samples as f64 / self.audio.rate_hz, Instant::now());
+        let renders = (self.offline || ahead) && self.spec.is_some();
         if !bypassed && n_samples > 0 {
-            if (self.offline || ahead) && self.spec.is_some() {
-                permit_alloc(|| self.push_and_wait(channels));
+            if renders {
+                permit_alloc(|| self.push_and_wait(channels, n_samples));
             } else {
                 self.audio.push(channels);
             }
         }
-
-        let readout = self
-            .audio
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.readout.load())
-            .filter(|readout| readout.seq > 0);
+        // A rendering looks only where it has waited, so that it comes out the same each time.
+        if !renders || self.audio.unheard == 0 {
+            self.audio.look();
+        }
+        let readout = self.audio.readout;
         self.audio.midi.advance(
             n_samples,
             readout.as_ref(),
@@ -275,16 +289,21 @@ impl Plugin for Genrescope {
 
 impl Genrescope {
     /// For offline rendering: takes as long as the worker does.
-    fn push_and_wait(&mut self, channels: &[&[f32]]) {
+    fn push_and_wait(&mut self, channels: &[&[f32]], n_samples: usize) {
         if self.audio.stream.is_none() {
             self.desk.handle().wait_until_settled(OFFLINE_PATIENCE);
             self.audio.receive(&self.shared);
             self.audio.tell(&self.params);
         }
         self.audio.push(channels);
+        self.audio.unheard += n_samples;
+        if (self.audio.unheard as f64) < OFFLINE_STEP_S * self.audio.rate_hz {
+            return;
+        }
         if let Some(stream) = &self.audio.stream {
             stream.input.wait_until_consumed(OFFLINE_PATIENCE);
         }
+        self.audio.unheard = 0;
     }
 }
 
@@ -327,6 +346,15 @@ impl AudioThread {
             stream.controls.reset();
         }
         self.told = Some(now);
+    }
+
+    /// Takes the newest readout.
+    fn look(&mut self) {
+        self.readout = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.readout.load())
+            .filter(|readout| readout.seq > 0);
     }
 
     fn push(&mut self, channels: &[&[f32]]) {

@@ -216,6 +216,12 @@ impl ViewModel {
                     self.name(*second),
                     percent(self.scores[*second])
                 ),
+                // The readout waits a while before it changes.
+                [first, _] => format!(
+                    "{} {}: about to change?",
+                    self.title(*first),
+                    percent(self.scores[*first])
+                ),
                 _ => String::new(),
             },
             Status::Listening(State::Unsure) => match self.candidates().as_slice() {
@@ -304,6 +310,15 @@ mod tests {
             provisional.detail(),
             "So far. A full listen takes 10 s more."
         );
+    }
+
+    #[test]
+    fn a_label_that_overtakes_the_one_shown_is_named() {
+        let overtaken = ViewModel {
+            genre: Some(1),
+            ..model(Status::Listening(State::Live))
+        };
+        assert_eq!(overtaken.detail(), "Rock 60 %: about to change?");
     }
 
     #[test]

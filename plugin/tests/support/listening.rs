@@ -148,9 +148,11 @@ pub fn live(deck: &mut impl Deck, song: &Song) -> Told {
     ask(deck)
 }
 
-/// Messages go out with blocks, so one sample more is played.
+/// Messages go out with blocks, so a few samples more are played; a rendering looks every tenth of a second.
 fn ask(deck: &mut impl Deck) -> Told {
-    deck.play(&[vec![0.0], vec![0.0]]);
+    for _ in 0..5 {
+        deck.play(&[vec![0.0; 1024], vec![0.0; 1024]]);
+    }
     Told::by(deck.midi())
 }
 
