@@ -35,7 +35,8 @@ fn main() {
     }
     let model = Model::builtin();
     let mut seconds = 0.0;
-    let stages: [(&str, &dyn Fn(&mut AudioFile)); 4] = [
+    type Stage<'a> = (&'a str, &'a dyn Fn(&mut AudioFile));
+    let stages: [Stage<'_>; 4] = [
         ("decoding", &|file| each_block(file, |_| {})),
         ("resampling", &|file| {
             let target = SampleRate::new(12_000).expect("in range");

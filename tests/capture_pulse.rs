@@ -224,7 +224,9 @@ fn wait_for_words(said: &Receiver<String>, wanted: &str) -> String {
         match said.recv_timeout(left) {
             Ok(line) if line.contains(wanted) => return line,
             Ok(line) => heard.push(line),
-            Err(_) => panic!("'{wanted}' was not said in {PATIENCE:?}, but {heard:?}"),
+            Err(error) => {
+                panic!("'{wanted}' was not said in {PATIENCE:?}, but {heard:?} ({error})")
+            }
         }
     }
 }
