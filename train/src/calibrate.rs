@@ -51,7 +51,7 @@ type AnswersAfter = (f32, Vec<(Vec<f32>, usize)>);
 /// What the held-out part of one fold gave.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct HeldOut {
-    /// For each of [`STEPS`]: seconds heard, and logits with the truth.
+    /// For each number of seconds that is looked at.
     pub answers: Vec<AnswersAfter>,
     /// Probabilities of music: looks at music, smoothed as the product does.
     pub music: Vec<f32>,
