@@ -1,5 +1,42 @@
-//! `cargo xtask bundle genrescope-plugin --release` makes the plugin bundles.
+//! `cargo xtask bundle genrescope-plugin --release` makes the plugin bundles and says how large they are.
+
+use std::{env, fs, path::Path, process::exit};
+
+/// Largest bundle that is let through, in bytes.
+const MAX_BUNDLE: u64 = 12_000_000;
 
 fn main() -> nice_plug_xtask::Result<()> {
-    nice_plug_xtask::main()
+    nice_plug_xtask::main()?;
+    let arguments: Vec<String> = env::args().collect();
+    if arguments.get(1).map(String::as_str) != Some("bundle") {
+        return Ok(());
+    }
+    // The framework has changed to the workspace's folder.
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let release = arguments.iter().any(|argument| argument == "--release");
+    let mut too_large = false;
+    for name in ["genrescope.clap", "genrescope.vst3"] {
+        let bundle = Path::new(&target).join("bundled").join(name);
+        let bytes = size(&bundle);
+        println!("{}: {:.1} MB", bundle.display(), bytes as f64 / 1e6);
+        too_large |= release && bytes > MAX_BUNDLE;
+    }
+    if too_large {
+        eprintln!(
+            "A bundle is larger than {:.0} MB.",
+            MAX_BUNDLE as f64 / 1e6
+        );
+        exit(1);
+    }
+    Ok(())
+}
+
+/// Bytes of a file, or of all files in a folder; 0 where there is nothing.
+fn size(path: &Path) -> u64 {
+    if path.is_dir() {
+        return fs::read_dir(path).map_or(0, |entries| {
+            entries.flatten().map(|entry| size(&entry.path())).sum()
+        });
+    }
+    fs::metadata(path).map_or(0, |facts| facts.len())
 }
