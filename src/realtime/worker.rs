@@ -28,7 +28,7 @@ use crate::{
 /// Sleep between two looks into the ring while samples arrive: the level meter moves 20 times a second.
 pub(super) const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Sleep while nothing arrives (a stopped transport, a device that is gone), or only what a long silence goes on with.
+/// Sleep while nothing arrives (a stopped transport, a device that is gone).
 const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
@@ -227,9 +227,6 @@ impl Worker {
             empty_looks += 1;
             thread::park_timeout(if empty_looks > IDLE_AFTER {
                 self.ear.shared.counters.set_level_dbfs(MIN_LEVEL_DBFS);
-                IDLE_INTERVAL
-            } else if self.ear.silence.settled {
-                // Fifty silent tracks of a session wake a core a quarter as often.
                 IDLE_INTERVAL
             } else {
                 WAKE_INTERVAL
