@@ -388,7 +388,7 @@ impl Start {
         let (trunk, tagger) = transfer::choi(loaded.weights(loaded.file.network), spec)?;
         let views = study::views(study, &trunk, recipe, cache, *threads)?;
         let probes = Probes::new(&trunk, &views, recipe, *threads);
-        let teacher = if recipe.distil > 0.0 {
+        let teacher = if recipe.distil > 0.0 || recipe.hint > 0.0 {
             // The teacher listens with both taggers, whichever of them learns.
             let (top, of_top);
             let tagger = if loaded.file.network == Kind::Cnn {

@@ -84,6 +84,9 @@ pub struct Recipe {
     pub anchor: f32,
     /// Weight of the auxiliary task: the 50 tags that the untouched taggers give the same example.
     pub tags: f32,
+    /// Weight of the hints: whatever is done to an example, and however little of it is heard, a linear layer beside the head is to say from the
+    /// embedding what the teacher's features of the whole clean recording are (mean squared error, each feature standardised). 0: no hints.
+    pub hint: f32,
     /// How much of each target is what the teacher says ([`crate::teacher`]); the rest is the label. 0: no teacher is asked.
     pub distil: f32,
     /// L2 penalty of the regression that the teacher is.
@@ -139,6 +142,7 @@ impl Default for Recipe {
             average: 0.98,
             anchor: 0.0,
             tags: 0.0,
+            hint: 0.0,
             distil: 0.0,
             teacher_decay: 5e-2,
             probe_decay: 1e-2,
@@ -166,6 +170,8 @@ pub struct Example {
     pub weight: f32,
     /// Targets of the auxiliary task.
     pub tags: Vec<f32>,
+    /// Targets of the hint layer; empty where there are none.
+    pub features: Vec<f32>,
 }
 
 impl Example {
@@ -188,6 +194,7 @@ impl Example {
                     frequency: (counts[label] as f32).powf(-recipe.balance),
                     weight: (mean / counts[label] as f32).powf(recipe.class_weight),
                     tags: Vec::new(),
+                    features: Vec::new(),
                 }
             })
             .collect()
@@ -203,6 +210,7 @@ impl Example {
             frequency: 1.0,
             weight: 0.5,
             tags: Vec::new(),
+            features: Vec::new(),
         };
         targets.into_iter().enumerate().map(example).collect()
     }
@@ -746,6 +754,22 @@ fn gradients(
                         *to += scale * (score - target) * w;
                     }
                 }
+            }
+            if recipe.hint > 0.0 && own.features.len() == net.spec.hints {
+                embedding.resize(net.spec.embedding_len(), 0.0);
+                let scale = recipe.hint / (net.spec.hints * n) as f32;
+                let gradient: Vec<f32> = net
+                    .hint(&trace.embedding)
+                    .iter()
+                    .enumerate()
+                    .map(|(k, said)| {
+                        let other = other.features.get(k).copied().unwrap_or(own.features[k]);
+                        let error = said - mix(own.features[k], other);
+                        loss += f64::from(scale * error * error);
+                        2.0 * scale * error
+                    })
+                    .collect();
+                net.hint_backward(&trace, &gradient, &mut embedding, &mut sums);
             }
             net.backward(
                 &trace,

@@ -1,5 +1,7 @@
 //! Heads on features that do not change: softmax regression, a linear SVM, nearest neighbours.
 
+use anyhow::Context as _;
+
 use crate::{
     metrics::softmax,
     net::Params,
@@ -93,6 +95,50 @@ impl Linear {
             .collect();
         (weight, bias)
     }
+}
+
+/// The linear map from `rows` to `targets` (as many rows, of any length) with the least squared error plus `decay` times the squared
+/// weights, on features as they come: weight `[targets, features]` and bias. The bias is not decayed.
+///
+/// # Errors
+/// When there are not as many targets as rows, or the features leave the map open (only at `decay` 0).
+pub fn regress(
+    rows: Rows<'_>,
+    targets: Rows<'_>,
+    decay: f32,
+) -> anyhow::Result<(Vec<f32>, Vec<f32>)> {
+    anyhow::ensure!(
+        rows.count() == targets.count(),
+        "{} rows of features, {} of targets: there must be as many",
+        rows.count(),
+        targets.count()
+    );
+    let (mean_x, _) = rows.moments();
+    let (mean_y, _) = targets.moments();
+    let centred = |rows: Rows<'_>, mean: &[f32]| {
+        nalgebra::DMatrix::from_fn(rows.count(), rows.len, |i, j| {
+            f64::from(rows.row(i)[j] - mean[j])
+        })
+    };
+    let (x, y) = (centred(rows, &mean_x), centred(targets, &mean_y));
+    let mut gram = x.tr_mul(&x);
+    for i in 0..rows.len {
+        gram[(i, i)] += f64::from(decay);
+    }
+    let weight = nalgebra::Cholesky::new(gram)
+        .context("the features depend on each other: a decay above 0 is needed")?
+        .solve(&x.tr_mul(&y));
+    let bias = (0..targets.len)
+        .map(|k| {
+            let at_mean: f64 = (0..rows.len)
+                .map(|j| weight[(j, k)] * f64::from(mean_x[j]))
+                .sum();
+            (f64::from(mean_y[k]) - at_mean) as f32
+        })
+        .collect();
+    // A column of the solution is a row of the layer.
+    let weight = weight.iter().map(|w| *w as f32).collect();
+    Ok((weight, bias))
 }
 
 /// What a linear head minimises, beside `decay / 2 * |weight|^2`.
@@ -268,6 +314,46 @@ mod tests {
             }
         }
         (values, truths)
+    }
+
+    #[test]
+    fn a_linear_map_is_found_again() {
+        let (values, _) = clouds(3);
+        let rows = Rows {
+            values: &values,
+            len: 8,
+        };
+        let weight: Vec<f32> = (0..16).map(|i| 0.1 * i as f32 - 0.7).collect();
+        let bias = [2.0, -1.0];
+        let targets: Vec<f32> = (0..rows.count())
+            .flat_map(|i| {
+                let row = rows.row(i);
+                let at = |k: usize| -> f32 {
+                    let weights = &weight[8 * k..8 * k + 8];
+                    bias[k] + weights.iter().zip(row).map(|(w, x)| w * x).sum::<f32>()
+                };
+                [at(0), at(1)]
+            })
+            .collect();
+        let targets = Rows {
+            values: &targets,
+            len: 2,
+        };
+        let (found, shift) = regress(rows, targets, 1e-6).unwrap();
+        assert!(found.iter().zip(&weight).all(|(a, b)| (a - b).abs() < 1e-3));
+        assert!(shift.iter().zip(&bias).all(|(a, b)| (a - b).abs() < 0.2));
+        let (shrunk, _) = regress(rows, targets, 1e6).unwrap();
+        assert!(shrunk.iter().all(|w| w.abs() < 0.01));
+        let few = Rows {
+            values: &targets.values[..6],
+            len: 2,
+        };
+        assert!(
+            regress(rows, few, 1.0)
+                .unwrap_err()
+                .to_string()
+                .contains("3 of targets")
+        );
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub struct NetSpec {
     /// Units of the GRUs over the columns of the last block (CRNN: 32, 32; CNN: none).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recurrent: Vec<usize>,
+    /// Outputs of the hint layer, a second head that training alone knows: it says from the embedding what a teacher's features are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hints: usize,
     /// What the head looks at.
     pub taps: Vec<Tap>,
     /// Number of labels.
@@ -112,6 +115,7 @@ impl NetSpec {
             columns: 21,
             time_pad: 0,
             recurrent: Vec::new(),
+            hints: 0,
             taps: taps.to_vec(),
             labels,
             floor_db,
@@ -259,6 +263,10 @@ impl NetSpec {
         }
         list.push(("head.weight".into(), self.labels * self.embedding_len()));
         list.push(("head.bias".into(), self.labels));
+        if self.hints > 0 {
+            list.push(("hint.weight".into(), self.hints * self.embedding_len()));
+            list.push(("hint.bias".into(), self.hints));
+        }
         list
     }
 
@@ -457,6 +465,50 @@ impl Net {
             seen,
             factors,
             logits,
+        }
+    }
+
+    /// Gives the network a hint layer, or takes it away (none).
+    pub fn set_hints(&mut self, layer: Option<(Vec<f32>, Vec<f32>)>) {
+        self.params.tensors.truncate(self.spec.head() + 2);
+        self.spec.hints = 0;
+        if let Some((weight, bias)) = layer {
+            self.spec.hints = bias.len();
+            self.params.tensors.extend([weight, bias]);
+        }
+    }
+
+    /// What the hint layer says of an embedding: `hints` values.
+    pub fn hint(&self, embedding: &[f32]) -> Vec<f32> {
+        let at = self.spec.head() + 2;
+        let (weight, bias) = (&self.params.tensors[at], &self.params.tensors[at + 1]);
+        weight
+            .chunks_exact(embedding.len())
+            .zip(bias)
+            .map(|(row, bias)| bias + row.iter().zip(embedding).map(|(w, x)| w * x).sum::<f32>())
+            .collect()
+    }
+
+    /// Gradients of the hint layer, `gradient` being that of its outputs; adds what flows back to `embedding`.
+    pub fn hint_backward(
+        &self,
+        trace: &Trace,
+        gradient: &[f32],
+        embedding: &mut [f32],
+        gradients: &mut Params,
+    ) {
+        let at = self.spec.head() + 2;
+        let len = trace.embedding.len();
+        for (k, &g) in gradient.iter().enumerate() {
+            gradients.tensors[at + 1][k] += g;
+            let rows = k * len..(k + 1) * len;
+            let sums = &mut gradients.tensors[at][rows.clone()];
+            for (sum, x) in sums.iter_mut().zip(&trace.embedding) {
+                *sum += g * x;
+            }
+            for (to, w) in embedding.iter_mut().zip(&self.params.tensors[at][rows]) {
+                *to += g * w;
+            }
         }
     }
 
@@ -744,14 +796,13 @@ mod tests {
         net
     }
 
-    /// Loss whose gradient is `[0.3, -0.7, 0.4]` at the logits.
+    /// Loss whose gradient is `[0.3, -0.7, 0.4]` at the logits and `[0.5, -0.2]` at the hints.
     fn loss(net: &Net, plane: &Plane, keep: &[f32]) -> f64 {
-        let logits = net.forward(plane.clone(), 0, Some(keep)).logits;
-        logits
-            .iter()
-            .zip([0.3, -0.7, 0.4])
-            .map(|(l, w)| f64::from(*l) * w)
-            .sum()
+        let trace = net.forward(plane.clone(), 0, Some(keep));
+        let hint = net.hint(&trace.embedding);
+        let outputs = trace.logits.iter().zip([0.3, -0.7, 0.4]);
+        let all = outputs.chain(hint.iter().zip([0.5, -0.2]));
+        all.map(|(l, w)| f64::from(*l) * w).sum()
     }
 
     #[test]
@@ -763,7 +814,13 @@ mod tests {
             (&crnn, FRAME_COLUMNS),
             (&crnn, 5 * 96),
         ] {
-            let net = random_net(spec.clone(), 5);
+            let net = random_net(
+                NetSpec {
+                    hints: 2,
+                    ..spec.clone()
+                },
+                5,
+            );
             let mut rng = Rng::at(6, &[]);
             let picture: Vec<f32> = (0..columns * 96)
                 .map(|_| rng.between(-75.0, 10.0))
@@ -773,13 +830,10 @@ mod tests {
                 .map(|i| if i % 3 == 0 { 0.0 } else { 1.5 })
                 .collect();
             let mut gradients = Params::zeros(&net.spec);
-            net.backward(
-                &net.forward(plane.clone(), 0, Some(&keep)),
-                &[0.3, -0.7, 0.4],
-                &[],
-                0,
-                &mut gradients,
-            );
+            let trace = net.forward(plane.clone(), 0, Some(&keep));
+            let mut embedding = vec![0.0; net.spec.embedding_len()];
+            net.hint_backward(&trace, &[0.5, -0.2], &mut embedding, &mut gradients);
+            net.backward(&trace, &[0.3, -0.7, 0.4], &embedding, 0, &mut gradients);
             // Along the gradient itself the slope is its length, if it is the gradient; along another direction it is the
             // product of both. Whole tensors move, so that the difference stands out of the rounding.
             for t in 0..net.params.tensors.len() {

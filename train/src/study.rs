@@ -13,7 +13,7 @@ use crate::{
     fit::{
         Epoch, Example, Inputs, Progress, Recipe, Task, View, fit, kept_view, view, view_embeddings,
     },
-    heads::{Linear, Objective, Rows, fit_linear},
+    heads::{Linear, Objective, Rows, fit_linear, regress},
     metrics::Confusion,
     net::{FRAME_COLUMNS, Net},
     parallel,
@@ -379,7 +379,7 @@ pub fn train(
     let head = setting
         .probes
         .head(study, &learning, recipe.probe_decay, Objective::Softmax);
-    let start = with_head(setting.trunk, head);
+    let mut start = with_head(setting.trunk, head);
     if recipe.epochs == 0 {
         return Ok((start, Vec::new()));
     }
@@ -397,6 +397,13 @@ pub fn train(
             }
         }
         extras = Example::unlabelled(study.records.len(), unknown);
+        if recipe.hint > 0.0 {
+            let hints = teacher.hints(&learning);
+            start.set_hints(Some(hint_layer(setting.probes, &learning, &hints)?));
+            for example in examples.iter_mut().chain(&mut extras) {
+                example.features.clone_from(&hints[example.input]);
+            }
+        }
     }
     if recipe.tags > 0.0 {
         let top = setting.tagger.weight.len() / setting.tagger.bias.len();
@@ -433,9 +440,36 @@ pub fn train(
         checkpoint: file.as_ref().map(|(path, every)| (path.as_path(), *every)),
     };
     let mut display = Display::new(name);
-    fit(&start, recipe, &task, &mut |progress| {
+    let (mut net, epochs) = fit(&start, recipe, &task, &mut |progress| {
         display.show(progress);
-    })
+    })?;
+    net.set_hints(None);
+    Ok((net, epochs))
+}
+
+/// The best map from the untouched trunk's embeddings of `learning` to the teacher's features: where the hint layer starts.
+fn hint_layer(
+    probes: &Probes,
+    learning: &[usize],
+    hints: &[Vec<f32>],
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let from: Vec<f32> = learning
+        .iter()
+        .flat_map(|&i| probes.row(i))
+        .copied()
+        .collect();
+    let to: Vec<f32> = learning.iter().flat_map(|&i| &hints[i]).copied().collect();
+    regress(
+        Rows {
+            values: &from,
+            len: probes.len,
+        },
+        Rows {
+            values: &to,
+            len: hints.first().map_or(1, Vec::len),
+        },
+        3.0,
+    )
 }
 
 /// The clean view and the damaged ones that a recipe wants, kept in the cache folder.

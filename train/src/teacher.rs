@@ -152,6 +152,29 @@ impl Teacher {
         (known, unknown)
     }
 
+    /// Its features of every picture of the study, standardised over `learning` and cut at four deviations: what hints are made of.
+    pub fn hints(&self, learning: &[usize]) -> Vec<Vec<f32>> {
+        let values: Vec<f32> = learning
+            .iter()
+            .flat_map(|&i| self.row(i))
+            .copied()
+            .collect();
+        let (mean, std) = Rows {
+            values: &values,
+            len: self.len,
+        }
+        .moments();
+        self.rows
+            .chunks_exact(self.len)
+            .map(|row| {
+                row.iter()
+                    .zip(mean.iter().zip(&std))
+                    .map(|(x, (mean, std))| ((x - mean) / std).clamp(-4.0, 4.0))
+                    .collect()
+            })
+            .collect()
+    }
+
     /// Right answers of the cross-fitted teacher among the whole recordings: what can be hoped to be passed on.
     pub fn right(&self, study: &Study, decay: f32) -> Vec<(usize, usize)> {
         let all = study.learning(None);

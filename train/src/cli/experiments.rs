@@ -228,7 +228,7 @@ fn learn(
         for &loss in losses {
             for (method, rate, head_rate) in [
                 (Method::Adam, 3e-4, 1e-3),
-                (Method::SgdNesterov, 3e-3, 1e-2),
+                (Method::SgdNesterov, 3e-4, 3e-3),
             ] {
                 let mut curve = Curve {
                     kind,
