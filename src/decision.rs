@@ -275,6 +275,8 @@ pub struct Decision {
     doubt_below: f32,
     average: RunningAverage,
     shown: Option<usize>,
+    /// What was shown before the song seemed to change.
+    before_change: Option<usize>,
     challenger: Option<Challenger>,
     unsure: bool,
     music: MusicSmoother,
@@ -291,6 +293,9 @@ const HYSTERESIS: f32 = 0.04;
 /// How much surer than usual a first guess must be to be shown; it falls to 0 by a whole frame. A guess that is taken
 /// back within the same song is worse than one that comes two seconds later.
 const EARLY_MARGIN: f32 = 0.1;
+
+/// How long another genre must lead after a change of song before it is shown: one more look.
+const CONFIRMED: Seconds = Seconds(1.2);
 
 /// Weight of the newest look in the smoothed log-odds of music: about two looks decide.
 const MUSIC_SMOOTHING: f32 = 0.5;
@@ -345,6 +350,7 @@ impl Decision {
             average: RunningAverage::new(n_labels, config.span, config.mean),
             config,
             shown: None,
+            before_change: None,
             challenger: None,
             unsure: false,
             music: MusicSmoother::default(),
@@ -375,10 +381,13 @@ impl Decision {
             (state, self.last.genre, self.last.scores)
         } else {
             let scores = averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last)));
-            let genre = state
-                .names_a_genre()
-                .then(|| self.choose(&scores, seen.position));
-            (state, genre, scores)
+            let genre = if state.names_a_genre() {
+                self.choose(&scores, seen.position)
+            } else {
+                None
+            };
+            let open = state.names_a_genre() && genre.is_none();
+            (if open { State::Unsure } else { state }, genre, scores)
         };
         let confidence = match (genre, averaged) {
             (Some(genre), _) => scores.as_slice()[genre],
@@ -457,36 +466,61 @@ impl Decision {
         }
     }
 
-    /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell.
-    fn choose(&mut self, scores: &Scores, position: Seconds) -> usize {
+    /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell. Where the song seemed
+    /// to change, what was shown before comes back at once, and another one after it has led for [`CONFIRMED`]: until then, none.
+    fn choose(&mut self, scores: &Scores, position: Seconds) -> Option<usize> {
         let (best, score) = scores.top();
-        let Some(shown) = self.shown else {
-            self.shown = Some(best);
-            return best;
+        let (stays, dwell) = match (self.shown, self.before_change) {
+            (Some(shown), _) => {
+                let lead = score - scores.as_slice()[shown];
+                (
+                    best == shown || lead < self.config.margin,
+                    self.config.dwell,
+                )
+            }
+            (None, Some(before)) => (
+                false,
+                if best == before {
+                    Seconds(0.0)
+                } else {
+                    CONFIRMED
+                },
+            ),
+            (None, None) => (false, Seconds(0.0)),
         };
-        if best == shown || score - scores.as_slice()[shown] < self.config.margin {
+        if stays {
             self.challenger = None;
-            return shown;
+            return self.shown;
         }
         let since = match self.challenger {
             Some(challenger) if challenger.genre == best => challenger.since,
             _ => position,
         };
-        if position.0 - since.0 >= self.config.dwell.0 {
+        if position.0 - since.0 >= dwell.0 {
             self.shown = Some(best);
+            self.before_change = None;
             self.challenger = None;
-            return best;
+        } else {
+            self.challenger = Some(Challenger { genre: best, since });
         }
-        self.challenger = Some(Challenger { genre: best, since });
-        shown
+        self.shown
     }
 
-    /// Forgets the average, and with it the shown genre: a new song, or the reset button.
+    /// Forgets the average, and with it the shown genre: something else begins, or the reset button.
     pub fn reset_average(&mut self) {
         self.average.reset();
         self.shown = None;
+        self.before_change = None;
         self.challenger = None;
         self.unsure = false;
+    }
+
+    /// The song seems to have changed: the average begins anew, but another genre must prove itself ([`CONFIRMED`]), because it may be the
+    /// same song that goes on.
+    pub fn song_changed(&mut self) {
+        let before = self.shown.or(self.before_change);
+        self.reset_average();
+        self.before_change = before;
     }
 
     /// Holds genre and average as they are, or lets go.
@@ -623,6 +657,24 @@ mod tests {
         decision.reset_average();
         let after = run(&mut decision, 44.0, &[[0.1, 0.1, 0.8]; 2]);
         assert_eq!(after[0].genre, Some(2));
+    }
+
+    #[test]
+    fn after_a_change_the_same_genre_returns_at_once_and_another_one_is_confirmed() {
+        let mut decision = decision();
+        run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
+        decision.song_changed();
+        let same = run(&mut decision, 40.0, &[[0.7, 0.2, 0.1]; 1]);
+        assert_eq!(same[0].genre, Some(0), "a false alarm shows nothing");
+        decision.song_changed();
+        let other = run(&mut decision, 42.0, &[[0.1, 0.8, 0.1]; 2]);
+        assert_eq!((other[0].state, other[0].genre), (State::Unsure, None));
+        assert_eq!(other[1].genre, Some(1));
+        // Two alarms in a row do not forget what was shown before the first.
+        decision.song_changed();
+        decision.song_changed();
+        let back = run(&mut decision, 46.0, &[[0.1, 0.8, 0.1]; 1]);
+        assert_eq!(back[0].genre, Some(1));
     }
 
     #[test]

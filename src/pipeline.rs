@@ -298,8 +298,11 @@ impl Columns {
         // The picture still shows the talk, or the last song; only the newest seconds are what plays now.
         let talk_is_over = was_not_music && !self.decision.is_not_music() && !silent;
         let song_changed = self.decision.detects_changes() && self.change.is_change(difference);
-        if talk_is_over || song_changed {
+        if talk_is_over {
             self.begin_anew(KEPT_ON_CHANGE);
+        } else if song_changed {
+            self.decision.song_changed();
+            self.forget_all_but(KEPT_ON_CHANGE);
         }
         readout
     }
@@ -307,6 +310,10 @@ impl Columns {
     /// Something else begins: forgets what was heard but for the newest seconds.
     fn begin_anew(&mut self, kept: Seconds) {
         self.decision.reset_average();
+        self.forget_all_but(kept);
+    }
+
+    fn forget_all_but(&mut self, kept: Seconds) {
         self.change.reset();
         self.keep_newest((kept.0 / self.column_s) as usize);
     }

@@ -11,6 +11,7 @@ use genrescope::{
     decision::change::{BEFORE, BETWEEN, FEWEST, NOW},
     network::{
         Bundle, Model,
+        architecture::Activation,
         bundle::{DecisionDefaults, Weights},
         quantise::Calibration as Calibration8,
     },
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     augment::{Augment, augment},
     material::{Clip, Material, Step, columns, steps},
-    metrics::{argmax, auroc, fit_temperature, softmax},
+    metrics::{Reading, argmax, auroc, softmax},
     parallel,
     rng::Rng,
     study::say,
@@ -68,6 +69,9 @@ pub struct HeldOut {
 pub struct Calibration {
     /// One for each fold.
     pub folds: Vec<HeldOut>,
+    /// How the models' logits become scores.
+    #[serde(default)]
+    pub activation: Activation,
 }
 
 /// Thresholds and temperatures, and what is added to the bias of the change head.
@@ -99,17 +103,24 @@ impl Calibration {
                     .filter_map(|f| f.answers.get(i))
                     .flat_map(|a| &a.1);
                 let (logits, truths): (Vec<Vec<f32>>, Vec<usize>) = answers.cloned().unzip();
-                (!logits.is_empty()).then(|| [seconds, fit_temperature(&logits, &truths)])
+                (!logits.is_empty()).then(|| {
+                    let reading = Reading::fitted(self.activation, &logits, &truths);
+                    [seconds, reading.temperature]
+                })
             })
             .collect();
         if let Some([seconds, temperature]) = defaults.temperatures.last().copied() {
             defaults.temperature = temperature;
+            let reading = Reading {
+                activation: self.activation,
+                temperature,
+            };
             let last = folds
                 .iter()
                 .filter_map(|f| f.answers.iter().find(|a| a.0 == seconds));
             let mut tops: Vec<f32> = last
                 .flat_map(|a| &a.1)
-                .map(|(logits, _)| softmax(logits, temperature).into_iter().fold(0.0, f32::max))
+                .map(|(logits, _)| reading.scores(logits).into_iter().fold(0.0, f32::max))
                 .collect();
             defaults.unsure_threshold = quantile(&mut tops, 1.0 - COVERAGE).clamp(0.25, 0.6);
         }
@@ -462,7 +473,13 @@ pub fn folds(
         integers(&bundles[fold], material, fold)
     });
     let bundles = bundles.into_iter().collect::<Result<Vec<_>>>()?;
-    let mut calibration = Calibration::default();
+    let activation = bundles
+        .first()
+        .map(|bundle| bundle.card.architecture.head.activation);
+    let mut calibration = Calibration {
+        activation: activation.unwrap_or_default(),
+        ..Calibration::default()
+    };
     let mut all = Vec::new();
     for (fold, bundle) in bundles.iter().enumerate() {
         let model = Model::from_bundle(bundle).with_context(|| format!("fold {fold}"))?;
@@ -715,6 +732,7 @@ mod tests {
         };
         let calibration = Calibration {
             folds: vec![fold(true), fold(false)],
+            ..Calibration::default()
         };
         let sure = calibration.decisions(Some(1), &DecisionDefaults::default());
         let not = calibration.decisions(Some(0), &DecisionDefaults::default());

@@ -22,7 +22,7 @@ use genrescope_train::{
     export::{self, Words},
     fit::{Recipe, View},
     heads::{Neighbours, Objective, Rows},
-    metrics::{Confusion, Share, argmax, calibration, fit_temperature, softmax},
+    metrics::{Confusion, Reading, Share, argmax, calibration},
     net::{Net, NetSpec, Tap},
     parallel,
     pictures::{PictureCache, write_whole},
@@ -169,9 +169,15 @@ impl Pooled {
     }
 
     fn temperature(&self) -> f32 {
-        let logits: Vec<Vec<f32>> = self.answers.iter().map(|a| a.int8.clone()).collect();
-        let truths: Vec<usize> = self.answers.iter().map(|a| a.label).collect();
-        fit_temperature(&logits, &truths)
+        self.reading(&self.answers.iter().collect::<Vec<_>>())
+            .temperature
+    }
+
+    /// The reading that fits these answers.
+    fn reading(&self, answers: &[&Answer]) -> Reading {
+        let logits: Vec<Vec<f32>> = answers.iter().map(|a| a.int8.clone()).collect();
+        let truths: Vec<usize> = answers.iter().map(|a| a.label).collect();
+        Reading::fitted(self.recipe.training.loss.activation(), &logits, &truths)
     }
 
     /// Expected calibration error at the temperature that the other folds give: none has seen its own.
@@ -181,11 +187,9 @@ impl Pooled {
         for fold in 0..folds {
             let (own, others): (Vec<&Answer>, Vec<&Answer>) =
                 self.answers.iter().partition(|a| a.fold == fold);
-            let logits: Vec<Vec<f32>> = others.iter().map(|a| a.int8.clone()).collect();
-            let truths: Vec<usize> = others.iter().map(|a| a.label).collect();
-            let temperature = fit_temperature(&logits, &truths);
+            let reading = self.reading(&others);
             for answer in own {
-                let scores = softmax(&answer.int8, temperature);
+                let scores = reading.scores(&answer.int8);
                 let top = argmax(&scores);
                 answers.push((scores[top], top == answer.label));
             }

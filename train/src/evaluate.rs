@@ -12,7 +12,7 @@ use crate::{
     audio,
     degrade::Damage,
     heads::{Neighbours, Rows},
-    metrics::{Confusion, Share, argmax, softmax},
+    metrics::{Confusion, Reading, Share, argmax, softmax},
     net::FRAME_COLUMNS,
     parallel,
 };
@@ -110,12 +110,9 @@ impl Average {
     }
 
     /// Scores of a song from the logits of its frames.
-    pub fn scores(self, frames: &[Vec<f32>], temperature: f32) -> Vec<f32> {
+    pub fn scores(self, frames: &[Vec<f32>], reading: Reading) -> Vec<f32> {
         let n = frames.len().max(1) as f32;
-        let scores: Vec<Vec<f32>> = frames
-            .iter()
-            .map(|logits| softmax(logits, temperature))
-            .collect();
+        let scores: Vec<Vec<f32>> = frames.iter().map(|logits| reading.scores(logits)).collect();
         let labels = scores.first().map_or(0, Vec::len);
         let mean = |of: &dyn Fn(f32) -> f32| -> Vec<f32> {
             (0..labels)
@@ -184,13 +181,13 @@ pub fn songs(
     labels: &[String],
     answers: &[Answer],
     average: Average,
-    temperature: f32,
+    reading: Reading,
 ) -> Confusion {
     Confusion::of(
         labels,
         answers
             .iter()
-            .map(|a| (a.label, argmax(&average.scores(&a.frames, temperature)))),
+            .map(|a| (a.label, argmax(&average.scores(&a.frames, reading)))),
     )
 }
 
@@ -205,7 +202,12 @@ pub fn frames(labels: &[String], answers: &[Answer]) -> Confusion {
 }
 
 /// Songs by their nearest neighbours: each song's frame scores among those of all other songs (its own left out).
-pub fn songs_by_neighbours(labels: &[String], answers: &[Answer], k: usize) -> Confusion {
+pub fn songs_by_neighbours(
+    labels: &[String],
+    answers: &[Answer],
+    k: usize,
+    reading: Reading,
+) -> Confusion {
     let pairs: Vec<(usize, usize)> = (0..answers.len())
         .map(|own| {
             let (mut rows, mut truths) = (Vec::new(), Vec::new());
@@ -216,7 +218,7 @@ pub fn songs_by_neighbours(labels: &[String], answers: &[Answer], k: usize) -> C
                 .map(|(_, a)| a)
             {
                 for frame in &other.frames {
-                    rows.extend(softmax(frame, 1.0));
+                    rows.extend(reading.scores(frame));
                     truths.push(other.label);
                 }
             }
@@ -231,7 +233,7 @@ pub fn songs_by_neighbours(labels: &[String], answers: &[Answer], k: usize) -> C
             );
             let mut sum = vec![0.0f32; labels.len()];
             for frame in &answers[own].frames {
-                for (to, from) in sum.iter_mut().zip(near.scores(&softmax(frame, 1.0))) {
+                for (to, from) in sum.iter_mut().zip(near.scores(&reading.scores(frame))) {
                     *to += from;
                 }
             }
@@ -243,7 +245,7 @@ pub fn songs_by_neighbours(labels: &[String], answers: &[Answer], k: usize) -> C
 
 /// Share of single frames that are right, and of songs, on those songs that have at least two frames; for each song
 /// the frame share is the mean over its frames, so that both columns count songs.
-pub fn multiframe_gain(labels: &[String], answers: &[Answer]) -> (f64, Share) {
+pub fn multiframe_gain(labels: &[String], answers: &[Answer], reading: Reading) -> (f64, Share) {
     let long: Vec<Answer> = answers
         .iter()
         .filter(|a| a.frames.len() > 1)
@@ -257,7 +259,7 @@ pub fn multiframe_gain(labels: &[String], answers: &[Answer]) -> (f64, Share) {
         .sum();
     (
         single / long.len().max(1) as f64,
-        songs(labels, &long, Average::Mean, 1.0).micro(),
+        songs(labels, &long, Average::Mean, reading).micro(),
     )
 }
 

@@ -9,7 +9,7 @@ use genrescope::{
     network::{
         Bundle, Model, ModelCard, Network,
         architecture::{
-            Activation, Architecture, Block, Head, Normalisation, Pooling, Statistic, StatisticKind,
+            Architecture, Block, Head, Normalisation, Pooling, Statistic, StatisticKind,
         },
         bundle::{Accuracy, DecisionDefaults, Weights},
         quantise::Calibration,
@@ -101,10 +101,7 @@ pub fn architecture(net: &Net, loss: Loss) -> Architecture {
         statistics,
         head: Head {
             hidden: None,
-            activation: match loss {
-                Loss::Softmax => Activation::Softmax,
-                Loss::Sigmoid => Activation::Sigmoid,
-            },
+            activation: loss.activation(),
         },
     }
 }

@@ -12,13 +12,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use genrescope::network::architecture::Activation;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     augment::{Augment, augment},
     conv::Plane,
-    metrics::{argmax, softmax},
+    metrics::{Reading, argmax, softmax},
     net::{FRAME_COLUMNS, Net, NetSpec, Params},
     optim::{Method, Optimiser, Schedule, average_into},
     parallel,
@@ -35,6 +36,16 @@ pub enum Loss {
     Softmax,
     /// The paper's: sigmoids, divided by their sum, and cross-entropy.
     Sigmoid,
+}
+
+impl Loss {
+    /// How the product reads logits that were trained with it.
+    pub fn activation(self) -> Activation {
+        match self {
+            Self::Softmax => Activation::Softmax,
+            Self::Sigmoid => Activation::Sigmoid,
+        }
+    }
 }
 
 /// Everything that is decided before training starts.
@@ -496,7 +507,7 @@ pub fn fit(
             } else {
                 let mut asked = net.clone();
                 asked.params = state.average.clone();
-                let (loss, accuracy) = ask(&asked, task, from);
+                let (loss, accuracy) = ask(&asked, recipe.loss, task, from);
                 (Some(loss), Some(accuracy))
             };
             state.epochs.push(Epoch {
@@ -846,12 +857,16 @@ pub fn loss_and_gradient(loss: Loss, logits: &[f32], target: &[f32]) -> (f64, Ve
 }
 
 /// Loss and accuracy on the held-out part, on whole frames.
-fn ask(net: &Net, task: &Task<'_>, from: usize) -> (f64, f64) {
+fn ask(net: &Net, loss: Loss, task: &Task<'_>, from: usize) -> (f64, f64) {
     let results = parallel::map(task.held_out.len(), task.threads, |i| {
         let (input, label) = task.held_out[i];
         let logits = logits_of(net, task.inputs, input, from);
+        let reading = Reading {
+            activation: loss.activation(),
+            temperature: 1.0,
+        };
         (
-            -f64::from(softmax(&logits, 1.0)[label].max(1e-12)).ln(),
+            -f64::from(reading.scores(&logits)[label].max(1e-12)).ln(),
             argmax(&logits) == label,
         )
     });

@@ -11,7 +11,7 @@ use genrescope_train::{
     evaluate::{
         Answer, Average, Frames, Question, ask, frames, multiframe_gain, songs, songs_by_neighbours,
     },
-    metrics::{Confusion, Share, argmax, calibration, softmax},
+    metrics::{Confusion, Reading, Share, argmax, calibration},
     parallel,
     pictures::write_whole,
     study::say,
@@ -137,7 +137,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         data.display()
     );
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
-    let temperature = first.card().decision.temperature;
+    let reading = Reading::of(first);
     print(&format!(
         "{} recordings, model {}",
         questions.len(),
@@ -157,14 +157,14 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         print(&format!(
             "songs, {}: {}",
             average.name(),
-            songs(&labels, &clean, average, temperature).summary()
+            songs(&labels, &clean, average, reading).summary()
         ))?;
     }
     print(&format!(
         "songs, 7 nearest neighbours over frame scores: {}",
-        songs_by_neighbours(&labels, &clean, 7).summary()
+        songs_by_neighbours(&labels, &clean, 7, reading).summary()
     ))?;
-    let (single, multi) = multiframe_gain(&labels, &clean);
+    let (single, multi) = multiframe_gain(&labels, &clean, reading);
     if multi.n > 0 {
         print(&format!(
             "songs of two frames and more: one frame {:.1} %, all frames {multi}",
@@ -174,16 +174,17 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     let calls: Vec<(f32, bool)> = clean
         .iter()
         .map(|a| {
-            let scores = Average::Mean.scores(&a.frames, temperature);
+            let scores = Average::Mean.scores(&a.frames, reading);
             (scores[argmax(&scores)], argmax(&scores) == a.label)
         })
         .collect();
     let (error, bins) = calibration(&calls);
     print(&format!(
-        "calibration at temperature {temperature:.3}: ECE {:.1} %",
+        "calibration at temperature {:.3}: ECE {:.1} %",
+        reading.temperature,
         100.0 * error
     ))?;
-    let of_songs = songs(&labels, &clean, Average::Mean, temperature);
+    let of_songs = songs(&labels, &clean, Average::Mean, reading);
     print(&of_songs.text())?;
     if let Some(folder) = &args.out {
         fs::create_dir_all(folder)
@@ -214,10 +215,10 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         )?;
     }
     if args.seconds {
-        seconds(args, &models, &questions, &labels, threads, temperature)?;
+        seconds(args, &models, &questions, &labels, threads, reading)?;
     }
     if let Some(length) = args.parts {
-        parts(&models, &questions, &labels, threads, temperature, length)?;
+        parts(&models, &questions, &labels, threads, reading, length)?;
     }
     if args.damaged {
         damaged(&models, &questions, &labels, threads)?;
@@ -293,7 +294,7 @@ fn seconds(
     questions: &[Question],
     labels: &[String],
     threads: usize,
-    temperature: f32,
+    reading: Reading,
 ) -> Result<()> {
     let mut points = Vec::new();
     print("| seconds heard | accuracy | ECE |\n|---|---|---|")?;
@@ -311,11 +312,11 @@ fn seconds(
             first_only: true,
         };
         let answers = answers(models, questions, frames, Damage::Clean, threads)?;
-        let share = songs(labels, &answers, Average::Mean, temperature).micro();
+        let share = songs(labels, &answers, Average::Mean, reading).micro();
         let calls: Vec<(f32, bool)> = answers
             .iter()
             .map(|a| {
-                let scores = softmax(&a.frames[0], temperature);
+                let scores = reading.scores(&a.frames[0]);
                 (scores[argmax(&scores)], argmax(&scores) == a.label)
             })
             .collect();
@@ -348,7 +349,7 @@ fn parts(
     questions: &[Question],
     labels: &[String],
     threads: usize,
-    temperature: f32,
+    reading: Reading,
     seconds: f64,
 ) -> Result<()> {
     let front_end = models.first().context("there is no model")?.front_end();
@@ -373,7 +374,7 @@ fn parts(
     print(&format!(
         "{} recordings, {several} parts of {seconds} s; one part alone {:.1} %",
         answers.len(),
-        100.0 * multiframe_gain(labels, &answers).0
+        100.0 * multiframe_gain(labels, &answers, reading).0
     ))?;
     for average in Average::ALL {
         // Song by song, so that hard songs weigh on both sides.
@@ -382,7 +383,7 @@ fn parts(
             .map(|a| {
                 let right = |scores: &[f32]| f64::from(u8::from(argmax(scores) == a.label));
                 let alone: f64 = a.frames.iter().map(|logits| right(logits)).sum();
-                right(&average.scores(&a.frames, temperature)) - alone / a.frames.len() as f64
+                right(&average.scores(&a.frames, reading)) - alone / a.frames.len() as f64
             })
             .collect();
         let mean = gains.iter().sum::<f64>() / n;
@@ -390,7 +391,7 @@ fn parts(
         print(&format!(
             "all parts, {}: {}; {:+.1} points against one part ({:+.1} to {:+.1})",
             average.name(),
-            songs(labels, &answers, average, temperature).micro(),
+            songs(labels, &answers, average, reading).micro(),
             100.0 * mean,
             100.0 * (mean - 1.96 * (variance / n).sqrt()),
             100.0 * (mean + 1.96 * (variance / n).sqrt())
