@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use realfft::RealFftPlanner;
 
 use crate::rng::Rng;
 
@@ -105,7 +106,7 @@ impl Damage {
                     *value /= norm;
                 }
                 tail[0] += 1.0;
-                let wet = convolve(samples, &tail);
+                let wet = convolve(samples, &tail)?;
                 let factor = (power(samples) / power(&wet).max(1e-20)).sqrt() as f32;
                 wet.into_iter().map(|x| x * factor).collect()
             }
@@ -187,67 +188,35 @@ impl Biquad {
 }
 
 /// `samples` convolved with `response`, as long as `samples`, by overlapping Fourier transforms.
-fn convolve(samples: &[f32], response: &[f32]) -> Vec<f32> {
+fn convolve(samples: &[f32], response: &[f32]) -> Result<Vec<f32>> {
     let size = (2 * response.len()).next_power_of_two();
     let block = size - response.len() + 1;
-    let pad = |part: &[f32]| {
-        let mut re: Vec<f64> = part.iter().map(|&x| f64::from(x)).collect();
-        re.resize(size, 0.0);
-        let mut im = vec![0.0; size];
-        fft(&mut re, &mut im, false);
-        (re, im)
+    let mut planner = RealFftPlanner::<f64>::new();
+    let (forward, inverse) = (
+        planner.plan_fft_forward(size),
+        planner.plan_fft_inverse(size),
+    );
+    let spectrum_of = |part: &[f32]| -> Result<Vec<_>> {
+        let mut padded: Vec<f64> = part.iter().map(|&x| f64::from(x)).collect();
+        padded.resize(size, 0.0);
+        let mut spectrum = forward.make_output_vec();
+        forward.process(&mut padded, &mut spectrum)?;
+        Ok(spectrum)
     };
-    let (hr, hi) = pad(response);
+    let response = spectrum_of(response)?;
     let mut out = vec![0.0f32; samples.len()];
+    let mut wet = inverse.make_output_vec();
     for (index, part) in samples.chunks(block).enumerate() {
-        let (mut re, mut im) = pad(part);
-        for i in 0..size {
-            (re[i], im[i]) = (re[i] * hr[i] - im[i] * hi[i], re[i] * hi[i] + im[i] * hr[i]);
+        let mut spectrum = spectrum_of(part)?;
+        for (a, b) in spectrum.iter_mut().zip(&response) {
+            *a *= b / size as f64;
         }
-        fft(&mut re, &mut im, true);
-        for (to, from) in out[index * block..].iter_mut().zip(&re) {
+        inverse.process(&mut spectrum, &mut wet)?;
+        for (to, from) in out[index * block..].iter_mut().zip(&wet) {
             *to += *from as f32;
         }
     }
-    out
-}
-
-/// Fourier transform in place, a power of two long (Cooley and Tukey).
-fn fft(re: &mut [f64], im: &mut [f64], inverse: bool) {
-    let n = re.len();
-    let mut j = 0;
-    for i in 1..n {
-        let mut bit = n >> 1;
-        while j & bit != 0 {
-            j ^= bit;
-            bit >>= 1;
-        }
-        j |= bit;
-        if i < j {
-            re.swap(i, j);
-            im.swap(i, j);
-        }
-    }
-    let mut len = 2;
-    while len <= n {
-        let angle = if inverse { TAU } else { -TAU } / len as f64;
-        let turns: Vec<(f64, f64)> = (0..len / 2).map(|k| (angle * k as f64).sin_cos()).collect();
-        for start in (0..n).step_by(len) {
-            for (k, &(wi, wr)) in turns.iter().enumerate() {
-                let (a, b) = (start + k, start + k + len / 2);
-                let (tr, ti) = (re[b] * wr - im[b] * wi, re[b] * wi + im[b] * wr);
-                (re[b], im[b]) = (re[a] - tr, im[a] - ti);
-                re[a] += tr;
-                im[a] += ti;
-            }
-        }
-        len <<= 1;
-    }
-    if inverse {
-        for value in re.iter_mut().chain(im) {
-            *value /= n as f64;
-        }
-    }
+    Ok(out)
 }
 
 /// Every `factor`-th sample, by a windowed sinc of 32 zero crossings, band-limited when `factor` is above 1.

@@ -267,6 +267,11 @@ pub fn multiframe_gain(labels: &[String], answers: &[Answer], reading: Reading) 
 mod tests {
     use super::*;
 
+    const PLAIN: Reading = Reading {
+        activation: genrescope::network::architecture::Activation::Softmax,
+        temperature: 1.0,
+    };
+
     #[test]
     fn frames_are_the_papers() {
         // 180 s: 20 s off at both ends leave 140 s, four frames.
@@ -285,11 +290,11 @@ mod tests {
     fn averages_differ_where_they_should() {
         // Two frames lean to 0, one is sure of 1.
         let frames = vec![vec![0.3, 0.0], vec![0.3, 0.0], vec![-6.0, 6.0]];
-        assert_eq!(argmax(&Average::Vote.scores(&frames, 1.0)), 0);
-        assert_eq!(argmax(&Average::Mean.scores(&frames, 1.0)), 1);
-        assert_eq!(argmax(&Average::Geometric.scores(&frames, 1.0)), 1);
+        assert_eq!(argmax(&Average::Vote.scores(&frames, PLAIN)), 0);
+        assert_eq!(argmax(&Average::Mean.scores(&frames, PLAIN)), 1);
+        assert_eq!(argmax(&Average::Geometric.scores(&frames, PLAIN)), 1);
         for average in Average::ALL {
-            let sum: f32 = average.scores(&frames, 1.0).iter().sum();
+            let sum: f32 = average.scores(&frames, PLAIN).iter().sum();
             assert!((sum - 1.0).abs() < 1e-5);
         }
     }

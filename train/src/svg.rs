@@ -38,6 +38,21 @@ pub struct Line {
     pub dashed: bool,
 }
 
+/// Round numbers from `low` to `high`, four to nine of them, and the digits after the point that tell them apart.
+fn ticks(low: f64, high: f64) -> (Vec<f64>, usize) {
+    let rough = (high - low) / 5.0;
+    let power = 10.0f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|step| *step >= 0.8 * rough)
+        .unwrap_or(rough);
+    let first = (low / step - 1e-9).ceil() as i64;
+    let last = (high / step + 1e-9).floor() as i64;
+    let digits = (-step.log10().floor()).max(0.0) as usize;
+    ((first..=last).map(|i| i as f64 * step).collect(), digits)
+}
+
 /// A plot of lines, with ranges that hold all of them.
 pub fn curves(title: &str, x_name: &str, y_name: &str, lines: &[Line]) -> String {
     let (width, height) = (760.0, 440.0);
@@ -66,25 +81,25 @@ pub fn curves(title: &str, x_name: &str, y_name: &str, lines: &[Line]) -> String
     let x_of = |x: f64| left + (x - x0) / (x1 - x0) * (width - left - right);
     let y_of = |y: f64| height - bottom - (y - y0) / (y1 - y0) * (height - top - bottom);
     let mut out = open(width, height, title);
-    for i in 0..=5 {
-        let (fx, fy) = (
-            x0 + (x1 - x0) * f64::from(i) / 5.0,
-            y0 + (y1 - y0) * f64::from(i) / 5.0,
-        );
-        let digits = |span: f64| if span >= 20.0 { 0 } else { 2 };
+    let (places, digits) = ticks(y0, y1);
+    for tick in places {
+        let y = y_of(tick);
         let _ = writeln!(
             out,
             "<line x1=\"{left}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{fy:.*}</text>\
-             <text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{fx:.*}</text>",
+             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{tick:.digits$}</text>",
             width - right,
             left - 6.0,
-            y_of(fy) + 4.0,
-            digits(y1 - y0),
-            x_of(fx),
+            y + 4.0,
+        );
+    }
+    let (places, digits) = ticks(x0, x1);
+    for tick in places {
+        let _ = writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{tick:.digits$}</text>",
+            x_of(tick),
             height - bottom + 18.0,
-            digits(x1 - x0),
-            y = y_of(fy),
         );
     }
     let _ = writeln!(
@@ -346,6 +361,19 @@ pub fn timeline(title: &str, parts: &[(f64, String)], shown: &[Shown], end: f64)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        for (low, high, expected) in [
+            (0.0, 1.0, "0.0 0.2 0.4 0.6 0.8 1.0"),
+            (1.0, 25.0, "5 10 15 20 25"),
+            (0.746, 0.861, "0.76 0.78 0.80 0.82 0.84 0.86"),
+        ] {
+            let (places, digits) = ticks(low, high);
+            let text: Vec<String> = places.iter().map(|t| format!("{t:.digits$}")).collect();
+            assert_eq!(text.join(" "), expected);
+        }
+    }
 
     /// Every element that is opened is closed.
     fn well_formed(svg: &str) {
