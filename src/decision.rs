@@ -281,7 +281,9 @@ pub struct Decision {
     unsure: bool,
     music: MusicSmoother,
     not_music: bool,
-    /// It may be music, but too little speaks for it to name a genre.
+    /// It has been told from talk and noise well enough to name a genre, and nothing spoke against it since.
+    trusted: bool,
+    /// It may be music, but too little speaks for it to name a genre. (A model that cannot tell neither trusts nor doubts.)
     doubtful: bool,
     hold: bool,
     last: Readout,
@@ -305,6 +307,9 @@ const MUSIC_CLIP: f32 = 4.0;
 
 /// How many times higher the odds of music must be to end "not music" than to begin it.
 const MUSIC_HYSTERESIS: f32 = 2.0;
+
+/// How many times higher the odds of music must be to name a first genre than to go on naming one.
+const DOUBT_HYSTERESIS: f32 = 3.0;
 
 /// Smooths the probability of music from look to look (one a hop), by its log-odds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -355,6 +360,7 @@ impl Decision {
             unsure: false,
             music: MusicSmoother::default(),
             not_music: false,
+            trusted: false,
             doubtful: false,
             hold: false,
             last: Readout::warming(n_labels),
@@ -411,23 +417,38 @@ impl Decision {
         readout
     }
 
+    fn forget_music(&mut self) {
+        self.music = MusicSmoother::default();
+        self.not_music = false;
+        self.trusted = false;
+        self.doubtful = false;
+    }
+
     fn update_music(&mut self, seen: &Observation) {
         if seen.silent {
-            self.music = MusicSmoother::default();
-            self.not_music = false;
-            self.doubtful = false;
+            self.forget_music();
             return;
         }
         let Some(now) = seen.music else { return };
         let smooth = self.music.push(now);
-        let threshold = if self.not_music {
-            let odds = MUSIC_HYSTERESIS * self.music_below / (1.0 - self.music_below).max(1e-6);
+        let harder = |below: f32, times: f32| {
+            let odds = times * below / (1.0 - below).max(1e-6);
             odds / (1.0 + odds)
-        } else {
-            self.music_below
         };
-        self.not_music = smooth < threshold;
-        self.doubtful = smooth < self.doubt_below;
+        self.not_music = smooth
+            < if self.not_music {
+                harder(self.music_below, MUSIC_HYSTERESIS)
+            } else {
+                self.music_below
+            };
+        // What has not been trusted yet must be the surer music.
+        self.trusted = smooth
+            >= if self.trusted {
+                self.doubt_below
+            } else {
+                harder(self.doubt_below, DOUBT_HYSTERESIS)
+            };
+        self.doubtful = !self.trusted;
     }
 
     fn state(&mut self, seen: &Observation, averaged: Option<&Scores>) -> State {
@@ -558,9 +579,7 @@ impl Decision {
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.reset_average();
-        self.music = MusicSmoother::default();
-        self.not_music = false;
-        self.doubtful = false;
+        self.forget_music();
         self.last = Readout::warming(seen_len(&self.last));
     }
 }

@@ -20,8 +20,10 @@ const BANDS: usize = 96;
 pub struct Augment {
     /// Pitch and tempo, each up to +-8 % (a fader, a DJ).
     pub warp: f32,
-    /// A room's tail of 0.2 to 1 s, down to 8 dB below the direct sound.
+    /// A room's tail of 0.2 to 1 s.
     pub reverb: f32,
+    /// Energy of that tail in dB relative to the direct sound: lowest and highest.
+    pub wet_db: (f32, f32),
     /// Coloured noise (0 to -6 dB an octave, unsteady).
     pub noise: f32,
     /// Signal-to-noise ratio of that noise in dB: lowest and highest.
@@ -49,6 +51,7 @@ impl Default for Augment {
         Self {
             warp: 0.5,
             reverb: 0.25,
+            wet_db: (-8.0, 0.0),
             noise: 0.4,
             snr_db: (5.0, 40.0),
             compress: 0.3,
@@ -111,7 +114,7 @@ pub fn augment(picture: &mut Vec<f32>, config: &Augment, rng: &mut Rng) {
         }
         if reverb {
             let seconds = rng.between(0.2, 1.0);
-            let wet = 10.0f32.powf(-rng.between(0.0, 8.0) / 10.0);
+            let wet = 10.0f32.powf(rng.between(config.wet_db.0, config.wet_db.1) / 10.0);
             smear(picture, seconds, wet);
         }
         if noise {

@@ -454,7 +454,7 @@ pub fn table(
     });
     let heard = heard.into_iter().collect::<Result<Vec<_>>>()?;
     let mut rows = music_rows(models, material, seed, threads)?;
-    rows.extend(trust_rows(&heard));
+    rows.extend(trust_rows(&heard, &material.kinds()));
     rows.extend(answer_rows(&heard));
     rows.extend(change_rows(&heard));
     Ok(rows)
@@ -662,7 +662,7 @@ fn time_share(part: f64, whole: f64) -> Share {
     Share::new(part.round() as usize, whole.round().max(1.0) as usize)
 }
 
-fn trust_rows(heard: &[Heard]) -> Vec<Row> {
+fn trust_rows(heard: &[Heard], kinds: &[&str]) -> Vec<Row> {
     let mut rows = Vec::new();
     let time = |pick: &dyn Fn(&Heard) -> Option<(f64, f64)>, is: &dyn Fn(&Seen) -> bool| {
         let (mut part, mut whole, mut n) = (0.0, 0.0, 0);
@@ -721,7 +721,7 @@ fn trust_rows(heard: &[Heard]) -> Vec<Row> {
     rows.push(row(
         "a genre shown in streams of talk or noise alone, share of time",
         percent(share),
-        format!("{n} streams of a minute"),
+        format!("{n} streams of a minute{}", worst(heard, kinds)),
         "<= 2 %",
         Some(share.value <= 0.02),
     ));
@@ -790,6 +790,36 @@ fn label_at(heard: &Heard, stretch: usize) -> Option<usize> {
     match heard.truth.get(stretch)?.1 {
         Truth::Music(label) => Some(label),
         Truth::Foreign | Truth::Other => None,
+    }
+}
+
+/// Which kinds of what is not music were given a genre for longest, with the share of their time.
+fn worst(heard: &[Heard], kinds: &[&str]) -> String {
+    let mut shares: Vec<(f64, &str)> = heard
+        .iter()
+        .filter_map(|h| {
+            let Plan::Other { kind } = h.plan else {
+                return None;
+            };
+            let named = h.standing(0.0, h.length);
+            let seconds: f64 = named
+                .filter(|(seen, _)| seen.genre.is_some())
+                .map(|(_, s)| s)
+                .sum();
+            Some((seconds / h.length, *kinds.get(kind)?))
+        })
+        .filter(|(share, _)| *share > 0.02)
+        .collect();
+    shares.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let list: Vec<String> = shares
+        .iter()
+        .take(4)
+        .map(|(share, kind)| format!("{kind} {:.0} %", 100.0 * share))
+        .collect();
+    if list.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", list.join(", "))
     }
 }
 
