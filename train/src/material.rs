@@ -148,6 +148,12 @@ impl Material {
             other.len()
         );
         let mut made = sounds::formulas(seed, 10);
+        let voices: Vec<&[f32]> = other
+            .iter()
+            .filter(|clip| clip.kind == "speech")
+            .map(|clip| clip.samples.as_slice())
+            .collect();
+        made.extend(sounds::babble(seed, 15, &voices));
         match sounds::spoken(seed, 40) {
             Ok(spoken) => made.extend(spoken),
             Err(error) => notes.push(format!("no synthetic speech: {error:#}")),

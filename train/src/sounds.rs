@@ -50,6 +50,35 @@ pub fn formulas(seed: u64, each: usize) -> Vec<Sound> {
     sounds
 }
 
+/// `n` rooms full of people: each 4 to 20 of the recordings of speech in `voices` (mono, at [`RATE`]) at once, from anywhere in them, near and far.
+/// Without any recording there is nothing.
+pub fn babble(seed: u64, n: usize, voices: &[&[f32]]) -> Vec<Sound> {
+    let voices: Vec<&[f32]> = voices.iter().copied().filter(|v| !v.is_empty()).collect();
+    if voices.is_empty() {
+        return Vec::new();
+    }
+    (0..n)
+        .map(|i| {
+            let mut rng = Rng::at(seed, &[0xbabb, i as u64]);
+            let mut samples = vec![0.0f32; SECONDS * RATE as usize];
+            for _ in 0..4 + rng.below(17) {
+                let voice = voices[rng.below(voices.len())];
+                let mut voice: Vec<f32> = voice.to_vec();
+                level(&mut voice, rng.between(-18.0, 0.0));
+                let from = rng.below(voice.len());
+                for (to, from) in samples.iter_mut().zip(voice.iter().cycle().skip(from)) {
+                    *to += from;
+                }
+            }
+            level(&mut samples, rng.between(-42.0, -12.0));
+            Sound {
+                kind: "babble",
+                samples,
+            }
+        })
+        .collect()
+}
+
 /// Scales `samples` to an RMS level of `dbfs`.
 pub fn level(samples: &mut [f32], dbfs: f32) {
     let power = samples.iter().map(|s| s * s).sum::<f32>() / samples.len().max(1) as f32;
@@ -372,6 +401,36 @@ pub fn at_network_rate(samples: &[f32], rate: SampleRate) -> Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_full_of_people_is_as_loud_as_asked_and_steadier_than_one_of_them() {
+        let n = 3 * RATE as usize;
+        // Half a second of sound, half a second of nothing.
+        let voice: Vec<f32> = (0..n)
+            .map(|i| {
+                if (i / 6000) % 2 == 0 {
+                    0.3 * (0.2 * i as f32).sin()
+                } else {
+                    0.0
+                }
+            })
+            .collect();
+        let rooms = babble(1, 3, &[&voice]);
+        let power = |part: &[f32]| part.iter().map(|x| x * x).sum::<f32>() / part.len() as f32;
+        for room in &rooms {
+            assert_eq!(room.samples.len(), SECONDS * RATE as usize);
+            let db = 10.0 * power(&room.samples).log10();
+            assert!((-42.1..=-11.9).contains(&db), "{db} dBFS");
+            let quietest = room
+                .samples
+                .chunks(3000)
+                .map(power)
+                .fold(f32::INFINITY, f32::min);
+            assert!(quietest > 0.02 * power(&room.samples));
+        }
+        assert_ne!(rooms[0].samples, rooms[1].samples);
+        assert!(babble(1, 3, &[]).is_empty());
+    }
 
     #[test]
     fn sounds_are_finite_level_and_the_same_by_seed() {
