@@ -294,7 +294,7 @@ const HYSTERESIS: f32 = 0.04;
 
 /// How much surer than usual a first guess must be to be shown; it falls to 0 by a whole frame. A guess that is taken
 /// back within the same song is worse than one that comes two seconds later.
-const EARLY_MARGIN: f32 = 0.1;
+const EARLY_MARGIN: f32 = 0.15;
 
 /// How long another genre must lead after a change of song before it is shown: one more look.
 const CONFIRMED: Seconds = Seconds(1.2);

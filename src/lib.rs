@@ -29,6 +29,7 @@
     warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)
 )]
 
+mod chunks;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod decision;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::{
+    chunks::Chunks,
     decision::{
         Decision, DecisionConfig, DecisionError, Observation, Readout, average::Mean,
         change::ChangeDetector, silence::SilenceGate,
@@ -52,10 +53,6 @@ pub enum PipelineError {
     },
 }
 
-/// Samples are taken in chunks of this many, so that level and columns meet at the same samples however the
-/// signal was split into blocks.
-const CHUNK: usize = 256;
-
 /// A silence this long ends a song: what was heard before it is forgotten. Shorter than the 2 s between two songs
 /// of a record, longer than a general pause.
 const SILENCE_ENDS_SONG: Seconds = Seconds(1.8);
@@ -70,7 +67,7 @@ pub struct Pipeline {
     rate: SampleRate,
     front_end: FrontEnd,
     state: Columns,
-    chunk: Vec<f32>,
+    chunks: Chunks,
 }
 
 /// Everything behind the front end.
@@ -139,38 +136,26 @@ impl Pipeline {
                 n_columns: 0,
                 longest_silence: 0.0,
             },
-            chunk: Vec::with_capacity(CHUNK),
+            chunks: Chunks::new(),
         })
     }
 
     /// Takes mono samples in blocks of any size and calls `on_readout` for each new readout (one per hop).
     /// The same samples give the same readouts, however they are split.
     /// Samples are made [`sane`](crate::units::sane) first.
-    pub fn push(&mut self, mut samples: &[f32], mut on_readout: impl FnMut(&Readout)) {
-        while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(CHUNK - self.chunk.len()));
-            self.chunk.extend_from_slice(now);
-            samples = later;
-            if self.chunk.len() == CHUNK {
-                self.take_chunk(&mut on_readout);
-            }
-        }
-    }
-
-    fn take_chunk(&mut self, on_readout: &mut impl FnMut(&Readout)) {
-        self.state.gate.push(&self.chunk);
-        let state = &mut self.state;
-        self.front_end
-            .push(&self.chunk, |column| state.take_column(column, on_readout));
-        self.chunk.clear();
+    pub fn push(&mut self, samples: &[f32], mut on_readout: impl FnMut(&Readout)) {
+        let (front_end, state) = (&mut self.front_end, &mut self.state);
+        self.chunks.push(samples, |chunk| {
+            state.take_chunk(chunk, front_end, &mut on_readout);
+        });
     }
 
     /// The stream ends: what was waiting is flushed. Further samples begin a new stream.
     pub fn finish(&mut self, mut on_readout: impl FnMut(&Readout)) {
-        self.take_chunk(&mut on_readout);
-        let state = &mut self.state;
-        self.front_end
-            .finish(|column| state.take_column(column, &mut on_readout));
+        let (front_end, state) = (&mut self.front_end, &mut self.state);
+        self.chunks
+            .finish(|rest| state.take_chunk(rest, front_end, &mut on_readout));
+        front_end.finish(|column| state.take_column(column, &mut on_readout));
     }
 
     /// The newest readout.
@@ -216,7 +201,7 @@ impl Pipeline {
 
     /// `samples` samples of the stream were lost here: the clock moves on, the picture begins anew, the average stays.
     pub fn skip(&mut self, samples: u64) {
-        self.chunk.clear();
+        self.chunks.clear();
         self.front_end.reset();
         let state = &mut self.state;
         state.origin = Seconds(state.position().0 + self.rate.duration(samples).0);
@@ -226,7 +211,7 @@ impl Pipeline {
 
     /// Forgets everything: as new.
     pub fn reset(&mut self) {
-        self.chunk.clear();
+        self.chunks.clear();
         self.front_end.reset();
         let state = &mut self.state;
         state.keep_newest(0);
@@ -243,6 +228,16 @@ impl Pipeline {
 impl Columns {
     fn position(&self) -> Seconds {
         Seconds(self.origin.0 + self.n_columns as f64 * self.column_s)
+    }
+
+    fn take_chunk(
+        &mut self,
+        chunk: &[f32],
+        front_end: &mut FrontEnd,
+        on_readout: &mut impl FnMut(&Readout),
+    ) {
+        self.gate.push(chunk);
+        front_end.push(chunk, |column| self.take_column(column, on_readout));
     }
 
     fn take_column(&mut self, column: &[f32], on_readout: &mut impl FnMut(&Readout)) {

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use thiserror::Error;
 
 use crate::{
+    chunks::Chunks,
     decision::{
         FRAME, Mean,
         average::{mean_of, vote},
@@ -164,9 +165,7 @@ pub struct SongClassifier {
     music_below: f32,
     n_labels: usize,
     columns: Columns,
-    /// Samples that wait for their chunk, so that silence and columns meet at the same samples however the song is
-    /// split into blocks.
-    chunk: Vec<f32>,
+    chunks: Chunks,
     samples: u64,
     sounding: u64,
 }
@@ -237,7 +236,7 @@ impl SongClassifier {
                 frames: Vec::new(),
                 keep_embeddings: false,
             },
-            chunk: Vec::with_capacity(CHUNK),
+            chunks: Chunks::new(),
             samples: 0,
             sounding: 0,
         })
@@ -259,35 +258,29 @@ impl SongClassifier {
 
     /// Takes mono samples in blocks of any size; not-finite ones count as 0.
     pub fn push(&mut self, samples: &[f32]) {
-        let mut samples = samples;
-        while !samples.is_empty() {
-            let (now, later) = samples.split_at(samples.len().min(CHUNK - self.chunk.len()));
-            self.chunk.extend_from_slice(now);
-            samples = later;
-            if self.chunk.len() == CHUNK {
-                self.take_chunk();
-            }
-        }
+        let mut chunks = std::mem::take(&mut self.chunks);
+        chunks.push(samples, |chunk| self.take_chunk(chunk));
+        self.chunks = chunks;
     }
 
-    fn take_chunk(&mut self) {
-        self.gate.push(&self.chunk);
-        self.samples += self.chunk.len() as u64;
+    fn take_chunk(&mut self, chunk: &[f32]) {
+        self.gate.push(chunk);
+        self.samples += chunk.len() as u64;
         let sounds = self.gate.seconds() == 0.0;
         if sounds {
-            self.sounding += self.chunk.len() as u64;
+            self.sounding += chunk.len() as u64;
         }
         let (columns, network, temperatures) =
             (&mut self.columns, &mut self.network, &self.defaults);
-        self.front_end.push(&self.chunk, |column| {
+        self.front_end.push(chunk, |column| {
             columns.take(column, sounds, network, temperatures);
         });
-        self.chunk.clear();
     }
 
     /// The song ends: what is it?
     pub fn finish(mut self) -> Song {
-        self.take_chunk();
+        let mut chunks = std::mem::take(&mut self.chunks);
+        chunks.finish(|rest| self.take_chunk(rest));
         let sounds = self.gate.seconds() == 0.0;
         let (columns, network, temperatures) =
             (&mut self.columns, &mut self.network, &self.defaults);
@@ -324,9 +317,6 @@ impl SongClassifier {
         }
     }
 }
-
-/// Samples between two looks at the silence gate.
-const CHUNK: usize = 256;
 
 /// A frame with less sound than this says nothing about the song.
 const LEAST_SOUND: f64 = 0.1;

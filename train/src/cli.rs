@@ -125,7 +125,7 @@ struct FitArgs {
     )]
     out: PathBuf,
     /// Name of the model.
-    #[arg(long, default_value = "genrescope-cnn-2")]
+    #[arg(long, default_value = "genrescope-cnn-3")]
     name: String,
     /// Keep a checkpoint here, and resume from it.
     #[arg(long, value_name = "FOLDER")]
