@@ -547,7 +547,7 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
                     Align2::LEFT_BOTTOM,
                     title,
                     font.clone(),
-                    theme::BACKGROUND,
+                    theme::ink_on(span_colour(genre, first.state)),
                 );
             }
         }
@@ -598,6 +598,16 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
     }
 }
 
+/// A genre's colour on the strip: fainter while it rests on less than a whole frame.
+fn span_colour(genre: usize, state: State) -> Color32 {
+    let strength = if state == State::Provisional {
+        0.62
+    } else {
+        1.0
+    };
+    theme::mix(theme::TRACK, theme::genre(genre, 1.0), strength)
+}
+
 /// Colour says the genre, height the confidence; without a genre, the shape says why.
 fn draw_span(painter: &egui::Painter, cell: Rect, scale: Scale, span: &Span) {
     let from_bottom =
@@ -605,19 +615,10 @@ fn draw_span(painter: &egui::Painter, cell: Rect, scale: Scale, span: &Span) {
     let thin = scale.len(3.0).max(2.0);
     match (span.genre, span.state) {
         (Some(genre), state) => {
-            let colour = theme::genre(genre, 1.0);
-            let strength = if state == State::Provisional {
-                0.62
-            } else {
-                1.0
-            };
-            painter.rect_filled(cell, 0.0, theme::mix(theme::TRACK, colour, 0.30 * strength));
+            let colour = span_colour(genre, state);
+            painter.rect_filled(cell, 0.0, theme::mix(theme::TRACK, colour, 0.30));
             let height = cell.height() * (0.42 + 0.58 * span.confidence.clamp(0.0, 1.0));
-            painter.rect_filled(
-                from_bottom(height),
-                0.0,
-                theme::mix(theme::TRACK, colour, strength),
-            );
+            painter.rect_filled(from_bottom(height), 0.0, colour);
         }
         (None, State::Unsure) => {
             painter.rect_filled(from_bottom(cell.height() * 0.42), 0.0, theme::GREY);
