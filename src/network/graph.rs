@@ -34,7 +34,7 @@ use tract_core::{
 
 #[cfg(not(feature = "tract"))]
 use super::plan::{
-    Context, Datum, IntoTValue, OpState, Operation, OutletId, TVec, TValue, Tensor, TractResult,
+    Context, Datum, IntoTValue, OpState, Operation, OutletId, TValue, TVec, Tensor, TractResult,
     TypedModel, TypedSimplePlan, TypedSimpleState, tvec,
 };
 
