@@ -9,6 +9,8 @@ export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 if [ "${1:-}" != tests ]; then
     cargo fmt --all -- --check
     cargo clippy --locked --workspace --all-targets -- -D warnings
+    # As the plugin builds it.
+    cargo clippy --locked --package genrescope --no-default-features -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
     if cargo deny --version >/dev/null 2>&1; then
         cargo deny --offline check bans licenses sources
@@ -17,3 +19,5 @@ if [ "${1:-}" != tests ]; then
     fi
 fi
 cargo test --locked --workspace --no-fail-fast
+# Networks without tract, as the plugin runs them.
+cargo test --locked --package genrescope --no-default-features --test network --test allocation

@@ -37,7 +37,7 @@ use crate::{
     units::{SampleRate, Seconds},
 };
 use worker::{
-    Attach, Command, Ear, Engine, Feed, Geometry, MIN_LEVEL_DBFS, Seen, WAKE_INTERVAL, Worker,
+    Attach, Command, Ear, Engine, Feed, Geometry, IDLE_INTERVAL, MIN_LEVEL_DBFS, Seen, Worker,
 };
 
 /// Readouts that wait for a slow subscriber: two minutes at the default hop.
@@ -64,14 +64,14 @@ pub struct RealtimeConfig {
 /// Samples that the ring between audio thread and worker must hold so that nothing is lost while one inference
 /// takes as long as `worst_inference`.
 ///
-/// That is what arrives during two such inferences (a worker that wakes late may owe two hops), its sleep,
+/// That is what arrives during two such inferences (a worker that wakes late may owe two hops), its longest sleep,
 /// and a quarter of a second for a scheduler that has better things to do; and two blocks of the largest
 /// size, as one may be under way while the other waits. Never less than 4096 or more than 2^26 samples (256 MiB).
 pub fn ring_capacity(rate: SampleRate, max_block: usize, worst_inference: Duration) -> usize {
     const SCHEDULER: Duration = Duration::from_millis(250);
     let busy = worst_inference
         .saturating_mul(2)
-        .saturating_add(WAKE_INTERVAL)
+        .saturating_add(IDLE_INTERVAL)
         .saturating_add(SCHEDULER);
     let arriving = (busy.as_secs_f64() * f64::from(rate.hz())).ceil() as usize;
     arriving
@@ -219,7 +219,8 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Level (root mean square) of the newest 50 ms of audio in dBFS, updated at least ten times a second; -120 for silence.
+    /// Level (root mean square) of the newest 50 ms of audio in dBFS, updated at least ten times a second (five
+    /// times during a long silence); -120 for silence.
     pub fn level_dbfs(&self) -> f32 {
         self.level_dbfs.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The networks: tract against a slow, obvious computation, and the rolling window against the whole one.
+//! The networks, with and without tract (`--no-default-features`): the plan against a slow, obvious computation, and the rolling window against the whole one.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use genrescope::{
     genre::{GTZAN, Labels},
     network::{
-        Architecture, Bundle, Engine, Model, Network,
+        Architecture, Bundle, Model, Network,
         architecture::{Block, Head, Normalisation, Pooling, Statistic, StatisticKind},
         quantise::Calibration,
     },
@@ -498,8 +498,11 @@ fn integers(architecture: &Architecture, seed: u64) -> Bundle {
     calibration.quantised()
 }
 
+#[cfg(feature = "tract")]
 #[test]
 fn both_engines_compute_the_same() {
+    use genrescope::network::Engine;
+
     for architecture in [small_cnn(), small_crnn()] {
         let bundle = bundle(&architecture, 3);
         let frame = columns(architecture.frame_columns, 4);

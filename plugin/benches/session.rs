@@ -26,12 +26,8 @@ fn main() {
     } else {
         (110.0, 35.0, 20.0)
     };
+    let empty = status("VmRSS:");
     let mut instances: Vec<Instance> = (0..INSTANCES).map(|_| Instance::new(BLOCK)).collect();
-    println!(
-        "{INSTANCES} instances: {:.0} MiB resident, {:.0} threads",
-        status("VmRSS:") / 1024.0,
-        status("Threads:")
-    );
     for (name, amplitude, settle) in [("silent", 0.0, silence), ("sounding", 0.2, music)] {
         if name == "sounding" {
             // Fifty tracks that all play are no aim, but worth knowing; ten tell it.
@@ -49,6 +45,14 @@ fn main() {
             "{} {name} tracks: {all:.2} % of a core, {host:.2} % of it on the host's audio thread",
             instances.len()
         );
+        if name == "silent" {
+            println!(
+                "memory: {:.1} MiB for the {INSTANCES}, {:.1} MiB for the process; {:.0} threads",
+                (status("VmRSS:") - empty) / 1024.0,
+                status("VmRSS:") / 1024.0,
+                status("Threads:")
+            );
+        }
     }
 }
 

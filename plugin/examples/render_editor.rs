@@ -6,6 +6,7 @@ mod raster;
 
 use std::{error::Error, fs::File, io::BufWriter, path::Path};
 
+use genrescope_plugin::editor::view_model::ViewModel;
 use raster::{Image, Offscreen, scenes};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,6 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("unsure", scenes::unsure()),
         ("talk", scenes::talk()),
         ("silent", scenes::silent()),
+        ("held", scenes::held()),
+        ("loading", ViewModel::default()),
+        ("waiting", scenes::waiting()),
+        ("bypassed", scenes::bypassed()),
         ("trouble", scenes::trouble()),
         ("many", scenes::many(50)),
     ] {

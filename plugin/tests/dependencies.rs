@@ -1,9 +1,9 @@
-//! The plugin links neither the command line nor files, sound cards, servers or training.
+//! The plugin links neither the command line nor files, sound cards, servers or training, nor tract, which is larger than all the rest.
 
 use std::{env, process::Command};
 
 /// Crates that must not come in, each with all that it stands for.
-const DENIED: [&str; 16] = [
+const DENIED: [&str; 17] = [
     "clap",
     "symphonia",
     "symphonia-adapter-libopus",
@@ -20,6 +20,7 @@ const DENIED: [&str; 16] = [
     "burn",
     "burn-core",
     "midir",
+    "tract-core",
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use egui::{Color32, pos2};
 use genrescope_plugin::editor::{
     view::{Action, design_size},
-    view_model::{Status, ViewModel},
+    view_model::ViewModel,
 };
 use raster::{Image, Offscreen, scenes};
 
@@ -37,14 +37,9 @@ fn no_window_is_ever_blank() {
         scenes::trouble(),
         scenes::many(1),
         scenes::many(64),
-        ViewModel {
-            status: Status::Bypassed,
-            ..scenes::live()
-        },
-        ViewModel {
-            status: Status::NoAudio,
-            ..scenes::live()
-        },
+        scenes::held(),
+        scenes::waiting(),
+        scenes::bypassed(),
     ];
     for scene in &scenes {
         for share in [0.5, 1.0, 2.0] {

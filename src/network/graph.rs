@@ -1,4 +1,5 @@
-//! The networks in tract: the only file that names it.
+//! The networks in tract: the only file that names it. Without the feature `tract`, [`super::plan`] stands in its place, under the same
+//! names, and runs the same operators.
 //!
 //! Each block is a plan of its own over `[column, frequency, channel]`, so that [`super::rolling`] decides which columns of which block are
 //! computed. A block's plan takes its input columns with one neighbour at each side (zeros beyond the window) and pads
@@ -18,6 +19,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+#[cfg(feature = "tract")]
 #[allow(
     clippy::wildcard_imports,
     reason = "tract's macros name what its prelude for operators exports"
@@ -28,6 +30,12 @@ use tract_core::{
         cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec},
         nn::DataFormat,
     },
+};
+
+#[cfg(not(feature = "tract"))]
+use super::plan::{
+    Context, Datum, IntoTValue, OpState, Operation, OutletId, TValue, TVec, Tensor, TractResult,
+    TypedModel, TypedSimplePlan, TypedSimpleState, tvec,
 };
 
 use super::{
@@ -94,6 +102,7 @@ struct BlockPlans {
 #[derive(Clone, Debug)]
 enum Form {
     Fused(Fused),
+    #[cfg(feature = "tract")]
     Tract {
         /// `[filters, channels in, time, frequency]`.
         weight: Arc<Tensor>,
@@ -141,6 +150,7 @@ impl Graph {
                     let convolution = convolution(bundle, index, geometry, (input, path))?;
                     (Form::Fused(Fused(Arc::new(convolution))), input)
                 }
+                #[cfg(feature = "tract")]
                 Engine::Tract => {
                     let name = format!("block{}", index + 1);
                     let weight = kernel(&constant(bundle, &format!("{name}.weight"))?)?;
@@ -180,6 +190,7 @@ impl Graph {
     pub(super) fn output(&self, index: usize) -> Option<Quantisation> {
         match &self.blocks[index].form {
             Form::Fused(fused) => fused.0.output(),
+            #[cfg(feature = "tract")]
             Form::Tract { .. } => None,
         }
     }
@@ -261,15 +272,24 @@ fn wire_block(
     input: OutletId,
     plans: &BlockPlans,
 ) -> TractResult<OutletId> {
+    match &plans.form {
+        Form::Fused(fused) => Ok(model.wire_node("block", Operator(fused.clone()), &[input])?[0]),
+        #[cfg(feature = "tract")]
+        Form::Tract { weight, bias } => wire_stock(model, input, plans.geometry, (weight, bias)),
+    }
+}
+
+/// A block in tract's own operators.
+#[cfg(feature = "tract")]
+fn wire_stock(
+    model: &mut TypedModel,
+    input: OutletId,
+    geometry: Geometry,
+    (weight, bias): (&Arc<Tensor>, &Arc<Tensor>),
+) -> TractResult<OutletId> {
     let Geometry {
         block, channels_in, ..
-    } = plans.geometry;
-    let (weight, bias) = match &plans.form {
-        Form::Fused(fused) => {
-            return Ok(model.wire_node("block", Operator(fused.clone()), &[input])?[0]);
-        }
-        Form::Tract { weight, bias } => (weight, bias),
-    };
+    } = geometry;
     let weight = model.add_const("weight", Arc::clone(weight))?;
     let bias = model.add_const("bias", Arc::clone(bias))?;
     let convolution = Conv {
@@ -392,7 +412,7 @@ impl HeadPlan {
                 let mut wire = model.wire_node("steps", Operator(Steps), &[input_of(last)?])?[0];
                 for (index, &units) in units.iter().enumerate() {
                     let name = format!("gru{}", index + 1);
-                    let mut wires = tvec!(wire);
+                    let mut wires: TVec<OutletId> = tvec!(wire);
                     for part in ["input", "recurrent", "bias"] {
                         wires.push(self.weight(&mut model, &format!("{name}.{part}"))?);
                     }
@@ -452,6 +472,7 @@ fn constant(bundle: &Bundle, name: &str) -> TractResult<Tensor> {
 }
 
 /// `[out, in, frequency, time]` as `[out, in, time, frequency]`.
+#[cfg(feature = "tract")]
 fn kernel(weight: &Tensor) -> TractResult<Tensor> {
     weight.clone().permute_axes(&[0, 1, 3, 2])
 }
@@ -469,7 +490,7 @@ impl Runner {
     /// Computes output columns `range` of block `index`. `read(first, buffer)` fills `buffer`, which holds zero (or what stands for it), with input columns from
     /// `first` on (it may be -1, and reach beyond the end); `write(first, values)` takes output columns.
     ///
-    /// Errors only come from within tract; the model was run once when it was loaded.
+    /// Errors only come from within the plan; the model was run once when it was loaded.
     pub(super) fn block(
         &mut self,
         index: usize,
@@ -659,6 +680,7 @@ impl<T: Compute> OperatorState<T> {
     }
 }
 
+#[cfg(feature = "tract")]
 impl<T: Compute> Op for Operator<T> {
     fn name(&self) -> StaticName {
         T::NAME.into()
@@ -667,6 +689,7 @@ impl<T: Compute> Op for Operator<T> {
     op_as_typed_op!();
 }
 
+#[cfg(feature = "tract")]
 impl<T: Compute> EvalOp for Operator<T> {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
         OperatorState::<T>::new().run(&self.0, &inputs).map(Some)
@@ -677,6 +700,7 @@ impl<T: Compute> EvalOp for Operator<T> {
     }
 }
 
+#[cfg(feature = "tract")]
 impl<T: Compute> TypedOp for Operator<T> {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let shapes = inputs.iter().map(|fact| {
@@ -695,6 +719,7 @@ impl<T: Compute> TypedOp for Operator<T> {
     as_op!();
 }
 
+#[cfg(feature = "tract")]
 impl<T: Compute> OpState for OperatorState<T> {
     fn eval(
         &mut self,
@@ -710,6 +735,25 @@ impl<T: Compute> OpState for OperatorState<T> {
 
     fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
         Ok(())
+    }
+}
+
+#[cfg(not(feature = "tract"))]
+impl<T: Compute> Operation for Operator<T> {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn state(&self) -> Box<dyn OpState> {
+        Box::new((self.0.clone(), OperatorState::<T>::new()))
+    }
+}
+
+#[cfg(not(feature = "tract"))]
+impl<T: Compute> OpState for (T, OperatorState<T>) {
+    fn eval(&mut self, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
+        let (op, state) = self;
+        state.run(op, inputs)
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::{env, fs, path::Path};
 
+/// Larger bundles are a mistake, such as a feature that brings in more than it should. In bytes.
+const MAX_BUNDLE: u64 = 12_000_000;
+
 fn main() -> nice_plug_xtask::Result<()> {
     nice_plug_xtask::main()?;
     let arguments: Vec<String> = env::args().collect();
@@ -10,10 +13,16 @@ fn main() -> nice_plug_xtask::Result<()> {
     }
     // The framework has changed to the workspace's folder.
     let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    let is_release = arguments.iter().any(|argument| argument == "--release");
     for name in ["genrescope.clap", "genrescope.vst3"] {
         let bundle = Path::new(&target).join("bundled").join(name);
         let bytes = size(&bundle);
         println!("{}: {:.1} MB", bundle.display(), bytes as f64 / 1e6);
+        // Debug builds may be as large as they like.
+        if is_release && bytes > MAX_BUNDLE {
+            let limit = MAX_BUNDLE as f64 / 1e6;
+            eprintln!("warning: {} is larger than {limit} MB", bundle.display());
+        }
     }
     Ok(())
 }

@@ -73,26 +73,35 @@ pub(crate) fn mix(a: Color32, b: Color32, share: f32) -> Color32 {
     )
 }
 
+/// Contrast after WCAG 2.2, 1 to 21.
+fn contrast(a: Color32, b: Color32) -> f32 {
+    let luminance = |c: Color32| {
+        let linear = |v: u8| {
+            let v = f32::from(v) / 255.0;
+            if v <= 0.040_45 {
+                v / 12.92
+            } else {
+                ((v + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
+    };
+    let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+    a.max(b) / a.min(b)
+}
+
+/// What is read best on `ground`: dark or bright.
+pub(crate) fn ink_on(ground: Color32) -> Color32 {
+    if contrast(BACKGROUND, ground) >= contrast(BRIGHT, ground) {
+        BACKGROUND
+    } else {
+        BRIGHT
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Contrast after WCAG 2.2.
-    fn contrast(a: Color32, b: Color32) -> f32 {
-        let luminance = |c: Color32| {
-            let linear = |v: u8| {
-                let v = f32::from(v) / 255.0;
-                if v <= 0.040_45 {
-                    v / 12.92
-                } else {
-                    ((v + 0.055) / 1.055).powf(2.4)
-                }
-            };
-            0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
-        };
-        let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
-        a.max(b) / a.min(b)
-    }
 
     #[test]
     fn text_is_legible() {
@@ -115,6 +124,17 @@ mod tests {
             let ratio = contrast(genre(index, 1.0), TRACK);
             // WCAG 2.2, 1.4.11: 3:1 for graphics.
             assert!(ratio >= 3.0, "label {index}: {ratio:.1}");
+        }
+    }
+
+    #[test]
+    fn names_are_legible_on_the_strip() {
+        for index in 0..10 {
+            for strength in [0.62, 1.0] {
+                let ground = mix(TRACK, genre(index, 1.0), strength);
+                let ratio = contrast(ink_on(ground), ground);
+                assert!(ratio >= 4.2, "label {index} at {strength}: {ratio:.1}");
+            }
         }
     }
 

@@ -325,7 +325,7 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
         colour,
     );
 
-    let mut y = bottom + scale.len(8.0);
+    let mut y = bottom + scale.len(14.0);
     if model.genre.is_some() && model.is_vivid() {
         let font = scale.font(17.0);
         let text = percent(model.confidence);
@@ -417,7 +417,8 @@ fn draw_level(ui: &Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Mem
     }
 }
 
-/// A bar per label, in label order so that each stays where the eye has learnt it; in columns when there are many.
+/// A bar per label, in label order so that each stays where the eye has learnt it; in columns when there are many. Where not even
+/// names have room for all, the best are shown.
 fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
     let n = model.labels.len().min(memory.bars.len());
     if n == 0 {
@@ -425,13 +426,28 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     }
     let font = scale.font(14.0);
     let least = font.size * 1.15;
-    let n_columns = ((n as f32 * least / rect.height()).ceil() as usize).clamp(1, 4);
-    let n_rows = n.div_ceil(n_columns);
     let gutter = scale.len(18.0);
+    let widest = (0..n)
+        .map(|index| text_width(ui, &model.title(index), &font))
+        .fold(0.0_f32, f32::max)
+        .min(font.size * 9.0);
+    let least_w = widest + text_width(ui, "100 %", &font) + scale.len(22.0);
+    let most_columns = ((rect.width() + gutter) / (least_w + gutter)) as usize;
+    let most_rows = ((rect.height() / least) as usize).max(1);
+    let n_columns = n.div_ceil(most_rows).clamp(1, most_columns.clamp(1, 4));
+    // A few more than have room are set a little smaller.
+    let squeezed = n_columns * (rect.height() / (least * 0.85)) as usize;
+    let most = if n <= squeezed {
+        n
+    } else {
+        n_columns * most_rows
+    };
+    let shown = best(model, n, most);
+    let n_rows = shown.len().div_ceil(n_columns);
     let column_w = (rect.width() - gutter * (n_columns - 1) as f32) / n_columns as f32;
     let row_h = (rect.height() / n_rows as f32).min(scale.len(36.0).max(least));
     let font = if row_h < least {
-        FontId::proportional((row_h / 1.15).max(7.0))
+        FontId::proportional(row_h / 1.15)
     } else {
         font
     };
@@ -449,8 +465,8 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     let top = rect.top() + (rect.height() - row_h * n_rows as f32) / 2.0;
     let bar_h = (row_h * 0.42).min(scale.len(14.0)).max(3.0);
 
-    for index in 0..n {
-        let (column, row) = (index / n_rows, index % n_rows);
+    for (place, index) in shown.into_iter().enumerate() {
+        let (column, row) = (place / n_rows, place % n_rows);
         let area = Rect::from_min_size(
             pos2(
                 rect.left() + column as f32 * (column_w + gutter),
@@ -510,6 +526,17 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     }
 }
 
+/// Of the first `n` labels, the `most` with the best scores, in label order.
+fn best(model: &ViewModel, n: usize, most: usize) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..n).collect();
+    if n > most {
+        indices.sort_by(|&a, &b| model.scores[b].total_cmp(&model.scores[a]));
+        indices.truncate(most);
+        indices.sort_unstable();
+    }
+    indices
+}
+
 /// The last two minutes, the newest at the right edge.
 fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
     let font = scale.font(11.0);
@@ -547,7 +574,7 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
                     Align2::LEFT_BOTTOM,
                     title,
                     font.clone(),
-                    theme::BACKGROUND,
+                    theme::ink_on(span_colour(genre, first.state)),
                 );
             }
         }
@@ -598,6 +625,16 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
     }
 }
 
+/// A genre's colour on the strip: fainter while it rests on less than a whole frame.
+fn span_colour(genre: usize, state: State) -> Color32 {
+    let strength = if state == State::Provisional {
+        0.62
+    } else {
+        1.0
+    };
+    theme::mix(theme::TRACK, theme::genre(genre, 1.0), strength)
+}
+
 /// Colour says the genre, height the confidence; without a genre, the shape says why.
 fn draw_span(painter: &egui::Painter, cell: Rect, scale: Scale, span: &Span) {
     let from_bottom =
@@ -605,19 +642,10 @@ fn draw_span(painter: &egui::Painter, cell: Rect, scale: Scale, span: &Span) {
     let thin = scale.len(3.0).max(2.0);
     match (span.genre, span.state) {
         (Some(genre), state) => {
-            let colour = theme::genre(genre, 1.0);
-            let strength = if state == State::Provisional {
-                0.62
-            } else {
-                1.0
-            };
-            painter.rect_filled(cell, 0.0, theme::mix(theme::TRACK, colour, 0.30 * strength));
+            let colour = span_colour(genre, state);
+            painter.rect_filled(cell, 0.0, theme::mix(theme::TRACK, colour, 0.30));
             let height = cell.height() * (0.42 + 0.58 * span.confidence.clamp(0.0, 1.0));
-            painter.rect_filled(
-                from_bottom(height),
-                0.0,
-                theme::mix(theme::TRACK, colour, strength),
-            );
+            painter.rect_filled(from_bottom(height), 0.0, colour);
         }
         (None, State::Unsure) => {
             painter.rect_filled(from_bottom(cell.height() * 0.42), 0.0, theme::GREY);

@@ -205,10 +205,7 @@ impl ViewModel {
                 format!("First answer in {:.0} s", left(WARM_UP_S))
             }
             Status::Listening(State::Provisional) => {
-                format!(
-                    "So far. A full listen takes {:.0} s more.",
-                    left(self.frame_s)
-                )
+                format!("A full listen takes {:.0} s more.", left(self.frame_s))
             }
             Status::Listening(State::Live) => match self.candidates().as_slice() {
                 [first, second] if self.genre == Some(*first) => format!(
@@ -306,10 +303,7 @@ mod tests {
         assert_eq!(warming.detail(), "First answer in 2 s");
         let mut provisional = model(Status::Listening(State::Provisional));
         provisional.heard_s = 20.0;
-        assert_eq!(
-            provisional.detail(),
-            "So far. A full listen takes 10 s more."
-        );
+        assert_eq!(provisional.detail(), "A full listen takes 10 s more.");
     }
 
     #[test]

@@ -357,6 +357,32 @@ pub mod scenes {
         }
     }
 
+    /// The readout is held.
+    pub fn held() -> ViewModel {
+        ViewModel {
+            hold: true,
+            ..live()
+        }
+    }
+
+    /// The host is stopped.
+    pub fn waiting() -> ViewModel {
+        ViewModel {
+            status: Status::NoAudio,
+            genre: None,
+            level_dbfs: -120.0,
+            load: 0.0,
+            ..live()
+        }
+    }
+
+    pub fn bypassed() -> ViewModel {
+        ViewModel {
+            status: Status::Bypassed,
+            ..waiting()
+        }
+    }
+
     /// A model with `n` labels.
     pub fn many(n: usize) -> ViewModel {
         ViewModel {
