@@ -725,6 +725,27 @@ mod tests {
     }
 
     #[test]
+    fn only_sure_music_is_named_first_and_likely_music_goes_on_being_named() {
+        let mut decision = decision();
+        let mut look = |i: u32, music: f32| {
+            let seen = Observation {
+                silent: false,
+                heard: FRAME,
+                scores: Some(Scores::new(&[0.9, 0.05, 0.05])),
+                music: Some(music),
+                ..silence(30.0 + STEP * f64::from(i))
+            };
+            decision.observe(&seen).genre
+        };
+        let doubt = DecisionDefaults::default().doubt_threshold;
+        let likely = 1.2 * doubt / (1.0 + 0.2 * doubt);
+        assert!((0..5).all(|i| look(i, likely).is_none()));
+        assert!((5..8).any(|i| look(i, 0.999) == Some(0)));
+        assert!((8..12).all(|i| look(i, likely) == Some(0)));
+        assert!((12..24).any(|i| look(i, 0.5 * doubt).is_none()));
+    }
+
+    #[test]
     fn hold_keeps_the_answer_but_not_the_level() {
         let mut decision = decision();
         let before = *run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20])

@@ -73,8 +73,10 @@ pub fn ring_capacity(rate: SampleRate, max_block: usize, worst_inference: Durati
         .saturating_mul(2)
         .saturating_add(IDLE_INTERVAL)
         .saturating_add(SCHEDULER);
-    let arriving = (busy.as_secs_f64() * f64::from(rate.hz())).ceil() as usize;
-    arriving
+    // In whole nanoseconds: seconds as a float would sometimes be a sample too many.
+    let samples = busy.as_nanos().saturating_mul(u128::from(rate.hz()));
+    usize::try_from(samples.div_ceil(1_000_000_000))
+        .unwrap_or(usize::MAX)
         .saturating_add(max_block.saturating_mul(2))
         .clamp(4096, 1 << 26)
 }
