@@ -299,7 +299,7 @@ fn assert_close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
 }
 
 #[test]
-fn tract_computes_what_the_description_says() {
+fn networks_compute_what_the_description_says() {
     for (architecture, windows) in [
         (small_cnn(), [8, 9, 19, 47]),
         (small_crnn(), [12, 25, 40, 62]),
