@@ -406,9 +406,9 @@ impl Ear {
             self.publish_now();
         }
         let length = chunk.len() as u64;
-        // In parts without an exit each, which are compared several samples at a time.
-        let are_zeros = |part: &[f32]| part.iter().fold(true, |zeros, &s| zeros & (s == 0.0));
-        let zeros = chunk.chunks(64).all(are_zeros);
+        // In parts without an exit each, several samples at a time: all bits but the sign.
+        let bits = |part: &[f32]| part.iter().fold(0, |bits, s| bits | (s.to_bits() << 1));
+        let zeros = chunk.chunks(64).all(|part| bits(part) == 0);
         if let Some(level) = self.meter.push(chunk, zeros, self.rate) {
             self.shared.counters.set_level_dbfs(level);
         }
