@@ -119,7 +119,7 @@ pub(super) struct View<'a>(&'a Tensor);
 pub(super) struct ViewMut<'a>(&'a mut Tensor);
 
 impl<'a> View<'a> {
-    pub(super) fn as_slice<T: Datum>(&self) -> TractResult<&'a [T]> {
+    pub(super) fn as_slice<T: Datum>(self) -> TractResult<&'a [T]> {
         T::of(self.0).context("a tensor of another type")
     }
 }
@@ -131,6 +131,7 @@ impl ViewMut<'_> {
 }
 
 impl Tensor {
+    #[expect(clippy::unnecessary_wraps, reason = "tract's may fail")]
     pub(super) fn zero_dt(datum: DatumType, shape: &[usize]) -> TractResult<Self> {
         let n = shape.iter().product();
         Ok(Self {

@@ -160,7 +160,7 @@ pub fn confusion(title: &str, confusion: &Confusion) -> String {
             escape(label),
             left + (row as f64 + 0.5) * cell,
             top - 6.0,
-            escape(&label.chars().take(8).collect::<String>())
+            escape(&label.chars().take(10).collect::<String>())
         );
         for (column, &count) in counts.iter().enumerate() {
             let share = count as f64 / total.max(1) as f64;
