@@ -536,7 +536,7 @@ impl Decision {
         self.unsure = false;
     }
 
-    /// The song seems to have changed: the average begins anew, but another genre must prove itself ([`CONFIRMED`]), because it may be the
+    /// The song seems to have changed: the average begins anew, but another genre must prove itself by a second look, because it may be the
     /// same song that goes on.
     pub fn song_changed(&mut self) {
         let before = self.shown.or(self.before_change);
