@@ -93,7 +93,7 @@ const MIN_AMPLITUDE: f32 = 1e-10;
 pub fn sane(sample: f32) -> f32 {
     let magnitude = sample.abs();
     // NaN fails every comparison. Without branches, so that a compiler takes several samples at a time.
-    if (magnitude >= MIN_AMPLITUDE) & (magnitude < f32::INFINITY) {
+    if (MIN_AMPLITUDE..f32::INFINITY).contains(&magnitude) {
         sample.clamp(-MAX_AMPLITUDE, MAX_AMPLITUDE)
     } else {
         0.0

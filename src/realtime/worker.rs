@@ -406,8 +406,8 @@ impl Ear {
             self.publish_now();
         }
         let length = chunk.len() as u64;
-        // In parts without an exit each, which are compared several samples at a time.
-        let are_zeros = |part: &[f32]| part.iter().fold(true, |zeros, &s| zeros & (s == 0.0));
+        // Counted in parts: several samples at a time, where one after the other would be asked for an end.
+        let are_zeros = |part: &[f32]| part.iter().filter(|&&s| s == 0.0).count() == part.len();
         let zeros = chunk.chunks(64).all(are_zeros);
         if let Some(level) = self.meter.push(chunk, zeros, self.rate) {
             self.shared.counters.set_level_dbfs(level);
