@@ -375,8 +375,11 @@ impl AudioThread {
     /// silence, which takes the listener a few seconds.
     fn status(&mut self, channels: &[&[f32]], api: PluginApi) -> ProcessStatus {
         const HEAR_OUT_S: f64 = 10.0;
-        // In parts without an exit each, which are compared several samples at a time. NaN is loud.
-        let is_quiet = |part: &[f32]| part.iter().fold(true, |q, s| q & (s.abs() < 1e-5));
+        // Counted in parts: several samples at a time, where one after the other would be asked for an end. NaN is loud.
+        let is_quiet = |part: &[f32]| {
+            let n_quiet = part.iter().filter(|s| s.abs() < 1e-5).count();
+            n_quiet == part.len()
+        };
         let quiet = channels
             .iter()
             .all(|channel| channel.chunks(64).all(is_quiet));
