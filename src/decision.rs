@@ -370,7 +370,8 @@ impl Decision {
     /// Takes what is known now and says what to show.
     pub fn observe(&mut self, seen: &Observation) -> Readout {
         self.update_music(seen);
-        let kept_out = self.not_music || self.doubtful || self.hold;
+        // What may not be music must not touch the answer that is shown; while none is, it has candidates of its own.
+        let kept_out = self.not_music || self.hold || (self.doubtful && self.shown.is_some());
         if let (Some(scores), false) = (seen.scores, kept_out) {
             // A window that still grows holds all that the one before it held, so the newest counts for most.
             let weight = (seen.heard.0 / FRAME.0).clamp(0.01, 1.0).powi(3);
@@ -727,7 +728,7 @@ mod tests {
     #[test]
     fn only_sure_music_is_named_first_and_likely_music_goes_on_being_named() {
         let mut decision = decision();
-        let mut look = |i: u32, music: f32| {
+        let look = |decision: &mut Decision, i: u32, music: f32| {
             let seen = Observation {
                 silent: false,
                 heard: FRAME,
@@ -739,10 +740,15 @@ mod tests {
         };
         let doubt = DecisionDefaults::default().doubt_threshold;
         let likely = 1.2 * doubt / (1.0 + 0.2 * doubt);
-        assert!((0..5).all(|i| look(i, likely).is_none()));
-        assert!((5..8).any(|i| look(i, 0.999) == Some(0)));
-        assert!((8..12).all(|i| look(i, likely) == Some(0)));
-        assert!((12..24).any(|i| look(i, 0.5 * doubt).is_none()));
+        assert!((0..5).all(|i| look(&mut decision, i, likely).is_none()));
+        assert_eq!(
+            decision.readout().scores.top().0,
+            0,
+            "but it is a candidate"
+        );
+        assert!((5..8).any(|i| look(&mut decision, i, 0.999) == Some(0)));
+        assert!((8..12).all(|i| look(&mut decision, i, likely) == Some(0)));
+        assert!((12..24).any(|i| look(&mut decision, i, 0.5 * doubt).is_none()));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use super::{
     Context,
     listen::stop_on_signal,
-    tui::{Action, Depth, LiveScreen, View},
+    tui::{Action, Depth, LiveScreen, View, state_words},
 };
 use crate::{
     decision::{Readout, State},
@@ -586,9 +586,9 @@ impl Show for Lines {
             )?,
             None if readout.state == State::Unsure => writeln!(
                 out,
-                "{:>5}    hears no one genre: {}",
+                "{:>5}    {}",
                 readout.position,
-                self.best(readout, 2)
+                state_words(readout, &self.labels, Duration::ZERO)
             )?,
             None => {
                 let words = match readout.state {

@@ -814,6 +814,8 @@ pub fn state_words(readout: &Readout, labels: &Labels, since: Duration) -> Strin
         ),
         State::Live => format!("live: {confidence:.0} %{}", runner_up()),
         State::Unsure => match (name(0), name(1)) {
+            // One candidate far ahead is not what it is unsure of.
+            (Some(first), _) if readout.confidence > 0.6 => format!("{first}, or no music at all"),
             (Some(first), Some(second)) => format!("unsure between {first} and {second}"),
             _ => "unsure".into(),
         },
