@@ -3,6 +3,11 @@
 //! tract enters every operator and matrix kernel it has into lists that are made when a program starts, so all of them are linked,
 //! used or not: half of a plugin's size. Here a plan is a list of nodes that run in the order in which they were wired.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "tract may refuse what cannot fail here"
+)]
+
 use std::{fmt, sync::Arc};
 
 use smallvec::SmallVec;
@@ -164,12 +169,10 @@ impl Tensor {
         }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "tract's may lie elsewhere")]
     pub(super) fn try_as_plain_ram(&self) -> TractResult<View<'_>> {
         Ok(View(self))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "tract's may lie elsewhere")]
     pub(super) fn try_as_plain_ram_mut(&mut self) -> TractResult<ViewMut<'_>> {
         Ok(ViewMut(self))
     }
@@ -222,10 +225,6 @@ pub(super) struct TypedModel {
     outputs: TVec<OutletId>,
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "tract checks extents as it is wired"
-)]
 impl TypedModel {
     fn add(&mut self, node: Node) -> OutletId {
         self.nodes.push(node);
@@ -271,12 +270,10 @@ impl TypedModel {
 pub(super) struct TypedSimplePlan(TypedModel);
 
 impl TypedSimplePlan {
-    #[expect(clippy::unnecessary_wraps, reason = "tract's may refuse")]
     pub(super) fn new(model: TypedModel) -> TractResult<Arc<Self>> {
         Ok(Arc::new(Self(model)))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "tract's may refuse")]
     pub(super) fn spawn(self: &Arc<Self>) -> TractResult<TypedSimpleState> {
         let states = self.0.nodes.iter().map(|node| match node {
             Node::Operator { operation, .. } => Some(operation.state()),
