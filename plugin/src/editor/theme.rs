@@ -90,9 +90,13 @@ fn contrast(a: Color32, b: Color32) -> f32 {
     a.max(b) / a.min(b)
 }
 
-/// What is read best on `ground`: dark or bright.
-pub(crate) fn ink_on(ground: Color32) -> Color32 {
-    if contrast(BACKGROUND, ground) >= contrast(BRIGHT, ground) {
+/// What is read best where it is read worst on `grounds`: dark or bright.
+pub(crate) fn ink_on(grounds: impl Iterator<Item = Color32> + Clone) -> Color32 {
+    let worst = |ink| {
+        let ratios = grounds.clone().map(|ground| contrast(ink, ground));
+        ratios.fold(f32::INFINITY, f32::min)
+    };
+    if worst(BACKGROUND) >= worst(BRIGHT) {
         BACKGROUND
     } else {
         BRIGHT
@@ -132,7 +136,7 @@ mod tests {
         for index in 0..10 {
             for strength in [0.62, 1.0] {
                 let ground = mix(TRACK, genre(index, 1.0), strength);
-                let ratio = contrast(ink_on(ground), ground);
+                let ratio = contrast(ink_on([ground].into_iter()), ground);
                 assert!(ratio >= 4.2, "label {index} at {strength}: {ratio:.1}");
             }
         }

@@ -568,13 +568,18 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
             let (from, to) = (x(first.start).max(area.left()), x(rest[end - 1].end));
             let title = model.title(genre);
             let pad = scale.len(5.0);
-            if to - from > text_width(ui, &title, &font) + 2.0 * pad {
+            let width = text_width(ui, &title, &font) + 2.0 * pad;
+            let under = rest[..end]
+                .iter()
+                .take_while(|span| x(span.start) < from + width)
+                .map(|span| span_colour(genre, span.state));
+            if to - from > width {
                 ui.painter().text(
                     pos2(from + pad, area.bottom() - pad * 0.6),
                     Align2::LEFT_BOTTOM,
                     title,
                     font.clone(),
-                    theme::ink_on(span_colour(genre, first.state)),
+                    theme::ink_on(under),
                 );
             }
         }
