@@ -281,10 +281,9 @@ pub struct Decision {
     unsure: bool,
     music: MusicSmoother,
     not_music: bool,
-    /// It has been told from talk and noise well enough to name a genre, and nothing spoke against it since.
-    trusted: bool,
-    /// It may be music, but too little speaks for it to name a genre. (A model that cannot tell neither trusts nor doubts.)
-    doubtful: bool,
+    /// Has it been told from talk and noise well enough to name a genre, with nothing against it since? None before the first look, and
+    /// with a model that cannot tell.
+    trusted: Option<bool>,
     hold: bool,
     last: Readout,
 }
@@ -360,8 +359,7 @@ impl Decision {
             unsure: false,
             music: MusicSmoother::default(),
             not_music: false,
-            trusted: false,
-            doubtful: false,
+            trusted: None,
             hold: false,
             last: Readout::warming(n_labels),
         })
@@ -371,7 +369,7 @@ impl Decision {
     pub fn observe(&mut self, seen: &Observation) -> Readout {
         self.update_music(seen);
         // What may not be music must not touch the answer that is shown; while none is, it has candidates of its own.
-        let kept_out = self.not_music || self.hold || (self.doubtful && self.shown.is_some());
+        let kept_out = self.not_music || self.hold || (self.is_doubtful() && self.shown.is_some());
         if let (Some(scores), false) = (seen.scores, kept_out) {
             // A window that still grows holds all that the one before it held, so the newest counts for most.
             let weight = (seen.heard.0 / FRAME.0).clamp(0.01, 1.0).powi(3);
@@ -421,8 +419,12 @@ impl Decision {
     fn forget_music(&mut self) {
         self.music = MusicSmoother::default();
         self.not_music = false;
-        self.trusted = false;
-        self.doubtful = false;
+        self.trusted = None;
+    }
+
+    /// It may be music, but too little speaks for it to name a genre.
+    fn is_doubtful(&self) -> bool {
+        self.trusted == Some(false)
     }
 
     fn update_music(&mut self, seen: &Observation) {
@@ -443,13 +445,12 @@ impl Decision {
                 self.music_below
             };
         // What has not been trusted yet must be the surer music.
-        self.trusted = smooth
-            >= if self.trusted {
-                self.doubt_below
-            } else {
-                harder(self.doubt_below, DOUBT_HYSTERESIS)
-            };
-        self.doubtful = !self.trusted;
+        let enough = if self.trusted == Some(true) {
+            self.doubt_below
+        } else {
+            harder(self.doubt_below, DOUBT_HYSTERESIS)
+        };
+        self.trusted = Some(smooth >= enough);
     }
 
     fn state(&mut self, seen: &Observation, averaged: Option<&Scores>) -> State {
@@ -463,7 +464,7 @@ impl Decision {
             return State::Warming;
         }
         let Some(averaged) = averaged else {
-            return if self.doubtful {
+            return if self.is_doubtful() {
                 State::Unsure
             } else {
                 State::Warming
@@ -479,7 +480,7 @@ impl Decision {
         } else {
             best < below
         };
-        if self.unsure || self.doubtful {
+        if self.unsure || self.is_doubtful() {
             State::Unsure
         } else if seen.heard.0 < FRAME.0 - 0.5 {
             State::Provisional

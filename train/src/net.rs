@@ -94,23 +94,29 @@ fn is_zero(value: &usize) -> bool {
     *value == 0
 }
 
+const CNN_POOLS: [(usize, usize); 5] = [(2, 4), (2, 4), (2, 4), (3, 5), (4, 4)];
+const CRNN_POOLS: [(usize, usize); 4] = [(2, 2), (3, 3), (4, 4), (4, 4)];
+
+/// Blocks on a picture of one channel, each with so many filters and this pool.
+fn stack<const N: usize>(filters: [usize; N], pools: [(usize, usize); N]) -> Vec<BlockShape> {
+    let inputs = std::iter::once(1).chain(filters);
+    inputs
+        .zip(filters)
+        .zip(pools)
+        .map(|((inputs, outputs), pool)| BlockShape {
+            inputs,
+            outputs,
+            pool,
+        })
+        .collect()
+}
+
 impl NetSpec {
     /// The paper's CNN: 32-128-128-192-256 filters, pools (2,4)(2,4)(2,4)(3,5)(4,4).
     pub fn cnn(taps: &[Tap], floor_db: f32, labels: usize) -> Self {
-        let sizes = [1, 32, 128, 128, 192, 256];
-        let pools = [(2, 4), (2, 4), (2, 4), (3, 5), (4, 4)];
-        let blocks = pools
-            .iter()
-            .enumerate()
-            .map(|(i, &pool)| BlockShape {
-                inputs: sizes[i],
-                outputs: sizes[i + 1],
-                pool,
-            })
-            .collect();
         Self {
             n_mels: 96,
-            blocks,
+            blocks: stack([32, 128, 128, 192, 256], CNN_POOLS),
             repeated: 3,
             columns: 21,
             time_pad: 0,
@@ -128,19 +134,8 @@ impl NetSpec {
 
     /// The paper's CRNN: 37 columns of zeros each side, 64-128-128-128 filters, pools (2,2)(3,3)(4,4)(4,4), two GRUs of 32.
     pub fn crnn(taps: &[Tap], floor_db: f32, labels: usize) -> Self {
-        let sizes = [1, 64, 128, 128, 128];
-        let pools = [(2, 2), (3, 3), (4, 4), (4, 4)];
-        let blocks = pools
-            .iter()
-            .enumerate()
-            .map(|(i, &pool)| BlockShape {
-                inputs: sizes[i],
-                outputs: sizes[i + 1],
-                pool,
-            })
-            .collect();
         Self {
-            blocks,
+            blocks: stack([64, 128, 128, 128], CRNN_POOLS),
             columns: 15,
             time_pad: 37,
             recurrent: vec![32, 32],
@@ -155,12 +150,7 @@ impl NetSpec {
             -80.0,
             labels,
         );
-        for (block, (inputs, outputs)) in
-            spec.blocks.iter_mut().zip([(1, 2), (2, 3), (3, 3), (3, 4)])
-        {
-            block.inputs = inputs;
-            block.outputs = outputs;
-        }
+        spec.blocks = stack([2, 3, 3, 4], CRNN_POOLS);
         spec.recurrent = vec![4, 3];
         spec
     }
@@ -231,14 +221,7 @@ impl NetSpec {
             -80.0,
             labels,
         );
-        for (block, (inputs, outputs)) in
-            spec.blocks
-                .iter_mut()
-                .zip([(1, 2), (2, 3), (3, 3), (3, 4), (4, 5)])
-        {
-            block.inputs = inputs;
-            block.outputs = outputs;
-        }
+        spec.blocks = stack([2, 3, 3, 4, 5], CNN_POOLS);
         spec
     }
 
