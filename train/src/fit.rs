@@ -120,9 +120,28 @@ pub struct Recipe {
     pub patience: usize,
     /// Seed of everything that is drawn.
     pub seed: u64,
+    /// A run that goes before: this one starts from its weights. With the lower blocks frozen in it (they run once, and their outputs are
+    /// kept), most of what is to be learnt costs seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<Box<Recipe>>,
 }
 
 impl Recipe {
+    /// Whether a teacher is asked, here or in the run before.
+    pub fn wants_teacher(&self) -> bool {
+        self.distil > 0.0
+            || self.hint > 0.0
+            || self
+                .first
+                .as_ref()
+                .is_some_and(|first| first.wants_teacher())
+    }
+
+    /// Whether examples without labels are drawn, here or in the run before.
+    pub fn wants_extra(&self) -> bool {
+        self.extra > 0.0 || self.first.as_ref().is_some_and(|first| first.wants_extra())
+    }
+
     /// Whether training runs on kept views: the lower blocks are frozen.
     pub fn learns_from_views(&self, spec: &NetSpec) -> bool {
         self.frozen >= spec.repeated
@@ -164,6 +183,7 @@ impl Default for Recipe {
             blend: 1.0,
             patience: 0,
             seed: 0,
+            first: None,
         }
     }
 }

@@ -356,6 +356,8 @@ pub struct Setting<'a> {
     pub probes: &'a Probes,
     /// Kept views, for recipes that freeze what they show.
     pub views: &'a [View],
+    /// The same for the run that goes before, where there is one.
+    pub first_views: &'a [View],
     /// Who is asked for targets beside the labels, for recipes that want them.
     pub teacher: Option<&'a Teacher>,
     /// Threads to use.
@@ -376,10 +378,19 @@ pub fn train(
     name: &str,
 ) -> Result<(Net, Vec<Epoch>)> {
     let learning = study.learning(fold);
-    let head = setting
-        .probes
-        .head(study, &learning, recipe.probe_decay, Objective::Softmax);
-    let mut start = with_head(setting.trunk, head);
+    let mut start = if let Some(first) = &recipe.first {
+        let setting = Setting {
+            views: setting.first_views,
+            first_views: &[],
+            ..*setting
+        };
+        train(study, &setting, first, fold, &format!("{name}_first"))?.0
+    } else {
+        let head = setting
+            .probes
+            .head(study, &learning, recipe.probe_decay, Objective::Softmax);
+        with_head(setting.trunk, head)
+    };
     if recipe.epochs == 0 {
         return Ok((start, Vec::new()));
     }
