@@ -386,11 +386,14 @@ impl Decision {
             (state, self.last.genre, self.last.scores)
         } else {
             let scores = averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last)));
-            let genre = if state.names_a_genre() {
+            // While it is unsure, what was shown is contested all the same: what comes back is the best by then, not what was best once.
+            let contested = state == State::Unsure && self.shown.is_some() && averaged.is_some();
+            let chosen = if state.names_a_genre() || contested {
                 self.choose(&scores, seen.position)
             } else {
                 None
             };
+            let genre = chosen.filter(|_| state.names_a_genre());
             let open = state.names_a_genre() && genre.is_none();
             (if open { State::Unsure } else { state }, genre, scores)
         };
@@ -638,6 +641,28 @@ mod tests {
         assert!(readouts[1].changed && !readouts[2].changed);
         assert_eq!(readouts[15].state, State::Live);
         assert_eq!(readouts[15].seq, 16);
+    }
+
+    #[test]
+    fn after_a_while_of_doubt_the_best_is_shown_and_not_what_was_best_before() {
+        let config = DecisionConfig {
+            unsure_below: Some(0.65),
+            ..DecisionConfig::default()
+        };
+        let mut decision = Decision::new(3, config, &DecisionDefaults::default()).unwrap();
+        let frames = [
+            vec![[0.9, 0.05, 0.05]; 20],
+            vec![[0.1, 0.6, 0.3]; 60],
+            vec![[0.02, 0.96, 0.02]; 20],
+        ];
+        let shown: Vec<Option<usize>> = run(&mut decision, 0.0, &frames.concat())
+            .iter()
+            .map(|readout| readout.genre)
+            .collect();
+        assert_eq!(shown[19], Some(0));
+        let doubt = shown.iter().rposition(Option::is_none).unwrap();
+        assert!((20..99).contains(&doubt), "{shown:?}");
+        assert_eq!(shown[doubt + 1], Some(1), "{shown:?}");
     }
 
     #[test]
