@@ -20,11 +20,45 @@ pub const FEWEST: usize = 3;
 /// Without a fitted head, a change is told when now and so far differ by this many times the spread within so far.
 pub const THRESHOLD: f32 = 3.0;
 
+/// How many values [`compare`] gives for summaries of length `summary_len`.
+pub fn comparison_len(summary_len: usize) -> usize {
+    2 * summary_len + 2
+}
+
+/// What tells a new song from the one so far: how far the mean of the newest [`NOW`] summaries is from that of the first `before`, value by
+/// value; how much each value varied before (a restless song is not another one); how near the newest are to the nearest of those before
+/// (a part that comes back is not another song, either); and how many there were. `row` gives the summaries in order, the newest begin at
+/// `now`; `each` takes the [`comparison_len`] values in order.
+pub fn compare<'a>(
+    row: impl Fn(usize) -> &'a [f32],
+    before: usize,
+    now: usize,
+    mut each: impl FnMut(f32),
+) {
+    let mean = |from: usize, to: usize, i: usize| {
+        (from..to).map(|k| row(k)[i]).sum::<f32>() / (to - from) as f32
+    };
+    let newest = |i: usize| mean(now, now + NOW, i);
+    let len = row(now).len();
+    for i in 0..len {
+        each((newest(i) - mean(0, before, i)).abs());
+    }
+    for i in 0..len {
+        let so_far = mean(0, before, i);
+        let squares = (0..before).map(|k| (row(k)[i] - so_far).powi(2));
+        each((squares.sum::<f32>() / before as f32).sqrt());
+    }
+    let distance =
+        |k: usize| (0..len).map(|i| (row(k)[i] - newest(i)).abs()).sum::<f32>() / len.max(1) as f32;
+    each((0..before).map(distance).fold(f32::INFINITY, f32::min));
+    each(before as f32);
+}
+
 /// What a difference is measured with.
 #[derive(Clone, Debug)]
 enum Measure {
-    /// A logistic layer on the absolute differences, fitted on spliced streams: the tensors `trust.change.weight`
-    /// (shape `[summary_len]`) and `trust.change.bias` (shape `[1]`).
+    /// A logistic layer on what [`compare`] gives, fitted on spliced streams: the tensors `trust.change.weight`
+    /// (shape `[2 * summary_len + 2]`, or its first `[summary_len]`) and `trust.change.bias` (shape `[1]`).
     Fitted { weight: Vec<f32>, bias: f32 },
     /// The distance in units of the usual spread, where the model file has no such layer.
     Spread,
@@ -86,32 +120,28 @@ impl ChangeDetector {
         if before < FEWEST {
             return None;
         }
-        let mean = |from: usize, to: usize, i: usize| {
-            self.summaries
-                .range(from..to)
-                .map(|row| row[i])
-                .sum::<f32>()
-                / (to - from) as f32
-        };
+        let len = summary.len();
+        let mut k = 0;
+        let row = |k: usize| self.summaries[k].as_slice();
         match &self.measure {
             Measure::Fitted { weight, bias } => {
-                let differences = weight.iter().enumerate().map(|(i, weight)| {
-                    weight * (mean(now, now + NOW, i) - mean(0, before, i)).abs()
+                let mut sum = *bias;
+                compare(row, before, now, |value| {
+                    sum += weight.get(k).map_or(0.0, |weight| weight * value);
+                    k += 1;
                 });
-                Some(bias + differences.sum::<f32>())
+                Some(sum)
             }
             Measure::Spread => {
                 let (mut distance, mut spread) = (0.0_f32, 0.0_f32);
-                for i in 0..summary.len() {
-                    let so_far = mean(0, before, i);
-                    distance += (mean(now, now + NOW, i) - so_far).powi(2);
-                    spread += self
-                        .summaries
-                        .range(..before)
-                        .map(|row| (row[i] - so_far).powi(2))
-                        .sum::<f32>()
-                        / before as f32;
-                }
+                compare(row, before, now, |value| {
+                    if k < len {
+                        distance += value.powi(2);
+                    } else if k < 2 * len {
+                        spread += value.powi(2);
+                    }
+                    k += 1;
+                });
                 Some((distance / spread.max(1e-9)).sqrt() - THRESHOLD)
             }
         }
@@ -161,6 +191,26 @@ mod tests {
             assert!(run(&mut detector, 8.0, 1.0, 4));
             assert!(!run(&mut detector, 8.0, 1.0, 40));
         }
+    }
+
+    #[test]
+    fn a_comparison_holds_differences_spread_nearest_and_number() {
+        let rows = [[1.0, 4.0], [3.0, 4.0], [9.0, 9.0], [5.0, 1.0], [7.0, 1.0]];
+        let mut values = Vec::new();
+        compare(|k| rows[k].as_slice(), 2, 3, |value| values.push(value));
+        // So far [2, 4] and spread [1, 0]; now [6, 1], which is 4 and 3 away, and nearest to [3, 4].
+        assert_eq!(values, [4.0, 3.0, 1.0, 0.0, 3.0, 2.0]);
+        assert_eq!(values.len(), comparison_len(2));
+    }
+
+    #[test]
+    fn a_restless_song_is_told_from_another_one_by_the_fitted_spread() {
+        let mut weight = vec![0.5; 8];
+        weight.extend([-0.5; 8]);
+        let fitted = Measure::Fitted { weight, bias: -8.0 };
+        let mut detector = ChangeDetector::with(fitted);
+        assert!(!run(&mut detector, 0.0, 12.0, 40));
+        assert!(run(&mut detector, 30.0, 12.0, 4));
     }
 
     #[test]

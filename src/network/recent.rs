@@ -8,6 +8,7 @@ use super::{
     bundle::{ModelError, Weights},
     rolling::Trunk,
 };
+use crate::decision::change::comparison_len;
 
 /// Output columns of the trunk that are "recent": 3 of 64 mel columns are 4.1 s (CNN), 3 of 96 are 6.1 s (CRNN).
 pub(super) const RECENT_STEPS: usize = 3;
@@ -26,11 +27,13 @@ impl MusicHead {
         let change =
             ["change.weight", "change.bias"].map(|name| model.trust(name).map(Weights::shape));
         let len = summary_len(model);
-        if change != [None, None] && change != [Some(&[len][..]), Some(&[1][..])] {
+        let whole = comparison_len(len);
+        let of = |len: usize| change == [Some(&[len][..]), Some(&[1][..])];
+        if !(change == [None, None] || of(len) || of(whole)) {
             return Err(ModelError::field(
                 "trust.change.weight and trust.change.bias",
                 format!("{change:?}"),
-                format!("[{len}] and [1], or neither"),
+                format!("[{whole}] (or [{len}]) and [1], or neither"),
             ));
         }
         let (Some(weight), Some(bias)) = (model.trust("music.weight"), model.trust("music.bias"))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use genrescope::{
-    decision::change::{BEFORE, BETWEEN, FEWEST, NOW},
+    decision::change::{BEFORE, BETWEEN, FEWEST, NOW, compare, comparison_len},
     network::{
         Bundle, Model,
         architecture::Activation,
@@ -273,21 +273,21 @@ fn looks<'a>(
     ])
 }
 
-/// Differences that the change head sees along a stream of summaries.
-fn differences(summaries: &[&[f32]]) -> Vec<Vec<f32>> {
-    let mean =
-        |rows: &[&[f32]], i: usize| rows.iter().map(|r| r[i]).sum::<f32>() / rows.len() as f32;
+/// What the change head sees along a stream of summaries.
+fn comparisons(summaries: &[&[f32]]) -> Vec<Vec<f32>> {
     (FEWEST + BETWEEN + NOW..=summaries.len())
         .map(|end| {
             let now = end - NOW;
             let before = now - BETWEEN;
-            let (now, so_far) = (
-                &summaries[now..end],
-                &summaries[before.saturating_sub(BEFORE)..before],
+            let first = before.saturating_sub(BEFORE);
+            let mut row = Vec::new();
+            compare(
+                |k| summaries[first + k],
+                before - first,
+                now - first,
+                |value| row.push(value),
             );
-            (0..now[0].len())
-                .map(|i| (mean(now, i) - mean(so_far, i)).abs())
-                .collect()
+            row
         })
         .collect()
 }
@@ -305,7 +305,7 @@ fn change_rows(of: &[&Looks<'_>], seed: u64) -> [Vec<Vec<f32>>; 2] {
             .map(|s| s.recent.as_slice())
             .collect();
         // Neighbours are nearly the same row.
-        same.extend(differences(&own).into_iter().step_by(2));
+        same.extend(comparisons(&own).into_iter().step_by(2));
         for _ in 0..4 {
             let next = long[rng.below(long.len())];
             if next.clip.label == looks.clip.label {
@@ -322,7 +322,7 @@ fn change_rows(of: &[&Looks<'_>], seed: u64) -> [Vec<Vec<f32>>; 2] {
                         .map(|s| s.recent.as_slice()),
                 )
                 .collect();
-            changed.extend(differences(&spliced).pop());
+            changed.extend(comparisons(&spliced).pop());
         }
     }
     [same, changed]
@@ -352,7 +352,7 @@ fn heads(looks: &[Vec<Looks<'_>>; 2], fold: Option<usize>, seed: u64) -> Heads {
     let [same, changed] = change_rows(&learnt, seed);
     let change = if same.is_empty() || changed.is_empty() {
         MusicHead {
-            weight: vec![0.0; music.weight.len()],
+            weight: vec![0.0; comparison_len(music.weight.len())],
             bias: -1.0,
         }
     } else {
@@ -422,7 +422,11 @@ fn with(bundle: &Bundle, heads: &Heads, decisions: &Decisions) -> Result<Bundle>
     for (name, shape, values) in [
         ("trust.music.weight", len, heads.music.weight.clone()),
         ("trust.music.bias", 1, vec![heads.music.bias]),
-        ("trust.change.weight", len, heads.change.weight.clone()),
+        (
+            "trust.change.weight",
+            heads.change.weight.len(),
+            heads.change.weight.clone(),
+        ),
         (
             "trust.change.bias",
             1,
