@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The audio thread never waits for the worker, and does not even wake it: the worker polls. What the ring cannot
-//! hold is dropped, counted, and told to the worker with its place in the stream, so that positions stay right.
+//! hold is dropped, counted, and told to the worker with its place in the stream, so that positions stay right. Zeros
+//! are counted and told in the same way, and not written: most tracks of a session are silent.
 
 mod input;
 mod readout;

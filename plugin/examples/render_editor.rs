@@ -31,14 +31,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("trouble", scenes::trouble()),
         ("many", scenes::many(50)),
     ] {
-        pages.push((format!("{name}_50"), model.clone(), 0.5, false));
-        pages.push((name.to_owned(), model.clone(), 1.0, false));
-        pages.push((format!("{name}_200"), model, 2.0, false));
+        for percent in [50_u16, 100, 150, 200] {
+            pages.push((format!("{name}_{percent}"), model.clone(), percent, false));
+        }
     }
-    pages.push(("settings_50".to_owned(), scenes::live(), 0.5, true));
-    pages.push(("settings".to_owned(), scenes::live(), 1.0, true));
-    for (name, model, share, settings) in pages {
-        let mut offscreen = Offscreen::new(design * share, 1.0);
+    for percent in [50_u16, 100, 150, 200] {
+        pages.push((format!("settings_{percent}"), scenes::live(), percent, true));
+    }
+    for (name, model, percent, settings) in pages {
+        let mut offscreen = Offscreen::new(design * (f32::from(percent) / 100.0), 1.0);
         offscreen.memory.settings_open = settings;
         save(
             &folder.join(format!("{name}.png")),

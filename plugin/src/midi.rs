@@ -426,7 +426,7 @@ mod tests {
             room >= 0
         });
         // Without another readout: once what was refused is through, there is nothing to say.
-        let mut again = |out: &mut MidiOut| {
+        let again = |out: &mut MidiOut| {
             let mut sent = Vec::new();
             out.advance(48_000, Some(&live), Some(MAP), |message| {
                 sent.push(message);

@@ -261,11 +261,12 @@ impl Polyphase {
             }
             samples = later;
             while self.next + self.n_taps <= self.filled {
-                out.push(if self.next < self.sound_end {
-                    self.evaluate(&self.buffer[self.next..self.next + self.n_taps])
-                } else {
-                    0.0
-                });
+                if self.next >= self.sound_end {
+                    self.rest(out);
+                    break;
+                }
+                let window = &self.buffer[self.next..self.next + self.n_taps];
+                out.push(self.evaluate(window));
                 self.next += whole;
                 self.phase += part;
                 if self.phase >= self.n_phases {
@@ -279,6 +280,16 @@ impl Polyphase {
             self.sound_end = self.sound_end.saturating_sub(self.next);
             self.next = 0;
         }
+    }
+
+    /// All outputs whose windows lie within what is here: it is silent, so they are zeros, and only their number matters.
+    fn rest(&mut self, out: &mut Vec<f32>) {
+        let instants = (self.filled - self.n_taps - self.next + 1) as u64 * self.n_phases;
+        let n = (instants - self.phase).div_ceil(self.step);
+        out.resize(out.len() + n as usize, 0.0);
+        let end = self.phase + n * self.step;
+        self.next += (end / self.n_phases) as usize;
+        self.phase = end % self.n_phases;
     }
 
     /// The output whose window is `window`.
