@@ -6,7 +6,7 @@ mod raster;
 
 use std::{error::Error, fs::File, io::BufWriter, path::Path};
 
-use genrescope_plugin::editor::view_model::ViewModel;
+use genrescope_plugin::{editor::view_model::ViewModel, params::DEFAULT_AVERAGING_S};
 use raster::{Image, Offscreen, scenes};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,10 +25,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("talk", scenes::talk()),
         ("silent", scenes::silent()),
         ("held", scenes::held()),
-        ("loading", ViewModel::default()),
+        (
+            "loading",
+            ViewModel {
+                averaging_s: DEFAULT_AVERAGING_S,
+                ..ViewModel::default()
+            },
+        ),
         ("waiting", scenes::waiting()),
         ("bypassed", scenes::bypassed()),
         ("trouble", scenes::trouble()),
+        ("some", scenes::many(24)),
         ("many", scenes::many(50)),
     ] {
         for percent in [50_u16, 100, 150, 200] {
