@@ -65,9 +65,11 @@ def picture(output):
     windows = [line.split()[0] for line in tree.splitlines() if '"genrescope"' in line]
     if not windows:
         return False
-    # The window may go while it is looked at.
+    # The window may go while it is looked at, and then import may wait for ever.
     new = f"{os.path.splitext(output)[0]}.new.png"
-    if subprocess.run(["import", "-window", windows[-1], new], stderr=subprocess.DEVNULL).returncode:
+    try:
+        subprocess.run(["import", "-window", windows[-1], new], stderr=subprocess.DEVNULL, check=True, timeout=5)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return False
     os.replace(new, output)
     return True
@@ -96,7 +98,7 @@ def host(plugin, songs):
         same = numpy.array_equal(engine.get_audio(), numpy.stack([mono, mono])[:, : engine.get_audio().shape[1]])
         print(f"rendered {len(mono) / RATE:.1f} s; what came out is {'' if same else 'not '}what went in", flush=True)
         # A fast machine has rendered before a picture is taken; the editor waits 0.9 s before it says that nothing comes.
-        time.sleep(0.8)
+        time.sleep(0.5)
         os._exit(0 if same else 1)
 
     threading.Thread(target=render, daemon=True).start()

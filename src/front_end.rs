@@ -11,7 +11,7 @@ pub mod stft;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::units::{SampleRate, Seconds};
+use crate::units::{SampleRate, Seconds, all_zero};
 use mel::MelBands;
 use resample::Resampler;
 use stft::Stft;
@@ -178,12 +178,19 @@ struct LogMel {
     floor_db: f32,
     /// `[n_mels]`
     column: Vec<f32>,
+    /// `column` is that of silence.
+    silent: bool,
 }
 
 impl LogMel {
     fn column(&mut self, power: &[f32]) -> &[f32] {
-        self.bands.apply(power, &mut self.column);
-        mel::power_to_db(&mut self.column, self.floor_db);
+        let silent = all_zero(power);
+        // Silence after silence is the same column again.
+        if !(silent && self.silent) {
+            self.bands.apply(power, &mut self.column);
+            mel::power_to_db(&mut self.column, self.floor_db);
+        }
+        self.silent = silent;
         &self.column
     }
 }
@@ -219,6 +226,7 @@ impl FrontEnd {
                 bands: MelBands::new(sample_rate, n_fft, n_mels, fmin_hz, fmax_hz),
                 floor_db,
                 column: vec![0.0; n_mels],
+                silent: false,
             },
         })
     }

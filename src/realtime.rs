@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The audio thread never waits for the worker, and does not even wake it: the worker polls. What the ring cannot
-//! hold is dropped, counted, and told to the worker with its place in the stream, so that positions stay right.
+//! hold is dropped, counted, and told to the worker with its place in the stream, so that positions stay right. Zeros
+//! are counted and told in the same way, and not written: most tracks of a session are silent.
 
 mod input;
 mod readout;
@@ -25,7 +26,10 @@ use std::{
 
 use atomic_float::{AtomicF32, AtomicF64};
 use crossbeam_channel::Sender;
-use ringbuf::{HeapRb, traits::Split};
+use ringbuf::{
+    HeapRb,
+    traits::{Observer, Split},
+};
 
 pub use input::AudioInput;
 pub use readout::ReadoutCell;
@@ -45,6 +49,9 @@ const UPDATES: usize = 64;
 
 /// Gaps that can wait in the ring; each needs half a ring of samples after it.
 const GAPS: usize = 16;
+
+/// Marks that can wait: gaps, and silences between sounds. Silences that find no place are written out.
+const MARKS: usize = 64;
 
 /// How long one inference may take: twice the slowest seen, 0.25 s for a full pass of the CRNN by the
 /// portable kernel on a loaded machine.
@@ -85,16 +92,23 @@ impl AudioInput {
     /// For offline rendering only: waits until the worker has consumed everything that was pushed, or `timeout`.
     /// Not for the audio thread of a live host.
     pub fn wait_until_consumed(&self, timeout: Duration) -> bool {
-        let told = self.pushed + self.lost - self.missing;
+        self.wait(timeout, || self.unheard() == 0)
+    }
+
+    /// For offline rendering and files only: waits until `samples` fit, or `timeout`. Zeros that wait unheard count as
+    /// if they took room, so that a file never runs further ahead of its readouts than a ring.
+    /// Not for the audio thread of a live host.
+    pub fn wait_for_room(&self, samples: usize, timeout: Duration) -> bool {
+        let ring = self.samples.capacity().get();
         self.wait(timeout, || {
-            self.progress.consumed.load(Ordering::Acquire) >= told
+            self.room() >= samples && self.unheard() as usize + samples <= ring
         })
     }
 
-    /// For offline rendering and files only: waits until `samples` fit, or `timeout`.
-    /// Not for the audio thread of a live host.
-    pub fn wait_for_room(&self, samples: usize, timeout: Duration) -> bool {
-        self.wait(timeout, || self.room() >= samples)
+    /// Samples that the worker knows of and has yet to hear.
+    fn unheard(&self) -> u64 {
+        let told = self.pushed + self.zeros + self.lost - self.missing;
+        told.saturating_sub(self.progress.consumed.load(Ordering::Acquire))
     }
 
     fn wait(&self, timeout: Duration, done: impl Fn() -> bool) -> bool {
@@ -474,7 +488,7 @@ fn engine(
 /// The audio thread's ends of one ring.
 struct RingEnd {
     samples: ringbuf::HeapProd<f32>,
-    gaps: ringbuf::HeapProd<input::Gap>,
+    marks: ringbuf::HeapProd<input::Mark>,
     progress: Arc<input::Progress>,
 }
 
@@ -482,11 +496,13 @@ impl RingEnd {
     fn input(self, shared: &Shared, worker: &JoinHandle<()>) -> AudioInput {
         AudioInput {
             samples: self.samples,
-            gaps: self.gaps,
+            marks: self.marks,
             progress: self.progress,
             counters: Arc::clone(&shared.counters),
             worker: worker.thread().clone(),
             pushed: 0,
+            zeros: 0,
+            marked: None,
             missing: 0,
             lost: 0,
         }
@@ -496,17 +512,18 @@ impl RingEnd {
 fn ring(config: &RealtimeConfig) -> (RingEnd, Feed) {
     let capacity = ring_capacity(config.rate, config.max_block, WORST_INFERENCE);
     let (samples, samples_out) = HeapRb::new(capacity).split();
-    let (gaps, gaps_out) = HeapRb::new(GAPS).split();
+    let (marks, marks_out) = HeapRb::new(MARKS).split();
     let progress = Arc::new(input::Progress::default());
     let feed = Feed {
         samples: samples_out,
-        gaps: gaps_out,
+        marks: marks_out,
         progress: Arc::clone(&progress),
         taken: 0,
+        zeros: 0,
     };
     let ring = RingEnd {
         samples,
-        gaps,
+        marks,
         progress,
     };
     (ring, feed)

@@ -41,6 +41,7 @@ fn the_audio_thread_does_not_allocate() {
     let integers: Vec<i16> = (0..8192)
         .map(|i| (i * 31 % 65_536 - 32_768) as i16)
         .collect();
+    let silence = vec![-0.0; 8192];
     let planar: [&[f32]; 2] = [&floats[..8192], &floats[8192..16_384]];
 
     // The first push on this thread is under test as well, so nothing is warmed up. The ring runs over on the way,
@@ -57,7 +58,12 @@ fn the_audio_thread_does_not_allocate() {
             input.push_converted(&integers[..n_frames], 1, |sample| {
                 f32::from(sample) / 32_768.0
             });
-            std::hint::black_box((cell.load(), counters.level_dbfs(), counters.load()));
+            // Silence is counted until its marks run out, then written.
+            input.push_planar(&[&silence[..n_frames], &silence[..n_frames]]);
+            input.push_interleaved(&silence[..n_frames], 1);
+            input.push_zeros(n_frames);
+            std::hint::black_box((cell.load(), cell.version()));
+            std::hint::black_box((counters.level_dbfs(), counters.load()));
             std::hint::black_box((counters.dropped_samples(), input.room(), controls.hold()));
             controls.set_hold(n_frames % 2 == 0);
             controls.set_averaging(Seconds(n_frames as f64));
@@ -67,7 +73,10 @@ fn the_audio_thread_does_not_allocate() {
     assert_eq!(violation_count(), before, "the audio thread allocated");
     drop(listener);
     // Behind a listener that has left, as well.
-    assert_no_alloc(|| input.push_interleaved(&floats[..1024], 2));
+    assert_no_alloc(|| {
+        input.push_interleaved(&floats[..1024], 2);
+        input.push_zeros(1024);
+    });
     assert_eq!(violation_count(), before, "the audio thread allocated");
     assert!(!input.wait_until_consumed(Duration::ZERO));
 }

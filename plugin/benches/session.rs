@@ -20,15 +20,19 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let brief = !std::env::args().any(|argument| argument == "--bench");
     creation();
-    // The listener rests once 96 s of silence have passed (`realtime::worker`); a frame of music takes 30.
-    let (silence, music, measure) = if brief {
-        (0.2, 0.2, 0.2)
+    // The pipeline rests once 96 s of silence have passed (`realtime::worker`); a frame of music takes 30.
+    let (beginning, silence, music, measure) = if brief {
+        (0.2, 0.2, 0.2, 0.2)
     } else {
-        (110.0, 35.0, 20.0)
+        (10.0, 80.0, 35.0, 20.0)
     };
     let empty = status("VmRSS:");
     let mut instances: Vec<Instance> = (0..INSTANCES).map(|_| Instance::new(BLOCK)).collect();
-    for (name, amplitude, settle) in [("silent", 0.0, silence), ("sounding", 0.2, music)] {
+    for (name, amplitude, settle) in [
+        ("freshly silent", 0.0, beginning),
+        ("silent", 0.0, silence),
+        ("sounding", 0.2, music),
+    ] {
         if name == "sounding" {
             // Fifty tracks that all play are no aim, but worth knowing; ten tell it.
             instances.truncate(10);

@@ -6,7 +6,7 @@ mod raster;
 
 use std::{error::Error, fs::File, io::BufWriter, path::Path};
 
-use genrescope_plugin::editor::view_model::ViewModel;
+use genrescope_plugin::{editor::view_model::ViewModel, params::DEFAULT_AVERAGING_S};
 use raster::{Image, Offscreen, scenes};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -25,20 +25,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("talk", scenes::talk()),
         ("silent", scenes::silent()),
         ("held", scenes::held()),
-        ("loading", ViewModel::default()),
+        (
+            "loading",
+            ViewModel {
+                averaging_s: DEFAULT_AVERAGING_S,
+                ..ViewModel::default()
+            },
+        ),
         ("waiting", scenes::waiting()),
         ("bypassed", scenes::bypassed()),
         ("trouble", scenes::trouble()),
+        ("some", scenes::many(24)),
         ("many", scenes::many(50)),
     ] {
-        pages.push((format!("{name}_50"), model.clone(), 0.5, false));
-        pages.push((name.to_owned(), model.clone(), 1.0, false));
-        pages.push((format!("{name}_200"), model, 2.0, false));
+        for percent in [50_u16, 100, 150, 200] {
+            pages.push((format!("{name}_{percent}"), model.clone(), percent, false));
+        }
     }
-    pages.push(("settings_50".to_owned(), scenes::live(), 0.5, true));
-    pages.push(("settings".to_owned(), scenes::live(), 1.0, true));
-    for (name, model, share, settings) in pages {
-        let mut offscreen = Offscreen::new(design * share, 1.0);
+    for percent in [50_u16, 100, 150, 200] {
+        pages.push((format!("settings_{percent}"), scenes::live(), percent, true));
+    }
+    for (name, model, percent, settings) in pages {
+        let mut offscreen = Offscreen::new(design * (f32::from(percent) / 100.0), 1.0);
         offscreen.memory.settings_open = settings;
         save(
             &folder.join(format!("{name}.png")),

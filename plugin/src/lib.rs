@@ -23,7 +23,7 @@ use std::{
 
 use genrescope::{
     decision::Readout,
-    units::{SampleRate, Seconds},
+    units::{SampleRate, Seconds, all_zero},
 };
 use nice_plug::{
     context::PluginApi,
@@ -94,6 +94,8 @@ struct AudioThread {
     rate_hz: f64,
     /// The newest readout.
     readout: Option<Readout>,
+    /// Version of the cell that it was read from.
+    seen: Option<u64>,
     /// Samples of a rendering that the listener was given since it was last waited for.
     unheard: usize,
     /// What the stream was told.
@@ -126,6 +128,7 @@ impl Default for Genrescope {
                 pace: Pace::default(),
                 rate_hz: f64::from(SampleRate::MIN.hz()),
                 readout: None,
+                seen: None,
                 unheard: 0,
                 told: None,
                 quiet: 0,
@@ -212,6 +215,7 @@ impl Plugin for Genrescope {
         if fresh {
             self.audio.stream = None;
             self.audio.readout = None;
+            self.audio.seen = None;
             self.audio.unheard = 0;
             self.audio.preroll = Vec::with_capacity(two_seconds);
             self.audio.midi = MidiOut::new(rate);
@@ -257,6 +261,8 @@ impl Plugin for Genrescope {
         let channels = &channels[..n_channels];
         let n_samples = channels.iter().map(|c| c.len()).min().unwrap_or(0);
         let bypassed = self.params.bypass.value();
+        // Most tracks of a session are silent most of the time: they cost this look at each sample, and little else.
+        let silent = channels.iter().all(|channel| all_zero(channel));
 
         self.audio.receive(&self.shared);
         self.audio.tell(&self.params);
@@ -267,35 +273,35 @@ impl Plugin for Genrescope {
         let renders = (self.offline || ahead) && self.spec.is_some();
         if !bypassed && n_samples > 0 {
             if renders {
-                permit_alloc(|| self.push_and_wait(channels, n_samples));
+                permit_alloc(|| self.push_and_wait(channels, n_samples, silent));
             } else {
-                self.audio.push(channels);
+                self.audio.push(channels, n_samples, silent);
             }
         }
         // A rendering looks only where it has waited, so that it comes out the same each time.
         if !renders || self.audio.unheard == 0 {
             self.audio.look();
         }
-        let readout = self.audio.readout;
         self.audio.midi.advance(
             n_samples,
-            readout.as_ref(),
+            self.audio.readout.as_ref(),
             self.params.midi_map(),
             |message| context.try_send_event(note_event(message)).is_ok(),
         );
-        self.audio.status(channels, context.plugin_api())
+        self.audio
+            .status(channels, n_samples, silent, context.plugin_api())
     }
 }
 
 impl Genrescope {
     /// For offline rendering: takes as long as the worker does.
-    fn push_and_wait(&mut self, channels: &[&[f32]], n_samples: usize) {
+    fn push_and_wait(&mut self, channels: &[&[f32]], n_samples: usize, silent: bool) {
         if self.audio.stream.is_none() {
             self.desk.handle().wait_until_settled(OFFLINE_PATIENCE);
             self.audio.receive(&self.shared);
             self.audio.tell(&self.params);
         }
-        self.audio.push(channels);
+        self.audio.push(channels, n_samples, silent);
         self.audio.unheard += n_samples;
         if (self.audio.unheard as f64) < OFFLINE_STEP_S * self.audio.rate_hz {
             return;
@@ -323,6 +329,7 @@ impl AudioThread {
             shared.retire(old);
         }
         self.told = None;
+        self.seen = None;
         self.midi.forget_scores();
     }
 
@@ -348,21 +355,32 @@ impl AudioThread {
         self.told = Some(now);
     }
 
-    /// Takes the newest readout.
+    /// Takes the newest readout, if it is another than before: there is one in hundreds of blocks.
     fn look(&mut self) {
-        self.readout = self
-            .stream
-            .as_ref()
-            .and_then(|stream| stream.readout.load())
-            .filter(|readout| readout.seq > 0);
-    }
-
-    fn push(&mut self, channels: &[&[f32]]) {
-        if let Some(stream) = &mut self.stream {
-            stream.input.push_planar(channels);
+        let Some(stream) = &self.stream else {
+            self.readout = None;
+            return;
+        };
+        let version = stream.readout.version();
+        if self.seen == Some(version) {
             return;
         }
-        let n_samples = channels.iter().map(|c| c.len()).min().unwrap_or(0);
+        if let Some(readout) = stream.readout.load() {
+            self.seen = Some(version);
+            self.readout = (readout.seq > 0).then_some(readout);
+            self.midi.news();
+        }
+    }
+
+    fn push(&mut self, channels: &[&[f32]], n_samples: usize, silent: bool) {
+        if let Some(stream) = &mut self.stream {
+            if silent {
+                stream.input.push_zeros(n_samples);
+            } else {
+                stream.input.push_planar(channels);
+            }
+            return;
+        }
         let room = self.preroll.capacity() - self.preroll.len();
         let scale = 1.0 / channels.len().max(1) as f32;
         for index in 0..n_samples.min(room) {
@@ -373,21 +391,27 @@ impl AudioThread {
 
     /// A CLAP host may put a plugin to sleep that has nothing more to say. Quiet input must first have been heard as
     /// silence, which takes the listener a few seconds.
-    fn status(&mut self, channels: &[&[f32]], api: PluginApi) -> ProcessStatus {
+    fn status(
+        &mut self,
+        channels: &[&[f32]],
+        n_samples: usize,
+        silent: bool,
+        api: PluginApi,
+    ) -> ProcessStatus {
         const HEAR_OUT_S: f64 = 10.0;
         // Counted in parts: several samples at a time, where one after the other would be asked for an end. NaN is loud.
         let is_quiet = |part: &[f32]| {
             let n_quiet = part.iter().filter(|s| s.abs() < 1e-5).count();
             n_quiet == part.len()
         };
-        let quiet = channels
-            .iter()
-            .all(|channel| channel.chunks(64).all(is_quiet));
-        self.quiet = match (quiet, channels.first()) {
-            (true, channel) => self
-                .quiet
-                .saturating_add(channel.map_or(0, |channel| channel.len() as u64)),
-            (false, _) => 0,
+        let quiet = silent
+            || channels
+                .iter()
+                .all(|channel| channel.chunks(64).all(is_quiet));
+        self.quiet = if quiet {
+            self.quiet.saturating_add(n_samples as u64)
+        } else {
+            0
         };
         // In VST3 the same answer would be an infinite tail, which some hosts render.
         let heard_out = self.quiet as f64 > HEAR_OUT_S * self.rate_hz;

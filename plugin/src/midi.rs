@@ -97,6 +97,8 @@ pub struct MidiOut {
     sent: [Option<u8>; MAX_LABELS],
     /// The note that is on, with its channel.
     sounding: Option<(u8, u8)>,
+    /// Something may have changed since all was said.
+    pending: bool,
 }
 
 impl MidiOut {
@@ -109,7 +111,16 @@ impl MidiOut {
             map: None,
             sent: [None; MAX_LABELS],
             sounding: None,
+            pending: true,
         }
+    }
+
+    /// There is another readout.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn news(&mut self) {
+        self.pending = true;
     }
 
     /// Forgets what was sent, as after the host has cleared its voices; everything is sent anew.
@@ -120,6 +131,7 @@ impl MidiOut {
         self.elapsed = self.interval;
         self.sent = [None; MAX_LABELS];
         self.sounding = None;
+        self.pending = true;
     }
 
     /// Forgets the controllers but not the note that is on: for a new stream, whose labels may mean something else.
@@ -128,11 +140,13 @@ impl MidiOut {
     /// Safe on the audio thread.
     pub fn forget_scores(&mut self) {
         self.sent = [None; MAX_LABELS];
+        self.pending = true;
     }
 
     /// Called once per block of `n_samples`: hands what has changed to `emit`, which says whether the host took it
     /// (what it refused is offered again with the next batch). `map` is `None` while the output is off: then the
-    /// note that is on is ended and nothing else is sent.
+    /// note that is on is ended and nothing else is sent. [`MidiOut::news`] tells of another readout; without it,
+    /// nothing is looked at.
     ///
     /// # Real-time
     /// Safe on the audio thread when `emit` is.
@@ -153,16 +167,24 @@ impl MidiOut {
             }
             self.sent = [None; MAX_LABELS];
             self.map = map;
+            self.pending = true;
+        }
+        if !self.pending || self.elapsed < self.interval {
+            return;
         }
         let (Some(map), Some(readout)) = (map, readout) else {
             return;
         };
-        if self.elapsed < self.interval {
-            return;
-        }
-        if self.send_changes(readout, map, &mut emit) {
+        let mut refused = false;
+        let sent = self.send_changes(readout, map, &mut |message| {
+            let taken = emit(message);
+            refused |= !taken;
+            taken
+        });
+        if sent {
             self.elapsed = 0;
         }
+        self.pending = refused;
     }
 
     /// True when anything was sent.
@@ -270,6 +292,7 @@ mod tests {
         map: Option<MidiMap>,
     ) -> Vec<MidiMessage> {
         let mut sent = Vec::new();
+        out.news();
         out.advance(n, Some(readout), map, |message| {
             sent.push(message);
             true
@@ -402,14 +425,24 @@ mod tests {
             room -= 1;
             room >= 0
         });
+        // Without another readout: once what was refused is through, there is nothing to say.
+        let again = |out: &mut MidiOut| {
+            let mut sent = Vec::new();
+            out.advance(48_000, Some(&live), Some(MAP), |message| {
+                sent.push(message);
+                true
+            });
+            sent
+        };
         assert_eq!(
-            batch(&mut out, 48_000, &live, Some(MAP)),
+            again(&mut out),
             [MidiMessage::ControlChange {
                 channel: 2,
                 cc: 20,
                 value: 127
             }]
         );
+        assert_eq!(again(&mut out), []);
     }
 
     #[test]

@@ -8,7 +8,11 @@ mod clap_host;
 #[path = "support/listening.rs"]
 mod listening;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
 
 use bundle::Random;
 use clack_extensions::{
@@ -18,9 +22,11 @@ use clack_extensions::{
     state::PluginState,
 };
 use clap_host::{Player, entry, instance};
+use genrescope::genre::GTZAN;
 use listening::{
     Deck, STRANGE, Told, bounce, composed, live, passes_bit_for_bit, real_songs, same_bits,
 };
+use rosc::{OscPacket, OscType};
 
 #[test]
 fn audio_passes_bit_for_bit_at_any_rate_and_block_size() {
@@ -270,4 +276,91 @@ fn it_names_a_real_song() {
             assert_eq!(bounced, played);
         }
     }
+}
+
+/// OSC messages, until what came is `enough`.
+fn osc(socket: &UdpSocket, mut enough: impl FnMut(&BTreeMap<String, OscType>) -> bool) {
+    let (mut newest, mut buffer) = (BTreeMap::new(), [0; 1536]);
+    while !enough(&newest) {
+        let length = socket
+            .recv(&mut buffer)
+            .unwrap_or_else(|error| panic!("{error} after {newest:#?}"));
+        match rosc::decoder::decode_udp(&buffer[..length]) {
+            Ok((_, OscPacket::Message(message))) => {
+                newest.insert(message.addr, message.args[0].clone());
+            }
+            other => panic!("not a plain message: {other:?}"),
+        }
+    }
+}
+
+/// As a project brings it: OSC is in the state, with its target.
+#[test]
+fn a_receiver_hears_by_osc_what_the_host_is_told_by_midi() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let (_folder, entry) = entry();
+    let mut instance = instance(&entry);
+    let handle = instance.plugin_handle();
+    let state: PluginState = handle.get_extension().unwrap();
+    let switch = |on: bool| {
+        let mut saved = Vec::new();
+        state.save(&handle, &mut saved).unwrap();
+        let target = socket.local_addr().unwrap().to_string();
+        let text = String::from_utf8(saved.split_off(8))
+            .unwrap()
+            .replace("127.0.0.1:9000", &target)
+            .replace(
+                &format!(r#""osc":{{"bool":{}}}"#, !on),
+                &format!(r#""osc":{{"bool":{on}}}"#),
+            );
+        assert!(text.contains(&format!(r#""osc":{{"bool":{on}}}"#)) && text.contains(&target));
+        [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+    };
+    let (off, on) = (switch(false), switch(true));
+    state.load(&handle, &mut on.as_slice()).unwrap();
+    let render: PluginRender = handle.get_extension().unwrap();
+    render.set(&handle, RenderMode::Offline).unwrap();
+    let song = composed(48_000, 12.0);
+    let mut player = Player::start(&mut instance, 48_000.0);
+    let told = bounce(&mut player, &song);
+    let shown = told.genre.map(|genre| GTZAN[genre]);
+    let mut lit = None;
+    osc(&socket, |newest| {
+        let text = |address: &str| newest.get(address).cloned().and_then(OscType::string);
+        let number = |address: String| newest.get(&address).cloned().and_then(OscType::float);
+        lit = GTZAN
+            .into_iter()
+            .find(|label| number(format!("/genre/active/{label}")) == Some(1.0));
+        lit == shown
+            && text("/genre/name").as_deref() == Some(shown.unwrap_or("none"))
+            && GTZAN.iter().zip(&told.scores).all(|(label, &told)| {
+                number(format!("/genre/score/{label}"))
+                    .is_some_and(|score| (score * 127.0 - f32::from(told)).abs() <= 1.0)
+            })
+    });
+    player.stop(&mut instance);
+
+    // Switched off, it takes back what it lit, and says no more.
+    let handle = instance.plugin_handle();
+    let state: PluginState = handle.get_extension().unwrap();
+    state.load(&handle, &mut off.as_slice()).unwrap();
+    let mut player = Player::start(&mut instance, 48_000.0);
+    bounce(&mut player, &song);
+    if let Some(lit) = lit {
+        let address = format!("/genre/active/{lit}");
+        osc(&socket, |newest| {
+            newest.get(&address) == Some(&OscType::Float(0.0))
+        });
+    }
+    player.stop(&mut instance);
+    socket.set_nonblocking(true).unwrap();
+    let mut rest = [0; 1536];
+    while socket.recv(&mut rest).is_ok() {}
+    let mut player = Player::start(&mut instance, 48_000.0);
+    bounce(&mut player, &song);
+    assert!(socket.recv(&mut rest).is_err(), "{rest:?}");
+    player.stop(&mut instance);
 }

@@ -1,6 +1,6 @@
 //! Is there anything to hear?
 
-use crate::units::{SampleRate, sane};
+use crate::units::{SampleRate, all_zero, sane};
 
 /// Level below which a block is silent whatever came before, in dB relative to full scale (RMS).
 /// 16-bit dither is at -98, a quiet room on a sound card's input at -70 to -55, pianissimo strings at -50.
@@ -61,6 +61,10 @@ impl SilenceGate {
 
     /// Takes mono samples, made [`sane`].
     pub fn push(&mut self, samples: &[f32]) {
+        if all_zero(samples) {
+            self.push_zeros(samples.len());
+            return;
+        }
         for &sample in samples {
             let sample = f64::from(sane(sample));
             self.energy += sample * sample;
@@ -68,6 +72,18 @@ impl SilenceGate {
             if self.in_block == self.block_len {
                 self.close_block();
             }
+        }
+    }
+
+    /// Zeros have no energy: they are counted.
+    fn push_zeros(&mut self, mut n: usize) {
+        while n > 0 {
+            let now = n.min((self.block_len - self.in_block) as usize);
+            self.in_block += now as u32;
+            if self.in_block == self.block_len {
+                self.close_block();
+            }
+            n -= now;
         }
     }
 
@@ -172,6 +188,21 @@ mod tests {
         assert!(gate.is_silent(), "a click does not end a silence");
         gate.push(&tone(0.5, 0.5));
         assert!(!gate.is_silent());
+    }
+
+    #[test]
+    fn zeros_are_counted_as_if_they_were_summed() {
+        // In one block with sound, zeros are summed; in blocks of their own, they are counted.
+        let signal = [tone(2.03, 0.5), tone(3.17, 0.0), tone(0.61, 0.1)].concat();
+        let mut summed = gate();
+        summed.push(&signal);
+        for block in [1, 7, 256, 1199, 1200, 1201, 5000] {
+            let mut counted = gate();
+            for part in signal.chunks(block) {
+                counted.push(part);
+            }
+            assert_eq!(format!("{counted:?}"), format!("{summed:?}"), "{block}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::f64::consts::PI;
 
-use crate::units::{SampleRate, sane};
+use crate::units::{SampleRate, all_zero, sane};
 
 /// Input samples taken at a time; the size of every buffer follows from it.
 const BLOCK: usize = 1024;
@@ -179,6 +179,8 @@ struct Polyphase {
     /// Input not yet used up, `[n_taps + BLOCK]`, of which `filled` hold samples.
     buffer: Vec<f32>,
     filled: usize,
+    /// Where in the buffer the last block ends that is not all zeros: from there on, the output is zero, unasked.
+    sound_end: usize,
     /// Where in the buffer the window of the next output begins.
     next: usize,
     /// Phase of the next output, below `n_phases`.
@@ -221,6 +223,7 @@ impl Polyphase {
             interpolated,
             buffer: vec![0.0; n_taps + BLOCK],
             filled: 0,
+            sound_end: 0,
             next: 0,
             phase: 0,
         };
@@ -232,6 +235,7 @@ impl Polyphase {
     fn reset(&mut self) {
         self.filled = self.n_taps / 2 - 1;
         self.buffer[..self.filled].fill(0.0);
+        self.sound_end = 0;
         self.next = 0;
         self.phase = 0;
     }
@@ -252,8 +256,15 @@ impl Polyphase {
             let (now, later) = samples.split_at(n);
             self.buffer[self.filled..self.filled + n].copy_from_slice(now);
             self.filled += n;
+            if !all_zero(now) {
+                self.sound_end = self.filled;
+            }
             samples = later;
             while self.next + self.n_taps <= self.filled {
+                if self.next >= self.sound_end {
+                    self.rest(out);
+                    break;
+                }
                 let window = &self.buffer[self.next..self.next + self.n_taps];
                 out.push(self.evaluate(window));
                 self.next += whole;
@@ -266,8 +277,19 @@ impl Polyphase {
             // A step is shorter than a window, so the next window begins within what is here.
             self.buffer.copy_within(self.next..self.filled, 0);
             self.filled -= self.next;
+            self.sound_end = self.sound_end.saturating_sub(self.next);
             self.next = 0;
         }
+    }
+
+    /// All outputs whose windows lie within what is here: it is silent, so they are zeros, and only their number matters.
+    fn rest(&mut self, out: &mut Vec<f32>) {
+        let instants = (self.filled - self.n_taps - self.next + 1) as u64 * self.n_phases;
+        let n = (instants - self.phase).div_ceil(self.step);
+        out.resize(out.len() + n as usize, 0.0);
+        let end = self.phase + n * self.step;
+        self.next += (end / self.n_phases) as usize;
+        self.phase = end % self.n_phases;
     }
 
     /// The output whose window is `window`.
@@ -385,6 +407,37 @@ mod tests {
                     stage.rows.len()
                 );
             }
+        }
+    }
+
+    #[test]
+    fn silence_costs_no_filter_and_changes_no_bit() {
+        for from in [8_000, 44_099, 44_100, 48_000] {
+            let mut converter = Resampler::new(rate(from), rate(12_000));
+            let mut plain = converter.clone();
+            let (mut out, mut expected) = (vec![], vec![]);
+            let mut rested = 0;
+            for block in 0..400_usize {
+                let length = 1 + block * 577 % 1024;
+                // Runs of five blocks of sound and of silence, and lone samples in the silence.
+                let samples: Vec<f32> = (0..length)
+                    .map(|i| match block / 5 % 2 {
+                        0 => ((block * 1024 + i) as f32 * 0.37).sin(),
+                        _ if block % 13 == 0 && i == length / 2 => -0.5,
+                        _ => -0.0,
+                    })
+                    .collect();
+                converter.push(&samples, |samples| out.extend_from_slice(samples));
+                // Told that everything sounds, it filters everything.
+                for stage in plain.first.iter_mut().chain(&mut plain.second) {
+                    stage.sound_end = usize::MAX / 2;
+                }
+                plain.push(&samples, |samples| expected.extend_from_slice(samples));
+                rested += usize::from(converter.second.as_ref().unwrap().sound_end == 0);
+            }
+            let bits = |out: &[f32]| out.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+            assert!(bits(&out) == bits(&expected), "{from} Hz");
+            assert!((20..300).contains(&rested), "{from} Hz: {rested} blocks");
         }
     }
 

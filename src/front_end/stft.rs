@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use realfft::{RealFftPlanner, RealToComplex, num_complex::Complex32};
 
+use crate::units::all_zero;
+
 /// The streaming short-time Fourier transform of one stream.
 ///
 /// Column `t` is centred on sample `t * hop_length`; beyond its ends the signal is reflected, as by
@@ -149,6 +151,11 @@ impl Stft {
 
     /// Windows and transforms `frame` into `power`.
     fn transform(&mut self) {
+        // A silent track costs no transforms; the result is the same.
+        if all_zero(&self.frame) {
+            self.power.fill(0.0);
+            return;
+        }
         for (sample, weight) in self.frame.iter_mut().zip(&self.window) {
             *sample *= weight;
         }

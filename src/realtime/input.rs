@@ -16,19 +16,27 @@ use ringbuf::{
     traits::{Observer, Producer},
 };
 
-use super::Counters;
-use crate::units::sane;
+use super::{Counters, GAPS};
+use crate::units::{all_zero, sane};
 
 /// Sample frames that are mixed down at a time, on the stack.
 const CHUNK: usize = 256;
 
-/// Samples that are missing from the ring: the overload that could not be stored.
+const ZEROS: [f32; CHUNK] = [0.0; CHUNK];
+
+/// A place in the stream where something is not in the ring: first what was lost in an overload, then a run of zeros,
+/// which are counted in [`Progress::zeros`] and never written. Either may be nothing.
+///
+/// A run has no end of its own: it ends where the next mark says that another one begins, or with what was counted
+/// before the samples that follow it. So a silence of any length costs one mark and one counter, and no memory is touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gap {
-    /// Count of samples in the ring's life before which the gap lies.
+pub(super) struct Mark {
+    /// Samples in the ring's life before this place.
     pub(super) at: u64,
-    /// How many samples are missing there.
-    pub(super) samples: u64,
+    /// Zeros counted before this place.
+    pub(super) zeros: u64,
+    /// How many samples are missing here.
+    pub(super) missing: u64,
 }
 
 /// What both halves of one ring tell each other.
@@ -36,6 +44,8 @@ pub(super) struct Gap {
 pub(super) struct Progress {
     /// Samples that the worker has worked through, missing ones included.
     pub(super) consumed: AtomicU64,
+    /// Zeros that were counted instead of written.
+    pub(super) zeros: AtomicU64,
     /// The audio half said that the stream ends.
     pub(super) finished: AtomicBool,
     /// The worker has left: samples that are pushed now are nobody's loss.
@@ -46,15 +56,19 @@ pub(super) struct Progress {
 ///
 /// Samples are made [`sane`] before they are mixed. What does not fit into the ring is dropped and counted
 /// ([`Counters::dropped_samples`]); after such a loss the ring takes samples again once half of it is free, so that an
-/// overload costs one long gap and not a thousand short ones.
+/// overload costs one long gap and not a thousand short ones. Zeros are counted and take no room.
 pub struct AudioInput {
     pub(super) samples: HeapProd<f32>,
-    pub(super) gaps: HeapProd<Gap>,
+    pub(super) marks: HeapProd<Mark>,
     pub(super) counters: Arc<Counters>,
     pub(super) progress: Arc<Progress>,
     pub(super) worker: std::thread::Thread,
     /// Samples in the ring's life so far.
     pub(super) pushed: u64,
+    /// Zeros counted so far.
+    pub(super) zeros: u64,
+    /// Where in the ring's life the last mark lies: zeros there need no other.
+    pub(super) marked: Option<u64>,
     /// Samples lost since the last one that fitted; not yet told to the worker.
     pub(super) missing: u64,
     /// Samples lost in all.
@@ -68,7 +82,11 @@ impl AudioInput {
     /// # Real-time
     /// Safe on the audio thread: no allocation, lock, wait, log, system call or panic.
     pub fn push_interleaved(&mut self, samples: &[f32], n_channels: usize) {
-        self.push_converted(samples, n_channels, |sample| sample);
+        if n_channels > 0 && all_zero(samples) {
+            self.push_zeros(samples.len() / n_channels);
+        } else {
+            self.push_converted(samples, n_channels, |sample| sample);
+        }
     }
 
     /// Interleaved samples of any type, each turned into full scale -1..=1 by `convert` on the way.
@@ -124,9 +142,17 @@ impl AudioInput {
         let mut start = 0;
         while start < n_frames {
             let length = CHUNK.min(n_frames - start);
+            let range = start..start + length;
+            start += length;
+            let parts = channels
+                .iter()
+                .map(|channel| channel.get(range.clone()).unwrap_or_default());
+            if parts.clone().all(all_zero) {
+                self.push_zeros(length);
+                continue;
+            }
             mono.fill(0.0);
-            for channel in channels {
-                let part = channel.get(start..start + length).unwrap_or_default();
+            for part in parts {
                 for (out, &sample) in mono.iter_mut().zip(part) {
                     *out += sane(sample);
                 }
@@ -135,7 +161,21 @@ impl AudioInput {
                 *out *= scale;
             }
             self.write(mono.get(..length).unwrap_or_default());
-            start += length;
+        }
+    }
+
+    /// Silence: as if so many frames of zeros were pushed, at the cost of a counter.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn push_zeros(&mut self, n_frames: usize) {
+        if self.may_write(n_frames) && !self.count_zeros(n_frames) {
+            let mut left = n_frames;
+            while left > 0 {
+                let length = left.min(CHUNK);
+                self.write(ZEROS.get(..length).unwrap_or_default());
+                left -= length;
+            }
         }
     }
 
@@ -159,22 +199,14 @@ impl AudioInput {
     pub fn finish(mut self) {
         if self.missing > 0 {
             // At the end, the loss is told even if the ring is still full.
-            let gap = Gap {
-                at: self.pushed,
-                samples: self.missing,
-            };
-            let _ = self.gaps.try_push(gap);
+            let _ = self.mark(self.missing);
         }
         self.progress.finished.store(true, Ordering::Release);
         self.worker.unpark();
     }
 
     fn write(&mut self, mono: &[f32]) {
-        if self.progress.closed.load(Ordering::Relaxed) {
-            return;
-        }
-        if self.missing > 0 && !self.close_gap() {
-            self.lose(mono.len());
+        if !self.may_write(mono.len()) || (all_zero(mono) && self.count_zeros(mono.len())) {
             return;
         }
         let fitted = self.samples.push_slice(mono);
@@ -184,17 +216,51 @@ impl AudioInput {
         }
     }
 
+    /// Whether somebody listens and has caught up; if not, `samples` are lost.
+    fn may_write(&mut self, samples: usize) -> bool {
+        if self.progress.closed.load(Ordering::Relaxed) {
+            return false;
+        }
+        let fits = self.missing == 0 || self.close_gap();
+        if !fits {
+            self.lose(samples);
+        }
+        fits
+    }
+
+    /// Counts zeros instead of writing them; false where they begin a run and no mark is left to say so: then they are
+    /// samples like others. As many marks as gaps may need are left for gaps.
+    fn count_zeros(&mut self, n: usize) -> bool {
+        if self.marked != Some(self.pushed) && (self.marks.vacant_len() <= GAPS || !self.mark(0)) {
+            return false;
+        }
+        self.zeros += n as u64;
+        // After the mark, and before the samples that follow: whoever sees those sees all of this run.
+        self.progress.zeros.store(self.zeros, Ordering::Release);
+        true
+    }
+
+    /// Marks this place.
+    fn mark(&mut self, missing: u64) -> bool {
+        let mark = Mark {
+            at: self.pushed,
+            zeros: self.zeros,
+            missing,
+        };
+        let told = self.marks.try_push(mark).is_ok();
+        if told {
+            self.marked = Some(self.pushed);
+        }
+        told
+    }
+
     /// Tells the worker what is missing, once there is room enough to go on.
     fn close_gap(&mut self) -> bool {
         if self.samples.vacant_len() < self.samples.capacity().get() / 2 {
             return false;
         }
-        let gap = Gap {
-            at: self.pushed,
-            samples: self.missing,
-        };
         // The mark is visible before the samples that follow it, because both rings publish in order.
-        let told = self.gaps.try_push(gap).is_ok();
+        let told = self.mark(self.missing);
         if told {
             self.missing = 0;
         }
@@ -213,6 +279,7 @@ impl std::fmt::Debug for AudioInput {
         f.debug_struct("AudioInput")
             .field("capacity", &self.samples.capacity())
             .field("pushed", &self.pushed)
+            .field("zeros", &self.zeros)
             .field("lost", &self.lost)
             .finish_non_exhaustive()
     }

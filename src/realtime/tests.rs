@@ -488,6 +488,187 @@ fn long_silence_costs_nothing_and_changes_nothing() {
     }
 }
 
+/// The same numbers on every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+
+    /// Runs of sound and of zeros, as long as `longest` at most; sound is [`ramp`], or noise with zeros and denormals in it.
+    fn sound_and_silence(&mut self, total: usize, longest: usize) -> Vec<f32> {
+        let mut signal = ramp(0, total);
+        let mut from = 0;
+        while from < total {
+            let length = (1 + self.below(longest)).min(total - from);
+            let run = &mut signal[from..from + length];
+            match self.below(4) {
+                0 | 1 => run.fill(0.0),
+                2 => {
+                    for sample in run {
+                        *sample = [0.0, -0.0, 1e-42, 0.3, -0.2][self.below(5)];
+                    }
+                }
+                _ => {}
+            }
+            from += length;
+        }
+        signal
+    }
+
+    /// Pushes `signal` in blocks of 1 to `largest`, by each of the ways there are.
+    fn push(&mut self, input: &mut AudioInput, mut signal: &[f32], largest: usize) {
+        while !signal.is_empty() {
+            let (block, rest) = signal.split_at((1 + self.below(largest)).min(signal.len()));
+            signal = rest;
+            assert!(input.wait_for_room(block.len(), PATIENCE));
+            match self.below(4) {
+                0 => input.push_interleaved(block, 1),
+                1 => {
+                    let stereo: Vec<f32> = block.iter().flat_map(|&s| [s, s]).collect();
+                    input.push_interleaved(&stereo, 2);
+                }
+                2 => input.push_converted(block, 1, |sample| sample),
+                _ => input.push_planar(&[block, block]),
+            }
+        }
+    }
+}
+
+/// Zeros that were counted come out at their places, bit for bit, however sound and silence are mixed and split.
+#[test]
+fn zeros_that_are_counted_are_as_good_as_written() {
+    for (seed, longest, largest) in [
+        (1, 1, 1),
+        (2, 3, 2),
+        (3, 40, 64),
+        (4, 700, 4096),
+        (5, 5_000, 300),
+        (6, 60_000, 4096),
+        (7, 2, 4096),
+    ] {
+        let mut random = Random(seed);
+        let seen = Arc::<Seen>::default();
+        let engine = Box::new(FakeEngine::new(&seen));
+        // Without a period, the engine is given every sample.
+        let geometry = Geometry {
+            period: None,
+            ..geometry()
+        };
+        let (mut input, listener) =
+            Listener::with_engine(None, engine, geometry, config()).unwrap();
+        let signal = random.sound_and_silence(200_000, longest);
+        random.push(&mut input, &signal, largest);
+        assert!(input.wait_until_consumed(PATIENCE));
+        let expected: Vec<f32> = signal.iter().map(|&s| crate::units::sane(s)).collect();
+        assert!(seen.samples() == expected, "seed {seed}");
+        assert_eq!(listener.counters().dropped_samples(), 0);
+        assert_eq!(input.pushed + input.zeros, signal.len() as u64);
+        let silent = expected.iter().filter(|&&s| s == 0.0).count() as u64;
+        assert!(input.zeros <= silent, "seed {seed}");
+        // Blocks that are no longer than the runs find most of their zeros.
+        if longest >= 5_000 {
+            assert!(input.zeros > silent / 3, "seed {seed}: {}", input.zeros);
+        }
+    }
+}
+
+/// Silences need marks, of which there are few; when they run out behind a worker that stalls, zeros are written, and
+/// what is lost is counted to the sample.
+#[test]
+fn an_overload_among_silences_is_counted_to_the_sample() {
+    let (mut input, listener, seen) = start();
+    let updates = listener.updates();
+    seen.stall.store(true, Ordering::SeqCst);
+    input.push_interleaved(&ramp(0, 100), 1);
+    until("the stall", || seen.inside.load(Ordering::SeqCst));
+    let total = 500_100;
+    let mut signal = ramp(0, total);
+    for block in signal[100..].chunks_mut(1000).step_by(2) {
+        block.fill(0.0);
+    }
+    for block in signal[100..].chunks(1000) {
+        input.push_interleaved(block, 1);
+    }
+    let dropped = listener.counters().dropped_samples() as usize;
+    assert_eq!(
+        input.marks.vacant_len(),
+        GAPS,
+        "silences leave marks to gaps"
+    );
+    assert_eq!(
+        input.pushed + input.zeros + dropped as u64,
+        total as u64,
+        "{input:?}"
+    );
+    assert!(dropped > 0 && input.zeros > 0, "{input:?}");
+
+    seen.stall.store(false, Ordering::SeqCst);
+    until("the backlog", || seen.len() == total - dropped);
+    // Zeros close the gap as samples do.
+    let tail = [vec![0.0; 10_000], ramp(total, 10_000)].concat();
+    input.push_planar(&[&tail]);
+    assert!(input.wait_until_consumed(PATIENCE));
+    let samples = seen.samples();
+    assert!(samples[..total - dropped] == signal[..total - dropped]);
+    assert!(samples[total - dropped..] == tail);
+    assert_eq!(listener.counters().gaps(), 1);
+    assert_eq!(listener.counters().dropped_samples() as usize, dropped);
+    input.finish();
+    let last = *collect(&updates).last().unwrap();
+    let expected = RATE.duration((total + tail.len() / HOP * HOP) as u64);
+    assert!((last.position.0 - expected.0).abs() < 1e-9, "{last:?}");
+}
+
+/// A silence of an hour takes no room in the ring, even while nobody empties it.
+#[test]
+fn silence_fills_no_ring() {
+    let (mut input, listener, seen) = start();
+    let room = input.room();
+    seen.stall.store(true, Ordering::SeqCst);
+    for _ in 0..RATE.hz() / 480 * 3600 {
+        input.push_planar(&[&[0.0; 480], &[-0.0; 480]]);
+    }
+    assert_eq!(input.room(), room);
+    assert_eq!(input.zeros, 3600 * u64::from(RATE.hz()));
+    assert_eq!(listener.counters().dropped_samples(), 0);
+    seen.stall.store(false, Ordering::SeqCst);
+    assert!(input.wait_until_consumed(PATIENCE));
+}
+
+/// The real pipeline says the same of counted zeros as of written ones, at every hop.
+#[test]
+fn the_readouts_are_those_of_written_zeros() {
+    let model = Model::builtin();
+    for (seed, hz) in [(1, 48_000), (2, 44_100)] {
+        let mut random = Random(seed);
+        let rate = SampleRate::new(hz).unwrap();
+        let second = hz as usize;
+        let mut signal = random.sound_and_silence(20 * second, 2 * second);
+        signal.extend(vec![0.0; 7 * second + 311]);
+        signal.extend(random.sound_and_silence(20 * second, 30 * second));
+
+        let mut expected = Vec::new();
+        let mut pipeline = Pipeline::new(&model, rate, PipelineConfig::default()).unwrap();
+        pipeline.push(&signal, |readout| expected.push(*readout));
+        pipeline.finish(|readout| expected.push(*readout));
+
+        let config = RealtimeConfig { rate, ..config() };
+        let (mut input, listener) = Listener::start(&model, config).unwrap();
+        let updates = listener.updates();
+        random.push(&mut input, &signal, 4096);
+        assert!(input.zeros > 7 * second as u64 - 4096);
+        input.finish();
+        let found = collect(&updates);
+        assert_eq!(found, expected, "seed {seed}");
+    }
+}
+
 /// System audio on Windows delivers nothing while nothing plays.
 #[test]
 fn nothing_is_silence_where_it_is_said_to_be() {

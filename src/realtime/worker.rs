@@ -17,18 +17,18 @@ use ringbuf::{
 
 use super::{
     Shared,
-    input::{Gap, Progress},
+    input::{Mark, Progress},
 };
 use crate::{
     decision::{Readout, State, average::Mean},
     pipeline::Pipeline,
-    units::{SampleRate, Seconds},
+    units::{SampleRate, Seconds, all_zero},
 };
 
 /// Sleep between two looks into the ring while samples arrive: the level meter moves 20 times a second.
 const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Sleep while nothing arrives (a stopped transport, a device that is gone), or only more of a long silence: fifty silent tracks
+/// Sleep while nothing arrives (a stopped transport, a device that is gone), or only zeros since a second: fifty silent tracks
 /// of a session wake the processor a quarter as often. The longest sleep there is, so the ring holds what arrives meanwhile.
 pub(super) const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -134,10 +134,12 @@ fn gcd(a: u64, b: u64) -> u64 {
 /// The worker's end of one ring.
 pub(super) struct Feed {
     pub(super) samples: HeapCons<f32>,
-    pub(super) gaps: HeapCons<Gap>,
+    pub(super) marks: HeapCons<Mark>,
     pub(super) progress: Arc<Progress>,
-    /// Samples taken from this ring, without the missing ones.
+    /// Samples taken from this ring, without the missing ones and the zeros that were only counted.
     pub(super) taken: u64,
+    /// Counted zeros that were heard.
+    pub(super) zeros: u64,
 }
 
 impl Drop for Feed {
@@ -229,7 +231,7 @@ impl Worker {
             thread::park_timeout(if empty_looks > IDLE_AFTER {
                 self.ear.shared.counters.set_level_dbfs(MIN_LEVEL_DBFS);
                 IDLE_INTERVAL
-            } else if self.ear.silence.settled {
+            } else if self.ear.rests() {
                 IDLE_INTERVAL
             } else {
                 WAKE_INTERVAL
@@ -311,23 +313,32 @@ impl Worker {
     fn drain(&mut self) -> u64 {
         let mut drained = 0;
         while !self.stopped() {
-            // First the samples, then the marks: a mark is published before the samples that follow it.
+            // The reverse of the order in which they are published: a mark before the zeros it announces, and both before
+            // the samples that follow. So what is seen of one is never without what comes before it.
             let available = self.feed.samples.occupied_len();
-            let gap = self.feed.gaps.try_peek().copied();
-            let before_gap = gap.map_or(available, |gap| {
-                available.min(gap.at.saturating_sub(self.feed.taken) as usize)
+            let counted = self.feed.progress.zeros.load(Ordering::Acquire);
+            let mark = self.feed.marks.try_peek().copied();
+            // Zeros that lie before the next mark belong to the last one, which is here: they come first.
+            let zeros = mark.map_or(counted, |mark| mark.zeros) - self.feed.zeros;
+            let before_mark = mark.map_or(available, |mark| {
+                available.min(mark.at.saturating_sub(self.feed.taken) as usize)
             });
-            let done = if before_gap > 0 {
+            let done = if zeros > 0 {
+                let length = zeros.min(CHUNK as u64);
+                self.ear.hear_zeros(length as usize);
+                self.feed.zeros += length;
+                length
+            } else if before_mark > 0 {
                 let (first, _) = self.feed.samples.as_slices();
-                let length = before_gap.min(CHUNK).min(first.len());
+                let length = before_mark.min(CHUNK).min(first.len());
                 self.ear.hear(&first[..length]);
                 self.feed.samples.skip(length);
                 self.feed.taken += length as u64;
                 length as u64
-            } else if let Some(gap) = gap.filter(|gap| gap.at <= self.feed.taken) {
-                self.feed.gaps.skip(1);
-                self.ear.skip(gap.samples);
-                gap.samples
+            } else if let Some(mark) = mark.filter(|mark| mark.at <= self.feed.taken) {
+                self.feed.marks.skip(1);
+                self.ear.skip(mark.missing);
+                mark.missing
             } else {
                 break;
             };
@@ -358,7 +369,7 @@ impl Worker {
         let mut left = missing;
         while left > 0 {
             let length = left.min(CHUNK as u64);
-            self.ear.hear(&ZEROS[..length as usize]);
+            self.ear.hear_zeros(length as usize);
             left -= length;
         }
         true
@@ -387,6 +398,11 @@ impl Ear {
         }
     }
 
+    /// Nothing but zeros for a second.
+    fn rests(&self) -> bool {
+        self.silence.zeros >= u64::from(self.rate.hz())
+    }
+
     /// As the controls say, where they say anything.
     fn set_averaging(&mut self) {
         let controls = &self.shared.controls;
@@ -399,6 +415,15 @@ impl Ear {
     }
 
     fn hear(&mut self, chunk: &[f32]) {
+        self.hear_chunk(chunk, all_zero(chunk));
+    }
+
+    /// At most [`CHUNK`] zeros.
+    fn hear_zeros(&mut self, length: usize) {
+        self.hear_chunk(&ZEROS[..length], true);
+    }
+
+    fn hear_chunk(&mut self, chunk: &[f32], zeros: bool) {
         if let Some(gap) = self.returning_after.take() {
             self.skip(self.rate.samples(gap));
         }
@@ -406,9 +431,6 @@ impl Ear {
             self.publish_now();
         }
         let length = chunk.len() as u64;
-        // In parts without an exit each, several samples at a time: all bits but the sign.
-        let bits = |part: &[f32]| part.iter().fold(0, |bits, s| bits | (s.to_bits() << 1));
-        let zeros = chunk.chunks(64).all(|part| bits(part) == 0);
         if let Some(level) = self.meter.push(chunk, zeros, self.rate) {
             self.shared.counters.set_level_dbfs(level);
         }

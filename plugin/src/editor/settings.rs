@@ -6,7 +6,7 @@ use egui::{Align2, DragValue, Rect, Stroke, TextEdit, Ui, pos2, vec2};
 
 use super::{
     theme::{self, Scale},
-    view::{Action, button, child, shorten, text_width},
+    view::{Action, button, child, text_width},
     view_model::ViewModel,
 };
 use crate::{
@@ -43,18 +43,23 @@ pub(crate) fn draw(
     draw_osc(ui, &mut page, model, drafts, actions);
     page.rule(ui);
     draw_model(ui, &mut page, model, drafts, actions);
-    let about = format!(
-        "genrescope {} {}  ·  what is heard never leaves this computer, except as the OSC you switch on",
-        env!("CARGO_PKG_VERSION"),
-        model.format
-    );
-    if page.y + page.row_h < rect.bottom() {
-        let about = shorten(ui, &about, &scale.font(11.0), rect.width());
+    let version = format!("genrescope {} {}", env!("CARGO_PKG_VERSION"), model.format);
+    let font = scale.font(11.0);
+    // A promise that is cut in two says the opposite: the longest that fits whole.
+    let about = [
+        "  ·  what is heard never leaves this computer, except as the OSC you switch on",
+        "  ·  nothing but OSC leaves this computer",
+        "",
+    ]
+    .map(|promise| format!("{version}{promise}"))
+    .into_iter()
+    .find(|about| text_width(ui, about, &font) <= rect.width());
+    if let Some(about) = about.filter(|_| page.y + page.row_h < rect.bottom()) {
         ui.painter().text(
             rect.left_bottom(),
             Align2::LEFT_BOTTOM,
             about,
-            scale.font(11.0),
+            font,
             theme::DIM,
         );
     }

@@ -349,12 +349,6 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
 
     let detail = model.detail();
     let font = scale.font(14.0);
-    if let Some(share) = model.progress() {
-        let height = scale.len(3.0).max(2.0);
-        let track = Rect::from_min_size(pos2(rect.left(), y), vec2(rect.width(), height));
-        fill_bar(ui, track, share, theme::DIM);
-        y = track.bottom() + scale.len(8.0);
-    }
     let galley = ui.painter().layout(
         detail,
         font,
@@ -363,6 +357,15 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
     );
     // Words that do not fit give way to the level meter, not the other way round.
     let room = Rect::from_min_max(pos2(rect.left(), y), pos2(rect.right(), level.top()));
+    if let Some(share) = model.progress() {
+        // Under its words, so that it is not taken for a second score.
+        let top = y + galley.size().y + scale.len(6.0).max(4.0);
+        let height = scale.len(3.0).max(2.0);
+        let track = Rect::from_min_size(pos2(rect.left(), top), vec2(rect.width(), height));
+        if track.bottom() < level.top() {
+            fill_bar(ui, track, share, theme::DIM);
+        }
+    }
     ui.painter()
         .with_clip_rect(room)
         .galley(room.min, galley, theme::TEXT);
@@ -374,7 +377,8 @@ fn draw_level(ui: &Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Mem
     let font = scale.font(11.0);
     let level = memory.level_dbfs.min(model.level_dbfs + 60.0);
     let number = if model.level_dbfs <= -100.0 {
-        "−∞ dB".to_owned()
+        // The font has a sign for infinity that is too small to be read.
+        "silent".to_owned()
     } else {
         format!("{:.0} dB", model.level_dbfs).replace('-', "−")
     };
@@ -417,8 +421,7 @@ fn draw_level(ui: &Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Mem
     }
 }
 
-/// A bar per label, in label order so that each stays where the eye has learnt it; in columns when there are many. Where not even
-/// names have room for all, the best are shown.
+/// A bar per label, in label order so that each stays where the eye has learnt it; in columns when there are many.
 fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
     let n = model.labels.len().min(memory.bars.len());
     if n == 0 {
@@ -431,13 +434,22 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
         .map(|index| text_width(ui, &model.title(index), &font))
         .fold(0.0_f32, f32::max)
         .min(font.size * 9.0);
-    let least_w = widest + text_width(ui, "100 %", &font) + scale.len(22.0);
-    let most_columns = ((rect.width() + gutter) / (least_w + gutter)) as usize;
+    let names_w = widest + text_width(ui, "100 %", &font) + scale.len(22.0);
     let most_rows = ((rect.height() / least) as usize).max(1);
-    let n_columns = n.div_ceil(most_rows).clamp(1, most_columns.clamp(1, 4));
+    let columns = |least_w: f32| {
+        let most_columns = ((rect.width() + gutter) / (least_w + gutter)) as usize;
+        n.div_ceil(most_rows).clamp(1, most_columns.clamp(1, 4))
+    };
     // A few more than have room are set a little smaller.
-    let squeezed = n_columns * (rect.height() / (least * 0.85)) as usize;
-    let most = if n <= squeezed {
+    let squeezed = |n_columns: usize| n_columns * (rect.height() / (least * 0.85)) as usize;
+    // All labels with bars; else all with names and numbers; else the best with bars. Names that are cut say nothing.
+    let (with_bars, without) = (columns(names_w + scale.len(48.0)), columns(names_w));
+    let n_columns = if n <= squeezed(with_bars) || n > squeezed(without) {
+        with_bars
+    } else {
+        without
+    };
+    let most = if n <= squeezed(n_columns) {
         n
     } else {
         n_columns * most_rows
@@ -455,13 +467,9 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     let label_w = (0..n)
         .map(|index| text_width(ui, &model.title(index), &font))
         .fold(0.0_f32, f32::max);
-    // Where names and numbers leave no room for a bar worth the name, names get it.
-    let rest_w = column_w - percent_w - scale.len(22.0);
-    let label_w = if rest_w - label_w.min(column_w * 0.42) < scale.len(40.0) {
-        label_w.min(rest_w)
-    } else {
-        label_w.min(column_w * 0.42)
-    };
+    let label_w = label_w
+        .min(font.size * 9.0)
+        .min(column_w - percent_w - scale.len(22.0));
     let top = rect.top() + (rect.height() - row_h * n_rows as f32) / 2.0;
     let bar_h = (row_h * 0.42).min(scale.len(14.0)).max(3.0);
 
