@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -34,6 +35,7 @@ def main():
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     helpers = [subprocess.Popen(["Xvfb", arguments.display, *screen], **quiet)]
     host = None
+    folder = tempfile.mkdtemp()
     # So that the X server goes, too, when this is ended from outside.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     try:
@@ -42,23 +44,32 @@ def main():
         helpers.append(subprocess.Popen(["openbox"], **quiet))
         time.sleep(1)
         # The host keeps its main thread for the window, so it gets a process of its own.
-        host = subprocess.Popen([sys.executable, __file__, "--host", arguments.plugin, *arguments.songs])
-        taken = 0
+        ended = os.path.join(folder, "ended")
+        host = subprocess.Popen([sys.executable, __file__, "--host", ended, arguments.plugin, *arguments.songs])
+        taken = []
         while host.poll() is None:
-            taken += picture(arguments.output)
+            path = os.path.join(folder, f"{len(taken)}.png")
+            if picture(path):
+                taken.append((time.monotonic(), path))
             time.sleep(0.05)
         if host.returncode or not taken:
             sys.exit(f"no picture: the host ended with {host.returncode}")
-        print(f"{arguments.output}: the last of {taken} pictures")
+        # The editor says that no audio comes once none has come for 0.9 s.
+        with open(ended) as file:
+            last = float(file.read()) + 0.7
+        path = [path for at, path in taken if at < last][-1]
+        shutil.copyfile(path, arguments.output)
+        print(f"{arguments.output}: the last of {len(taken)} pictures that was taken while music played")
     finally:
         if host:
             host.kill()
         for helper in reversed(helpers):
             helper.terminate()
             helper.wait()
+        shutil.rmtree(folder)
 
 
-def picture(output):
+def picture(path):
     """True when there was a window to take a picture of."""
     tree = subprocess.run(["xwininfo", "-root", "-tree"], capture_output=True, text=True).stdout
     # The plugin's own window, not the host's frame around it.
@@ -66,16 +77,14 @@ def picture(output):
     if not windows:
         return False
     # The window may go while it is looked at, and then import may wait for ever.
-    new = f"{os.path.splitext(output)[0]}.new.png"
     try:
-        subprocess.run(["import", "-window", windows[-1], new], stderr=subprocess.DEVNULL, check=True, timeout=5)
+        subprocess.run(["import", "-window", windows[-1], path], stderr=subprocess.DEVNULL, check=True, timeout=5)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
         return False
-    os.replace(new, output)
     return True
 
 
-def host(plugin, songs):
+def host(ended, plugin, songs):
     import dawdreamer
     import numpy
     import soundfile
@@ -95,10 +104,12 @@ def host(plugin, songs):
     def render():
         time.sleep(3)
         engine.render(len(mono) / RATE)
+        with open(ended, "w") as file:
+            file.write(str(time.monotonic()))
         same = numpy.array_equal(engine.get_audio(), numpy.stack([mono, mono])[:, : engine.get_audio().shape[1]])
         print(f"rendered {len(mono) / RATE:.1f} s; what came out is {'' if same else 'not '}what went in", flush=True)
-        # A fast machine has rendered before a picture is taken; the editor waits 0.9 s before it says that nothing comes.
-        time.sleep(0.5)
+        # A fast machine has rendered before a picture is taken.
+        time.sleep(0.6)
         os._exit(0 if same else 1)
 
     threading.Thread(target=render, daemon=True).start()
@@ -107,6 +118,6 @@ def host(plugin, songs):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--host"]:
-        host(sys.argv[2], sys.argv[3:])
+        host(sys.argv[2], sys.argv[3], sys.argv[4:])
     else:
         main()
