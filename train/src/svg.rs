@@ -308,7 +308,7 @@ pub fn timeline(title: &str, parts: &[(f64, String)], shown: &[Shown], end: f64)
     }
     let (low, high) = (top + 240.0, top + 120.0);
     let y = |score: f64| low - (low - high) * score.clamp(0.0, 1.0);
-    lane(&mut out, "score", high + 40.0);
+    lane(&mut out, "score", high + 12.0);
     for mark in [0.0, 0.5, 1.0] {
         let _ = writeln!(
             out,
