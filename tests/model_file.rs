@@ -702,3 +702,41 @@ fn the_reference_s_activation_gives_scores_too() {
         assert!((score - expected / (a + b + c)).abs() < 1e-6);
     }
 }
+
+#[test]
+fn every_model_that_is_shipped_is_whole_and_its_card_is_of_it() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "safetensors")
+        {
+            continue;
+        }
+        let file = std::fs::read(&path).unwrap();
+        assert!(file.len() <= 1_000_000, "{}", path.display());
+        let model = Model::from_bytes(&file).unwrap();
+        assert_eq!(*model.labels(), Labels::new(GTZAN).unwrap());
+        // What it needs to know when it does not know.
+        for head in ["music.weight", "change.weight"] {
+            assert!(model.trust(head).is_some(), "{}: {head}", path.display());
+        }
+        let card = std::fs::read_to_string(path.with_extension("md")).unwrap();
+        let name = &model.card().name;
+        assert!(card.starts_with(&format!("# {name}\n")), "{name}");
+        assert!(card.contains(&format!("{} bytes", file.len())), "{name}");
+        assert!(card.contains(&model.card().data), "{name}");
+        names.push(name.clone());
+    }
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "genrescope-cnn-3",
+            "genrescope-cnn-paper-1",
+            "genrescope-crnn-1"
+        ]
+    );
+}

@@ -157,7 +157,7 @@ impl Calibration {
         let (music, other) = (all(|f| &f.music), all(|f| &f.other));
         let (same, changed) = (all(|f| &f.same), all(|f| &f.changed));
         let music_head = format!(
-            "Music head: AUROC {:.4} over single looks of 4 s at artists and kinds of sound held out ({} and {}).",
+            "Music head: AUROC {:.4} over single looks at artists and kinds of sound held out ({} and {}).",
             auroc(&music, &other),
             music.len(),
             other.len()
