@@ -548,3 +548,85 @@ pub fn logits(
         net.forward(net.input(&db), 0, None).logits
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{net::NetSpec, rng::Rng};
+
+    #[test]
+    fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
+        let mut rng = Rng::at(3, &[]);
+        let mut trunk = Net::new(NetSpec::tiny(2));
+        for value in trunk.params.tensors.iter_mut().flatten() {
+            *value = 0.3 * rng.normal();
+        }
+        let pictures: Vec<Picture> = (0..8)
+            .map(|i| {
+                let db: Vec<f32> = (0..400 * 96)
+                    .map(|k| {
+                        let loud = (k % 96 < 48) == (i % 2 == 0);
+                        rng.between(-60.0, 0.0) + 20.0 * f32::from(u8::from(loud))
+                    })
+                    .collect();
+                Picture::from_db(&db)
+            })
+            .collect();
+        let study = Study {
+            labels: vec!["a".into(), "b".into()],
+            records: (0..8)
+                .map(|i| Record {
+                    path: PathBuf::from(i.to_string()),
+                    label: i % 2,
+                    fold: i % 4 / 2,
+                    whole: true,
+                })
+                .collect(),
+            pictures,
+            unlabelled: Vec::new(),
+        };
+        let plain = Recipe {
+            batch: 4,
+            views: 0,
+            probe_crops: Vec::new(),
+            ..Recipe::default()
+        };
+        let first = Recipe {
+            epochs: 2,
+            frozen: trunk.spec.blocks.len(),
+            ..plain.clone()
+        };
+        let views = vec![view(&trunk, &study.pictures, None, 0, 1)];
+        let probes = Probes::new(&trunk, &views, &plain, 1);
+        let tagger = Tagger {
+            weight: Vec::new(),
+            bias: Vec::new(),
+        };
+        let setting = Setting {
+            trunk: &trunk,
+            tagger: &tagger,
+            probes: &probes,
+            views: &views,
+            first_views: &views,
+            teacher: None,
+            threads: 1,
+            checkpoints: None,
+        };
+        let train = |recipe: &Recipe| train(&study, &setting, recipe, None, "test").unwrap().0;
+        let head_alone = train(&first);
+        let after = |epochs| {
+            train(&Recipe {
+                epochs,
+                first: Some(Box::new(first.clone())),
+                ..plain.clone()
+            })
+        };
+        // Nothing more than the first run is the first run; one epoch more moves every layer from there.
+        assert_eq!(after(0).params, head_alone.params);
+        assert_ne!(head_alone.params, train(&plain).params);
+        let moved = after(1);
+        for (before, now) in head_alone.params.tensors.iter().zip(&moved.params.tensors) {
+            assert!(before.is_empty() || before != now);
+        }
+    }
+}
