@@ -120,27 +120,27 @@ impl ChangeDetector {
         if before < FEWEST {
             return None;
         }
-        let len = summary.len();
-        let mut k = 0;
         let row = |k: usize| self.summaries[k].as_slice();
         match &self.measure {
             Measure::Fitted { weight, bias } => {
                 let mut sum = *bias;
+                // A model may weigh the differences alone.
+                let mut weights = weight.iter();
                 compare(row, before, now, |value| {
-                    sum += weight.get(k).map_or(0.0, |weight| weight * value);
-                    k += 1;
+                    sum += weights.next().map_or(0.0, |weight| weight * value);
                 });
                 Some(sum)
             }
             Measure::Spread => {
                 let (mut distance, mut spread) = (0.0_f32, 0.0_f32);
+                let (len, mut i) = (summary.len(), 0);
                 compare(row, before, now, |value| {
-                    if k < len {
+                    if i < len {
                         distance += value.powi(2);
-                    } else if k < 2 * len {
+                    } else if i < 2 * len {
                         spread += value.powi(2);
                     }
-                    k += 1;
+                    i += 1;
                 });
                 Some((distance / spread.max(1e-9)).sqrt() - THRESHOLD)
             }

