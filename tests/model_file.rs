@@ -734,7 +734,7 @@ fn every_model_that_is_shipped_is_whole_and_its_card_is_of_it() {
     assert_eq!(
         names,
         [
-            "genrescope-cnn-3",
+            "genrescope-cnn-4",
             "genrescope-cnn-paper-1",
             "genrescope-crnn-1"
         ]

@@ -125,7 +125,7 @@ struct FitArgs {
     )]
     out: PathBuf,
     /// Name of the model.
-    #[arg(long, default_value = "genrescope-cnn-3")]
+    #[arg(long, default_value = "genrescope-cnn-4")]
     name: String,
     /// Keep a checkpoint here, and resume from it.
     #[arg(long, value_name = "FOLDER")]
@@ -345,6 +345,8 @@ fn load(common: &Common) -> Result<Loaded> {
         };
         study.add_unlabelled(&folders, &cache, threads)?;
     }
+    let times = file.training.runs().map(|run| run.heard).max();
+    study.hear(times.unwrap_or(0), &cache, threads)?;
     let crnn = common
         .crnn
         .clone()

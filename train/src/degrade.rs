@@ -1,16 +1,17 @@
 //! Damage done to samples, for the evaluation's table: what a room, a telephone, a loud crowd, a DJ's fader and a codec do.
 
 use std::{
-    f64::consts::{PI, TAU},
+    f64::consts::TAU,
     io::Write as _,
     process::{Command, Stdio},
     thread,
 };
 
 use anyhow::{Context, Result, bail};
+use genrescope::units::SampleRate;
 use realfft::RealFftPlanner;
 
-use crate::rng::Rng;
+use crate::{audio::converted, rng::Rng};
 
 /// One way to damage a recording.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +64,7 @@ impl Damage {
     /// The damaged recording; `seed` draws noise and tails.
     ///
     /// # Errors
-    /// For [`Damage::Mp3`], when ffmpeg is not there or fails.
+    /// For [`Damage::Mp3`], when ffmpeg is not there or fails; for [`Damage::Speed`], when `rate` is out of the range of audio files.
     pub fn apply(self, samples: &[f32], rate: u32, seed: u64) -> Result<Vec<f32>> {
         let mut rng = Rng::at(seed, &[0xda]);
         Ok(match self {
@@ -110,13 +111,14 @@ impl Damage {
                 let factor = (power(samples) / power(&wet).max(1e-20)).sqrt() as f32;
                 wet.into_iter().map(|x| x * factor).collect()
             }
-            Damage::Speed(factor) => resample(samples, factor),
+            Damage::Speed(factor) => at_speed(samples, rate, factor)?,
             Damage::Mp3 => mp3(samples, rate)?,
         })
     }
 }
 
-fn power(samples: &[f32]) -> f64 {
+/// Mean square.
+pub(crate) fn power(samples: &[f32]) -> f64 {
     samples
         .iter()
         .map(|&x| f64::from(x) * f64::from(x))
@@ -144,13 +146,13 @@ fn pink(n: usize, rng: &mut Rng) -> Vec<f32> {
 }
 
 /// A second-order section (Robert Bristow-Johnson's formulas).
-struct Biquad {
+pub(crate) struct Biquad {
     b: [f64; 3],
     a: [f64; 2],
 }
 
 impl Biquad {
-    fn low_pass(hz: f64, q: f64, rate: f64) -> Self {
+    pub(crate) fn low_pass(hz: f64, q: f64, rate: f64) -> Self {
         let (sin, cos) = (TAU * hz / rate).sin_cos();
         let alpha = sin / (2.0 * q);
         let a0 = 1.0 + alpha;
@@ -161,7 +163,7 @@ impl Biquad {
         }
     }
 
-    fn high_pass(hz: f64, q: f64, rate: f64) -> Self {
+    pub(crate) fn high_pass(hz: f64, q: f64, rate: f64) -> Self {
         let (sin, cos) = (TAU * hz / rate).sin_cos();
         let alpha = sin / (2.0 * q);
         let a0 = 1.0 + alpha;
@@ -172,7 +174,7 @@ impl Biquad {
         }
     }
 
-    fn run(&self, samples: &[f32]) -> Vec<f32> {
+    pub(crate) fn run(&self, samples: &[f32]) -> Vec<f32> {
         let (mut z1, mut z2) = (0.0f64, 0.0f64);
         samples
             .iter()
@@ -188,7 +190,7 @@ impl Biquad {
 }
 
 /// `samples` convolved with `response`, as long as `samples`, by overlapping Fourier transforms.
-fn convolve(samples: &[f32], response: &[f32]) -> Result<Vec<f32>> {
+pub(crate) fn convolve(samples: &[f32], response: &[f32]) -> Result<Vec<f32>> {
     let size = (2 * response.len()).next_power_of_two();
     let block = size - response.len() + 1;
     let mut planner = RealFftPlanner::<f64>::new();
@@ -219,32 +221,10 @@ fn convolve(samples: &[f32], response: &[f32]) -> Result<Vec<f32>> {
     Ok(out)
 }
 
-/// Every `factor`-th sample, by a windowed sinc of 32 zero crossings, band-limited when `factor` is above 1.
-fn resample(samples: &[f32], factor: f64) -> Vec<f32> {
-    const HALF: f64 = 16.0;
-    let cut = (1.0 / factor).min(1.0);
-    let n = (samples.len() as f64 / factor) as usize;
-    (0..n)
-        .map(|i| {
-            let centre = i as f64 * factor;
-            let (first, last) = (
-                (centre - HALF / cut).ceil().max(0.0) as usize,
-                (centre + HALF / cut).floor() as usize,
-            );
-            let mut sum = 0.0;
-            for (k, &x) in samples.iter().enumerate().take(last + 1).skip(first) {
-                let t = (k as f64 - centre) * cut;
-                let sinc = if t.abs() < 1e-9 {
-                    1.0
-                } else {
-                    (PI * t).sin() / (PI * t)
-                };
-                let window = 0.5 + 0.5 * (PI * t / HALF).cos();
-                sum += f64::from(x) * sinc * window * cut;
-            }
-            sum as f32
-        })
-        .collect()
+/// Every `factor`-th sample, through the product's converter of rates.
+fn at_speed(samples: &[f32], rate: u32, factor: f64) -> Result<Vec<f32>> {
+    let faster = SampleRate::new((f64::from(rate) * factor).round() as u32)?;
+    Ok(converted(samples, faster, SampleRate::new(rate)?))
 }
 
 /// Through ffmpeg's MP3 encoder and back.
@@ -351,7 +331,7 @@ mod tests {
         let fast = Damage::Speed(1.06)
             .apply(&tone(1_000.0, 44_100, 1.0), 44_100, 0)
             .unwrap();
-        assert_eq!(fast.len(), (44_100.0 / 1.06) as usize);
+        assert_eq!(fast.len(), (44_100.0f64 / 1.06).ceil() as usize);
         let crossings = fast
             .windows(2)
             .filter(|w| w[0] < 0.0 && w[1] >= 0.0)

@@ -1,6 +1,6 @@
 //! Measuring models through the product: every figure here comes from the product's own front end and network.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use genrescope::{
@@ -26,6 +26,8 @@ pub struct Question {
     pub label: usize,
     /// Which of the models to ask: the one that has not heard it.
     pub model: usize,
+    /// Whose it is: recordings of one group are not independent of each other.
+    pub group: String,
 }
 
 /// How a recording is cut into frames.
@@ -81,8 +83,64 @@ impl Frames {
 pub struct Answer {
     /// Its truth.
     pub label: usize,
+    /// Whose it is.
+    pub group: String,
     /// Logits of each frame.
     pub frames: Vec<Vec<f32>>,
+}
+
+/// Recordings of one artist and label, `size` by `size` in their order, each set as if it were one song of so many frames; artists with one
+/// recording, and what is left over, are left out.
+pub fn sets(answers: &[Answer], size: usize) -> Vec<Answer> {
+    let mut sets: Vec<Answer> = Vec::new();
+    for answer in answers {
+        let open = sets.iter_mut().find(|set| {
+            (&set.group, set.label) == (&answer.group, answer.label) && set.frames.len() < size
+        });
+        match open {
+            Some(set) => set.frames.extend(answer.frames.first().cloned()),
+            None => sets.push(Answer {
+                frames: answer.frames.first().cloned().into_iter().collect(),
+                ..answer.clone()
+            }),
+        }
+    }
+    sets.retain(|set| set.frames.len() == size);
+    sets
+}
+
+/// What several frames together are better than one of them alone, in 0..1 of the answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gain {
+    /// Mean over the answers of (right together) - (share of its frames that are right alone): hard songs weigh on both sides.
+    pub mean: f64,
+    /// Half of the 95 % interval, by groups: answers of one artist do not count as if they were independent.
+    pub half: f64,
+}
+
+/// The [`Gain`] of all frames of each of `answers`, averaged as `average` says.
+pub fn gain(answers: &[Answer], average: Average, reading: Reading) -> Gain {
+    let gains: Vec<f64> = answers
+        .iter()
+        .map(|a| {
+            let right = |scores: &[f32]| f64::from(u8::from(argmax(scores) == a.label));
+            let alone: f64 = a.frames.iter().map(|logits| right(logits)).sum();
+            right(&average.scores(&a.frames, reading)) - alone / a.frames.len() as f64
+        })
+        .collect();
+    let n = gains.len().max(1) as f64;
+    let mean = gains.iter().sum::<f64>() / n;
+    let mut away: BTreeMap<&str, f64> = BTreeMap::new();
+    for (answer, gain) in answers.iter().zip(&gains) {
+        *away.entry(&answer.group).or_default() += gain - mean;
+    }
+    let groups = away.len() as f64;
+    let squares: f64 = away.values().map(|x| x * x).sum();
+    let variance = squares / (n * n) * groups / (groups - 1.0).max(1.0);
+    Gain {
+        mean,
+        half: 1.96 * variance.sqrt(),
+    }
 }
 
 /// How the frames of a song become one answer.
@@ -168,6 +226,7 @@ pub fn ask(
                 .collect::<Result<Vec<_>>>()?;
             Ok(Answer {
                 label: question.label,
+                group: question.group.clone(),
                 frames: logits,
             })
         })();
@@ -284,6 +343,58 @@ mod tests {
         assert_eq!(Frames::MULTIFRAME.of(1_407), [(0, 1_366)]);
         assert_eq!(Frames::MULTIFRAME.of(300), [(0, 300)]);
         assert_eq!(Frames::SINGLE.of(5_000), [(0, 1_366)]);
+    }
+
+    #[test]
+    fn sets_are_of_one_artist_and_their_gain_is_counted_by_artists() {
+        let answer = |group: &str, right: bool| Answer {
+            label: 0,
+            group: group.into(),
+            frames: vec![if right {
+                vec![2.0, 0.0]
+            } else {
+                vec![0.0, 1.0]
+            }],
+        };
+        let answers = [
+            answer("a", true),
+            answer("b", true),
+            answer("a", false),
+            answer("a", true),
+            answer("a", false),
+            answer("a", true),
+            answer("c", true),
+        ];
+        let sets = sets(&answers, 2);
+        assert_eq!(sets.len(), 2);
+        assert!(
+            sets.iter()
+                .all(|set| set.group == "a" && set.frames.len() == 2)
+        );
+        // Each set is half right alone and right together.
+        let gain = gain(&sets, Average::Mean, PLAIN);
+        assert!((gain.mean - 0.5).abs() < 1e-9 && gain.half.abs() < 1e-9);
+        // One artist who gains twice and one who does not are two, not three.
+        let mixed = [
+            sets[0].clone(),
+            sets[1].clone(),
+            Answer {
+                group: "b".into(),
+                frames: vec![vec![2.0, 0.0]; 2],
+                ..sets[0].clone()
+            },
+        ];
+        let by_artist = super::gain(&mixed, Average::Mean, PLAIN);
+        assert!((by_artist.mean - 1.0 / 3.0).abs() < 1e-9);
+        let apart: Vec<Answer> = mixed
+            .iter()
+            .zip(["x", "y", "z"])
+            .map(|(a, group)| Answer {
+                group: group.into(),
+                ..a.clone()
+            })
+            .collect();
+        assert!(by_artist.half > super::gain(&apart, Average::Mean, PLAIN).half);
     }
 
     #[test]

@@ -108,6 +108,9 @@ pub struct Recipe {
     pub clean: f32,
     /// The damage done to the others.
     pub augment: Augment,
+    /// Recordings as they are heard, damaged as samples ([`crate::hearing`]): this many of each are kept. 0: pictures alone are damaged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub heard: usize,
     /// Number of damaged views of each recording that are pushed through the lower blocks once and kept: the head
     /// starts from them, and a run that freezes those blocks learns from them.
     pub views: usize,
@@ -168,6 +171,7 @@ impl Default for Recipe {
             probe_decay: 1e-2,
             clean: 0.0,
             augment: Augment::default(),
+            heard: 0,
             views: 4,
             probe_crops: vec![(2, 2), (4, 15), (7, 0), (11, 9)],
             blend: 1.0,
@@ -176,6 +180,14 @@ impl Default for Recipe {
             first: None,
         }
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// One example to learn from.
@@ -240,8 +252,8 @@ impl Example {
 /// Where examples come from: pictures that are damaged anew each time, or kept outputs of the frozen blocks.
 #[derive(Clone, Copy, Debug)]
 pub enum Inputs<'a> {
-    /// Whole pictures.
-    Pictures(&'a [Picture]),
+    /// Whole pictures, and the same recordings as they are heard: any number of them, each with as many pictures.
+    Pictures(&'a [Picture], &'a [Vec<Picture>]),
     /// `views[0]` of the clean recordings, the rest damaged; each holds one plane a recording.
     Views(&'a [View]),
     /// What so many blocks make of each clean recording's first frame: for recipes that freeze at least these and see whole frames.
@@ -437,7 +449,7 @@ pub fn fit(
     ensure!(!task.examples.is_empty(), "there is nothing to learn from");
     ensure!(recipe.batch > 0, "batch = 0: at least 1 example is needed");
     let from = match task.inputs {
-        Inputs::Pictures(_) => 0,
+        Inputs::Pictures(..) => 0,
         Inputs::Views(_) => {
             ensure!(
                 recipe.frozen >= net.spec.repeated,
@@ -650,8 +662,17 @@ fn input_of(
     let input = batch.examples[place].input;
     let clean = rng.chance(recipe.clean);
     match task.inputs {
-        Inputs::Pictures(pictures) => {
-            let picture = &pictures[input];
+        Inputs::Pictures(pictures, heard) => {
+            // Which of them: the recording itself as often as each time that it was heard.
+            let time = if clean || heard.is_empty() {
+                0
+            } else {
+                rng.below(heard.len() + 1)
+            };
+            let picture = match time.checked_sub(1) {
+                Some(time) => &heard[time][input],
+                None => &pictures[input],
+            };
             let columns = if batch.steps >= net.spec.columns {
                 FRAME_COLUMNS
             } else {
@@ -665,7 +686,17 @@ fn input_of(
             };
             let mut db = picture.crop(rng.below(spare), columns);
             if !clean {
-                augment(&mut db, &recipe.augment, &mut rng);
+                // What was heard through a room and over noise needs no second ones.
+                let (reverb, noise) = match time {
+                    0 => (recipe.augment.reverb, recipe.augment.noise),
+                    _ => (0.0, 0.0),
+                };
+                let damage = Augment {
+                    reverb,
+                    noise,
+                    ..recipe.augment.clone()
+                };
+                augment(&mut db, &damage, &mut rng);
             }
             net.input(&db)
         }
@@ -889,7 +920,7 @@ fn ask(net: &Net, loss: Loss, task: &Task<'_>, from: usize) -> (f64, f64) {
 /// Logits of the first frame of a clean recording.
 fn logits_of(net: &Net, inputs: Inputs<'_>, input: usize, from: usize) -> Vec<f32> {
     let plane = match inputs {
-        Inputs::Pictures(pictures) => {
+        Inputs::Pictures(pictures, _) => {
             let columns = pictures[input]
                 .columns()
                 .clamp(net.spec.step_columns(), FRAME_COLUMNS);

@@ -11,6 +11,7 @@ pub mod export;
 pub mod fit;
 pub mod gru;
 pub mod heads;
+pub mod hearing;
 pub mod keras;
 pub mod live;
 pub mod material;

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use genrescope::front_end::FrontEndConfig;
 
-use crate::{audio, net::FRAME_COLUMNS};
+use crate::{audio, hearing, net::FRAME_COLUMNS};
 
 /// Mel bands of every picture.
 pub const BANDS: usize = 96;
@@ -118,14 +118,33 @@ impl PictureCache {
     /// # Errors
     /// When the file cannot be decoded, or is shorter than one column.
     pub fn picture(&self, path: &Path) -> Result<Picture> {
-        let key = key(path)?;
+        self.kept(path, &key(path)?, || audio::mel_columns(path, &front_end()))
+    }
+
+    /// The picture of the recording at `path` as it is heard the `variant`-th time ([`crate::hearing`]), in the same way.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn heard(&self, path: &Path, variant: u64) -> Result<Picture> {
+        let key = format!("{}|{}|{variant}", key(path)?, hearing::VERSION);
+        self.kept(path, &key, || {
+            audio::mel_columns_heard(path, &front_end(), variant)
+        })
+    }
+
+    fn kept(
+        &self,
+        path: &Path,
+        key: &str,
+        columns: impl FnOnce() -> Result<Vec<f32>>,
+    ) -> Result<Picture> {
         let kept = self
             .folder
             .join(format!("{:016x}.mel", fnv1a(key.as_bytes())));
-        if let Some(picture) = read_kept(&kept, &key) {
+        if let Some(picture) = read_kept(&kept, key) {
             return Ok(picture);
         }
-        let columns = audio::mel_columns(path, &front_end())?;
+        let columns = columns()?;
         ensure!(
             columns.len() >= BANDS,
             "'{}' is shorter than one mel column",
@@ -157,16 +176,20 @@ impl PictureCache {
         kept_rows(&path, key, len, make)
     }
 
-    /// Pictures of all `paths`, by `threads` threads; `progress` is told how many are done.
+    /// Pictures of all `paths`, as they are or as they are heard the `variant`-th time, by `threads` threads; `progress` is told how many are done.
     pub fn pictures(
         &self,
         paths: &[PathBuf],
+        variant: Option<u64>,
         threads: usize,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Vec<Result<Picture>> {
         let done = AtomicUsize::new(0);
         crate::parallel::map(paths.len(), threads, |i| {
-            let picture = self.picture(&paths[i]);
+            let picture = match variant {
+                None => self.picture(&paths[i]),
+                Some(variant) => self.heard(&paths[i], variant),
+            };
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, paths.len());
             picture
         })

@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use genrescope::{front_end::resample::Resampler, units::SampleRate};
+use genrescope::units::SampleRate;
 
-use crate::rng::Rng;
+use crate::{audio::converted, rng::Rng};
 
 /// Rate of everything here: the network's own.
 pub const RATE: u32 = 12_000;
@@ -391,11 +391,7 @@ fn wav(bytes: &[u8]) -> Result<Vec<f32>> {
 /// # Errors
 /// Never for rates of audio files.
 pub fn at_network_rate(samples: &[f32], rate: SampleRate) -> Result<Vec<f32>> {
-    let mut out = Vec::with_capacity(samples.len() * RATE as usize / rate.hz() as usize + 1);
-    let mut resampler = Resampler::new(rate, SampleRate::new(RATE).context("12 kHz")?);
-    resampler.push(samples, |block| out.extend_from_slice(block));
-    resampler.finish(|block| out.extend_from_slice(block));
-    Ok(out)
+    Ok(converted(samples, rate, SampleRate::new(RATE)?))
 }
 
 #[cfg(test)]

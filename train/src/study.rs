@@ -31,6 +31,8 @@ pub struct Study {
     pub records: Vec<Record>,
     /// Their pictures, in the same order; after them, pictures of recordings without a label.
     pub pictures: Vec<Picture>,
+    /// The same recordings as they are heard ([`crate::hearing`]), each time all of them.
+    pub heard: Vec<Vec<Picture>>,
     /// Where the pictures without a label come from.
     pub unlabelled: Vec<PathBuf>,
 }
@@ -64,7 +66,7 @@ impl Study {
             dataset.assign_folds(5, seed);
         }
         let paths: Vec<PathBuf> = dataset.items.iter().map(|item| item.path.clone()).collect();
-        let pictures = load_pictures(&paths, cache, threads);
+        let pictures = load_pictures(&paths, None, cache, threads);
         let (mut records, mut kept) = (Vec::new(), Vec::new());
         for (item, picture) in dataset.items.iter().zip(pictures) {
             let (Some(label), Some(fold)) = (item.label, item.fold) else {
@@ -95,6 +97,7 @@ impl Study {
             labels: dataset.labels,
             records,
             pictures: kept,
+            heard: Vec::new(),
             unlabelled: Vec::new(),
         })
     }
@@ -112,7 +115,7 @@ impl Study {
         for folder in folders {
             let mut dataset = Dataset::unlabelled(folder)?;
             let paths: Vec<PathBuf> = dataset.items.iter().map(|item| item.path.clone()).collect();
-            let pictures = load_pictures(&paths, cache, threads);
+            let pictures = load_pictures(&paths, None, cache, threads);
             for (path, picture) in paths.into_iter().zip(pictures) {
                 match picture {
                     Ok(picture) => {
@@ -124,6 +127,40 @@ impl Study {
                 }
             }
             say(&dataset.skipped_report());
+        }
+        Ok(())
+    }
+
+    /// Adds `times` pictures of every recording as it is heard ([`crate::hearing`]).
+    ///
+    /// # Errors
+    /// When one of them can no longer be read.
+    pub fn hear(&mut self, times: usize, cache: &PictureCache, threads: usize) -> Result<()> {
+        let mut paths: Vec<PathBuf> = self.records.iter().map(|r| r.path.clone()).collect();
+        let labelled = paths.len();
+        // Frames of one recording follow each other.
+        paths.extend(self.unlabelled.iter().cloned());
+        paths.dedup();
+        for time in self.heard.len()..times {
+            let mut heard = Vec::with_capacity(self.pictures.len());
+            for (i, picture) in load_pictures(&paths, Some(time as u64), cache, threads)
+                .into_iter()
+                .enumerate()
+            {
+                let picture = picture?;
+                if i < labelled {
+                    heard.push(picture);
+                } else {
+                    heard.extend(picture.frames());
+                }
+            }
+            ensure!(
+                heard.len() == self.pictures.len(),
+                "{} pictures of what is heard beside {} of the recordings: did a file change meanwhile?",
+                heard.len(),
+                self.pictures.len()
+            );
+            self.heard.push(heard);
         }
         Ok(())
     }
@@ -174,14 +211,15 @@ pub fn first_frame(picture: &Picture, step: usize) -> Vec<f32> {
     picture.crop(0, picture.columns().clamp(step, FRAME_COLUMNS))
 }
 
-/// Pictures of `paths`, with a line of progress on a terminal.
+/// Pictures of `paths`, as they are or as they are heard the `variant`-th time, with a line of progress on a terminal.
 pub fn load_pictures(
     paths: &[PathBuf],
+    variant: Option<u64>,
     cache: &PictureCache,
     threads: usize,
 ) -> Vec<Result<Picture>> {
     let terminal = std::io::stderr().is_terminal();
-    let pictures = cache.pictures(paths, threads, &|done, of| {
+    let pictures = cache.pictures(paths, variant, threads, &|done, of| {
         if terminal {
             say(&format!("\rpictures {done}/{of} "));
         }
@@ -438,7 +476,7 @@ pub fn train(
         inputs: if recipe.learns_from_views(&setting.trunk.spec) {
             Inputs::Views(setting.views.first().map_or(&[], Vec::as_slice))
         } else {
-            Inputs::Pictures(&study.pictures)
+            Inputs::Pictures(&study.pictures, &study.heard)
         },
         examples: &examples,
         extras: &extras,

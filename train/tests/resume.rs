@@ -60,12 +60,13 @@ fn start() -> (Net, Vec<Picture>) {
 /// A tiny run, with everything that a large one has. `slow` waits after each step, so that there is time to be killed.
 fn run(checkpoint: Option<&Path>, threads: usize, slow: Option<Duration>) -> (Net, Vec<Epoch>) {
     let (net, pictures) = start();
+    let heard = [pictures.iter().rev().cloned().collect()];
     let recipe = recipe();
     let pairs: Vec<(usize, usize)> = (0..8).map(|i| (i, i % 2)).collect();
     let held_out: Vec<(usize, usize)> = (8..12).map(|i| (i, i % 2)).collect();
     let examples = Example::labelled(&pairs, 2, &recipe);
     let task = Task {
-        inputs: Inputs::Pictures(&pictures),
+        inputs: Inputs::Pictures(&pictures, &heard),
         examples: &examples,
         extras: &[],
         held_out: &held_out,
@@ -141,7 +142,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     };
     let examples = Example::labelled(&[(0, 0)], 2, &other);
     let task = Task {
-        inputs: Inputs::Pictures(&pictures),
+        inputs: Inputs::Pictures(&pictures, &[]),
         examples: &examples,
         extras: &[],
         held_out: &[],
@@ -167,6 +168,7 @@ fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
             })
             .collect(),
         pictures,
+        heard: Vec::new(),
         unlabelled: Vec::new(),
     };
     let plain = Recipe {

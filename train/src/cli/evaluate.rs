@@ -9,7 +9,8 @@ use genrescope_train::{
     datasets::{Dataset, Split},
     degrade::Damage,
     evaluate::{
-        Answer, Average, Frames, Question, ask, frames, multiframe_gain, songs, songs_by_neighbours,
+        Answer, Average, Frames, Question, ask, frames, gain, multiframe_gain, sets, songs,
+        songs_by_neighbours,
     },
     metrics::{Confusion, Reading, Share, argmax, calibration},
     parallel,
@@ -74,6 +75,9 @@ pub(super) struct EvaluateArgs {
     /// What parts of so many seconds, side by side, say alone and together, too: multiframe on clips that hold one frame.
     #[arg(long, value_name = "SECONDS")]
     parts: Option<f64>,
+    /// So many recordings of one artist as if they were one song, too: multiframe where there are no whole songs.
+    #[arg(long, value_name = "N")]
+    sets: Option<usize>,
     /// Write confusion matrices (SVG, CSV, text) and the reliability picture here.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -127,6 +131,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
                 path: item.path.clone(),
                 label,
                 model,
+                group: item.group.clone(),
             })
         })
         .step_by(args.every.max(1))
@@ -216,6 +221,9 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     }
     if args.seconds {
         seconds(args, &models, &questions, &labels, threads, reading)?;
+    }
+    if let Some(size) = args.sets {
+        sets_of(&labels, &clean, reading, size)?;
     }
     if let Some(length) = args.parts {
         parts(&models, &questions, &labels, threads, reading, length)?;
@@ -369,32 +377,37 @@ fn parts(
         !answers.is_empty(),
         "no recording holds two parts of {seconds} s"
     );
-    let n = answers.len() as f64;
+    together(labels, &answers, reading, &format!("parts of {seconds} s"))
+}
+
+/// Recordings of one artist, so many at a time, as if each set were a song: one of its frames against all of them.
+fn sets_of(labels: &[String], answers: &[Answer], reading: Reading, size: usize) -> Result<()> {
+    ensure!(size > 1, "--sets {size}: at least 2 recordings make a set");
+    let sets = sets(answers, size);
+    ensure!(
+        !sets.is_empty(),
+        "no artist has {size} recordings of one genre here"
+    );
+    together(labels, &sets, reading, "recordings of one artist")
+}
+
+/// What the frames of `answers` say one by one, and together by each average.
+fn together(labels: &[String], answers: &[Answer], reading: Reading, what: &str) -> Result<()> {
     let several: usize = answers.iter().map(|a| a.frames.len()).sum();
     print(&format!(
-        "{} recordings, {several} parts of {seconds} s; one part alone {:.1} %",
+        "{} of {several} {what} in all; one alone {:.1} %",
         answers.len(),
-        100.0 * multiframe_gain(labels, &answers, reading).0
+        100.0 * multiframe_gain(labels, answers, reading).0
     ))?;
     for average in Average::ALL {
-        // Song by song, so that hard songs weigh on both sides.
-        let gains: Vec<f64> = answers
-            .iter()
-            .map(|a| {
-                let right = |scores: &[f32]| f64::from(u8::from(argmax(scores) == a.label));
-                let alone: f64 = a.frames.iter().map(|logits| right(logits)).sum();
-                right(&average.scores(&a.frames, reading)) - alone / a.frames.len() as f64
-            })
-            .collect();
-        let mean = gains.iter().sum::<f64>() / n;
-        let variance = gains.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+        let gain = gain(answers, average, reading);
         print(&format!(
-            "all parts, {}: {}; {:+.1} points against one part ({:+.1} to {:+.1})",
+            "all of them, {}: {}; {:+.1} points against one ({:+.1} to {:+.1})",
             average.name(),
-            songs(labels, &answers, average, reading).micro(),
-            100.0 * mean,
-            100.0 * (mean - 1.96 * (variance / n).sqrt()),
-            100.0 * (mean + 1.96 * (variance / n).sqrt())
+            songs(labels, answers, average, reading).micro(),
+            100.0 * gain.mean,
+            100.0 * (gain.mean - gain.half),
+            100.0 * (gain.mean + gain.half)
         ))?;
     }
     Ok(())

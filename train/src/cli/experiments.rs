@@ -223,7 +223,7 @@ fn learn(
             .then(|| further(&trunk, &views[0].planes, spec.repeated, blocks, *threads));
         let inputs = match &kept {
             Some(planes) => Inputs::Frames(planes, blocks),
-            None => Inputs::Pictures(&study.pictures),
+            None => Inputs::Pictures(&study.pictures, &[]),
         };
         for &loss in losses {
             for (method, rate, head_rate) in [
