@@ -395,7 +395,7 @@ fn sets_of(labels: &[String], answers: &[Answer], reading: Reading, size: usize)
 fn together(labels: &[String], answers: &[Answer], reading: Reading, what: &str) -> Result<()> {
     let several: usize = answers.iter().map(|a| a.frames.len()).sum();
     print(&format!(
-        "{} of {several} {what} in all; one alone {:.1} %",
+        "{} songs of {several} {what}; one alone {:.1} %",
         answers.len(),
         100.0 * multiframe_gain(labels, answers, reading).0
     ))?;
