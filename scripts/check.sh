@@ -6,6 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 scripts/setup.sh tests
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
+# What a later build could reuse takes as much disk as the build itself.
+export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
 if [ "${1:-}" != tests ]; then
     cargo fmt --all -- --check
     cargo clippy --locked --workspace --all-targets -- -D warnings
