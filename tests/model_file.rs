@@ -438,7 +438,7 @@ fn hostile_metadata_is_named() {
         "architecture",
         &["normalisation", "mean"],
         json("[1e39]"),
-        &["mean"],
+        &["architecture", "number out of range"],
     );
     with_json(
         "architecture",
