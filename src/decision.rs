@@ -280,6 +280,8 @@ pub struct Decision {
     challenger: Option<Challenger>,
     unsure: bool,
     music: MusicSmoother,
+    /// The same over more looks: only a first genre waits for it.
+    lasting: MusicSmoother,
     not_music: bool,
     /// Has it been told from talk and noise well enough to name a genre, with nothing against it since? None before the first look, and
     /// with a model that cannot tell.
@@ -301,6 +303,9 @@ const CONFIRMED: Seconds = Seconds(1.2);
 /// Weight of the newest look in the smoothed log-odds of music: about two looks decide.
 const MUSIC_SMOOTHING: f32 = 0.5;
 
+/// The same for the slower odds that a first genre must have, too: about five looks. A crowd passes for music now and then, seldom for long.
+const TRUST_SMOOTHING: f32 = 0.2;
+
 /// Log-odds beyond which a look at the music is no surer: one wild look must not outweigh five.
 const MUSIC_CLIP: f32 = 4.0;
 
@@ -311,12 +316,27 @@ const MUSIC_HYSTERESIS: f32 = 2.0;
 const DOUBT_HYSTERESIS: f32 = 3.0;
 
 /// Smooths the probability of music from look to look (one a hop), by its log-odds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct MusicSmoother {
+    weight: f32,
     log_odds: Option<f32>,
 }
 
+impl Default for MusicSmoother {
+    fn default() -> Self {
+        Self::with(MUSIC_SMOOTHING)
+    }
+}
+
 impl MusicSmoother {
+    /// With this weight of the newest look, in 0..1.
+    fn with(weight: f32) -> Self {
+        Self {
+            weight,
+            log_odds: None,
+        }
+    }
+
     /// Takes the newest probability and gives the smoothed one, both 0..=1.
     pub fn push(&mut self, probability: f32) -> f32 {
         let now = (probability / (1.0 - probability))
@@ -324,7 +344,7 @@ impl MusicSmoother {
             .clamp(-MUSIC_CLIP, MUSIC_CLIP);
         let now = if now.is_nan() { 0.0 } else { now };
         let smooth = match self.log_odds {
-            Some(before) => before + MUSIC_SMOOTHING * (now - before),
+            Some(before) => before + self.weight * (now - before),
             None => now,
         };
         self.log_odds = Some(smooth);
@@ -358,6 +378,7 @@ impl Decision {
             challenger: None,
             unsure: false,
             music: MusicSmoother::default(),
+            lasting: MusicSmoother::with(TRUST_SMOOTHING),
             not_music: false,
             trusted: None,
             hold: false,
@@ -421,6 +442,7 @@ impl Decision {
 
     fn forget_music(&mut self) {
         self.music = MusicSmoother::default();
+        self.lasting = MusicSmoother::with(TRUST_SMOOTHING);
         self.not_music = false;
         self.trusted = None;
     }
@@ -436,7 +458,7 @@ impl Decision {
             return;
         }
         let Some(now) = seen.music else { return };
-        let smooth = self.music.push(now);
+        let (smooth, lasting) = (self.music.push(now), self.lasting.push(now));
         let harder = |below: f32, times: f32| {
             let odds = times * below / (1.0 - below).max(1e-6);
             odds / (1.0 + odds)
@@ -447,13 +469,12 @@ impl Decision {
             } else {
                 self.music_below
             };
-        // What has not been trusted yet must be the surer music.
-        let enough = if self.trusted == Some(true) {
-            self.doubt_below
+        // What has not been trusted yet must be the surer music, and for longer.
+        self.trusted = Some(if self.trusted == Some(true) {
+            smooth >= self.doubt_below
         } else {
-            harder(self.doubt_below, DOUBT_HYSTERESIS)
-        };
-        self.trusted = Some(smooth >= enough);
+            smooth.min(lasting) >= harder(self.doubt_below, DOUBT_HYSTERESIS)
+        });
     }
 
     fn state(&mut self, seen: &Observation, averaged: Option<&Scores>) -> State {
@@ -775,6 +796,33 @@ mod tests {
         assert!((5..8).any(|i| look(&mut decision, i, 0.999) == Some(0)));
         assert!((8..12).all(|i| look(&mut decision, i, likely) == Some(0)));
         assert!((12..24).any(|i| look(&mut decision, i, 0.5 * doubt).is_none()));
+    }
+
+    #[test]
+    fn what_passes_for_music_now_and_then_is_not_named() {
+        let doubt = DecisionDefaults::default().doubt_threshold;
+        let named = |music: &[f32]| {
+            let mut decision = decision();
+            music.iter().enumerate().any(|(i, &music)| {
+                let seen = Observation {
+                    silent: false,
+                    heard: FRAME,
+                    scores: Some(Scores::new(&[0.9, 0.05, 0.05])),
+                    music: Some(music),
+                    ..silence(30.0 + STEP * i as f64)
+                };
+                decision.observe(&seen).genre.is_some()
+            })
+        };
+        let low = 0.5 * doubt;
+        let crowd = [low, low, low, low, low, 0.97, 0.97];
+        let two = |smooth: &mut MusicSmoother| crowd.map(|music| smooth.push(music))[6];
+        assert!(
+            two(&mut MusicSmoother::default()) > 0.9,
+            "two looks in a row would do"
+        );
+        assert!(!named(&crowd.repeat(4)));
+        assert!(named(&[crowd.as_slice(), &[0.97; 6]].concat()));
     }
 
     #[test]
