@@ -293,9 +293,12 @@ pub struct Decision {
 /// Width of the band around a threshold in which nothing changes.
 const HYSTERESIS: f32 = 0.04;
 
-/// How much surer than usual a first guess must be to be shown; it falls to 0 by a whole frame. A guess that is taken
+/// How much surer than usual a first guess must be to be shown; it falls to 0 by [`EARLY_UNTIL`]. A guess that is taken
 /// back within the same song is worse than one that comes two seconds later.
 const EARLY_MARGIN: f32 = 0.15;
+
+/// Audio from which a guess is as good as any: half a frame.
+const EARLY_UNTIL: Seconds = Seconds(15.0);
 
 /// How long another genre must lead after a change of song before it is shown: one more look.
 const CONFIRMED: Seconds = Seconds(1.2);
@@ -495,7 +498,7 @@ impl Decision {
             };
         };
         let best = averaged.top().1;
-        let still_to_hear = (1.0 - seen.heard.0 / FRAME.0).max(0.0) as f32;
+        let still_to_hear = (1.0 - seen.heard.0 / EARLY_UNTIL.0).max(0.0) as f32;
         // Who set the threshold to 0 wants every answer.
         let early = EARLY_MARGIN * still_to_hear * f32::from(u8::from(self.unsure_below > 0.0));
         let below = self.unsure_below + early;

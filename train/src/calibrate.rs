@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     augment::{Augment, augment},
+    hearing::hear,
     material::{Clip, Material, Step, columns, steps},
     metrics::{Reading, argmax, auroc, softmax},
     parallel,
@@ -33,6 +34,12 @@ const STEPS: [usize; 7] = [2, 3, 4, 7, 11, 15, 21];
 
 /// L2 penalty of both heads.
 const DECAY: f32 = 1e-2;
+
+/// How often each sound that is not music is heard in a room, through a loudspeaker, over noise.
+const ROOMS: u64 = 2;
+
+/// Every how many clips of music one is heard so, too. Each would make the looks at a crowd in a room ambiguous.
+const ROOM_EVERY: usize = 4;
 
 /// Share of the looks at held-out music that may fall below the threshold of music.
 const LOST_MUSIC: f64 = 0.004;
@@ -195,7 +202,7 @@ pub struct Heads {
 /// What the network gave for a clip, by the way it was heard.
 struct Looks<'a> {
     clip: &'a Clip,
-    /// Clean, and then damaged.
+    /// Clean, damaged, and of music: with talk over it; then as [`hear`] gives them.
     ways: Vec<Vec<Step>>,
 }
 
@@ -211,7 +218,7 @@ fn mix(picture: &mut [f32], other: &[f32], db: f32) {
 
 /// Looks at music and other sound as a listener does: whole clips of music from their beginning (those of `fold` to
 /// their end, for they are asked about), and by turns damaged or with talk over them; other sound as it is, and by turns
-/// damaged or softer and louder.
+/// damaged or softer and louder. Some of both is heard in rooms and through loudspeakers, too.
 fn looks<'a>(
     model: &Arc<Model>,
     material: &'a Material,
@@ -230,6 +237,11 @@ fn looks<'a>(
         speech.filter(|c| fits(c)).collect()
     };
     let every = of_kind(&|_| true);
+    let in_a_room = |samples: &[f32], variant: u64, longest: usize| -> Result<Vec<Step>> {
+        let mut part = columns(model, &hear(samples, variant)?)?;
+        part.truncate(longest * step);
+        Ok(steps(model, &part))
+    };
     let music = parallel::map(
         material.music.len(),
         threads,
@@ -244,17 +256,25 @@ fn looks<'a>(
             let clean = steps(model, &all[..all.len().min(longest * step)]);
             let from = rng.below(all.len().saturating_sub(5 * step) / n_mels + 1) * n_mels;
             let mut part = all[from..all.len().min(from + 5 * step)].to_vec();
+            let room = if i % ROOM_EVERY == 1 {
+                let hop_length = model.front_end().hop_length;
+                let samples = &clip.samples[clip.samples.len().min(from / n_mels * hop_length)..];
+                let n = samples.len().min(5 * step / n_mels * hop_length);
+                in_a_room(&samples[..n], i as u64, 5)?
+            } else {
+                Vec::new()
+            };
             // Talk of the clip's own fold where there is some, so that a held-out kind stays held out.
             let own = of_kind(&|c| c.fold == clip.fold);
             let talk = if own.is_empty() { &every } else { &own };
             if i % 2 == 0 || talk.is_empty() {
                 augment(&mut part, &damage, &mut rng);
-                let ways = vec![clean, steps(model, &part), Vec::new()];
+                let ways = vec![clean, steps(model, &part), Vec::new(), room];
                 return Ok(Some(Looks { clip, ways }));
             }
             let talk = columns(model, &talk[rng.below(talk.len())].samples)?;
             mix(&mut part, &talk, rng.between(-8.0, 7.0));
-            let ways = vec![clean, Vec::new(), steps(model, &part)];
+            let ways = vec![clean, Vec::new(), steps(model, &part), room];
             Ok(Some(Looks { clip, ways }))
         },
     );
@@ -273,7 +293,10 @@ fn looks<'a>(
                 *v = (*v + units).max(floor);
             }
         }
-        let ways = vec![clean, steps(model, &part)];
+        let mut ways = vec![clean, steps(model, &part)];
+        for k in 0..ROOMS {
+            ways.push(in_a_room(&clip.samples, 1_000 * k + i as u64, 6)?);
+        }
         Ok(Looks { clip, ways })
     });
     let music = music.into_iter().filter_map(Result::transpose);

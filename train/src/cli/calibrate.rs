@@ -165,21 +165,25 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
         }
     }
     if let (Some(model), Some(out)) = (&args.model, &args.out) {
-        let mut bundle =
-            calibrate::last(&read(model)?, &calibration, &material, args.seed, threads)?;
-        let said = bundle
-            .card
-            .data
-            .find("music against")
-            .or(bundle.card.data.find("Music head:"));
-        bundle
-            .card
-            .data
-            .truncate(said.unwrap_or(bundle.card.data.len()));
-        bundle.card.data = format!("{} {}", bundle.card.data.trim_end(), calibration.words());
+        let before = read(model)?;
+        let mut bundle = calibrate::last(&before, &calibration, &material, args.seed, threads)?;
+        let data = &before.card.data;
+        let said = data.find("music against").or(data.find("Music head:"));
+        let data = data[..said.unwrap_or(data.len())].trim_end();
+        bundle.card.data = format!("{data} {}", calibration.words());
         let file = bundle.write()?;
         write_whole(out, &file)?;
         print(&format!("wrote '{}', {} bytes", out.display(), file.len()))?;
+        // The card for people says the same as the one in the file.
+        if let Ok(card) = std::fs::read_to_string(model.with_extension("md")) {
+            let row = |bundle: &Bundle| {
+                format!("| temperature | {:.3} |", bundle.card.decision.temperature)
+            };
+            let card = card
+                .replace(&before.card.data, &bundle.card.data)
+                .replace(&row(&before), &row(&bundle));
+            write_whole(&out.with_extension("md"), card.as_bytes())?;
+        }
     }
     Ok(())
 }
