@@ -287,6 +287,8 @@ pub struct Decision {
     /// with a model that cannot tell.
     trusted: Option<bool>,
     hold: bool,
+    /// What was shown when it was told to hold.
+    held: Option<(State, Option<usize>, Scores)>,
     last: Readout,
 }
 
@@ -385,6 +387,7 @@ impl Decision {
             not_music: false,
             trusted: None,
             hold: false,
+            held: None,
             last: Readout::warming(n_labels),
         })
     }
@@ -401,13 +404,12 @@ impl Decision {
         }
         let averaged = self.average.scores();
         let state = self.state(seen, averaged.as_ref());
-        let (state, genre, scores) = if self.hold && self.last.seq > 0 {
-            let state = if state == State::Silent {
-                state
+        let (state, genre, scores) = if let Some((held, genre, scores)) = self.held {
+            if state == State::Silent {
+                (state, None, scores)
             } else {
-                self.last.state
-            };
-            (state, self.last.genre, self.last.scores)
+                (held, genre, scores)
+            }
         } else {
             let scores = averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last)));
             // While it is unsure, what was shown is contested all the same: what comes back is the best by then, not what was best once.
@@ -568,6 +570,9 @@ impl Decision {
     /// The song seems to have changed: the average begins anew, but another genre must prove itself by a second look, because it may be the
     /// same song that goes on.
     pub fn song_changed(&mut self) {
+        if self.hold {
+            return;
+        }
         let before = self.shown.or(self.before_change);
         self.reset_average();
         self.before_change = before;
@@ -575,7 +580,17 @@ impl Decision {
 
     /// Holds genre and average as they are, or lets go.
     pub fn set_hold(&mut self, hold: bool) {
+        if hold == self.hold {
+            return;
+        }
         self.hold = hold;
+        let last = &self.last;
+        self.held = (hold && last.seq > 0).then_some((last.state, last.genre, last.scores));
+    }
+
+    /// Are genre and average held as they are?
+    pub fn holds(&self) -> bool {
+        self.hold
     }
 
     /// Time constant of the exponential average.
@@ -609,6 +624,7 @@ impl Decision {
     pub fn reset(&mut self) {
         self.reset_average();
         self.forget_music();
+        self.held = None;
         self.last = Readout::warming(seen_len(&self.last));
     }
 }
@@ -840,8 +856,16 @@ mod tests {
             .unwrap();
         assert_eq!((held.genre, held.scores), (before.genre, before.scores));
         assert!(held.position.0 > before.position.0);
+        // A pause is told, names nothing, and is over when the music goes on.
+        let pause = decision.observe(&silence(81.0));
+        assert_eq!((pause.state, pause.genre), (State::Silent, None));
+        decision.song_changed();
+        let back = *run(&mut decision, 82.0, &[[0.0, 1.0, 0.0]; 3])
+            .last()
+            .unwrap();
+        assert_eq!((back.state, back.genre), (before.state, before.genre));
         decision.set_hold(false);
-        let free = *run(&mut decision, 80.0, &[[0.0, 1.0, 0.0]; 20])
+        let free = *run(&mut decision, 90.0, &[[0.0, 1.0, 0.0]; 20])
             .last()
             .unwrap();
         assert_eq!(free.genre, Some(1));

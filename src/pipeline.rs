@@ -180,6 +180,7 @@ impl Pipeline {
 
     /// Forgets the average (the reset button): the answer begins again from what is heard from now on.
     pub fn reset_average(&mut self) {
+        self.state.decision.reset_average();
         self.state.begin_anew(Seconds(0.0));
     }
 
@@ -304,7 +305,9 @@ impl Columns {
 
     /// Something else begins: forgets what was heard but for the newest seconds.
     fn begin_anew(&mut self, kept: Seconds) {
-        self.decision.reset_average();
+        if !self.decision.holds() {
+            self.decision.reset_average();
+        }
         self.forget_all_but(kept);
     }
 

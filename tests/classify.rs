@@ -221,6 +221,30 @@ fn an_output_file_is_never_overwritten_unasked_and_can_be_resumed() {
         "{text}"
     );
 
+    // Answers of two models do not belong into one file; an empty one is begun.
+    let first = run(&["--json", "-o", "one_model.jsonl"]);
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    let paper = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/cnn-paper.safetensors");
+    let mixed = run(&[
+        "--json",
+        "-o",
+        "one_model.jsonl",
+        "--resume",
+        "--model",
+        paper.to_str().unwrap(),
+    ]);
+    assert_eq!(mixed.status.code(), Some(2), "{}", stderr(&mixed));
+    assert!(
+        stderr(&mixed).contains("another model (genrescope-cnn-4)"),
+        "{}",
+        stderr(&mixed)
+    );
+    fs::write(dir.path().join("empty.csv"), "").unwrap();
+    let begun = run(&["--csv", "-o", "empty.csv", "--resume"]);
+    assert_eq!(begun.status.code(), Some(0), "{}", stderr(&begun));
+    let begun = fs::read_to_string(dir.path().join("empty.csv")).unwrap();
+    assert!(begun.starts_with("path,genre,"), "{begun}");
+
     // A run that was killed in the middle of a line.
     let full = run(&["--json", "-o", "genres.jsonl"]);
     assert_eq!(full.status.code(), Some(0), "{}", stderr(&full));

@@ -35,8 +35,14 @@ use crate::{
     params::{GenrescopeParams, ModelChoice},
 };
 
+/// How soon a bypassed instance ends its OSC feed.
+const BYPASS_CHECK: Duration = Duration::from_secs(1);
+
+/// Without a feed there is nothing to look after.
+const IDLE: Duration = Duration::from_secs(3600);
+
 /// Largest model file that is read, in bytes: the shipped one is well below 10 MB.
-const MAX_MODEL_BYTES: u64 = 512 << 20;
+const MAX_MODEL_BYTES: u64 = genrescope::network::bundle::MAX_FILE_BYTES as u64;
 
 /// What a stream must cope with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,6 +319,12 @@ impl Worker {
                     // The worker of the stream is gone.
                     Err(_) => self.updates = never(),
                 },
+                // Nothing is heard while bypassed, so no readout comes that would end the feed.
+                default(if self.osc.is_open() { BYPASS_CHECK } else { IDLE }) => {
+                    if self.shared.params.bypass.value() {
+                        self.osc.stop();
+                    }
+                }
             }
         }
         // Ends and joins the stream's own worker, whatever it is doing.
@@ -334,6 +346,8 @@ impl Worker {
     fn fail(&mut self, trouble: String) {
         self.listener = None;
         self.updates = never();
+        // What lights up elsewhere must not go on without us.
+        self.osc.stop();
         let mut board = self.shared.board.lock();
         board.trouble = Some(trouble);
         board.stream = None;

@@ -37,6 +37,12 @@ impl History {
         let end = readout.position.0;
         let start = match self.spans.back() {
             Some(last) if last.end < end => last.end,
+            // The same moment told once more, after hold or reset.
+            Some(last) if last.end == end => {
+                let start = last.start;
+                self.spans.pop_back();
+                start
+            }
             // A new stream begins at 0 again.
             Some(_) => {
                 self.spans.clear();
@@ -107,6 +113,19 @@ mod tests {
         assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert_eq!(spans[0].end, 180.0);
         assert_eq!(spans[spans.len() - 1].end, 300.0);
+    }
+
+    #[test]
+    fn a_moment_that_is_told_again_keeps_what_was_before() {
+        let mut history = History::default();
+        history.push(&at(2.0));
+        history.push(&at(4.0));
+        // Hold and reset tell the same moment once more.
+        let mut again = at(4.0);
+        again.genre = None;
+        history.push(&again);
+        let spans: Vec<_> = history.iter().map(|s| (s.start, s.end, s.genre)).collect();
+        assert_eq!(spans, [(0.0, 2.0, Some(0)), (2.0, 4.0, None)]);
     }
 
     #[test]

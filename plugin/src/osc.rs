@@ -30,6 +30,11 @@ impl OscFeed {
         Self { open: None }
     }
 
+    /// Is there a feed that goes on by itself?
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Ends the feed: the receiver is told that nothing is shown any more.
     pub(crate) fn stop(&mut self) {
         self.open = None;

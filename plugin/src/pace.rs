@@ -7,6 +7,10 @@
 
 use std::time::Instant;
 
+/// How much faster than the clock a live stream may be without ever running ahead: a sound card's clock is never quite the computer's, and a
+/// tiny lead must not add up over hours.
+const DRIFT: f64 = 0.02;
+
 /// Lead over the clock, in seconds, from which on a stream is taken for an offline rendering.
 pub const OFFLINE_LEAD_S: f64 = 1.0;
 
@@ -34,7 +38,7 @@ impl Pace {
             now.saturating_duration_since(last).as_secs_f64()
         });
         self.last = Some(now);
-        self.lead_s = (self.lead_s + block_s - elapsed).max(0.0);
+        self.lead_s = (self.lead_s + block_s - elapsed * (1.0 + DRIFT)).max(0.0);
         if self.lead_s > OFFLINE_LEAD_S {
             self.ahead = true;
         } else if self.lead_s == 0.0 {
@@ -71,11 +75,17 @@ mod tests {
     }
 
     #[test]
+    fn a_sound_card_that_is_a_little_fast_stays_live_for_a_day() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        assert_eq!(play(&mut pace, &mut now, 8_640_000, 10.0 / 1.001), 0);
+    }
+
+    #[test]
     fn a_bounce_runs_ahead_after_a_second_and_live_playing_ends_it() {
         let (mut pace, mut now) = (Pace::default(), Instant::now());
         // Block 111 lies on the very edge, where rounding decides.
         let ahead = play(&mut pace, &mut now, 1_000, 1.0);
-        assert!((889..=890).contains(&ahead), "{ahead}");
+        assert!((887..=889).contains(&ahead), "{ahead}");
         // A pause of ten seconds, then live.
         now += Duration::from_secs(10);
         assert_eq!(play(&mut pace, &mut now, 1_000, 10.0), 0);

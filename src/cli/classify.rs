@@ -167,7 +167,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     SongClassifier::new(&job.model, SampleRate::MIN, job.rule)?;
 
     let done = match &args.output {
-        Some(path) if args.resume => output::paths_in(path, format)?,
+        Some(path) if args.resume => output::paths_in(path, format, &job.model)?,
         _ => HashSet::new(),
     };
     let mut files = Vec::new();
@@ -193,11 +193,13 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
             ));
         }
     }
+    let unreadable = failed;
     let n_found = files.len();
     files.retain(|file| !done.contains(&file.display().to_string()));
     let n_skipped = n_found - files.len();
 
-    let fresh = !args.resume || args.output.as_ref().is_none_or(|path| !path.exists());
+    let begun = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() > 0);
+    let fresh = !args.resume || !args.output.as_ref().is_some_and(begun);
     let out = open_output(&args)?;
     let to_terminal = args.output.is_none() && io::stdout().is_terminal();
     let mut printer = Printer {
@@ -260,10 +262,9 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
             "{n_skipped} of {n_found} files were in the output file already"
         ));
     }
-    if failed > 0 && finished > 1 {
-        complain(format_args!(
-            "{failed} of {finished} files could not be read"
-        ));
+    let asked = finished + unreadable;
+    if failed > 0 && asked > 1 {
+        complain(format_args!("{failed} of {asked} files could not be read"));
     }
     Ok(match (interrupted, failed) {
         (true, _) => ExitCode::from(130),

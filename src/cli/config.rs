@@ -44,7 +44,7 @@ pub struct Config {
 pub struct Listen {
     /// `default`, `system`, or (a unique part of) the name or id of a source.
     pub device: String,
-    /// Time constant of the running average in seconds, 0 to 600; without it, the model's own.
+    /// Time constant of the running average in seconds, 0 to 600; without it, 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub averaging: Option<f64>,
     /// How frame scores become one: `arithmetic` or `geometric`; without it, arithmetic.

@@ -396,6 +396,7 @@ fn play(
     stop: &AtomicBool,
 ) -> anyhow::Result<()> {
     const PATIENCE: Duration = Duration::from_millis(100);
+    const PIECE: usize = 4096;
     let stopped = || stop.load(Ordering::Relaxed);
     let rate = file.rate();
     let started = Instant::now();
@@ -411,20 +412,23 @@ fn play(
                 break;
             }
         }
-        // What was decoded before an error is heard all the same; what nobody shows yet is waited for.
-        while !stopped()
-            && (waiting.len() >= READOUTS_AHEAD || !input.wait_for_room(block.len(), PATIENCE))
-        {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if let Some(speed) = speed {
-            let due = Duration::from_secs_f64(rate.duration(pushed).0 / speed);
-            while !stopped() && started.elapsed() < due {
-                thread::sleep(due.saturating_sub(started.elapsed()).min(PATIENCE));
+        // A packet may be longer than the ring.
+        for piece in block.chunks(PIECE) {
+            // What was decoded before an error is heard all the same; what nobody shows yet is waited for.
+            while !stopped()
+                && (waiting.len() >= READOUTS_AHEAD || !input.wait_for_room(piece.len(), PATIENCE))
+            {
+                thread::sleep(Duration::from_millis(1));
             }
+            if let Some(speed) = speed {
+                let due = Duration::from_secs_f64(rate.duration(pushed).0 / speed);
+                while !stopped() && started.elapsed() < due {
+                    thread::sleep(due.saturating_sub(started.elapsed()).min(PATIENCE));
+                }
+            }
+            input.push_interleaved(piece, 1);
+            pushed += piece.len() as u64;
         }
-        input.push_interleaved(&block, 1);
-        pushed += block.len() as u64;
     }
     input.finish();
     result
@@ -434,6 +438,10 @@ fn play(
 trait Show {
     fn readout(&mut self, readout: &Readout) -> io::Result<()>;
     fn event(&mut self, event: &CaptureEvent);
+    /// Something that the user should know of, as a sentence.
+    fn say(&mut self, message: &str) {
+        complain(format_args!("{message}"));
+    }
     /// The input has ended. `true` if the user may want to look at the end for a while.
     fn ended(&mut self) -> bool {
         false
@@ -459,6 +467,7 @@ fn attend(
     let is_file = matches!(stream.kind, Kind::File(_));
     let mut updates = stream.updates.clone();
     let mut ticked = Instant::now();
+    let mut told = vec![None; feeds.runners().len()];
     while !stop.load(Ordering::Relaxed) {
         let patience = show.pace().saturating_sub(ticked.elapsed());
         match updates.recv_timeout(patience) {
@@ -495,6 +504,7 @@ fn attend(
                 }
             }
         }
+        tell_trouble(feeds, show, &mut told);
         if ticked.elapsed() >= show.pace() {
             let elapsed = ticked.elapsed();
             ticked = Instant::now();
@@ -513,6 +523,21 @@ fn attend(
         }
     }
     Ok(())
+}
+
+/// Says what has gone wrong with a feed since the last time, each thing once.
+fn tell_trouble(feeds: &Feeds, show: &mut dyn Show, told: &mut [Option<String>]) {
+    for (runner, told) in feeds.runners().iter().zip(told) {
+        let error = runner.stats().last_error;
+        if error.is_some() && error != *told {
+            show.say(&format!(
+                "{}: {}",
+                runner.name(),
+                error.as_deref().unwrap_or_default()
+            ));
+            *told = error;
+        }
+    }
 }
 
 fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {
@@ -641,6 +666,9 @@ impl Show for OnScreen {
             }
             _ => view.say(event.to_string()),
         }
+    }
+    fn say(&mut self, message: &str) {
+        self.screen.view.say(message);
     }
     fn ended(&mut self) -> bool {
         self.screen.view.end();

@@ -74,8 +74,20 @@ pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
         "'{}' exists; --force replaces it",
         args.output.display()
     );
+    let folder = match args.output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    anyhow::ensure!(
+        folder.is_dir(),
+        "there is no folder '{}' to write '{}' into",
+        folder.display(),
+        args.output.display()
+    );
     let base = match &context.model {
-        Some(path) => Bundle::read(&std::fs::read(path)?)
+        Some(path) => std::fs::read(path)
+            .map_err(anyhow::Error::from)
+            .and_then(|file| Ok(Bundle::read(&file)?))
             .with_context(|| format!("model file '{}'", path.display()))?,
         None => Bundle::builtin(),
     };
@@ -265,10 +277,18 @@ fn describe(
 
 /// The file is there as a whole or not at all.
 fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let part = path.with_extension("part");
-    std::fs::write(&part, bytes)
-        .and_then(|()| std::fs::rename(&part, path))
-        .with_context(|| format!("cannot write '{}'", path.display()))
+    let mut part = path.to_path_buf().into_os_string();
+    part.push(format!(".{}.part", std::process::id()));
+    let written = std::fs::File::create_new(&part)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| std::fs::rename(&part, path));
+    if written
+        .as_ref()
+        .is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists)
+    {
+        let _ = std::fs::remove_file(&part);
+    }
+    written.with_context(|| format!("cannot write '{}'", path.display()))
 }
 
 fn report(

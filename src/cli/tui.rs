@@ -36,7 +36,7 @@ use crate::{
     units::Seconds,
 };
 
-/// An answer is given from this much music on (issue of the decision; shown as a countdown).
+/// An answer is there by this much music; shown as a countdown.
 const FIRST_ANSWER_S: f64 = 3.0;
 
 /// Length of a whole frame.

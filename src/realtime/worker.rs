@@ -1,7 +1,7 @@
 //! The worker thread: takes samples from the ring, runs the pipeline, publishes readouts.
 //!
 //! It polls: it sleeps [`WAKE_INTERVAL`] at a time, because waking it would be a system call of the audio
-//! thread. Readouts come about every two seconds, so a twentieth of a second of delay is not seen.
+//! thread. Readouts come every second or two, so a twentieth of a second of delay is not seen.
 
 use std::{
     sync::{Arc, atomic::Ordering},

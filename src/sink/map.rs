@@ -52,14 +52,14 @@ pub struct Rule {
     pub genre: Option<String>,
     /// OSC address. `{label}`, `{index}` (from 0), `{number}` (from 1) and `{number+200}` are replaced.
     pub address: String,
-    /// Type of the argument; by default what fits the event. `Top` ignores it and sends `,sif`.
+    /// Type of the argument; by default what fits the event. `Top` sends `,sif` with neither type nor value.
     #[serde(default, rename = "type")]
     pub kind: Option<Type>,
     /// The number is multiplied by this before it is sent.
     #[serde(default)]
     pub scale: Option<f32>,
-    /// Sent instead of the event's own value; placeholders as in `address`.
-    #[serde(default)]
+    /// Sent instead of the event's own value, text or a number; placeholders as in `address`.
+    #[serde(default, deserialize_with = "text_or_number")]
     pub value: Option<String>,
     /// For `active`: send when a label becomes active only, not when it stops.
     #[serde(default)]
@@ -83,7 +83,7 @@ fn default_port() -> u16 {
 }
 
 /// Names of the presets, for help texts.
-pub const PRESETS: [&str; 4] = ["qlcplus", "magicq", "grandma3", "resolume"];
+pub const PRESETS: [&str; 5] = ["default", "qlcplus", "magicq", "grandma3", "resolume"];
 
 impl Default for Map {
     /// The standard messages, prefix `/genre`.
@@ -110,6 +110,7 @@ impl Map {
     /// [`SinkError::Setting`] when there is none of that name.
     pub fn preset(name: &str) -> Result<Self, SinkError> {
         Ok(match name {
+            "default" => Self::default(),
             // QLC+ learns any address; floats from 0 to 1 become 0 to 255. Universe 1 listens on 7700.
             "qlcplus" => Self {
                 port: 7700,
@@ -171,6 +172,14 @@ impl Map {
             value: file.to_owned(),
             why: error.to_string().trim_end().to_owned(),
         })?;
+        if map.port == 0 {
+            return Err(SinkError::Setting {
+                feed: "osc",
+                what: "map file",
+                value: file.to_owned(),
+                why: "port = 0: it is 1 to 65535".to_owned(),
+            });
+        }
         if map.rules.is_empty() {
             return Err(SinkError::Setting {
                 feed: "osc",
@@ -220,7 +229,8 @@ impl Rule {
         }
         if let Some(value) = &self.value {
             let value = expand(value, "a", 0)?;
-            let numeric = matches!(self.kind, Some(Type::Float | Type::Int));
+            let kind = self.kind.unwrap_or(self.on.default_type());
+            let numeric = matches!(kind, Type::Float | Type::Int);
             if numeric && !value.parse::<f32>().is_ok_and(f32::is_finite) {
                 return Err(format!("value = \"{value}\" is not a number"));
             }
@@ -230,6 +240,22 @@ impl Rule {
         }
         Ok(())
     }
+}
+
+/// `value = 5` means what `value = "5"` does.
+fn text_or_number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "text or a number")]
+    enum Either {
+        Text(String),
+        Whole(i64),
+        Real(f64),
+    }
+    Ok(Some(match Either::deserialize(from)? {
+        Either::Text(text) => text,
+        Either::Whole(number) => number.to_string(),
+        Either::Real(number) => number.to_string(),
+    }))
 }
 
 fn rule(on: Event, address: &str) -> Rule {
@@ -365,6 +391,16 @@ mod tests {
             Map::from_toml(include_str!("../../docs/osc-map.example.toml"), "example").unwrap();
         assert_eq!(map.check(&labels).map_err(|e| e.to_string()), Ok(()));
         assert_eq!(map.port, 9100);
+        let number = |value: &str, kind: &str| {
+            let text =
+                format!("[[rule]]\non = \"score\"\naddress = \"/a\"\nvalue = {value}\n{kind}");
+            Map::from_toml(&text, "my.toml").unwrap()
+        };
+        assert_eq!(number("5", "").rules[0].value.as_deref(), Some("5"));
+        // A score is a number, whether the rule says so or not.
+        for kind in ["", "type = \"float\""] {
+            assert!(number("\"abc\"", kind).check(&labels).is_err(), "{kind}");
+        }
         assert!(map.rules.len() >= 4);
 
         let wrong = |text: &str| match Map::from_toml(text, "my.toml") {

@@ -320,7 +320,7 @@ enum Value<'a> {
 }
 
 impl Event {
-    fn default_type(self) -> Type {
+    pub(super) fn default_type(self) -> Type {
         match self {
             Event::Score | Event::Active | Event::Confidence => Type::Float,
             Event::Index => Type::Int,

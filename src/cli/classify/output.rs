@@ -68,20 +68,23 @@ fn fit(text: &str, width: usize) -> String {
     format!("{head}…")
 }
 
+/// Columns of a CSV file before those of the labels.
+const COLUMNS: [&str; 8] = [
+    "path",
+    "genre",
+    "confidence",
+    "state",
+    "frames",
+    "seconds",
+    "short",
+    "error",
+];
+
 impl Printer<'_> {
     /// What stands before the first answer.
     pub(super) fn header(&mut self) -> io::Result<()> {
         if self.format == Format::Csv {
-            let mut row = vec![
-                "path",
-                "genre",
-                "confidence",
-                "state",
-                "frames",
-                "seconds",
-                "short",
-                "error",
-            ];
+            let mut row = COLUMNS.to_vec();
             row.extend(self.model.labels().iter());
             self.csv_row(row)?;
         }
@@ -357,19 +360,38 @@ fn rounded(score: f32) -> f64 {
 }
 
 /// Paths that an earlier run wrote answers for (failures are tried again).
-pub(super) fn paths_in(path: &Path, format: Format) -> anyhow::Result<HashSet<String>> {
-    if !path.exists() {
+///
+/// # Errors
+/// When the file cannot be read, is none of classify's, or holds the answers of a model with other labels.
+pub(super) fn paths_in(
+    path: &Path,
+    format: Format,
+    model: &Model,
+) -> anyhow::Result<HashSet<String>> {
+    if path.metadata().is_ok_and(|found| found.len() == 0) || !path.exists() {
         return Ok(HashSet::new());
     }
+    let other_model = |theirs: &str| {
+        format!(
+            "'{}' holds the answers of another model ({theirs}); choose another --output, or that model",
+            path.display()
+        )
+    };
     let context = || format!("cannot go on with '{}'", path.display());
     let file = std::fs::File::open(path).with_context(context)?;
     let mut paths = HashSet::new();
     if format == Format::Csv {
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
+        let header = reader.headers().with_context(context)?;
         anyhow::ensure!(
-            reader.headers().with_context(context)?.get(0) == Some("path"),
+            header.get(0) == Some(COLUMNS[0]),
             "'{}' is not a CSV file that classify wrote",
             path.display()
+        );
+        let theirs: Vec<&str> = header.iter().skip(COLUMNS.len()).collect();
+        anyhow::ensure!(
+            theirs.iter().copied().eq(model.labels().iter()),
+            other_model(&theirs.join(", "))
         );
         for row in reader.records() {
             let row = row.with_context(context)?;
@@ -384,6 +406,8 @@ pub(super) fn paths_in(path: &Path, format: Format) -> anyhow::Result<HashSet<St
                 continue;
             };
             if let (Some("song"), Some(path)) = (value["type"].as_str(), value["path"].as_str()) {
+                let theirs = value["model"].as_str().unwrap_or_default();
+                anyhow::ensure!(theirs == model.card().name, other_model(theirs));
                 paths.insert(path.to_owned());
             }
         }
