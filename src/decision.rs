@@ -2,13 +2,19 @@
 
 pub mod average;
 pub mod change;
+mod hysteresis;
+mod music;
 pub mod silence;
 
 use thiserror::Error;
 
 use crate::{genre::Scores, network::bundle::DecisionDefaults, units::Seconds};
 
+use hysteresis::Hysteresis;
+use music::MusicGate;
+
 pub use average::{Mean, RunningAverage, Span};
+pub use music::MusicSmoother;
 
 /// Length of the paper's frame: 1365 hops of 256 samples at 12 kHz (paper, section 3).
 pub const FRAME: Seconds = Seconds(29.12);
@@ -259,33 +265,15 @@ pub struct Observation {
     pub music: Option<f32>,
 }
 
-/// A genre that leads but is not shown yet.
-#[derive(Clone, Copy, Debug)]
-struct Challenger {
-    genre: usize,
-    since: Seconds,
-}
-
 /// Turns observations into readouts. Deterministic; its clock is the stream position.
 #[derive(Clone, Debug)]
 pub struct Decision {
     config: DecisionConfig,
     unsure_below: f32,
-    music_below: f32,
-    doubt_below: f32,
     average: RunningAverage,
-    shown: Option<usize>,
-    /// What was shown before the song seemed to change.
-    before_change: Option<usize>,
-    challenger: Option<Challenger>,
+    hysteresis: Hysteresis,
     unsure: bool,
-    music: MusicSmoother,
-    /// The same over more looks: only a first genre waits for it.
-    lasting: MusicSmoother,
-    not_music: bool,
-    /// Has it been told from talk and noise well enough to name a genre, with nothing against it since? None before the first look, and
-    /// with a model that cannot tell.
-    trusted: Option<bool>,
+    music: MusicGate,
     hold: bool,
     /// What was shown when it was told to hold.
     held: Option<(State, Option<usize>, Scores)>,
@@ -302,61 +290,6 @@ const EARLY_MARGIN: f32 = 0.15;
 /// Audio from which a guess is as good as any: half a frame.
 const EARLY_UNTIL: Seconds = Seconds(15.0);
 
-/// How long another genre must lead after a change of song before it is shown: one more look.
-const CONFIRMED: Seconds = Seconds(1.2);
-
-/// Weight of the newest look in the smoothed log-odds of music: about two looks decide.
-const MUSIC_SMOOTHING: f32 = 0.5;
-
-/// The same for the slower odds that a first genre must have, too: about five looks. A crowd passes for music now and then, seldom for long.
-const TRUST_SMOOTHING: f32 = 0.2;
-
-/// Log-odds beyond which a look at the music is no surer: one wild look must not outweigh five.
-const MUSIC_CLIP: f32 = 4.0;
-
-/// How many times higher the odds of music must be to end "not music" than to begin it.
-const MUSIC_HYSTERESIS: f32 = 2.0;
-
-/// How many times higher the odds of music must be to name a first genre than to go on naming one.
-const DOUBT_HYSTERESIS: f32 = 3.0;
-
-/// Smooths the probability of music from look to look (one a hop), by its log-odds.
-#[derive(Clone, Copy, Debug)]
-pub struct MusicSmoother {
-    weight: f32,
-    log_odds: Option<f32>,
-}
-
-impl Default for MusicSmoother {
-    fn default() -> Self {
-        Self::with(MUSIC_SMOOTHING)
-    }
-}
-
-impl MusicSmoother {
-    /// With this weight of the newest look, in 0..1.
-    fn with(weight: f32) -> Self {
-        Self {
-            weight,
-            log_odds: None,
-        }
-    }
-
-    /// Takes the newest probability and gives the smoothed one, both 0..=1.
-    pub fn push(&mut self, probability: f32) -> f32 {
-        let now = (probability / (1.0 - probability))
-            .ln()
-            .clamp(-MUSIC_CLIP, MUSIC_CLIP);
-        let now = if now.is_nan() { 0.0 } else { now };
-        let smooth = match self.log_odds {
-            Some(before) => before + self.weight * (now - before),
-            None => now,
-        };
-        self.log_odds = Some(smooth);
-        1.0 / (1.0 + (-smooth).exp())
-    }
-}
-
 impl Decision {
     /// A decision over `n_labels` labels, with the model's own thresholds where the settings leave them open.
     ///
@@ -370,22 +303,18 @@ impl Decision {
         config.validate()?;
         Ok(Self {
             unsure_below: config.unsure_below.unwrap_or(defaults.unsure_threshold),
-            music_below: config.music_below.unwrap_or(defaults.music_threshold),
-            // Who lowers the one must not be held up by the other.
-            doubt_below: config
-                .doubt_below
-                .or(config.music_below)
-                .unwrap_or(defaults.doubt_threshold),
+            music: MusicGate::new(
+                config.music_below.unwrap_or(defaults.music_threshold),
+                // Who lowers the one must not be held up by the other.
+                config
+                    .doubt_below
+                    .or(config.music_below)
+                    .unwrap_or(defaults.doubt_threshold),
+            ),
+            hysteresis: Hysteresis::new(n_labels, config.dwell, config.margin),
             average: RunningAverage::new(n_labels, config.span, config.mean),
             config,
-            shown: None,
-            before_change: None,
-            challenger: None,
             unsure: false,
-            music: MusicSmoother::default(),
-            lasting: MusicSmoother::with(TRUST_SMOOTHING),
-            not_music: false,
-            trusted: None,
             hold: false,
             held: None,
             last: Readout::warming(n_labels),
@@ -394,9 +323,15 @@ impl Decision {
 
     /// Takes what is known now and says what to show.
     pub fn observe(&mut self, seen: &Observation) -> Readout {
-        self.update_music(seen);
+        if seen.silent {
+            self.music.forget();
+        } else if let Some(probability) = seen.music {
+            self.music.push(probability);
+        }
         // What may not be music must not touch the answer that is shown; while none is, it has candidates of its own.
-        let kept_out = self.not_music || self.hold || (self.is_doubtful() && self.shown.is_some());
+        let kept_out = self.music.is_not_music()
+            || self.hold
+            || (self.music.is_doubtful() && self.hysteresis.shown().is_some());
         if let (Some(scores), false) = (seen.scores, kept_out) {
             // A window that still grows holds all that the one before it held, so the newest counts for most.
             let weight = (seen.heard.0 / FRAME.0).clamp(0.01, 1.0).powi(3);
@@ -413,9 +348,10 @@ impl Decision {
         } else {
             let scores = averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last)));
             // While it is unsure, what was shown is contested all the same: what comes back is the best by then, not what was best once.
-            let contested = state == State::Unsure && self.shown.is_some() && averaged.is_some();
+            let contested =
+                state == State::Unsure && self.hysteresis.shown().is_some() && averaged.is_some();
             let chosen = if state.names_a_genre() || contested {
-                self.choose(&scores, seen.position)
+                self.hysteresis.choose(&scores, seen.position)
             } else {
                 None
             };
@@ -445,55 +381,18 @@ impl Decision {
         readout
     }
 
-    fn forget_music(&mut self) {
-        self.music = MusicSmoother::default();
-        self.lasting = MusicSmoother::with(TRUST_SMOOTHING);
-        self.not_music = false;
-        self.trusted = None;
-    }
-
-    /// It may be music, but too little speaks for it to name a genre.
-    fn is_doubtful(&self) -> bool {
-        self.trusted == Some(false)
-    }
-
-    fn update_music(&mut self, seen: &Observation) {
-        if seen.silent {
-            self.forget_music();
-            return;
-        }
-        let Some(now) = seen.music else { return };
-        let (smooth, lasting) = (self.music.push(now), self.lasting.push(now));
-        let harder = |below: f32, times: f32| {
-            let odds = times * below / (1.0 - below).max(1e-6);
-            odds / (1.0 + odds)
-        };
-        self.not_music = smooth
-            < if self.not_music {
-                harder(self.music_below, MUSIC_HYSTERESIS)
-            } else {
-                self.music_below
-            };
-        // What has not been trusted yet must be the surer music, and for longer.
-        self.trusted = Some(if self.trusted == Some(true) {
-            smooth >= self.doubt_below
-        } else {
-            smooth.min(lasting) >= harder(self.doubt_below, DOUBT_HYSTERESIS)
-        });
-    }
-
     fn state(&mut self, seen: &Observation, averaged: Option<&Scores>) -> State {
         if seen.silent {
             return State::Silent;
         }
-        if self.not_music {
+        if self.music.is_not_music() {
             return State::NotMusic;
         }
         if seen.heard.0 < PROVISIONAL_FROM.0 {
             return State::Warming;
         }
         let Some(averaged) = averaged else {
-            return if self.is_doubtful() {
+            return if self.music.is_doubtful() {
                 State::Unsure
             } else {
                 State::Warming
@@ -509,7 +408,7 @@ impl Decision {
         } else {
             best < below
         };
-        if self.unsure || self.is_doubtful() {
+        if self.unsure || self.music.is_doubtful() {
             State::Unsure
         } else if seen.heard.0 < FRAME.0 - 0.5 {
             State::Provisional
@@ -518,52 +417,10 @@ impl Decision {
         }
     }
 
-    /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell. Where the song seemed
-    /// to change, what was shown before comes back at once, and another one after it has led for [`CONFIRMED`]: until then, none.
-    fn choose(&mut self, scores: &Scores, position: Seconds) -> Option<usize> {
-        let (best, score) = scores.top();
-        let (stays, dwell) = match (self.shown, self.before_change) {
-            (Some(shown), _) => {
-                let lead = score - scores.as_slice()[shown];
-                (
-                    best == shown || lead < self.config.margin,
-                    self.config.dwell,
-                )
-            }
-            (None, Some(before)) => (
-                false,
-                if best == before {
-                    Seconds(0.0)
-                } else {
-                    CONFIRMED
-                },
-            ),
-            (None, None) => (false, Seconds(0.0)),
-        };
-        if stays {
-            self.challenger = None;
-            return self.shown;
-        }
-        let since = match self.challenger {
-            Some(challenger) if challenger.genre == best => challenger.since,
-            _ => position,
-        };
-        if position.0 - since.0 >= dwell.0 {
-            self.shown = Some(best);
-            self.before_change = None;
-            self.challenger = None;
-        } else {
-            self.challenger = Some(Challenger { genre: best, since });
-        }
-        self.shown
-    }
-
     /// Forgets the average, and with it the shown genre: something else begins, or the reset button.
     pub fn reset_average(&mut self) {
         self.average.reset();
-        self.shown = None;
-        self.before_change = None;
-        self.challenger = None;
+        self.hysteresis.forget();
         self.unsure = false;
     }
 
@@ -573,9 +430,9 @@ impl Decision {
         if self.hold {
             return;
         }
-        let before = self.shown.or(self.before_change);
-        self.reset_average();
-        self.before_change = before;
+        self.average.reset();
+        self.hysteresis.song_changed();
+        self.unsure = false;
     }
 
     /// Holds genre and average as they are, or lets go.
@@ -607,7 +464,7 @@ impl Decision {
 
     /// Is the stream currently held to be something other than music?
     pub fn is_not_music(&self) -> bool {
-        self.not_music
+        self.music.is_not_music()
     }
 
     /// Should song changes shorten the average?
@@ -623,7 +480,7 @@ impl Decision {
     /// Forgets everything.
     pub fn reset(&mut self) {
         self.reset_average();
-        self.forget_music();
+        self.music.forget();
         self.held = None;
         self.last = Readout::warming(seen_len(&self.last));
     }
@@ -815,33 +672,6 @@ mod tests {
         assert!((5..8).any(|i| look(&mut decision, i, 0.999) == Some(0)));
         assert!((8..12).all(|i| look(&mut decision, i, likely) == Some(0)));
         assert!((12..24).any(|i| look(&mut decision, i, 0.5 * doubt).is_none()));
-    }
-
-    #[test]
-    fn what_passes_for_music_now_and_then_is_not_named() {
-        let doubt = DecisionDefaults::default().doubt_threshold;
-        let named = |music: &[f32]| {
-            let mut decision = decision();
-            music.iter().enumerate().any(|(i, &music)| {
-                let seen = Observation {
-                    silent: false,
-                    heard: FRAME,
-                    scores: Some(Scores::new(&[0.9, 0.05, 0.05])),
-                    music: Some(music),
-                    ..silence(30.0 + STEP * i as f64)
-                };
-                decision.observe(&seen).genre.is_some()
-            })
-        };
-        let low = 0.5 * doubt;
-        let crowd = [low, low, low, low, low, 0.97, 0.97];
-        let two = |smooth: &mut MusicSmoother| crowd.map(|music| smooth.push(music))[6];
-        assert!(
-            two(&mut MusicSmoother::default()) > 0.9,
-            "two looks in a row would do"
-        );
-        assert!(!named(&crowd.repeat(4)));
-        assert!(named(&[crowd.as_slice(), &[0.97; 6]].concat()));
     }
 
     #[test]
