@@ -133,6 +133,12 @@ pub fn load_model_file(path: &Path) -> anyhow::Result<Arc<Model>> {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !crate::source::file::panics_are_caught() {
+            report(info);
+        }
+    }));
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -270,7 +270,8 @@ impl Columns {
     fn observe(&mut self) -> Readout {
         let silent = self.gate.is_silent();
         let n_columns = self.in_network.min(self.network_len());
-        let heard = Seconds(n_columns as f64 * self.column_s);
+        // From the middle of the first column to that of the last: a whole frame is 29.12 s.
+        let heard = Seconds(n_columns.saturating_sub(1) as f64 * self.column_s);
         let (mut music, mut difference) = (None, None);
         let scores = if silent {
             None

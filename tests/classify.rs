@@ -145,6 +145,42 @@ fn a_folder_with_broken_files_is_told_file_by_file() {
     );
 }
 
+/// A radio recording: the station changes its rate, what came before is heard all the same.
+#[test]
+fn a_file_that_breaks_off_is_answered_up_to_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    write_wav(&at("a.wav"), 22_050, &music(Style::ALL[0], 12.0, 1));
+    let ogg = |rate: &str, out: &str| {
+        Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-i", "a.wav"])
+            .args(["-c:a", "flac", "-ar", rate, out])
+            .current_dir(dir.path())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if !ogg("44100", "first.ogg") || !ogg("24000", "second.ogg") {
+        eprintln!("skipped: there is no ffmpeg on the PATH that writes ogg");
+        return;
+    }
+    let mut bytes = fs::read(at("first.ogg")).unwrap();
+    bytes.extend(fs::read(at("second.ogg")).unwrap());
+    fs::write(at("both.ogg"), bytes).unwrap();
+
+    let output = genrescope(&["classify", "--json", "both.ogg"], dir.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = &lines(&output)[0];
+    let note = line["notes"][0].as_str().unwrap();
+    assert!(note.contains("from 44100 Hz to 24000 Hz"), "{note}");
+    let seconds = line["seconds"].as_f64().unwrap();
+    assert!((11.9..12.2).contains(&seconds), "{seconds}");
+    let whole = genrescope(&["classify", "--json", "first.ogg"], dir.path());
+    assert_eq!(line["scores"], lines(&whole)[0]["scores"]);
+    let csv = genrescope(&["classify", "--csv", "both.ogg"], dir.path());
+    let csv = String::from_utf8_lossy(&csv.stdout).into_owned();
+    assert!(csv.contains("only what comes before was heard"), "{csv}");
+}
+
 #[test]
 fn ten_hours_are_heard_in_bounded_memory() {
     let dir = tempfile::tempdir().unwrap();

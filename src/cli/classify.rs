@@ -118,7 +118,7 @@ enum Average {
 struct Heard {
     song: Song,
     timeline: Vec<Readout>,
-    /// What a listener should know of the file: it was cut off, or parts of it could not be decoded.
+    /// What a listener should know of the file: it breaks off, or parts of it could not be decoded.
     notes: Vec<String>,
 }
 
@@ -393,27 +393,20 @@ fn hear_file(job: &Job, path: &Path) -> anyhow::Result<Option<Heard>> {
         config.decision.unsure_below = job.unsure_below;
         pipeline = Some(Pipeline::new(&job.model, file.rate(), config)?);
     }
-    let mut mono = Vec::new();
-    while file.next_block(&mut mono)? {
-        if job.stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        song.push(&mono);
+    let mut stopped = false;
+    let notes = file.read(|mono| {
+        song.push(mono);
         if let Some(pipeline) = &mut pipeline {
-            pipeline.push(&mono, |readout| timeline.push(*readout));
+            pipeline.push(mono, |readout| timeline.push(*readout));
         }
+        stopped = job.stop.load(Ordering::Relaxed);
+        !stopped
+    })?;
+    if stopped {
+        return Ok(None);
     }
     if let Some(pipeline) = &mut pipeline {
         pipeline.finish(|readout| timeline.push(*readout));
-    }
-    let mut notes = Vec::new();
-    if file.is_truncated() {
-        notes.push("cut off before its end".to_owned());
-    }
-    match file.skipped_packets() {
-        0 => {}
-        1 => notes.push("1 damaged packet left out".to_owned()),
-        n => notes.push(format!("{n} damaged packets left out")),
     }
     Ok(Some(Heard {
         song: song.finish(),

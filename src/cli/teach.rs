@@ -209,9 +209,11 @@ fn embeddings_of(model: &Arc<Model>, path: &Path) -> anyhow::Result<Vec<Vec<f32>
     let mut file = AudioFile::open(path)?;
     let mut song =
         SongClassifier::new(model, file.rate(), Multiframe::default())?.keep_embeddings();
-    let mut mono = Vec::new();
-    while file.next_block(&mut mono)? {
-        song.push(&mono);
+    for remark in file.read(|mono| {
+        song.push(mono);
+        true
+    })? {
+        complain(format_args!("'{}': {remark}", path.display()));
     }
     let frames = song.finish().frames;
     anyhow::ensure!(

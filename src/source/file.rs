@@ -9,6 +9,7 @@
 //! reported as corrupt.
 
 use std::{
+    cell::Cell,
     fmt,
     fs::{self, File},
     io::{self, Read, Seek},
@@ -181,6 +182,19 @@ impl FileError {
             io::ErrorKind::IsADirectory => Self::IsFolder { path },
             _ => Self::Read { path, source },
         }
+    }
+
+    /// What to say beside an answer that rests on what could be read before this: nothing for errors that leave nothing to rest on.
+    fn remark(&self) -> Option<String> {
+        let what = match self {
+            Self::RateChanged { at, from, to, .. } => {
+                format!("the sample rate changes from {from} to {to} Hz at {at}")
+            }
+            Self::Corrupt { at, reason, .. } => format!("damaged at {at}: {reason}"),
+            Self::Read { source, .. } => format!("cannot be read to its end: {source}"),
+            _ => return None,
+        };
+        Some(format!("{what}; only what comes before was heard"))
     }
 
     /// The file that the error is about.
@@ -491,10 +505,8 @@ impl AudioFile {
         signature: &[u8],
         n_bytes: Option<u64>,
     ) -> Result<Self, FileError> {
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            Self::probe_unguarded(path.clone(), source, signature, n_bytes)
-        }));
-        opened.unwrap_or_else(|_| {
+        let opened = guarded(|| Self::probe_unguarded(path.clone(), source, signature, n_bytes));
+        opened.unwrap_or_else(|()| {
             Err(FileError::Corrupt {
                 path,
                 at: Seconds(0.0),
@@ -717,6 +729,41 @@ impl AudioFile {
         more
     }
 
+    /// Gives block after block of [`AudioFile::next_block`] to `each`, until it returns `false` or the file ends. What is wrong with the file
+    /// but leaves something to hear comes back as remarks for people: where it breaks off, what was left out.
+    ///
+    /// # Errors
+    /// As [`AudioFile::next_block`], when nothing could be decoded before.
+    pub fn read(&mut self, mut each: impl FnMut(&[f32]) -> bool) -> Result<Vec<String>, FileError> {
+        let mut remarks = Vec::new();
+        let (mut mono, mut heard) = (Vec::new(), false);
+        loop {
+            match self.next_block(&mut mono) {
+                Ok(true) => heard = true,
+                Ok(false) => break,
+                Err(error) => match error.remark().filter(|_| heard) {
+                    Some(remark) => {
+                        remarks.push(remark);
+                        break;
+                    }
+                    None => return Err(error),
+                },
+            }
+            if !each(&mono) {
+                return Ok(remarks);
+            }
+        }
+        if self.truncated && remarks.is_empty() {
+            remarks.push("cut off before its end".to_owned());
+        }
+        match self.skipped {
+            0 => {}
+            1 => remarks.push("1 damaged packet left out".to_owned()),
+            n => remarks.push(format!("{n} damaged packets left out")),
+        }
+        Ok(remarks)
+    }
+
     /// Replaces the content of `samples` by the next frames, `[n_frames, n_channels]` one after the other,
     /// for playback. Otherwise as [`AudioFile::next_block`]; each sample is given by one of the two.
     ///
@@ -741,9 +788,7 @@ impl AudioFile {
         {
             let before = samples.len();
             // A panic of a decoder ends the file; nothing of its state is used afterwards.
-            let turn = catch_unwind(AssertUnwindSafe(|| {
-                self.source.next(samples, &mut self.skipped)
-            }));
+            let turn = guarded(|| self.source.next(samples, &mut self.skipped));
             match turn {
                 Ok(Ok((Turn::Samples, format))) => {
                     if format.rate != self.rate.hz() || format.n_channels != self.n_channels {
@@ -787,7 +832,7 @@ impl AudioFile {
                     let error = self.corrupt(error.to_string());
                     self.end(Some(error));
                 }
-                Err(_) => {
+                Err(()) => {
                     samples.truncate(before);
                     let error = self.corrupt("the decoder fails on it".into());
                     self.end(Some(error));
@@ -824,6 +869,24 @@ impl AudioFile {
         self.source = Source::Ended;
         self.pending = error;
     }
+}
+
+thread_local! {
+    static IN_DECODER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, right now, is one of a decoder: it is caught and told as an error about the file, so a program's panic
+/// hook need not tell it, too.
+pub fn panics_are_caught() -> bool {
+    IN_DECODER.get()
+}
+
+/// Runs other people's code on other people's data. After a panic nothing of what it held may be used.
+fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, ()> {
+    IN_DECODER.set(true);
+    let result = catch_unwind(AssertUnwindSafe(decode));
+    IN_DECODER.set(false);
+    result.map_err(|_| ())
 }
 
 impl fmt::Debug for AudioFile {

@@ -119,7 +119,7 @@ impl Printer<'_> {
                     song.frames.len().to_string(),
                     format!("{:.2}", song.duration.0),
                     song.short.to_string(),
-                    String::new(),
+                    heard.notes.join("; "),
                 ];
                 row.extend(
                     song.scores
