@@ -255,7 +255,7 @@ pub struct CrossValidation {
 }
 
 /// Leaves songs out in `folds` turns, fits on the rest, and names the left-out songs by the mean of their frames' scores.
-/// The songs of a label take turns, so that every fold holds some of each.
+/// The songs of a label take turns, so that every fold holds some of each. Fewer than two turns leave nothing to fit on: they count as two.
 ///
 /// # Errors
 /// [`TeachError`] when a label has fewer than two songs.
@@ -264,6 +264,7 @@ pub fn cross_validate(
     labels: &Labels,
     folds: usize,
 ) -> Result<CrossValidation, TeachError> {
+    let folds = folds.max(2);
     let mut songs: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
     let mut seen = vec![0_usize; labels.len()];
     for example in examples {
@@ -398,6 +399,10 @@ mod tests {
         }
         let labels = Labels::new(["a", "b", "c"]).unwrap();
         let validation = cross_validate(&examples, &labels, 5).unwrap();
+        assert_eq!(
+            cross_validate(&examples, &labels, 0).unwrap().songs,
+            validation.songs
+        );
         assert_eq!((validation.right, validation.songs), (60, 60));
     }
 

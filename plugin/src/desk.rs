@@ -203,9 +203,12 @@ impl std::fmt::Debug for DeskHandle {
 
 impl DeskHandle {
     fn send(&self, command: Command) {
+        // Counted first: the desk may be done before this returns.
         self.sent.fetch_add(1, Ordering::SeqCst);
-        // The desk is gone only when the instance is, and then nobody waits for an answer.
-        let _ = self.commands.send(command);
+        // Without a thread (none was to be had) there is no answer to wait for.
+        if self.commands.send(command).is_err() {
+            self.sent.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 
     /// Replaces the stream; the audio thread gets it from [`Shared::take_stream`] when it is ready. Returns its
@@ -376,7 +379,8 @@ impl Worker {
                 board.model = Some(ModelFacts {
                     name,
                     labels: model.labels().clone(),
-                    frame_s: model.n_frames() as f64 * model.front_end().hop_length as f64
+                    frame_s: model.n_frames().saturating_sub(1) as f64
+                        * model.front_end().hop_length as f64
                         / f64::from(model.front_end().sample_rate),
                 });
                 board.trouble = None;

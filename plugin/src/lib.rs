@@ -23,7 +23,7 @@ use std::{
 
 use genrescope::{
     decision::Readout,
-    units::{SampleRate, Seconds, all_zero},
+    units::{SampleRate, Seconds, all_zero, sane},
 };
 use nice_plug::{
     context::PluginApi,
@@ -384,7 +384,7 @@ impl AudioThread {
         let room = self.preroll.capacity() - self.preroll.len();
         let scale = 1.0 / channels.len().max(1) as f32;
         for index in 0..n_samples.min(room) {
-            let sum: f32 = channels.iter().map(|channel| channel[index]).sum();
+            let sum: f32 = channels.iter().map(|channel| sane(channel[index])).sum();
             self.preroll.push(sum * scale);
         }
     }

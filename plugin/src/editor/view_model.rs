@@ -1,6 +1,6 @@
 //! Everything the editor shows, as plain values: what a test can make up and a host need not be there for.
 
-use genrescope::decision::State;
+use genrescope::decision::{FRAME, PROVISIONAL_FROM, State};
 
 use crate::{
     history::Span,
@@ -83,7 +83,7 @@ impl Default for ViewModel {
             genre: None,
             confidence: 0.0,
             heard_s: 0.0,
-            frame_s: 29.12,
+            frame_s: FRAME.0,
             history: Vec::new(),
             level_dbfs: -120.0,
             hold: false,
@@ -186,7 +186,7 @@ impl ViewModel {
     /// How much of what the next better answer needs was heard, 0 to 1; `None` when there is nothing to wait for.
     pub fn progress(&self) -> Option<f32> {
         let whole = match self.status {
-            Status::Listening(State::Warming) => WARM_UP_S,
+            Status::Listening(State::Warming) => PROVISIONAL_FROM.0,
             Status::Listening(State::Provisional) => self.frame_s,
             _ => return None,
         };
@@ -202,7 +202,7 @@ impl ViewModel {
             Status::Bypassed => "Audio passes, nothing is listened to.".to_owned(),
             Status::NoAudio => "The host sends no audio. Start playback.".to_owned(),
             Status::Listening(State::Warming) => {
-                format!("First answer in {:.0} s", left(WARM_UP_S))
+                format!("First answer in {:.0} s", left(PROVISIONAL_FROM.0))
             }
             Status::Listening(State::Provisional) => {
                 format!("A full listen takes {:.0} s more.", left(self.frame_s))
@@ -239,9 +239,6 @@ impl ViewModel {
         }
     }
 }
-
-/// Seconds until the first answer ([`State::Warming`]).
-const WARM_UP_S: f64 = 3.0;
 
 /// `7 %`; `<1 %` rather than a score of nothing.
 pub fn percent(score: f32) -> String {
@@ -318,7 +315,7 @@ mod tests {
     #[test]
     fn progress_is_shown_while_there_is_something_to_wait_for() {
         let mut provisional = model(Status::Listening(State::Provisional));
-        provisional.heard_s = 29.12 / 2.0;
+        provisional.heard_s = FRAME.0 / 2.0;
         assert_eq!(provisional.progress(), Some(0.5));
         assert_eq!(model(Status::Listening(State::Live)).progress(), None);
     }
