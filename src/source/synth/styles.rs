@@ -776,7 +776,7 @@ pub(super) fn jazz(sheet: &Sheet) -> Mix {
 
 /// A slow shuffle in E: guitar boogie, bent lead notes and a man who sings between them.
 pub(super) fn blues(sheet: &Sheet) -> Mix {
-    let mut clock = Clock::new(84.0, 4, 0.66, 0.012, sheet.seed);
+    let mut clock = Clock::new(92.0, 4, 0.66, 0.012, sheet.seed);
     let bars = sheet.bars(&clock);
     let mut rng = sheet.rng(6);
     let (mut rhythm, mut lead, mut bass, mut singer) =
@@ -797,7 +797,7 @@ pub(super) fn blues(sheet: &Sheet) -> Mix {
                 for interval in [0.0, sixth] {
                     let (at, v) = (clock.at(bar, b + half), clock.touch(strength));
                     let string = Pluck {
-                        bright: 0.6,
+                        bright: 0.5,
                         decay: 1.6,
                         damp: 0.18,
                         ..Pluck::STEEL
@@ -878,16 +878,17 @@ pub(super) fn blues(sheet: &Sheet) -> Mix {
             }
         }
     }
-    amplifier(&mut lead, 3.0);
-    amplifier(&mut rhythm, 1.2);
-    Mix::new(-20.0, 0.16, 1.1)
-        .tone([6.0, 2.0, -4.0, -9.0, -9.0, -4.0])
-        .add(rhythm, Channel::new(0.8, -0.3, 0.15))
-        .add(lead, Channel::new(0.45, 0.3, 0.25))
+    amplifier(&mut lead, 0.5);
+    amplifier(&mut rhythm, 0.9);
+    // As an old record of a small club: warm, the drums far away.
+    Mix::new(-20.0, 0.2, 1.1)
+        .tone([6.5, 2.0, -5.0, -12.0, -13.0, -10.0])
+        .add(rhythm, Channel::new(0.35, -0.3, 0.15))
+        .add(lead, Channel::new(0.35, 0.3, 0.25))
         .add(bass, Channel::new(0.9, 0.0, 0.05))
         .add(singer, Channel::new(0.9, 0.0, 0.2))
-        .add(drums, Channel::new(0.6, 0.05, 0.12))
-        .add(hats, Channel::new(0.35, 0.2, 0.1))
+        .add(drums, Channel::new(0.3, 0.05, 0.12))
+        .add(hats, Channel::new(0.15, 0.2, 0.1))
 }
 
 /// Boom bap at 92 beats a minute: a dusty loop, a heavy kick, a sub bass and a rapper.
