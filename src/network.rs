@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use architecture::Architecture;
 pub use bundle::{Bundle, ModelCard, ModelError};
+pub use recent::comparison_len;
 
 use self::{
     architecture::Activation,

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use crate::network::Model;
 
+pub use crate::network::comparison_len;
+
 /// Summaries of the newest audio that stand for "now".
 pub const NOW: usize = 2;
 
@@ -19,11 +21,6 @@ pub const FEWEST: usize = 3;
 
 /// Without a fitted head, a change is told when now and so far differ by this many times the spread within so far.
 pub const THRESHOLD: f32 = 3.0;
-
-/// How many values [`compare`] gives for summaries of length `summary_len`.
-pub fn comparison_len(summary_len: usize) -> usize {
-    2 * summary_len + 2
-}
 
 /// What tells a new song from the one so far: how far the mean of the newest [`NOW`] summaries is from that of the first `before`, value by
 /// value; how much each value varied before (a restless song is not another one); how near the newest are to the nearest of those before

@@ -8,7 +8,6 @@ use super::{
     bundle::{ModelError, Weights},
     rolling::Trunk,
 };
-use crate::decision::change::comparison_len;
 
 /// Output columns of the trunk that are "recent": 3 of 64 mel columns are 4.1 s (CNN), 3 of 96 are 6.1 s (CRNN).
 pub(super) const RECENT_STEPS: usize = 3;
@@ -75,6 +74,12 @@ impl MusicHead {
 pub(super) fn summary_len(model: &Model) -> usize {
     let architecture = &model.card.architecture;
     2 * architecture.blocks[architecture.rolling_blocks() - 1].filters
+}
+
+/// How many values a comparison of summaries of length `summary_len` has ([`crate::decision::change::compare`]): what the head for
+/// changes of song weighs.
+pub fn comparison_len(summary_len: usize) -> usize {
+    2 * summary_len + 2
 }
 
 /// Writes the summary of the newest of `heard` mel columns' trunk columns: means, then maxima, over them and over frequency.
