@@ -186,6 +186,37 @@ fn default_music_threshold() -> f32 {
     0.5
 }
 
+impl DecisionDefaults {
+    /// Every number in words, for people.
+    fn summary(&self) -> String {
+        let mut words = vec![format!("temperature {:.3}", self.temperature)];
+        if !self.temperatures.is_empty() {
+            let by_seconds: Vec<String> = self
+                .temperatures
+                .iter()
+                .map(|[seconds, temperature]| format!("{temperature:.2} after {seconds:.0} s"))
+                .collect();
+            words.push(format!("({})", by_seconds.join(", ")));
+        }
+        let mut words = vec![words.join(" ")];
+        for (name, value) in [
+            ("unsure below", self.unsure_threshold),
+            ("not music below", self.music_threshold),
+            ("no genre below", self.doubt_threshold),
+        ] {
+            words.push(format!("{name} {value:.2}"));
+        }
+        for (name, value) in &self.more {
+            let value = match value.as_f64() {
+                Some(number) => format!("{number:.3}"),
+                None => value.to_string(),
+            };
+            words.push(format!("{} {value}", name.replace('_', " ")));
+        }
+        words.join(", ")
+    }
+}
+
 impl Default for DecisionDefaults {
     fn default() -> Self {
         Self {
@@ -699,7 +730,7 @@ impl fmt::Display for ModelCard {
         }
         writeln!(f)?;
         let mut line = |what: &str, text: &str| {
-            let text = text.trim();
+            let text = text.trim_end();
             let text = if text.is_empty() { "not said" } else { text };
             for (index, part) in text.lines().enumerate() {
                 writeln!(f, "  {:<13}{part}", if index == 0 { what } else { "" })?;
@@ -758,31 +789,26 @@ impl fmt::Display for ModelCard {
                 front_end.floor_db
             ),
         )?;
-        line(
-            "decision",
-            &format!(
-                "temperature {:.3}, unsure below {:.2}{}",
-                self.decision.temperature,
-                self.decision.unsure_threshold,
-                self.decision
-                    .more
-                    .keys()
-                    .map(|key| [", ", key].concat())
-                    .collect::<String>()
-            ),
-        )?;
+        line("decision", &self.decision.summary())?;
+        let mut measured_on = None;
         for accuracy in &self.accuracies {
+            let on = (&accuracy.data, &accuracy.split);
+            if measured_on != Some(on) {
+                line(
+                    "measured on",
+                    &format!("{}, {} (95 % intervals)", accuracy.data, accuracy.split),
+                )?;
+                measured_on = Some(on);
+            }
             line(
-                "accuracy",
+                "",
                 &format!(
-                    "{:.1} % ({:.1} to {:.1}, 95 % interval, n = {}): {}; {}, {}",
+                    "{:5.1} % ({:.1} to {:.1}, n = {})  {}",
                     100.0 * accuracy.value,
                     100.0 * accuracy.low,
                     100.0 * accuracy.high,
                     accuracy.n,
                     accuracy.what,
-                    accuracy.data,
-                    accuracy.split
                 ),
             )?;
         }
