@@ -147,7 +147,8 @@ pub struct DecisionConfig {
     pub span: Span,
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
-    /// How long another genre must lead before it is shown. Default: 8 s.
+    /// How long another genre must lead before it is shown where no change of song was told: this, and longer for a genre that has been shown
+    /// for long. Default: 16 s.
     pub dwell: Seconds,
     /// By how much it must lead, in 0..1. Default: 0.15.
     pub margin: f32,
@@ -169,7 +170,7 @@ impl Default for DecisionConfig {
         Self {
             span: Span::Exponential(DEFAULT_AVERAGING),
             mean: Mean::Arithmetic,
-            dwell: Seconds(8.0),
+            dwell: Seconds(16.0),
             margin: 0.15,
             silence_dbfs: silence::FLOOR_DBFS,
             unsure_below: None,
@@ -283,12 +284,15 @@ pub struct Decision {
 /// Width of the band around a threshold in which nothing changes.
 const HYSTERESIS: f32 = 0.04;
 
-/// How much surer than usual a first guess must be to be shown; it falls to 0 by [`EARLY_UNTIL`]. A guess that is taken
-/// back within the same song is worse than one that comes two seconds later.
-const EARLY_MARGIN: f32 = 0.15;
+/// How much surer than usual a guess from the first seconds must be to be shown, until [`EARLY_FROM`]; it falls to 0 by [`EARLY_UNTIL`]. Most
+/// genres that were taken back within one song were first guesses.
+const EARLY_MARGIN: f32 = 0.45;
 
-/// Audio from which a guess is as good as any: half a frame.
-const EARLY_UNTIL: Seconds = Seconds(15.0);
+/// Audio from which a guess need no longer be so sure.
+const EARLY_FROM: Seconds = Seconds(4.0);
+
+/// Audio from which a guess is as good as any.
+const EARLY_UNTIL: Seconds = Seconds(8.0);
 
 impl Decision {
     /// A decision over `n_labels` labels, with the model's own thresholds where the settings leave them open.
@@ -385,11 +389,12 @@ impl Decision {
         if seen.silent {
             return State::Silent;
         }
-        if self.music.is_not_music() {
-            return State::NotMusic;
-        }
+        // One or two looks are too few to call anything talk.
         if seen.heard.0 < PROVISIONAL_FROM.0 {
             return State::Warming;
+        }
+        if self.music.is_not_music() {
+            return State::NotMusic;
         }
         let Some(averaged) = averaged else {
             return if self.music.is_doubtful() {
@@ -399,7 +404,8 @@ impl Decision {
             };
         };
         let best = averaged.top().1;
-        let still_to_hear = (1.0 - seen.heard.0 / EARLY_UNTIL.0).max(0.0) as f32;
+        let still_to_hear = (EARLY_UNTIL.0 - seen.heard.0) / (EARLY_UNTIL.0 - EARLY_FROM.0);
+        let still_to_hear = still_to_hear.clamp(0.0, 1.0) as f32;
         // Who set the threshold to 0 wants every answer.
         let early = EARLY_MARGIN * still_to_hear * f32::from(u8::from(self.unsure_below > 0.0));
         let below = self.unsure_below + early;

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use architecture::Architecture;
 pub use bundle::{Bundle, ModelCard, ModelError};
-pub use recent::comparison_len;
+pub use recent::{comparison_len, summary_len, top_len};
 
 use self::{
     architecture::Activation,
@@ -241,8 +241,9 @@ pub struct Scored<'a> {
     pub embedding: &'a [f32],
     /// Mel columns that were heard, up to `n_frames`.
     pub n_columns: usize,
-    /// The trunk's newest output columns (about 4 s) in short: for every channel the mean and then the maximum over
-    /// them and over frequency, shape `[2, n_channels]`. What a change of song is told from.
+    /// The newest seconds (4.1 s with the CNN) in short, shape `[summary_len]`: for every channel of the trunk's newest output columns the mean
+    /// and then the maximum over them and over frequency, the same of the block below, and for every mel band mean (relative to that of all
+    /// bands) and deviation. What music is told by, and a change of song.
     pub recent: &'a [f32],
     /// Probability that those newest seconds are music, 0..=1; `None` where the model cannot tell.
     pub music: Option<f32>,
@@ -385,7 +386,7 @@ fn score<'a>(
             write,
         )
         .ok()?;
-    recent::summarise(model, trunk, columns.len(), &mut outputs.recent);
+    recent::summarise(model, trunk, columns, &mut outputs.recent);
     Some(Scored {
         logits: &outputs.logits,
         embedding: &outputs.embedding,

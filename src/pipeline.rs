@@ -299,7 +299,8 @@ impl Columns {
             self.begin_anew(KEPT_ON_CHANGE);
         } else if song_changed {
             self.decision.song_changed();
-            self.forget_all_but(KEPT_ON_CHANGE);
+            self.change.song_changed();
+            self.keep_newest_of(KEPT_ON_CHANGE);
         }
         readout
     }
@@ -309,11 +310,11 @@ impl Columns {
         if !self.decision.holds() {
             self.decision.reset_average();
         }
-        self.forget_all_but(kept);
+        self.change.reset();
+        self.keep_newest_of(kept);
     }
 
-    fn forget_all_but(&mut self, kept: Seconds) {
-        self.change.reset();
+    fn keep_newest_of(&mut self, kept: Seconds) {
         self.keep_newest((kept.0 / self.column_s) as usize);
     }
 

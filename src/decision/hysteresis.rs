@@ -5,6 +5,12 @@ use crate::{genre::Scores, units::Seconds};
 /// How long another genre must lead after a change of song before it is shown: one more look.
 const CONFIRMED: Seconds = Seconds(1.2);
 
+/// Within one song, what was shown for so long gives way only to what leads for this share of it: one song is seldom two genres.
+const INERTIA: f64 = 0.7;
+
+/// However long a genre was shown, another one that leads for this long takes its place.
+const LONGEST_DWELL: Seconds = Seconds(60.0);
+
 /// A genre that is shown again within this time was taken back too early.
 const RETURNS_WITHIN: Seconds = Seconds(120.0);
 
@@ -82,6 +88,7 @@ pub(super) struct Hysteresis {
     dwell: Seconds,
     margin: f32,
     shown: Option<usize>,
+    shown_since: Seconds,
     /// What was shown before the song seemed to change.
     before_change: Option<usize>,
     challenger: Option<Challenger>,
@@ -89,12 +96,13 @@ pub(super) struct Hysteresis {
 }
 
 impl Hysteresis {
-    /// Another genre than the shown one must lead by `margin` for `dwell`.
+    /// Another genre than the shown one must lead by `margin` for `dwell`, or longer where the shown one has stood for long.
     pub(super) fn new(n_labels: usize, dwell: Seconds, margin: f32) -> Self {
         Self {
             dwell,
             margin,
             shown: None,
+            shown_since: Seconds(0.0),
             before_change: None,
             challenger: None,
             restlessness: Restlessness::new(n_labels),
@@ -106,7 +114,8 @@ impl Hysteresis {
         self.shown
     }
 
-    /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell. Where the song seemed
+    /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell,
+    /// or for [`INERTIA`] of the time that the other was shown. Where the song seemed
     /// to change, what was shown before comes back at once, and another one after it has led for [`CONFIRMED`]: until then, none.
     /// Where the answer has gone back and forth, each change must last the longer.
     pub(super) fn choose(&mut self, scores: &Scores, position: Seconds) -> Option<usize> {
@@ -114,7 +123,12 @@ impl Hysteresis {
         let (stays, dwell) = match (self.shown, self.before_change) {
             (Some(shown), _) => {
                 let lead = score - scores.as_slice()[shown];
-                (best == shown || lead < self.margin, self.dwell)
+                let shown_for = position.0 - self.shown_since.0;
+                let dwell = (INERTIA * shown_for).min(LONGEST_DWELL.0);
+                (
+                    best == shown || lead < self.margin,
+                    Seconds(self.dwell.0.max(dwell)),
+                )
             }
             (None, Some(before)) if before != best => (false, CONFIRMED),
             (None, _) => (false, Seconds(0.0)),
@@ -130,6 +144,7 @@ impl Hysteresis {
         let dwell = dwell.0 + self.restlessness.surcharge(best, position).0;
         if position.0 - since.0 >= dwell {
             self.shown = Some(best);
+            self.shown_since = position;
             self.before_change = None;
             self.challenger = None;
             self.restlessness.shown(best, position);
@@ -204,6 +219,30 @@ mod tests {
             .collect();
         assert_eq!(changes.len(), 3);
         assert!(late.iter().all(|&late| late < 4.0 * STEP), "{late:?}");
+    }
+
+    #[test]
+    fn what_was_shown_for_long_gives_way_the_later_but_it_does() {
+        let until_another = |shown_for: f64| {
+            let mut hysteresis = Hysteresis::new(2, Seconds(16.0), 0.15);
+            let (first, second) = (Scores::new(&[0.9, 0.1]), Scores::new(&[0.1, 0.9]));
+            let mut now = 0.0;
+            while now < shown_for {
+                now += STEP;
+                assert_eq!(hysteresis.choose(&first, Seconds(now)), Some(0));
+            }
+            let from = now;
+            while hysteresis.choose(&second, Seconds(now)) == Some(0) {
+                now += STEP;
+            }
+            now - from
+        };
+        let within = |seconds: f64, low: f64| (low..low + 2.0 * STEP).contains(&seconds);
+        assert!(within(until_another(5.0), 16.0), "the dwell at least");
+        // 0.7 of the time until then, which goes on while the other leads.
+        let minute = until_another(60.0);
+        assert!((42.0..LONGEST_DWELL.0 + STEP).contains(&minute), "{minute}");
+        assert!(within(until_another(1_800.0), LONGEST_DWELL.0));
     }
 
     #[test]

@@ -6,14 +6,17 @@
 use super::{
     Model,
     bundle::{ModelError, Weights},
-    rolling::Trunk,
+    rolling::{Columns, Trunk},
 };
 
 /// Output columns of the trunk that are "recent": 3 of 64 mel columns are 4.1 s (CNN), 3 of 96 are 6.1 s (CRNN).
 pub(super) const RECENT_STEPS: usize = 3;
 
-/// A logistic layer on the summary of the newest columns: the tensors `trust.music.weight` (shape `[2 * n_channels]`) and
-/// `trust.music.bias` (shape `[1]`).
+/// The mel columns' part of a summary is in tens of the front end's decibels, so that it is of the size of the trunk's values.
+const MEL_UNIT: f32 = 10.0;
+
+/// A logistic layer on the summary of the newest columns: the tensors `trust.music.weight` (shape `[summary_len]`, or its first
+/// `[top_len]`) and `trust.music.bias` (shape `[1]`).
 #[derive(Clone, Debug)]
 pub(super) struct MusicHead {
     weight: Vec<f32>,
@@ -25,26 +28,29 @@ impl MusicHead {
     pub(super) fn find(model: &Model) -> Result<Option<Self>, ModelError> {
         let change =
             ["change.weight", "change.bias"].map(|name| model.trust(name).map(Weights::shape));
-        let len = summary_len(model);
-        let whole = comparison_len(len);
-        let of = |len: usize| change == [Some(&[len][..]), Some(&[1][..])];
-        if !(change == [None, None] || of(len) || of(whole)) {
+        let (top, all) = (top_len(model), summary_len(model));
+        let lens = [comparison_len(all), comparison_len(top), top];
+        if !(change == [None, None]
+            || lens.iter().any(|&len| change == [Some(&[len][..]), Some(&[1][..])]))
+        {
             return Err(ModelError::field(
                 "trust.change.weight and trust.change.bias",
                 format!("{change:?}"),
-                format!("[{whole}] (or [{len}]) and [1], or neither"),
+                format!(
+                    "[{}] (or [{}] or [{top}]) and [1], or neither",
+                    lens[0], lens[1]
+                ),
             ));
         }
         let (Some(weight), Some(bias)) = (model.trust("music.weight"), model.trust("music.bias"))
         else {
             return Ok(None);
         };
-        let expected = summary_len(model);
-        if weight.shape() != [expected] || bias.shape() != [1] {
+        if !([[all], [top]].iter().any(|len| weight.shape() == len) && bias.shape() == [1]) {
             return Err(ModelError::field(
                 "trust.music.weight",
                 format!("{:?} with a bias of {:?}", weight.shape(), bias.shape()),
-                format!("[{expected}] with a bias of [1]"),
+                format!("[{all}] (or [{top}]) with a bias of [1]"),
             ));
         }
         Ok(Some(Self {
@@ -70,10 +76,20 @@ impl MusicHead {
     }
 }
 
-/// Length of a summary: mean and maximum for every channel of the trunk.
-pub(super) fn summary_len(model: &Model) -> usize {
+/// Length of the first part of a summary: mean and maximum for every channel of the rolling blocks' output.
+pub fn top_len(model: &Model) -> usize {
     let architecture = &model.card.architecture;
     2 * architecture.blocks[architecture.rolling_blocks() - 1].filters
+}
+
+/// Length of a summary: of the rolling blocks' output, of the block below it, and of the mel columns two values each.
+pub fn summary_len(model: &Model) -> usize {
+    let architecture = &model.card.architecture;
+    let below = match architecture.rolling_blocks() {
+        0 | 1 => 0,
+        blocks => architecture.blocks[blocks - 2].filters,
+    };
+    top_len(model) + 2 * below + 2 * model.front_end().n_mels
 }
 
 /// How many values a comparison of summaries of length `summary_len` has ([`crate::decision::change::compare`]): what the head for
@@ -82,20 +98,37 @@ pub fn comparison_len(summary_len: usize) -> usize {
     2 * summary_len + 2
 }
 
-/// Writes the summary of the newest of `heard` mel columns' trunk columns: means, then maxima, over them and over frequency.
-pub(super) fn summarise(model: &Model, trunk: &Trunk, heard: usize, summary: &mut [f32]) {
+/// Writes the summary of the newest of `columns`: means, then maxima, of every channel of the rolling blocks' newest output columns over
+/// them and over frequency; the same of the block below, over the same time; then of every mel band the mean, relative to that of
+/// all bands (a fader moves nothing), and the standard deviation.
+pub(super) fn summarise(model: &Model, trunk: &Trunk, columns: &Columns, summary: &mut [f32]) {
     let architecture = &model.card.architecture;
-    let existing = architecture.trunk_columns(heard);
-    let (means, maxima) = summary.split_at_mut(summary.len() / 2);
+    let blocks = architecture.rolling_blocks();
+    let existing = architecture.trunk_columns(columns.len());
+    let newest = existing.saturating_sub(RECENT_STEPS)..existing;
+    let (top, rest) = summary.split_at_mut(top_len(model));
+    summarise_block(trunk, blocks, newest.clone(), top);
+    let (below, mel) = rest.split_at_mut(rest.len() - 2 * model.front_end().n_mels);
+    if blocks > 1 {
+        let pool = architecture.blocks[blocks - 1].pool[1];
+        summarise_block(
+            trunk,
+            blocks - 1,
+            newest.start * pool..newest.end * pool,
+            below,
+        );
+    }
+    summarise_mel(columns, RECENT_STEPS * model.step_columns(), mel);
+}
+
+fn summarise_block(trunk: &Trunk, blocks: usize, range: std::ops::Range<usize>, out: &mut [f32]) {
+    let (means, maxima) = out.split_at_mut(out.len() / 2);
     means.fill(0.0);
     maxima.fill(f32::NEG_INFINITY);
+    let channels = means.len();
     let mut n = 0.0_f32;
-    for index in existing.saturating_sub(RECENT_STEPS)..existing {
-        let channels = means.len();
-        for (place, value) in trunk
-            .column(architecture.rolling_blocks(), index)
-            .enumerate()
-        {
+    for index in range {
+        for (place, value) in trunk.column(blocks, index).enumerate() {
             let channel = place % channels;
             if channel == 0 {
                 n += 1.0;
@@ -109,5 +142,23 @@ pub(super) fn summarise(model: &Model, trunk: &Trunk, heard: usize, summary: &mu
         if n == 0.0 {
             *max = 0.0;
         }
+    }
+}
+
+fn summarise_mel(columns: &Columns, newest: usize, out: &mut [f32]) {
+    let (means, deviations) = out.split_at_mut(out.len() / 2);
+    means.fill(0.0);
+    deviations.fill(0.0);
+    let from = columns.len().saturating_sub(newest);
+    let n = (columns.len() - from).max(1) as f32;
+    let each = |band: usize| (from..columns.len()).map(move |index| columns.get(index)[band]);
+    for (band, (mean, deviation)) in means.iter_mut().zip(deviations).enumerate() {
+        *mean = each(band).sum::<f32>() / n;
+        let squares = each(band).map(|value| (value - *mean).powi(2)).sum::<f32>();
+        *deviation = (squares / n).sqrt() / MEL_UNIT;
+    }
+    let level = means.iter().sum::<f32>() / means.len().max(1) as f32;
+    for mean in means {
+        *mean = (*mean - level) / MEL_UNIT;
     }
 }

@@ -201,6 +201,11 @@ impl Columns {
         self.ring.len
     }
 
+    /// Mel column `index`, 0 being the oldest.
+    pub(super) fn get(&self, index: usize) -> &[f32] {
+        self.ring.get(index)
+    }
+
     pub(super) fn clear(&mut self) {
         self.ring.len = 0;
         if let Some((_, powers)) = &mut self.powers {
@@ -336,7 +341,7 @@ impl Trunk {
                 .filter(|&heard| heard < columns.len());
             model.normalise(
                 index,
-                heard.map(|heard| columns.ring.get(heard)),
+                heard.map(|heard| columns.get(heard)),
                 shift,
                 level.get_mut(index),
             );

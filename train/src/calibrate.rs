@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use genrescope::{
-    decision::change::{BEFORE, BETWEEN, FEWEST, NOW, compare, comparison_len},
+    decision::change::{compare, compared, comparison_len},
     network::{
         Bundle, Model,
         architecture::Activation,
@@ -45,7 +45,7 @@ const ROOM_EVERY: usize = 4;
 const LOST_MUSIC: f64 = 0.004;
 
 /// Share of those looks at which no genre may be named because it might not be music.
-const DOUBTED_MUSIC: f64 = 0.04;
+const DOUBTED_MUSIC: f64 = 0.025;
 
 /// Share of held-out whole frames that are named rather than "unsure".
 const COVERAGE: f64 = 0.92;
@@ -306,21 +306,14 @@ fn looks<'a>(
     ])
 }
 
-/// What the change head sees along a stream of summaries.
+/// What the change head sees along a stream of summaries of one song.
 fn comparisons(summaries: &[&[f32]]) -> Vec<Vec<f32>> {
-    (FEWEST + BETWEEN + NOW..=summaries.len())
-        .map(|end| {
-            let now = end - NOW;
-            let before = now - BETWEEN;
-            let first = before.saturating_sub(BEFORE);
+    (0..=summaries.len())
+        .filter_map(|end| {
+            let (so_far, now) = compared(0, end)?;
             let mut row = Vec::new();
-            compare(
-                |k| summaries[first + k],
-                before - first,
-                now - first,
-                |value| row.push(value),
-            );
-            row
+            compare(|k| summaries[k], so_far, now, |value| row.push(value));
+            Some(row)
         })
         .collect()
 }
