@@ -238,6 +238,15 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
+/// What an input is called in messages.
+fn shown_input(path: &Path) -> String {
+    if is_stdin(path) {
+        "standard input".into()
+    } else {
+        path.display().to_string()
+    }
+}
+
 /// Opens a file that was named on the command line, or standard input; `raw` says how bare samples are written.
 fn open_input(path: &Path, raw: Option<RawPcm>) -> anyhow::Result<AudioFile> {
     Ok(match (is_stdin(path), raw) {

@@ -815,6 +815,8 @@ fn an_m4a_file_without_its_index_is_incomplete() {
     }
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let error = AudioFile::from_reader(Box::new(io::Cursor::new(bytes))).unwrap_err();
+    assert!(error.to_string().contains("faststart"), "{error}");
     let error = AudioFile::open(&path).unwrap_err().to_string();
     assert!(
         error.contains("incomplete") && !error.contains("convert"),

@@ -167,6 +167,9 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         _ => Earlier::default(),
     };
     let mut found = find(&args.paths, &job.stop);
+    if job.stop.asked() {
+        return Ok(job.stop.exit_code());
+    }
     if let Some(output) = &output {
         let inputs = found.files.iter().map(PathBuf::as_path);
         output.must_not_be(inputs, "one of the files to listen to")?;
@@ -174,11 +177,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         output.must_not_be(model, "the model to listen with")?;
         // A folder that was misspelt must not cost the answers of another day.
         if found.files.is_empty() {
-            return Ok(if job.stop.asked() {
-                job.stop.exit_code()
-            } else {
-                ExitCode::from(1)
-            });
+            return Ok(ExitCode::from(1));
         }
     }
     let answered = earlier.answered();
@@ -191,23 +190,9 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let unreadable = found.failed;
     let mut failed = unreadable;
 
-    let out: Box<dyn Write> = match &output {
-        None => Box::new(Named {
-            name: "standard output".into(),
-            inner: io::stdout().lock(),
-        }),
-        Some(output) if args.resume => {
-            let again = files.iter().map(|file| key_of(file)).collect();
-            if earlier.tidy(output, &again)? {
-                complain(format_args!(
-                    "the last line of '{}' was cut off; what it was about is looked at again",
-                    output.path().display()
-                ));
-            }
-            Box::new(output.go_on()?)
-        }
-        Some(output) => Box::new(output.begin()?),
-    };
+    let out = open_output(output.as_ref(), args.resume.then_some(&earlier), &files)?;
+    let fresh = earlier.is_empty();
+    drop(earlier);
     let to_terminal = args.output.is_none() && io::stdout().is_terminal();
     let names = output::shown_names(&files);
     let mut printer = Printer {
@@ -219,7 +204,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         show_timeline: args.timeline,
         name_width: output::name_width(&names, to_terminal),
     };
-    if earlier.is_empty() {
+    if fresh {
         printer.header()?;
     }
     let progress = progress_bar(files.len(), to_terminal);
@@ -258,11 +243,12 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
             count(files.len(), "file")
         ));
     }
-    if n_skipped > 0 {
-        complain(format_args!(
-            "{n_skipped} of {} were in the output file already",
-            count(n_found, "file")
-        ));
+    match (n_skipped, n_found) {
+        (0, _) => {}
+        (1, 1) => complain(format_args!("the file was in the output file already")),
+        _ => complain(format_args!(
+            "{n_skipped} of {n_found} files were in the output file already"
+        )),
     }
     let asked = finished + unreadable;
     if failed > 0 && asked > 1 {
@@ -273,6 +259,32 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         (_, 0) => ExitCode::SUCCESS,
         (..) => ExitCode::from(1),
     })
+}
+
+/// Where the answers go; behind those of `earlier`, where there are any.
+fn open_output(
+    output: Option<&OutputFile>,
+    earlier: Option<&Earlier>,
+    files: &[PathBuf],
+) -> anyhow::Result<Box<dyn Write>> {
+    let Some(output) = output else {
+        return Ok(Box::new(Named {
+            name: "standard output".into(),
+            inner: io::stdout().lock(),
+        }));
+    };
+    // Written as the answers come, not beside the old file: a run that is killed leaves what it has for --resume.
+    let Some(earlier) = earlier else {
+        return Ok(Box::new(output.begin()?));
+    };
+    let again = files.iter().map(|file| key_of(file)).collect();
+    if earlier.tidy(output, &again)? {
+        complain(format_args!(
+            "the last line of '{}' was cut off; what it was about is looked at again",
+            output.path().display()
+        ));
+    }
+    Ok(Box::new(output.go_on()?))
 }
 
 /// What there is to listen to.
@@ -296,11 +308,12 @@ fn find(paths: &[PathBuf], stop: &Stop) -> Found {
         }
         let mut walk = find_audio_files([path]);
         let mut found = 0_usize;
-        while let Some(file) = walk.next().filter(|_| !stop.asked()) {
+        for file in walk.by_ref().take_while(|_| !stop.asked()) {
             found += 1;
             match file {
                 Ok(file) => {
-                    if seen.insert(key_of(&file)) {
+                    let one = file.canonicalize().unwrap_or_else(|_| file.clone());
+                    if seen.insert(one) {
                         files.push(file);
                     }
                 }
@@ -311,7 +324,7 @@ fn find(paths: &[PathBuf], stop: &Stop) -> Found {
             }
         }
         other.add(walk.other_formats());
-        if found == 0 {
+        if found == 0 && !stop.asked() {
             failed += 1;
             complain(format_args!(
                 "'{}': no audio files here that can be read ({})",

@@ -18,9 +18,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never}
 use super::{
     Context, complain,
     config::MeanKind,
-    is_stdin, json_lines, open_input,
+    json_lines, open_input,
     output_file::OutputFile,
     quiet::{PassOn, QuietStderr},
+    shown_input,
     signals::{Again, Stop},
     text::too_short,
     tui::{Action, Depth, LiveScreen, View, plain_line},
@@ -337,15 +338,6 @@ fn is_stream(path: &Path) -> bool {
     {
         let _ = path;
         false
-    }
-}
-
-/// How an input is called in messages.
-fn shown_input(path: &Path) -> String {
-    if is_stdin(path) {
-        "standard input".into()
-    } else {
-        path.display().to_string()
     }
 }
 

@@ -110,6 +110,16 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
     },
+    /// A stream that would have to be read from its end first.
+    #[error(
+        "{}: this MP4 has no index (moov atom) before its sound, and a pipe cannot be read from its end; give the file \
+         itself, or write it with ffmpeg -movflags +faststart",
+        path.display()
+    )]
+    IndexAtEnd {
+        /// The stream.
+        path: PathBuf,
+    },
     /// A container without sound.
     #[error("{}: this {container} file has no audio track", path.display())]
     NoAudioTrack {
@@ -220,6 +230,7 @@ impl FileError {
             | Self::Read { path, .. }
             | Self::NotAudio { path, .. }
             | Self::Incomplete { path }
+            | Self::IndexAtEnd { path }
             | Self::NoAudioTrack { path, .. }
             | Self::Unsupported { path, .. }
             | Self::Rate { path, .. }
@@ -577,7 +588,10 @@ impl AudioFile {
                 });
             }
             Err(SymphoniaError::Unsupported(reason)) if reason.ends_with("missing moov atom") => {
-                return Err(FileError::Incomplete { path });
+                return Err(match n_bytes {
+                    Some(_) => FileError::Incomplete { path },
+                    None => FileError::IndexAtEnd { path },
+                });
             }
             // A format that was recognised, with something in it that is not.
             Err(SymphoniaError::Unsupported(reason)) if !reason.starts_with("core (probe)") => {

@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{
-        is_stdin,
-        text::{end_of, name_of, pad, too_short, width},
+        shown_input,
+        text::{end_of, pad, plain, too_short, width},
     },
     work::Heard,
 };
@@ -66,10 +66,8 @@ pub(super) fn shown_names(files: &[PathBuf]) -> Vec<String> {
     files
         .iter()
         .map(|file| {
-            if is_stdin(file) {
-                return "standard input".to_owned();
-            }
-            name_of(file.strip_prefix(&above).unwrap_or(file))
+            let below = file.strip_prefix(&above).unwrap_or(file);
+            plain(&shown_input(below)).into_owned()
         })
         .collect()
 }

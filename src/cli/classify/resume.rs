@@ -16,9 +16,12 @@ use super::{
 };
 use crate::network::Model;
 
-/// One file by all its names.
+/// One file by all its names. An output file is text: a name that is none is known by what was written of it.
 pub(super) fn key_of(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+    match path.to_str() {
+        Some(_) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
+        None => path.to_string_lossy().into_owned().into(),
+    }
 }
 
 /// What an earlier run wrote.

@@ -14,7 +14,7 @@ use std::{
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::super::{open_input, signals::Stop, text};
+use super::super::{open_input, shown_input, signals::Stop, text};
 use crate::{
     decision::Readout,
     network::Model,
@@ -122,7 +122,7 @@ fn classify_file(job: &Job, path: &Path) -> Option<Outcome> {
         Ok(Some(heard)) => Some(Ok(heard)),
         Err(error) => {
             let text = text::told(&error);
-            let name = path.display().to_string();
+            let name = shown_input(path);
             Some(Err(if text.contains(&name) {
                 text
             } else {
