@@ -84,7 +84,7 @@ impl Earlier {
             let value = json_lines::message(line).unwrap_or_default();
             let Some((path, theirs)) = answer(&value) else {
                 anyhow::bail!(
-                    "line {} of '{name}' is no answer of classify --json; give another --output",
+                    "line {} of '{name}' is no answer of classify --json; remove it, or give another --output",
                     index + 1
                 );
             };
