@@ -8,10 +8,14 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod devices;
+mod json_lines;
 pub mod listen;
 pub mod model;
+pub mod output_file;
 pub mod quiet;
+pub mod signals;
 pub mod teach;
+pub mod text;
 pub mod tui;
 
 use std::{
@@ -24,7 +28,10 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
-use crate::network::Model;
+use crate::{
+    network::{Model, ModelError},
+    source::file::{AudioFile, RawPcm},
+};
 
 /// Listens to music and says which genre it hears - and says so when it does not know.
 #[derive(Debug, Parser)]
@@ -95,6 +102,8 @@ pub struct Context {
     pub model: Option<PathBuf>,
     /// May standard output carry colours?
     pub color: bool,
+    /// When it may.
+    pub color_choice: ColorChoice,
     /// What the configuration file says.
     pub config: config::Config,
 }
@@ -107,7 +116,17 @@ impl Context {
     pub fn load_model(&self) -> anyhow::Result<Arc<Model>> {
         match &self.model {
             None => Ok(Model::builtin()),
-            Some(path) => load_model_file(path),
+            Some(path) => self.named_by_config(load_model_file(path)),
+        }
+    }
+
+    /// Whoever did not name the model on the command line is told where it is named.
+    fn named_by_config<T>(&self, loaded: anyhow::Result<T>) -> anyhow::Result<T> {
+        match &self.config.model {
+            Some(model) if Some(model) == self.model.as_ref() => {
+                loaded.with_context(|| self.config.origin("model"))
+            }
+            _ => loaded,
         }
     }
 }
@@ -117,18 +136,34 @@ impl Context {
 /// # Errors
 /// When it cannot be read or is no model; the message names the file and the field.
 pub fn load_model_file(path: &Path) -> anyhow::Result<Arc<Model>> {
-    let bytes = crate::network::bundle::MAX_FILE_BYTES;
-    let size = std::fs::metadata(path)
-        .with_context(|| format!("cannot open model file '{}'", path.display()))?
-        .len();
+    read_model_file(path, Model::from_bytes)
+}
+
+/// Reads a model file and makes of it what `read` does.
+fn read_model_file<T>(
+    path: &Path,
+    read: impl FnOnce(&[u8]) -> Result<T, ModelError>,
+) -> anyhow::Result<T> {
+    let name = path.display();
+    let most = crate::network::bundle::MAX_FILE_BYTES;
+    let found =
+        std::fs::metadata(path).with_context(|| format!("cannot open model file '{name}'"))?;
+    let size = found.len();
     anyhow::ensure!(
-        size <= bytes as u64,
-        "model file '{}' has {size} bytes; a model file has at most {bytes}",
-        path.display()
+        size <= most as u64,
+        "'{name}' is no model file: it has {size} bytes, a model file has at most {most}"
     );
-    let bytes = std::fs::read(path)
-        .with_context(|| format!("cannot read model file '{}'", path.display()))?;
-    Model::from_bytes(&bytes).with_context(|| format!("model file '{}'", path.display()))
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read model file '{name}'"))?;
+    // The first 8 bytes are the length of the JSON that follows.
+    anyhow::ensure!(
+        bytes.get(8) == Some(&b'{'),
+        "'{name}' is no model file; 'genrescope teach' writes them"
+    );
+    read(&bytes).map_err(|error| {
+        let text = error.to_string();
+        let what = text.strip_prefix("model file: ").unwrap_or(&text);
+        anyhow::anyhow!("model file '{name}': {what}")
+    })
 }
 
 /// Runs the command line of this process.
@@ -155,11 +190,12 @@ pub fn main() -> ExitCode {
     let config = match config::Config::load(cli.config.as_deref()) {
         Ok(config) => config,
         Err(error) => {
-            complain(format_args!("{:#}", anyhow::Error::from(error)));
+            complain(format_args!("{}", text::told(&error.into())));
             return ExitCode::from(2);
         }
     };
-    let color = match cli.color.unwrap_or(config.color.into()) {
+    let color_choice = cli.color.unwrap_or(config.color.into());
+    let color = match color_choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,
         ColorChoice::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
@@ -168,6 +204,7 @@ pub fn main() -> ExitCode {
     let context = Context {
         model,
         color,
+        color_choice,
         config,
     };
     let result = match cli.command {
@@ -185,7 +222,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(format_args!("{error:#}"));
+            complain(format_args!("{}", text::told(&error)));
             ExitCode::from(2)
         }
     }
@@ -193,7 +230,35 @@ pub fn main() -> ExitCode {
 
 /// A message for the user, on standard error, beginning with the program's name.
 pub fn complain(message: std::fmt::Arguments<'_>) {
-    quiet::message(&format!("genrescope: {message}"));
+    quiet::message(&text::plain(&format!("genrescope: {message}")));
+}
+
+/// `-` on the command line stands for standard input; a file of that name is `./-`.
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// What an input is called in messages.
+fn shown_input(path: &Path) -> String {
+    if is_stdin(path) {
+        "standard input".into()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// Opens a file that was named on the command line, or standard input; `raw` says how bare samples are written.
+fn open_input(path: &Path, raw: Option<RawPcm>) -> anyhow::Result<AudioFile> {
+    Ok(match (is_stdin(path), raw) {
+        (true, None) => AudioFile::from_reader(Box::new(io::stdin()))?,
+        (true, Some(raw)) => AudioFile::from_raw(Box::new(io::stdin()), raw)?,
+        (false, None) => AudioFile::open(path)?,
+        (false, Some(raw)) => {
+            let file = std::fs::File::open(path)
+                .with_context(|| format!("cannot open '{}'", path.display()))?;
+            AudioFile::from_raw(Box::new(io::BufReader::new(file)), raw)?
+        }
+    })
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -43,6 +43,8 @@ pub mod song;
 pub mod source;
 pub mod statistics;
 pub mod teach;
+#[cfg(feature = "cli")]
+mod toml_words;
 pub mod units;
 pub mod window;
 

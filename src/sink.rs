@@ -40,6 +40,7 @@ pub mod osc;
 
 use std::{
     fmt, io,
+    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -165,6 +166,25 @@ pub enum SinkError {
         /// Why not, and what would be.
         why: String,
     },
+    /// An address that reaches many machines, which was not allowed.
+    #[error(
+        "{feed}: '{address}' is a multicast or broadcast address; give each receiver's own address"
+    )]
+    Multicast {
+        /// Name of the feed.
+        feed: &'static str,
+        /// The address.
+        address: IpAddr,
+    },
+    /// What was written did not arrive, such as on a full disk; it is tried again.
+    #[error("cannot write {target}: {source}")]
+    Write {
+        /// What is written, and where to.
+        target: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A file could not be opened.
     #[error("cannot open '{path}': {source}{hint}")]
     File {
@@ -185,6 +205,13 @@ pub enum SinkError {
         #[source]
         source: io::Error,
     },
+}
+
+impl SinkError {
+    /// No try will be better.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Setting { .. } | Self::Multicast { .. })
+    }
 }
 
 /// A feed. All methods are called on the feed's own thread, one at a time, and may block; a blocked feed loses updates
@@ -461,7 +488,7 @@ impl Worker {
                     Err(SinkError::Closed { .. }) => return self.end(),
                     Err(error) => {
                         self.shared.failed(&error);
-                        if matches!(error, SinkError::Setting { .. }) {
+                        if error.is_final() {
                             return self.end(); // no try will be better
                         }
                         retry_at = Instant::now() + self.back_off;
@@ -506,7 +533,7 @@ impl Worker {
                 Err(SinkError::Closed { .. }) => return self.end(),
                 Err(error) => {
                     self.shared.failed(&error);
-                    if matches!(error, SinkError::Setting { .. }) {
+                    if error.is_final() {
                         return self.end();
                     }
                     connected = false;

@@ -119,7 +119,7 @@ pub enum Verdict {
     NotMusic,
     /// Nothing to hear.
     Silent,
-    /// Less than half a second of audio.
+    /// Less audio than an answer takes ([`SongClassifier::shortest`]).
     TooShort,
 }
 
@@ -149,8 +149,11 @@ impl Verdict {
 /// songs for something else.
 const UNFITTED: f32 = 0.2;
 
-/// Below this there is nothing to look at: less than one step of the network.
+/// Below this even silence is too short to be called silence.
 const SHORTEST: Seconds = Seconds(0.5);
+
+/// The silence gate looks at blocks of 0.1 s and is open at first: so much sounds in any file.
+const GATE: Seconds = Seconds(0.15);
 
 /// Takes a song sample by sample, in bounded memory, and scores its frames as they come.
 #[derive(Debug)]
@@ -175,6 +178,8 @@ pub struct SongClassifier {
 struct Columns {
     n_mels: usize,
     n_frames: usize,
+    /// Fewer columns cannot be scored.
+    least: usize,
     column_s: f64,
     hop: usize,
     skip: usize,
@@ -225,6 +230,7 @@ impl SongClassifier {
             columns: Columns {
                 n_mels: numbers.n_mels,
                 n_frames: model.n_frames(),
+                least: model.card().architecture.step_columns(),
                 column_s,
                 hop: (rule.hop.0 / column_s).round() as usize,
                 skip: (rule.skip.0 / column_s).round() as usize,
@@ -240,6 +246,14 @@ impl SongClassifier {
             samples: 0,
             sounding: 0,
         })
+    }
+
+    /// The least length of audio that `model` can answer for: one step of its network.
+    pub fn shortest(model: &Model) -> Seconds {
+        let numbers = model.front_end();
+        let columns = model.card().architecture.step_columns();
+        let samples = columns.saturating_sub(1) * numbers.hop_length;
+        Seconds(samples as f64 / f64::from(numbers.sample_rate.max(1)))
     }
 
     /// Best score below which the song is "unsure", in 0..=1, instead of the model's own threshold.
@@ -292,6 +306,11 @@ impl SongClassifier {
         let scores = self.rule.score.of(frames.iter().map(|frame| &frame.scores));
         let verdict = match scores {
             _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
+            None if columns.n_columns < columns.least
+                && self.rate.duration(self.sounding).0 > GATE.0 =>
+            {
+                Verdict::TooShort
+            }
             _ if self.rate.duration(self.sounding).0 < SHORTEST.0 => Verdict::Silent,
             None => Verdict::Silent,
             Some(scores) => {

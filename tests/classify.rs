@@ -1,64 +1,14 @@
 //! `genrescope classify` and `teach`, as a user meets them.
 #![cfg(feature = "cli")]
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Output},
-};
+#[path = "support/cli.rs"]
+mod support;
 
-use genrescope::{
-    source::synth::{Style, render},
-    units::{SampleRate, Seconds},
-};
+use std::{fs, io::Write, path::Path, process::Command};
+
+use genrescope::{source::synth::Style, units::SampleRate};
 use serde_json::Value;
-
-fn genrescope(args: &[&str], dir: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_genrescope"))
-        .args(args)
-        .current_dir(dir)
-        .env_remove("RUST_BACKTRACE")
-        .output()
-        .expect("the binary runs")
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).expect("UTF-8");
-    text.lines()
-        .map(|line| serde_json::from_str(line).expect("a JSON object a line"))
-        .collect()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn write_wav(path: &Path, rate: u32, samples: &[f32]) {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: rate,
-        bits_per_sample: 32,
-        sample_format: hound::SampleFormat::Float,
-    };
-    let mut writer = hound::WavWriter::create(path, spec).expect("a file in the temporary folder");
-    for &sample in samples {
-        writer
-            .write_sample(sample)
-            .expect("space in the temporary folder");
-    }
-    writer.finalize().expect("space in the temporary folder");
-}
-
-fn music(style: Style, seconds: f64, seed: u32) -> Vec<f32> {
-    render(
-        style,
-        SampleRate::new(22_050).unwrap(),
-        Seconds(seconds),
-        seed.into(),
-    )
-    .mono()
-}
+use support::{genrescope, lines, music, stderr, write_wav};
 
 #[test]
 fn a_folder_with_broken_files_is_told_file_by_file() {

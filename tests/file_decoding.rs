@@ -772,3 +772,54 @@ fn resident_bytes() -> Option<u64> {
     let pages = fs::read_to_string("/proc/self/statm").ok()?;
     Some(pages.split_whitespace().nth(1)?.parse::<u64>().ok()? * 4_096)
 }
+
+/// What ffmpeg and others write into a pipe: the length of the samples is not known, and their end is where the stream ends.
+#[test]
+fn a_wav_file_from_a_pipe_is_whole() {
+    let (folder, wav, samples) = wav_at(44_100);
+    let good = fs::read(&wav).unwrap();
+    let data = good.windows(4).position(|four| four == b"data").unwrap();
+    // A chunk before the samples, as ffmpeg writes it, puts them beyond the first bytes.
+    let list = [&b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0"[..], &[b'x'; 14]].concat();
+    let want = mono(&samples, 2);
+    for size in [0_u32, 0x7fff_f000, u32::MAX] {
+        let mut bytes = [&good[..data], &list, &good[data..]].concat();
+        bytes[4..8].copy_from_slice(&size.to_le_bytes());
+        let at = data + list.len() + 4;
+        bytes[at..at + 4].copy_from_slice(&size.to_le_bytes());
+        let path = folder.path().join("pipe.wav");
+        fs::write(&path, &bytes).unwrap();
+        let (got, file) = read(&path).unwrap();
+        assert!(!file.is_truncated(), "{size:x}");
+        assert_eq!(got.len(), want.len(), "{size:x}");
+        let mut stream = AudioFile::from_reader(Box::new(io::Cursor::new(bytes))).unwrap();
+        let (got, error) = drain(&mut stream);
+        assert!(
+            error.is_none() && !stream.is_truncated(),
+            "{size:x}: {error:?}"
+        );
+        assert_eq!(got, want, "{size:x}");
+    }
+}
+
+#[test]
+fn an_m4a_file_without_its_index_is_incomplete() {
+    if !ffmpeg() {
+        return;
+    }
+    let (folder, wav, _) = wav_at(44_100);
+    let path = folder.path().join("cut.m4a");
+    if run_ffmpeg(&["-i", wav.to_str().unwrap(), path.to_str().unwrap()]).is_none() {
+        eprintln!("skipped, because this ffmpeg cannot write m4a");
+        return;
+    }
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let error = AudioFile::from_reader(Box::new(io::Cursor::new(bytes))).unwrap_err();
+    assert!(error.to_string().contains("faststart"), "{error}");
+    let error = AudioFile::open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("incomplete") && !error.contains("convert"),
+        "{error}"
+    );
+}

@@ -1,17 +1,15 @@
 //! `genrescope classify`: the genre of files and folders.
 
 mod output;
+mod resume;
+mod work;
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    fs::OpenOptions,
+    collections::HashSet,
     io::{self, IsTerminal, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -19,14 +17,21 @@ use std::{
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::output::{Format, Printer};
-use super::{Context, complain, parse_share};
+use self::{
+    output::{Format, Printer},
+    resume::{Earlier, key_of},
+    work::{Job, classify_all},
+};
+use super::{
+    Context, complain, is_stdin,
+    output_file::{Named, OutputFile},
+    parse_share,
+    signals::{Again, Stop},
+    text::{count, told},
+};
 use crate::{
-    decision::Readout,
-    network::Model,
-    pipeline::{Pipeline, PipelineConfig},
-    song::{Multiframe, Song, SongClassifier, SongScore},
-    source::{file::AudioFile, library::find_audio_files},
+    song::{Multiframe, SongClassifier, SongScore},
+    source::library::{EXTENSIONS, OtherFormats, find_audio_files},
     units::{SampleRate, Seconds},
 };
 
@@ -38,8 +43,10 @@ use crate::{
   genrescope classify --json ~/Music > genres.jsonl
   genrescope classify --csv --output genres.csv --resume ~/Music")]
 pub struct ClassifyArgs {
-    /// Audio files, or folders to look through: wav, aiff, flac, mp3, ogg, opus, m4a.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required = true, value_name = "PATH", help = format!(
+        "Audio files, folders to look through ({}), or '-' for standard input",
+        EXTENSIONS.join(", ")
+    ))]
     paths: Vec<PathBuf>,
 
     /// One JSON object a line.
@@ -80,7 +87,8 @@ pub struct ClassifyArgs {
     )]
     hop: f64,
 
-    /// Best score below which the answer is "unsure", 0 to 1; 0 always names a genre. Default: the model's.
+    /// Best score below which the answer is "unsure", 0 to 1; at 0, all music gets a genre (what is no music, silent or too
+    /// short never does). Default: the model's.
     #[arg(long, value_name = "SCORE", value_parser = parse_share)]
     unsure_below: Option<f32>,
 
@@ -113,26 +121,6 @@ enum Average {
     Vote,
 }
 
-/// What was heard in one file.
-#[derive(Debug)]
-struct Heard {
-    song: Song,
-    timeline: Vec<Readout>,
-    /// What a listener should know of the file: it breaks off, or parts of it could not be decoded.
-    notes: Vec<String>,
-}
-
-type Outcome = Result<Heard, String>;
-
-/// Settings of one run, after the arguments were checked.
-struct Job {
-    model: Arc<Model>,
-    rule: Multiframe,
-    unsure_below: Option<f32>,
-    timeline: bool,
-    stop: Arc<AtomicBool>,
-}
-
 /// Runs `genrescope classify`.
 ///
 /// # Errors
@@ -148,7 +136,15 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         !args.resume || format != Format::Table,
         "--resume needs --json or --csv, which can be read back"
     );
-    let job = Job {
+    anyhow::ensure!(
+        !args.resume || !args.paths.iter().any(|path| is_stdin(path)),
+        "--resume cannot go on with standard input ('-')"
+    );
+    let output = args.output.as_deref().map(OutputFile::at).transpose()?;
+    if let (Some(output), false) = (&output, args.force || args.resume) {
+        output.must_be_new("--force replaces it, --resume goes on with it")?;
+    }
+    let job = Arc::new(Job {
         model: context.load_model()?,
         rule: Multiframe {
             skip: Seconds(args.skip),
@@ -161,47 +157,44 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         },
         unsure_below: args.unsure_below,
         timeline: args.timeline,
-        stop: Arc::new(AtomicBool::new(false)),
-    };
+        stop: Stop::on_signal(Again::Ends)?,
+    });
     // Settings are refused once, here, not once for every file.
     SongClassifier::new(&job.model, SampleRate::MIN, job.rule)?;
 
-    let done = match &args.output {
-        Some(path) if args.resume => output::paths_in(path, format, &job.model)?,
-        _ => HashSet::new(),
+    let earlier = match &output {
+        Some(output) if args.resume => Earlier::read(output, format, &job.model)?,
+        _ => Earlier::default(),
     };
-    let mut files = Vec::new();
-    let mut failed = 0_usize;
-    for path in &args.paths {
-        let mut found = 0_usize;
-        for file in find_audio_files([path]) {
-            found += 1;
-            match file {
-                Ok(file) => files.push(file),
-                Err(error) => {
-                    failed += 1;
-                    complain(format_args!("{:#}", anyhow::Error::new(error)));
-                }
-            }
-        }
-        if found == 0 {
-            failed += 1;
-            complain(format_args!(
-                "'{}': no audio files here ({})",
-                path.display(),
-                crate::source::library::EXTENSIONS.join(", ")
-            ));
+    let mut found = find(&args.paths, &job.stop);
+    if job.stop.asked() {
+        return Ok(job.stop.exit_code());
+    }
+    if let Some(output) = &output {
+        let inputs = found.files.iter().map(PathBuf::as_path);
+        output.must_not_be(inputs, "one of the files to listen to")?;
+        let model = context.model.as_deref();
+        output.must_not_be(model, "the model to listen with")?;
+        // A folder that was misspelt must not cost the answers of another day.
+        if found.files.is_empty() {
+            return Ok(ExitCode::from(1));
         }
     }
-    let unreadable = failed;
-    let n_found = files.len();
-    files.retain(|file| !done.contains(&file.display().to_string()));
+    let answered = earlier.answered();
+    let n_found = found.files.len();
+    found
+        .files
+        .retain(|file| !answered.contains(key_of(file).as_path()));
+    let files: Arc<[PathBuf]> = found.files.into();
     let n_skipped = n_found - files.len();
+    let unreadable = found.failed;
+    let mut failed = unreadable;
 
-    let begun = |path: &PathBuf| path.metadata().is_ok_and(|found| found.len() > 0);
-    let fresh = !args.resume || !args.output.as_ref().is_some_and(begun);
-    let out = open_output(&args)?;
+    let out = open_output(output.as_ref(), args.resume.then_some(&earlier), &files)?;
+    let fresh = earlier.is_empty();
+    drop(earlier);
     let to_terminal = args.output.is_none() && io::stdout().is_terminal();
+    let names = output::shown_names(&files);
     let mut printer = Printer {
         out,
         format,
@@ -209,18 +202,11 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         color: context.color && args.output.is_none(),
         show_frames: args.frames,
         show_timeline: args.timeline,
-        name_width: output::name_width(&files),
+        name_width: output::name_width(&names, to_terminal),
     };
     if fresh {
         printer.header()?;
     }
-    let stop = Arc::clone(&job.stop);
-    // Fails only when a handler is set already, and then someone else ends the process.
-    let _ = ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-    });
     let progress = progress_bar(files.len(), to_terminal);
     let jobs = args.jobs.map_or_else(
         || thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -232,7 +218,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         progress.inc(1);
         let path = &files[index];
         match outcome {
-            Ok(heard) => progress.suspend(|| printer.song(path, &heard)),
+            Ok(heard) => progress.suspend(|| printer.song(path, &names[index], &heard)),
             Err(reason) => {
                 failed += 1;
                 progress.suspend(|| {
@@ -245,61 +231,112 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     progress.finish_and_clear();
     printer.out.flush()?;
 
-    let interrupted = job.stop.load(Ordering::Relaxed);
+    let interrupted = job.stop.asked();
     if interrupted {
-        let hint = if args.output.is_some() {
+        let hint = if args.output.is_some() && format != Format::Table {
             "; --resume goes on from here"
         } else {
             ""
         };
         complain(format_args!(
-            "stopped after {finished} of {} files{hint}",
-            files.len()
+            "stopped after {finished} of {}{hint}",
+            count(files.len(), "file")
         ));
     }
-    if n_skipped > 0 {
-        complain(format_args!(
+    match (n_skipped, n_found) {
+        (0, _) => {}
+        (1, 1) => complain(format_args!("the file was in the output file already")),
+        _ => complain(format_args!(
             "{n_skipped} of {n_found} files were in the output file already"
-        ));
+        )),
     }
     let asked = finished + unreadable;
     if failed > 0 && asked > 1 {
         complain(format_args!("{failed} of {asked} files could not be read"));
     }
     Ok(match (interrupted, failed) {
-        (true, _) => ExitCode::from(130),
+        (true, _) => job.stop.exit_code(),
         (_, 0) => ExitCode::SUCCESS,
         (..) => ExitCode::from(1),
     })
 }
 
-fn open_output(args: &ClassifyArgs) -> anyhow::Result<Box<dyn Write>> {
-    let Some(path) = &args.output else {
-        return Ok(Box::new(io::stdout().lock()));
+/// Where the answers go; behind those of `earlier`, where there are any.
+fn open_output(
+    output: Option<&OutputFile>,
+    earlier: Option<&Earlier>,
+    files: &[PathBuf],
+) -> anyhow::Result<Box<dyn Write>> {
+    let Some(output) = output else {
+        return Ok(Box::new(Named {
+            name: "standard output".into(),
+            inner: io::stdout().lock(),
+        }));
     };
-    let mut options = OpenOptions::new();
-    if args.resume {
-        options.append(true).create(true);
-    } else if args.force {
-        options.write(true).create(true).truncate(true);
-    } else {
-        options.write(true).create_new(true);
+    // Written as the answers come, not beside the old file: a run that is killed leaves what it has for --resume.
+    let Some(earlier) = earlier else {
+        return Ok(Box::new(output.begin()?));
+    };
+    let again = files.iter().map(|file| key_of(file)).collect();
+    if earlier.tidy(output, &again)? {
+        complain(format_args!(
+            "the last line of '{}' was cut off; what it was about is looked at again",
+            output.path().display()
+        ));
     }
-    // A run that was killed may have left half a line; what is written now begins on a line of its own.
-    let torn = args.resume
-        && std::fs::read(path).is_ok_and(|text| text.last().is_some_and(|&byte| byte != b'\n'));
-    let mut file = options.open(path).map_err(|error| {
-        let path = path.display();
-        if error.kind() == io::ErrorKind::AlreadyExists {
-            anyhow::anyhow!("'{path}' exists; --force replaces it, --resume goes on with it")
-        } else {
-            anyhow::Error::new(error).context(format!("cannot write '{path}'"))
+    Ok(Box::new(output.go_on()?))
+}
+
+/// What there is to listen to.
+struct Found {
+    /// Each file once, by the first of its names.
+    files: Vec<PathBuf>,
+    /// What was named but cannot be had.
+    failed: usize,
+}
+
+fn find(paths: &[PathBuf], stop: &Stop) -> Found {
+    let (mut files, mut failed) = (Vec::new(), 0);
+    let mut seen = HashSet::new();
+    let mut other = OtherFormats::default();
+    for path in paths {
+        if is_stdin(path) {
+            if seen.insert(path.clone()) {
+                files.push(path.clone());
+            }
+            continue;
         }
-    })?;
-    if torn {
-        file.write_all(b"\n")?;
+        let mut walk = find_audio_files([path]);
+        let mut found = 0_usize;
+        for file in walk.by_ref().take_while(|_| !stop.asked()) {
+            found += 1;
+            match file {
+                Ok(file) => {
+                    let one = file.canonicalize().unwrap_or_else(|_| file.clone());
+                    if seen.insert(one) {
+                        files.push(file);
+                    }
+                }
+                Err(error) => {
+                    failed += 1;
+                    complain(format_args!("{}", told(&error.into())));
+                }
+            }
+        }
+        other.add(walk.other_formats());
+        if found == 0 && !stop.asked() {
+            failed += 1;
+            complain(format_args!(
+                "'{}': no audio files here that can be read ({})",
+                path.display(),
+                EXTENSIONS.join(", ")
+            ));
+        }
     }
-    Ok(Box::new(file))
+    if let Some(message) = other.message() {
+        complain(format_args!("{message}"));
+    }
+    Found { files, failed }
 }
 
 /// A bar on standard error where someone can see it.
@@ -312,105 +349,4 @@ fn progress_bar(n_files: usize, answers_on_terminal: bool) -> ProgressBar {
     let bar = ProgressBar::new(n_files as u64).with_style(style);
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
-}
-
-/// Looks at all files on `jobs` threads and hands on the outcomes in the order of the files.
-fn classify_all(
-    job: &Job,
-    files: &[PathBuf],
-    jobs: usize,
-    mut on_outcome: impl FnMut(usize, Outcome) -> io::Result<()>,
-) -> io::Result<()> {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        // The bound keeps a slow reader of our output from piling up results.
-        let (sender, receiver) = crossbeam_channel::bounded(2 * jobs);
-        for _ in 0..jobs.min(files.len()) {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || {
-                while !job.stop.load(Ordering::Relaxed) {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(path) = files.get(index) else { break };
-                    if let Some(outcome) = classify_file(job, path)
-                        && sender.send((index, outcome)).is_err()
-                    {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut waiting = BTreeMap::new();
-        let mut turn = 0;
-        while let Ok((index, outcome)) = receiver.recv() {
-            waiting.insert(index, outcome);
-            while let Some(outcome) = waiting.remove(&turn) {
-                if let Err(error) = on_outcome(turn, outcome) {
-                    // Nobody reads any more: let the threads find the channel closed.
-                    job.stop.store(true, Ordering::Relaxed);
-                    drop(receiver);
-                    return Err(error);
-                }
-                turn += 1;
-            }
-        }
-        // After an interruption there are holes; what was done behind them still counts.
-        for (index, outcome) in waiting {
-            on_outcome(index, outcome)?;
-        }
-        Ok(())
-    })
-}
-
-/// `None` when it was interrupted.
-fn classify_file(job: &Job, path: &Path) -> Option<Outcome> {
-    let heard = hear_file(job, path);
-    match heard {
-        Ok(None) => None,
-        Ok(Some(heard)) => Some(Ok(heard)),
-        Err(error) => {
-            let text = format!("{error:#}");
-            let name = path.display().to_string();
-            Some(Err(if text.contains(&name) {
-                text
-            } else {
-                format!("'{name}': {text}")
-            }))
-        }
-    }
-}
-
-fn hear_file(job: &Job, path: &Path) -> anyhow::Result<Option<Heard>> {
-    let mut file = AudioFile::open(path)?;
-    let mut song = SongClassifier::new(&job.model, file.rate(), job.rule)?;
-    if let Some(threshold) = job.unsure_below {
-        song = song.unsure_below(threshold);
-    }
-    let mut timeline = Vec::new();
-    let mut pipeline = None;
-    if job.timeline {
-        let mut config = PipelineConfig::default();
-        config.decision.unsure_below = job.unsure_below;
-        pipeline = Some(Pipeline::new(&job.model, file.rate(), config)?);
-    }
-    let mut stopped = false;
-    let notes = file.read(|mono| {
-        song.push(mono);
-        if let Some(pipeline) = &mut pipeline {
-            pipeline.push(mono, |readout| timeline.push(*readout));
-        }
-        stopped = job.stop.load(Ordering::Relaxed);
-        !stopped
-    })?;
-    if stopped {
-        return Ok(None);
-    }
-    if let Some(pipeline) = &mut pipeline {
-        pipeline.finish(|readout| timeline.push(*readout));
-    }
-    Ok(Some(Heard {
-        song: song.finish(),
-        timeline,
-        notes,
-    }))
 }

@@ -19,11 +19,19 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{ColorChoice, Context};
-use crate::decision::average::Mean;
+use crate::{
+    decision::{DEFAULT_AVERAGING, average::Mean},
+    sink::{
+        map::PRESETS,
+        osc::{DEFAULT_PORT, parse_target},
+    },
+    toml_words,
+};
 
 /// Everything that can be set in the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +44,9 @@ pub struct Config {
     pub model: Option<PathBuf>,
     /// Settings of `genrescope listen`.
     pub listen: Listen,
+    /// The file that it was read from.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
 }
 
 /// Settings of `genrescope listen`.
@@ -118,6 +129,16 @@ impl From<Color> for ColorChoice {
     }
 }
 
+impl From<ColorChoice> for Color {
+    fn from(color: ColorChoice) -> Self {
+        match color {
+            ColorChoice::Auto => Color::Auto,
+            ColorChoice::Always => Color::Always,
+            ColorChoice::Never => Color::Never,
+        }
+    }
+}
+
 /// Why a configuration file was refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -130,29 +151,15 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// It is not TOML, or a value is of the wrong kind.
-    #[error("{}:{line}: {message}", .path.display())]
+    /// It is not TOML, a value is of the wrong kind, or there is no such setting.
+    #[error("{}:{line}: {reason}", .path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
         /// What is wrong there.
-        message: String,
-    },
-    /// There is no such setting.
-    #[error("{}:{line}: there is no setting '{key}'{}", .path.display(), hint(.nearest.as_deref(), .known))]
-    UnknownKey {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What was written.
-        key: String,
-        /// What may have been meant.
-        nearest: Option<String>,
-        /// What can be set there.
-        known: Vec<String>,
+        reason: String,
     },
     /// A value is out of its range.
     #[error("{}: {key} = {value} is out of range ({allowed})", .path.display())]
@@ -166,13 +173,16 @@ pub enum ConfigError {
         /// What would be.
         allowed: &'static str,
     },
-}
-
-fn hint(nearest: Option<&str>, known: &[String]) -> String {
-    match nearest {
-        Some(nearest) => format!("; did you mean '{nearest}'?"),
-        None => format!(" here; there are {}", known.join(", ")),
-    }
+    /// A value cannot work.
+    #[error("{}: {key}: {reason}", .path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        key: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl Config {
@@ -182,23 +192,11 @@ impl Config {
     /// [`ConfigError`], with file, line and the nearest known setting.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let config: Config = toml::from_str(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            let line = text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
-            let path = path.to_owned();
-            let message = error.message().to_owned();
-            match unknown_field(&message) {
-                Some((key, known)) => ConfigError::UnknownKey {
-                    path,
-                    line,
-                    nearest: nearest(&key, &known),
-                    key,
-                    known,
-                },
-                None => ConfigError::Malformed {
-                    path,
-                    line,
-                    message: message.lines().collect::<Vec<_>>().join(", "),
-                },
+            let (line, reason) = toml_words::line_and_reason(text, &error);
+            ConfigError::Malformed {
+                path: path.to_owned(),
+                line,
+                reason,
             }
         })?;
         config.check(path)?;
@@ -214,7 +212,52 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        Self::from_toml(&text, path)
+        let mut config = Self::from_toml(&text, path)?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        config.file = Some(path.to_owned());
+        Ok(config)
+    }
+
+    /// Relative paths in a file are relative to its folder, wherever the program is started.
+    fn resolve(&mut self, folder: &Path) {
+        for path in [&mut self.model, &mut self.listen.json_file]
+            .into_iter()
+            .flatten()
+        {
+            *path = folder.join(&*path);
+        }
+        if let Some(map) = &mut self.listen.osc_map
+            && !PRESETS.contains(&map.as_str())
+        {
+            let file = folder.join(&*map);
+            // A preset that was misspelt stays what it is, to be told as that.
+            if let (true, Some(file)) = (file.extension().is_some() || file.exists(), file.to_str())
+            {
+                file.clone_into(map);
+            }
+        }
+    }
+
+    /// Checks that the files it names are there and are what they should be: the model, the map.
+    ///
+    /// # Errors
+    /// Naming the setting, its value and this file.
+    pub fn check_files(&self) -> anyhow::Result<()> {
+        if let Some(model) = &self.model {
+            super::load_model_file(model).with_context(|| self.origin("model"))?;
+        }
+        if let Some(map) = &self.listen.osc_map {
+            super::listen::load_map(map).with_context(|| self.origin("listen.osc_map"))?;
+        }
+        Ok(())
+    }
+
+    /// Where a setting comes from, for messages.
+    pub fn origin(&self, key: &str) -> String {
+        match &self.file {
+            Some(file) => format!("'{key}' in configuration file '{}'", file.display()),
+            None => format!("'{key}' of the configuration"),
+        }
     }
 
     /// The user's file, or defaults if there is none.
@@ -246,6 +289,13 @@ impl Config {
             let value = format!("{} receivers", self.listen.osc.len());
             return Err(out_of_range("listen.osc", value, "at most 16 receivers"));
         }
+        for target in &self.listen.osc {
+            parse_target(target, DEFAULT_PORT).map_err(|error| ConfigError::Value {
+                path: path.to_owned(),
+                key: "listen.osc",
+                reason: error.to_string(),
+            })?;
+        }
         Ok(())
     }
 
@@ -254,22 +304,29 @@ impl Config {
         // Every field is a plain value, so there is nothing that could fail.
         toml::to_string(self).unwrap_or_default()
     }
-}
 
-/// Key and known keys of serde's message ``unknown field `devise`, expected one of `device`, `averaging` ``.
-fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
-    let rest = message.strip_prefix("unknown field ")?;
-    let mut quoted = rest.split('`').skip(1).step_by(2).map(str::to_owned);
-    Some((quoted.next()?, quoted.collect()))
-}
-
-fn nearest(key: &str, known: &[String]) -> Option<String> {
-    known
-        .iter()
-        .map(|other| (strsim::jaro_winkler(key, other), other))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, other)| other.clone())
+    /// As TOML with every setting: what is not set has the value that is used then, or stands as a comment where there is none.
+    pub fn in_effect(&self) -> String {
+        let mut whole = self.clone();
+        whole.listen.averaging.get_or_insert(DEFAULT_AVERAGING.0);
+        whole.listen.mean.get_or_insert(MeanKind::Arithmetic);
+        whole
+            .listen
+            .osc_map
+            .get_or_insert_with(|| PRESETS[0].to_owned());
+        let mut text = whole.to_toml();
+        if self.model.is_none() {
+            text = text.replacen(
+                "\n[listen]",
+                "# model: the one that is built in\n\n[listen]",
+                1,
+            );
+        }
+        if self.listen.json_file.is_none() {
+            text += "# json_file: none\n";
+        }
+        text
+    }
 }
 
 /// Where the user's file is looked for: `GENRESCOPE_CONFIG`, or `genrescope/config.toml` in the system's place for
@@ -314,7 +371,11 @@ pub fn run(args: &ConfigArgs, context: &Context) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    out.write_all(context.config.to_toml().as_bytes())?;
+    let mut config = context.config.clone();
+    config.check_files()?;
+    config.model.clone_from(&context.model);
+    config.color = context.color_choice.into();
+    out.write_all(config.in_effect().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -337,6 +398,58 @@ mod tests {
         config.listen.osc = vec!["127.0.0.1:9000".into()];
         config.color = Color::Never;
         assert_eq!(Config::from_toml(&config.to_toml(), path).unwrap(), config);
+    }
+
+    #[test]
+    fn every_setting_in_effect_is_shown_and_can_be_the_file() {
+        let text = Config::default().in_effect();
+        for setting in [
+            "color",
+            "model",
+            "device",
+            "averaging = 10.0",
+            "mean = \"arithmetic\"",
+            "json",
+            "json_file",
+            "osc",
+            "osc_map = \"default\"",
+        ] {
+            assert!(text.contains(setting), "{setting}: {text}");
+        }
+        let config = Config::from_toml(&text, Path::new("config.toml")).unwrap();
+        assert_eq!(config.listen.averaging, Some(10.0));
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        let text =
+            "model = \"m.safetensors\"\n[listen]\njson_file = \"log\"\nosc_map = \"my.toml\"\n";
+        std::fs::write(&file, text).unwrap();
+        let config = Config::read(&file).unwrap();
+        assert_eq!(config.model, Some(dir.path().join("m.safetensors")));
+        assert_eq!(config.listen.json_file, Some(dir.path().join("log")));
+        let map = config.listen.osc_map.clone().unwrap();
+        assert_eq!(Path::new(&map), dir.path().join("my.toml"));
+        let error = format!("{:#}", config.check_files().unwrap_err());
+        assert!(
+            error.contains("config.toml") && error.contains("m.safetensors"),
+            "{error}"
+        );
+        std::fs::write(&file, "[listen]\nosc_map = \"qlcplus\"\n").unwrap();
+        let config = Config::read(&file).unwrap();
+        assert_eq!(config.listen.osc_map.as_deref(), Some("qlcplus"));
+        config.check_files().unwrap();
+        std::fs::write(&file, "[listen]\nosc_map = \"qlab\"\n").unwrap();
+        let error = format!(
+            "{:#}",
+            Config::read(&file).unwrap().check_files().unwrap_err()
+        );
+        assert!(
+            error.contains("config.toml") && error.contains("qlab"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -367,9 +480,17 @@ mod tests {
             "config.toml: listen.averaging = NaN is out of range (0 to 600 seconds)"
         );
         let text = error("[listen]\njson = \"yes\"\n");
-        assert!(text.starts_with("config.toml:2: invalid type"), "{text}");
+        assert_eq!(
+            text,
+            "config.toml:2: the text \"yes\" does not belong here, but true or false"
+        );
         let text = error("[listen\n");
         assert!(text.starts_with("config.toml:1: "), "{text}");
+        let text = error("[listen]\nosc = [\"127.0.0.1:70000\"]\n");
+        assert!(
+            text.starts_with("config.toml: listen.osc: ") && text.contains("1 to 65535"),
+            "{text}"
+        );
         let text = error("color = \"red\"\n");
         assert!(text.contains("auto"), "{text}");
     }

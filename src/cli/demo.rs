@@ -1,14 +1,10 @@
 //! `genrescope demo`: about a minute of music made in code, through the real live path, without sound card or files.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +13,8 @@ use anyhow::Context as _;
 
 use super::{
     Context,
-    listen::stop_on_signal,
+    output_file::OutputFile,
+    signals::{Again, Stop},
     tui::{Action, Depth, LiveScreen, View, state_words},
 };
 use crate::{
@@ -221,25 +218,15 @@ impl Programme {
     }
 
     fn write_wav(&self, path: &Path, force: bool) -> anyhow::Result<()> {
-        let file = if force {
-            File::create(path)
-        } else {
-            OpenOptions::new().write(true).create_new(true).open(path)
-        };
-        let file = match file {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                anyhow::bail!("'{}' exists; --force overwrites it", path.display());
-            }
-            other => other.with_context(|| format!("cannot write '{}'", path.display()))?,
-        };
-        let mut out = BufWriter::new(file);
-        self.wav(&mut out)
-            .and_then(|()| out.flush())
-            .with_context(|| format!("cannot write '{}'", path.display()))
+        let output = OutputFile::at(path)?;
+        if !force {
+            output.must_be_new("--force replaces it")?;
+        }
+        output.replace(|out| self.wav(out))
     }
 
     /// A RIFF file, 16-bit PCM (Multimedia Programming Interface 1.0, 1991).
-    fn wav(&self, out: &mut impl Write) -> io::Result<()> {
+    fn wav(&self, out: &mut dyn Write) -> io::Result<()> {
         let pause = self.rate.samples(PAUSE) as usize;
         let frames: usize = self
             .pieces
@@ -388,7 +375,7 @@ struct Picture {
     screen: Option<LiveScreen>,
     drawn: Instant,
     /// A signal says that it is over.
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     /// The user has seen enough.
     left: bool,
     lines: Lines,
@@ -398,7 +385,7 @@ impl Picture {
     fn open(model: &Arc<Model>, listener: &Listener, color: bool) -> anyhow::Result<Self> {
         let (labels, name) = (model.labels(), model.card().name.as_str());
         let view = View::new(labels.clone(), "demo", name, Depth::detect(color), false);
-        let stop = stop_on_signal()?;
+        let stop = Stop::on_signal(Again::Waits)?;
         let screen = LiveScreen::open(view, listener.controls(), listener.counters())
             .context("cannot take the terminal over; --fast shows lines instead")?;
         Ok(Self {
@@ -415,7 +402,7 @@ impl Picture {
         let Some(screen) = &mut self.screen else {
             return Ok(false);
         };
-        if self.stop.load(Ordering::Relaxed) || screen.key()? == Some(Action::Quit) {
+        if self.stop.asked() || screen.key()? == Some(Action::Quit) {
             self.left = true;
             return Ok(false);
         }

@@ -18,7 +18,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never}
 use super::{
     Context, complain,
     config::MeanKind,
+    json_lines, open_input,
+    output_file::OutputFile,
     quiet::{PassOn, QuietStderr},
+    shown_input,
+    signals::{Again, Stop},
+    text::too_short,
     tui::{Action, Depth, LiveScreen, View, plain_line},
 };
 use crate::{
@@ -27,14 +32,15 @@ use crate::{
     pipeline::PipelineConfig,
     realtime::{Controls, Counters, Listener, RealtimeConfig},
     sink::{
-        Feeds, Hello, SinkRunner,
+        Feeds, Hello, SinkError, SinkRunner,
         jsonl::JsonlSink,
         map::Map,
         osc::{OscConfig, OscSink},
     },
+    song::SongClassifier,
     source::{
         capture::{self, Capture, CaptureEvent, Selection},
-        file::{AudioFile, RawFormat, RawPcm},
+        file::{AudioFile, FileError, RawFormat, RawPcm},
     },
     units::{SampleRate, Seconds},
 };
@@ -169,7 +175,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let settings = &context.config.listen;
     let json = (args.json || settings.json) && !args.plain;
     let model = context.load_model()?;
-    let stop = stop_on_signal()?;
+    let stop = Stop::on_signal(Again::Waits)?;
     let on_screen = io::stdout().is_terminal() && io::stdin().is_terminal() && !json && !args.plain;
     // From here on, sound libraries are asked for things.
     let quiet = QuietStderr::new(if on_screen {
@@ -179,7 +185,10 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     });
 
     let mut stream = if let Some(path) = &args.input {
-        Stream::file(&model, path, &args, &stop)?
+        let Some(file) = open_unless_stopped(path, args.raw, &stop)? else {
+            return Ok(stop.exit_code());
+        };
+        Stream::file(&model, path, file, &args, stop.flag())?
     } else {
         let device = args.device.as_deref().unwrap_or(&settings.device);
         Stream::device(&model, Selection::parse(device))?
@@ -213,13 +222,22 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             newest: None,
         })
     };
-    let result = attend(&mut stream, &mut feeds, show.as_mut(), &stop);
+    let result = attend(&mut stream, &mut feeds, show.as_mut(), stop.flag());
     // The terminal is given back before anything more is said.
     drop(show);
     drop(quiet);
     drop(feeds);
-    result?;
-    stream.end()?;
+    let heard = result?;
+    if let Some(played) = stream.end(stop.asked())? {
+        let name = args.input.as_deref().map(shown_input).unwrap_or_default();
+        for remark in &played.remarks {
+            complain(format_args!("{name}: {remark}"));
+        }
+        if !heard && !stop.asked() {
+            let least = SongClassifier::shortest(&model);
+            complain(format_args!("{name}: {}", too_short(played.length, least)));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -235,6 +253,7 @@ fn add_feeds(
         feeds.add(runner);
     }
     if let Some(path) = args.json_file.as_ref().or(settings.json_file.as_ref()) {
+        make_json_file_ready(path, args.input.as_deref())?;
         let runner = SinkRunner::spawn(Box::new(JsonlSink::append(path)?), feeds.hello())?;
         feeds.add(runner);
     }
@@ -244,10 +263,24 @@ fn add_feeds(
         &args.osc
     };
     if receivers.is_empty() {
+        // A map in the configuration file waits for a receiver on the command line.
+        let without = [
+            ("--osc-map", args.osc_map.is_some()),
+            ("--osc-multicast", args.osc_multicast),
+        ];
+        for (option, given) in without {
+            anyhow::ensure!(
+                !given,
+                "{option} needs a receiver: --osc HOST, or listen.osc in the configuration file"
+            );
+        }
         return Ok(());
     }
     let map = match args.osc_map.as_ref().or(settings.osc_map.as_ref()) {
         None => Map::default(),
+        Some(name) if args.osc_map.is_none() => {
+            load_map(name).with_context(|| context.config.origin("listen.osc_map"))?
+        }
         Some(name) => load_map(name)?,
     };
     map.check(&feeds.hello().labels)?;
@@ -255,13 +288,19 @@ fn add_feeds(
         let mut config = OscConfig::new(target.as_str());
         config.map = map.clone();
         config.allow_multicast = args.osc_multicast;
-        let runner = SinkRunner::spawn(Box::new(OscSink::new(config)?), feeds.hello())?;
+        let sink = OscSink::new(config).map_err(|error| match error {
+            SinkError::Multicast { .. } => {
+                anyhow::anyhow!("{error}, or allow it with --osc-multicast")
+            }
+            other => other.into(),
+        })?;
+        let runner = SinkRunner::spawn(Box::new(sink), feeds.hello())?;
         feeds.add(runner);
     }
     Ok(())
 }
 
-fn load_map(name: &str) -> anyhow::Result<Map> {
+pub(super) fn load_map(name: &str) -> anyhow::Result<Map> {
     let path = Path::new(name);
     if path.extension().is_some() || path.exists() {
         let text = std::fs::read_to_string(path)
@@ -271,13 +310,61 @@ fn load_map(name: &str) -> anyhow::Result<Map> {
     Ok(Map::preset(name)?)
 }
 
-/// A flag that the signals to end set.
-pub(super) fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let in_handler = Arc::clone(&stop);
-    ctrlc::set_handler(move || in_handler.store(true, Ordering::Relaxed))
-        .context("cannot listen for the end signal")?;
-    Ok(stop)
+/// Refuses files that something else wrote and the one that is listened to; half a line at the end is taken away.
+fn make_json_file_ready(path: &Path, input: Option<&Path>) -> anyhow::Result<()> {
+    // Nothing is lost by writing to a pipe or a terminal.
+    if is_stream(path) {
+        return Ok(());
+    }
+    let output = OutputFile::at(path)?;
+    output.must_not_be(input, "the file to listen to")?;
+    if output.exists() && json_lines::make_ready(&output)? {
+        complain(format_args!(
+            "the last line of '{}' was cut off; it was taken away",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+fn is_stream(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        std::fs::metadata(path)
+            .is_ok_and(|found| found.file_type().is_fifo() || found.file_type().is_char_device())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Opens the input; `None` when the user asks to end first, as a pipe that nobody writes to never opens.
+fn open_unless_stopped(
+    path: &Path,
+    raw: Option<RawPcm>,
+    stop: &Stop,
+) -> anyhow::Result<Option<AudioFile>> {
+    let (opened, result) = crossbeam_channel::bounded(1);
+    let path = path.to_owned();
+    thread::Builder::new()
+        .name("opener".into())
+        .spawn(move || drop(opened.send(open_input(&path, raw))))
+        .context("cannot start the thread that opens the input")?;
+    while !stop.asked() {
+        match result.recv_timeout(Duration::from_millis(50)) {
+            Ok(file) => return file.map(Some),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                anyhow::bail!(
+                    "the thread that opens the input has failed; this is a defect of genrescope"
+                )
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// What is listened to.
@@ -296,9 +383,16 @@ enum Kind {
 
 /// A file on its way through the live path.
 struct Player {
-    thread: JoinHandle<anyhow::Result<()>>,
+    thread: JoinHandle<Result<Played, FileError>>,
     // Dropped after the thread has ended, or by a signal before.
     _listener: Listener,
+}
+
+/// What became of a file.
+struct Played {
+    length: Seconds,
+    /// What a listener should know of it: it breaks off, or parts of it could not be decoded.
+    remarks: Vec<String>,
 }
 
 impl Stream {
@@ -316,20 +410,10 @@ impl Stream {
     fn file(
         model: &Arc<Model>,
         path: &Path,
+        file: AudioFile,
         args: &ListenArgs,
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
-        let from_stdin = path.as_os_str() == "-";
-        let file = match (from_stdin, args.raw) {
-            (true, None) => AudioFile::from_reader(Box::new(io::stdin()))?,
-            (true, Some(raw)) => AudioFile::from_raw(Box::new(io::stdin()), raw)?,
-            (false, None) => AudioFile::open(path)?,
-            (false, Some(raw)) => {
-                let reader = std::fs::File::open(path)
-                    .with_context(|| format!("cannot open '{}'", path.display()))?;
-                AudioFile::from_raw(Box::new(io::BufReader::new(reader)), raw)?
-            }
-        };
         let config = RealtimeConfig {
             rate: file.rate(),
             max_block: 8192,
@@ -348,11 +432,7 @@ impl Stream {
             .spawn(move || play(file, input, speed, &waiting, &stop))
             .context("cannot start the playing thread")?;
         Ok(Self {
-            source: if from_stdin {
-                "standard input".into()
-            } else {
-                path.display().to_string()
-            },
+            source: shown_input(path),
             controls,
             counters,
             updates,
@@ -370,20 +450,21 @@ impl Stream {
         }
     }
 
-    /// What went wrong with the input, once all of it was heard.
-    fn end(self) -> anyhow::Result<()> {
+    /// What there is to say of the input, once all of it was heard. A reader that waits for more is not waited for after a request to end.
+    fn end(self, stopped: bool) -> anyhow::Result<Option<Played>> {
         match self.kind {
             Kind::Device(capture) => drop(capture),
             Kind::File(player) => {
-                if player.thread.is_finished() {
-                    player
+                if !stopped || player.thread.is_finished() {
+                    let played = player
                         .thread
                         .join()
                         .map_err(|_| anyhow::anyhow!("the playing thread failed"))??;
+                    return Ok(Some(played));
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -394,27 +475,17 @@ fn play(
     speed: Option<f64>,
     waiting: &Receiver<Readout>,
     stop: &AtomicBool,
-) -> anyhow::Result<()> {
+) -> Result<Played, FileError> {
     const PATIENCE: Duration = Duration::from_millis(100);
     const PIECE: usize = 4096;
     let stopped = || stop.load(Ordering::Relaxed);
     let rate = file.rate();
     let started = Instant::now();
-    let mut block = Vec::new();
     let mut pushed = 0_u64;
-    let mut result = Ok(());
-    while !stopped() {
-        match file.next_block(&mut block) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => {
-                result = Err(error.into());
-                break;
-            }
-        }
+    let remarks = file.read(|block| {
         // A packet may be longer than the ring.
         for piece in block.chunks(PIECE) {
-            // What was decoded before an error is heard all the same; what nobody shows yet is waited for.
+            // What nobody shows yet is waited for.
             while !stopped()
                 && (waiting.len() >= READOUTS_AHEAD || !input.wait_for_room(piece.len(), PATIENCE))
             {
@@ -429,9 +500,13 @@ fn play(
             input.push_interleaved(piece, 1);
             pushed += piece.len() as u64;
         }
-    }
+        !stopped()
+    });
     input.finish();
-    result
+    Ok(Played {
+        length: rate.duration(pushed),
+        remarks: remarks?,
+    })
 }
 
 /// Something that shows what happens.
@@ -456,14 +531,15 @@ trait Show {
     }
 }
 
-/// Passes readouts and events on until the stream ends, the user leaves or nobody listens any more.
+/// Passes readouts and events on until the stream ends, the user leaves or nobody listens any more. Was there a readout?
 fn attend(
     stream: &mut Stream,
     feeds: &mut Feeds,
     show: &mut dyn Show,
     stop: &AtomicBool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let events = stream.events();
+    let mut heard = false;
     let is_file = matches!(stream.kind, Kind::File(_));
     let mut updates = stream.updates.clone();
     let mut ticked = Instant::now();
@@ -472,6 +548,7 @@ fn attend(
         let patience = show.pace().saturating_sub(ticked.elapsed());
         match updates.recv_timeout(patience) {
             Ok(readout) => {
+                heard = true;
                 if is_file {
                     feeds.publish_waiting(&readout, FEED_PATIENCE);
                 } else {
@@ -487,7 +564,7 @@ fn attend(
                     );
                 }
                 if !show.ended() {
-                    return Ok(());
+                    return Ok(heard);
                 }
                 updates = never();
             }
@@ -509,7 +586,7 @@ fn attend(
             let elapsed = ticked.elapsed();
             ticked = Instant::now();
             if !show.tick(stream, elapsed)? {
-                return Ok(());
+                return Ok(heard);
             }
             // With its only reader gone, JSON on standard output has come to its end.
             if feeds.runners().iter().any(|runner| {
@@ -518,11 +595,11 @@ fn attend(
                     && stats.last_error.is_none()
                     && runner.name().contains("standard output")
             }) {
-                return Ok(());
+                return Ok(heard);
             }
         }
     }
-    Ok(())
+    Ok(heard)
 }
 
 /// Says what has gone wrong with a feed since the last time, each thing once.
@@ -530,11 +607,7 @@ fn tell_trouble(feeds: &Feeds, show: &mut dyn Show, told: &mut [Option<String>])
     for (runner, told) in feeds.runners().iter().zip(told) {
         let error = runner.stats().last_error;
         if error.is_some() && error != *told {
-            show.say(&format!(
-                "{}: {}",
-                runner.name(),
-                error.as_deref().unwrap_or_default()
-            ));
+            show.say(error.as_deref().unwrap_or_default());
             *told = error;
         }
     }

@@ -3,6 +3,7 @@
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::Context;
 
@@ -32,6 +33,66 @@ pub fn run(args: ModelArgs, context: &Context) -> anyhow::Result<ExitCode> {
         Some(path) => super::load_model_file(path)?,
         None => context.load_model()?,
     };
-    write!(std::io::stdout().lock(), "{}", model.card())?;
+    let mut card = model.card().clone();
+    card.recipe = spread(&card.recipe);
+    write!(std::io::stdout().lock(), "{card}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `text` with each piece of JSON in it spread over lines: a setting a line, lists and small groups on one.
+fn spread(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('{') {
+        let mut values = serde_json::Deserializer::from_str(&rest[open..]).into_iter::<Value>();
+        let Some(Ok(value)) = values.next() else {
+            out.push_str(&rest[..=open]);
+            rest = &rest[open + 1..];
+            continue;
+        };
+        let end = open + values.byte_offset();
+        out.push_str(&rest[..open]);
+        spread_value(&value, "  ", &mut out);
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+/// Characters of a group that stands on one line.
+const ONE_LINE: usize = 60;
+
+fn spread_value(value: &Value, indent: &str, out: &mut String) {
+    let whole = value.to_string();
+    match value {
+        Value::Object(settings) if whole.len() > ONE_LINE => {
+            out.push_str("{\n");
+            for (index, (key, value)) in settings.iter().enumerate() {
+                out.push_str(&format!("{indent}\"{key}\": "));
+                spread_value(value, &format!("{indent}  "), out);
+                out.push_str(if index + 1 < settings.len() {
+                    ",\n"
+                } else {
+                    "\n"
+                });
+            }
+            out.push_str(&format!("{}}}", &indent[2..]));
+        }
+        _ => out.push_str(&whole),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_are_spread_over_lines() {
+        let recipe = r#"fit with FILE = {"b":{"x":[1,2],"long":"................................................"},"a":0.0001}. 12 {epochs}"#;
+        assert_eq!(
+            spread(recipe),
+            "fit with FILE = {\n  \"a\": 0.0001,\n  \"b\": {\n    \"long\": \
+             \"................................................\",\n    \"x\": [1,2]\n  }\n}. 12 {epochs}"
+        );
+        assert_eq!(spread("no JSON {here"), "no JSON {here");
+    }
 }

@@ -1,6 +1,7 @@
 //! `genrescope teach`: your own crates in a minute.
 
 use std::{
+    collections::{BTreeMap, HashSet},
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,13 +15,17 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use indicatif::ProgressBar;
+use sha2::{Digest as _, Sha256};
 
-use super::{Context, complain};
+use super::{Context, complain, output_file::OutputFile, read_model_file, text};
 use crate::{
     genre::Labels,
     network::{Bundle, Model, bundle::Accuracy},
     song::{Multiframe, SongClassifier},
-    source::{file::AudioFile, library::find_audio_files},
+    source::{
+        file::AudioFile,
+        library::{OtherFormats, find_audio_files},
+    },
     statistics::wilson,
     teach::{CrossValidation, Example, cross_validate, fit_head, with_head},
 };
@@ -69,31 +74,19 @@ const FOLDS: usize = 5;
 /// When the folder holds fewer than two labels or too few songs, when the model has no embedding to teach on, or
 /// when the output exists or cannot be written. Songs that cannot be read are reported and left out.
 pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        args.force || !args.output.exists(),
-        "'{}' exists; --force replaces it",
-        args.output.display()
-    );
-    let folder = match args.output.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    anyhow::ensure!(
-        folder.is_dir(),
-        "there is no folder '{}' to write '{}' into",
-        folder.display(),
-        args.output.display()
-    );
+    let output = OutputFile::at(&args.output)?;
+    if !args.force {
+        output.must_be_new("--force replaces it")?;
+    }
     let base = match &context.model {
-        Some(path) => std::fs::read(path)
-            .map_err(anyhow::Error::from)
-            .and_then(|file| Ok(Bundle::read(&file)?))
-            .with_context(|| format!("model file '{}'", path.display()))?,
+        Some(path) => context.named_by_config(read_model_file(path, Bundle::read))?,
         None => Bundle::builtin(),
     };
     let model = Model::from_bundle(&base)?;
     let (labels, lessons) = lessons(&args.folder)?;
-    let (examples, failed) = listen_to(&model, &lessons);
+    let songs = lessons.iter().map(|lesson| lesson.path.as_path());
+    output.must_not_be(songs, "one of the songs to learn from")?;
+    let (examples, failed) = listen_to(&model, &lessons, &labels);
     let mut counts = vec![0_usize; labels.len()];
     let mut last = None;
     for example in &examples {
@@ -104,7 +97,8 @@ pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
     for (label, &count) in labels.iter().zip(&counts) {
         anyhow::ensure!(
             count >= FEWEST_SONGS,
-            "'{label}' has {count} songs that can be used; at least {FEWEST_SONGS} are needed"
+            "'{label}' has {} that can be used; at least {FEWEST_SONGS} are needed",
+            text::count(count, "song")
         );
     }
 
@@ -115,7 +109,7 @@ pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let bytes = taught.quantised().write()?;
     // What was written is read back before it counts as written.
     Model::from_bytes(&bytes)?;
-    write_atomically(&args.output, &bytes)?;
+    output.replace(|out| out.write_all(&bytes))?;
     report(&labels, &counts, &validation, &args.output)?;
     Ok(if failed > 0 {
         ExitCode::from(1)
@@ -141,25 +135,31 @@ fn lessons(folder: &Path) -> anyhow::Result<(Labels, Vec<Lesson>)> {
     folders.sort();
     anyhow::ensure!(
         folders.len() >= 2,
-        "'{}' holds {} folders; teaching takes one for each genre, two or more",
+        "'{}' holds {}; teaching takes one for each genre, two or more",
         folder.display(),
-        folders.len()
+        text::count(folders.len(), "folder")
     );
     let labels = Labels::new(folders.iter().map(|(name, _)| name))?;
     let mut lessons = Vec::new();
+    let mut other = OtherFormats::default();
     for (label, (_, folder)) in folders.iter().enumerate() {
-        for file in find_audio_files([folder]) {
+        let mut walk = find_audio_files([folder]);
+        for file in walk.by_ref() {
             match file {
                 Ok(path) => lessons.push(Lesson { path, label }),
-                Err(error) => complain(format_args!("left out: {:#}", anyhow::Error::new(error))),
+                Err(error) => complain(format_args!("left out: {}", text::told(&error.into()))),
             }
         }
+        other.add(walk.other_formats());
+    }
+    if let Some(message) = other.message() {
+        complain(format_args!("{message}"));
     }
     Ok((labels, lessons))
 }
 
 /// Embeddings of the frames of all songs, in the order of the songs, and how many songs could not be read.
-fn listen_to(model: &Arc<Model>, lessons: &[Lesson]) -> (Vec<Example>, usize) {
+fn listen_to(model: &Arc<Model>, lessons: &[Lesson], labels: &Labels) -> (Vec<Example>, usize) {
     let bar = ProgressBar::new(lessons.len() as u64);
     let jobs = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let next = AtomicUsize::new(0);
@@ -173,7 +173,7 @@ fn listen_to(model: &Arc<Model>, lessons: &[Lesson]) -> (Vec<Example>, usize) {
                     let Some(lesson) = lessons.get(song) else {
                         break;
                     };
-                    let heard = embeddings_of(model, &lesson.path);
+                    let heard = hear(model, &lesson.path);
                     bar.inc(1);
                     // The receiver outlives this scope.
                     let _ = sender.send((song, heard));
@@ -185,32 +185,91 @@ fn listen_to(model: &Arc<Model>, lessons: &[Lesson]) -> (Vec<Example>, usize) {
     bar.finish_and_clear();
     let mut heard: Vec<_> = receiver.iter().collect();
     heard.sort_by_key(|(song, _)| *song);
-    let (mut examples, mut failed) = (Vec::new(), 0);
-    for (song, embeddings) in heard {
-        match embeddings {
-            Ok(embeddings) => {
-                let label = lessons[song].label;
-                examples.extend(embeddings.into_iter().map(|embedding| Example {
-                    embedding,
-                    label,
-                    song,
-                }));
-            }
+    let mut songs = Vec::new();
+    let mut failed = 0;
+    for (song, lesson) in heard {
+        match lesson {
+            Ok(lesson) => songs.push((song, lesson)),
             Err(error) => {
                 failed += 1;
-                complain(format_args!("left out: {error:#}"));
+                complain(format_args!("left out: {}", text::told(&error)));
             }
         }
     }
-    (examples, failed)
+    failed += leave_out_copies(&mut songs, lessons, labels);
+    let examples = songs.into_iter().flat_map(|(song, heard)| {
+        heard.embeddings.into_iter().map(move |embedding| Example {
+            embedding,
+            label: lessons[song].label,
+            song,
+        })
+    });
+    (examples.collect(), failed)
 }
 
-fn embeddings_of(model: &Arc<Model>, path: &Path) -> anyhow::Result<Vec<Vec<f32>>> {
+/// Leaves one of the copies of a song under one label, as ten copies are no more evidence than one, and none of a song under two labels: it can
+/// teach neither. How many songs were left out for the second reason?
+fn leave_out_copies(songs: &mut Vec<(usize, Heard)>, lessons: &[Lesson], labels: &Labels) -> usize {
+    let mut copies: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
+    for (song, heard) in songs.iter() {
+        copies.entry(heard.content).or_default().push(*song);
+    }
+    let mut unfit: HashSet<usize> = HashSet::new();
+    let mut in_two_crates = 0;
+    let mut groups: Vec<Vec<usize>> = copies
+        .into_values()
+        .filter(|group| group.len() > 1)
+        .collect();
+    groups.sort();
+    for group in groups {
+        let name = |song: usize| format!("'{}'", lessons[song].path.display());
+        let label = |song: usize| labels.get(lessons[song].label).unwrap_or_default();
+        let first = group[0];
+        let other = group
+            .iter()
+            .find(|&&song| lessons[song].label != lessons[first].label);
+        if let Some(&other) = other {
+            complain(format_args!(
+                "left out: {} and {} are the same recording, as '{}' and as '{}'; keep it in one of the folders",
+                name(first),
+                name(other),
+                label(first),
+                label(other)
+            ));
+            in_two_crates += group.len();
+            unfit.extend(group);
+        } else {
+            for &song in &group[1..] {
+                complain(format_args!(
+                    "{} is a copy of {}; it counts once",
+                    name(song),
+                    name(first)
+                ));
+            }
+            unfit.extend(&group[1..]);
+        }
+    }
+    songs.retain(|(song, _)| !unfit.contains(song));
+    in_two_crates
+}
+
+/// What a song has to teach.
+struct Heard {
+    embeddings: Vec<Vec<f32>>,
+    /// SHA-256 of its samples: the same for copies, however they are called and tagged.
+    content: [u8; 32],
+}
+
+fn hear(model: &Arc<Model>, path: &Path) -> anyhow::Result<Heard> {
     let mut file = AudioFile::open(path)?;
     let mut song =
         SongClassifier::new(model, file.rate(), Multiframe::default())?.keep_embeddings();
+    let mut content = Sha256::new();
     for remark in file.read(|mono| {
         song.push(mono);
+        for sample in mono {
+            content.update(sample.to_le_bytes());
+        }
         true
     })? {
         complain(format_args!("'{}': {remark}", path.display()));
@@ -224,7 +283,10 @@ fn embeddings_of(model: &Arc<Model>, path: &Path) -> anyhow::Result<Vec<Vec<f32>
     let n = frames.len().min(FRAMES_PER_SONG);
     // Spread over the song.
     let chosen = (0..n).map(|i| (2 * i + 1) * frames.len() / (2 * n));
-    Ok(chosen.map(|i| frames[i].embedding.clone()).collect())
+    Ok(Heard {
+        embeddings: chosen.map(|i| frames[i].embedding.clone()).collect(),
+        content: content.finalize().into(),
+    })
 }
 
 fn describe(
@@ -263,6 +325,8 @@ fn describe(
     card.decision.temperature = validation.temperature;
     // Those belong to the head that is replaced.
     card.decision.temperatures.clear();
+    // Measured with that head, too.
+    card.decision.more.clear();
     // Half-way between chance and certainty says little with two labels and much with twenty.
     card.decision.unsure_threshold = (2.5 / labels.len() as f32).clamp(0.2, 0.6);
     let (low, high) = wilson(u64::from(validation.right), u64::from(validation.songs));
@@ -277,22 +341,6 @@ fn describe(
     }];
 }
 
-/// The file is there as a whole or not at all.
-fn write_atomically(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut part = path.to_path_buf().into_os_string();
-    part.push(format!(".{}.part", std::process::id()));
-    let written = std::fs::File::create_new(&part)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&part, path));
-    if written
-        .as_ref()
-        .is_err_and(|error| error.kind() != std::io::ErrorKind::AlreadyExists)
-    {
-        let _ = std::fs::remove_file(&part);
-    }
-    written.with_context(|| format!("cannot write '{}'", path.display()))
-}
-
 fn report(
     labels: &Labels,
     counts: &[usize],
@@ -300,15 +348,17 @@ fn report(
     output: &Path,
 ) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let width = labels
+    let names: Vec<_> = labels.iter().map(text::plain).collect();
+    let width = names
         .iter()
-        .map(|label| label.chars().count())
+        .map(|name| text::width(name))
         .max()
         .unwrap_or(0);
-    for ((label, count), (right, songs)) in labels.iter().zip(counts).zip(&validation.by_label) {
+    for ((name, count), (right, songs)) in names.iter().zip(counts).zip(&validation.by_label) {
         writeln!(
             out,
-            "  {label:width$}  {count:>4} songs  {right:>4} of {songs} named right when left out"
+            "  {}  {count:>4} songs  {right:>4} of {songs} named right when left out",
+            text::pad(name, width)
         )?;
     }
     let (low, high) = wilson(u64::from(validation.right), u64::from(validation.songs));
@@ -321,6 +371,10 @@ fn report(
         100.0 * low,
         100.0 * high
     )?;
-    writeln!(out, "wrote {}; use it with --model {0}", output.display())?;
+    writeln!(
+        out,
+        "wrote {}; use it with --model {0}",
+        text::name_of(output)
+    )?;
     Ok(())
 }

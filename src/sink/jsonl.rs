@@ -169,8 +169,7 @@ impl JsonlSink {
             io::ErrorKind::BrokenPipe => SinkError::Closed {
                 feed: self.name.clone(),
             },
-            _ => SinkError::Unreachable {
-                feed: "json".into(),
+            _ => SinkError::Write {
                 target: self.name.clone(),
                 source,
             },

@@ -166,11 +166,14 @@ impl Map {
     /// [`SinkError::Setting`] with the line and what is wrong; unknown keys are refused.
     #[cfg(feature = "cli")]
     pub fn from_toml(text: &str, file: &str) -> Result<Self, SinkError> {
-        let map: Self = toml::from_str(text).map_err(|error| SinkError::Setting {
-            feed: "osc",
-            what: "map file",
-            value: file.to_owned(),
-            why: error.to_string().trim_end().to_owned(),
+        let map: Self = toml::from_str(text).map_err(|error| {
+            let (line, reason) = crate::toml_words::line_and_reason(text, &error);
+            SinkError::Setting {
+                feed: "osc",
+                what: "map file",
+                value: file.to_owned(),
+                why: format!("line {line}: {reason}"),
+            }
         })?;
         if map.port == 0 {
             return Err(SinkError::Setting {
@@ -234,6 +237,15 @@ impl Rule {
             if numeric && !value.parse::<f32>().is_ok_and(f32::is_finite) {
                 return Err(format!("value = \"{value}\" is not a number"));
             }
+        }
+        if matches!(self.on, Event::State | Event::Name)
+            && matches!(self.kind, Some(Type::Float | Type::Int))
+            && self.value.is_none()
+        {
+            return Err(
+                "what it sends is text, which is no number: leave type out, or give a value"
+                    .to_owned(),
+            );
         }
         if self.only_on && self.on != Event::Active {
             return Err("only_on is for on = \"active\"".to_owned());
@@ -414,6 +426,15 @@ mod tests {
         };
         assert!(wrong("port = 1").contains("rule"));
         assert!(wrong("rule = []").contains("nothing would be sent"));
+        for on in ["state", "name"] {
+            let text = format!("[[rule]]\non = \"{on}\"\naddress = \"/a\"\ntype = \"int\"");
+            assert!(wrong(&text).contains("text"), "{on}");
+        }
+        let type_5 = rule("type = 5");
+        assert!(
+            type_5.contains("line 4: ") && !type_5.contains('\n'),
+            "{type_5}"
+        );
         assert!(
             rule("adress = \"/b\"").contains("adress"),
             "unknown keys are named"

@@ -390,13 +390,9 @@ impl OscSink {
     fn allowed(&self, ip: IpAddr) -> Result<(), SinkError> {
         let many = ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
         if many && !self.allow_multicast {
-            return Err(SinkError::Setting {
+            return Err(SinkError::Multicast {
                 feed: "osc",
-                what: "receiver",
-                value: ip.to_string(),
-                why: "it is a multicast or broadcast address, which must be allowed explicitly; \
-                      give each receiver's own address instead"
-                    .to_owned(),
+                address: ip,
             });
         }
         Ok(())
@@ -532,7 +528,11 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn parse_target(target: &str, default_port: u16) -> Result<(String, u16), SinkError> {
+/// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
+///
+/// # Errors
+/// [`SinkError::Setting`] when it is of no such form.
+pub fn parse_target(target: &str, default_port: u16) -> Result<(String, u16), SinkError> {
     let wrong = |why: &str| SinkError::Setting {
         feed: "osc",
         what: "receiver",

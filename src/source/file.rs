@@ -8,6 +8,8 @@
 //! Third-party decoders read data from anywhere. Should one panic, the panic is caught here and the file
 //! reported as corrupt.
 
+mod wav;
+
 use std::{
     cell::Cell,
     fmt,
@@ -35,6 +37,7 @@ use symphonia::core::{
 };
 use thiserror::Error;
 
+use self::wav::{WavSource, is_wav};
 use super::opus;
 use crate::units::{SampleRate, SampleRateError, Seconds};
 
@@ -59,7 +62,7 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The file may not be read.
-    #[error("{}: you are not allowed to read this file (see its permissions)", path.display())]
+    #[error("{}: you are not allowed to read this (see its permissions)", path.display())]
     Permission {
         /// The file.
         path: PathBuf,
@@ -96,6 +99,26 @@ pub enum FileError {
         path: PathBuf,
         /// What its first bytes say it is, if they are known.
         looks_like: Option<&'static str>,
+    },
+    /// A file that ends before what is needed to decode it.
+    #[error(
+        "{}: this file is incomplete: it ends before its index (the moov atom of MP4), without which nothing in it can \
+         be decoded; download or record it again",
+        path.display()
+    )]
+    Incomplete {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A stream that would have to be read from its end first.
+    #[error(
+        "{}: this MP4 has no index (moov atom) before its sound, and a pipe cannot be read from its end; give the file \
+         itself, or write it with ffmpeg -movflags +faststart",
+        path.display()
+    )]
+    IndexAtEnd {
+        /// The stream.
+        path: PathBuf,
     },
     /// A container without sound.
     #[error("{}: this {container} file has no audio track", path.display())]
@@ -206,6 +229,8 @@ impl FileError {
             | Self::Empty { path }
             | Self::Read { path, .. }
             | Self::NotAudio { path, .. }
+            | Self::Incomplete { path }
+            | Self::IndexAtEnd { path }
             | Self::NoAudioTrack { path, .. }
             | Self::Unsupported { path, .. }
             | Self::Rate { path, .. }
@@ -328,6 +353,8 @@ pub struct AudioFile {
     n_frames: u64,
     skipped: u64,
     truncated: bool,
+    /// The header names no length: wherever the stream ends is its end.
+    endless: bool,
     /// Told by the next call: what came before it is given out first.
     pending: Option<FileError>,
     /// `[n_frames, n_channels]` of the block at hand, for [`AudioFile::next_block`].
@@ -391,22 +418,23 @@ impl AudioFile {
             });
         }
         let mut file = File::open(path).map_err(failed)?;
+        // A pipe cannot be read twice.
+        if !metadata.is_file() {
+            return Self::from_stream(path.to_owned(), Box::new(file));
+        }
         let mut signature = [0; SIGNATURE_BYTES];
         let mut n_signature = 0;
-        // A pipe cannot be read twice; its first bytes stay where they are.
-        if metadata.is_file() {
-            while n_signature < signature.len() {
-                match file.read(&mut signature[n_signature..]).map_err(failed)? {
-                    0 => break,
-                    n => n_signature += n,
-                }
+        while n_signature < signature.len() {
+            match file.read(&mut signature[n_signature..]).map_err(failed)? {
+                0 => break,
+                n => n_signature += n,
             }
-            file.rewind().map_err(failed)?;
         }
-        let n_bytes = metadata.is_file().then_some(metadata.len());
+        file.rewind().map_err(failed)?;
+        let n_bytes = Some(metadata.len());
         let signature = &signature[..n_signature];
         let source: Box<dyn MediaSource> = if is_wav(signature) {
-            Box::new(WavSource::new(file, metadata.len()))
+            Box::new(WavSource::new(file, metadata.len()).map_err(failed)?)
         } else {
             Box::new(file)
         };
@@ -437,8 +465,11 @@ impl AudioFile {
     ///
     /// # Errors
     /// [`FileError`], with `standard input` for the path.
-    pub fn from_reader(mut reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
-        let path = PathBuf::from(PIPE);
+    pub fn from_reader(reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
+        Self::from_stream(PathBuf::from(PIPE), reader)
+    }
+
+    fn from_stream(path: PathBuf, mut reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
         let mut start = Vec::with_capacity(SIGNATURE_BYTES);
         (&mut reader)
             .take(SIGNATURE_BYTES as u64)
@@ -448,12 +479,19 @@ impl AudioFile {
             return Err(FileError::Empty { path });
         }
         let signature = start.clone();
+        let mut endless = false;
         if is_wav(&signature) {
-            start[RIFF_SIZE].fill(0xff);
+            endless = wav::open_header(&mut start, &mut reader)
+                .map_err(|error| FileError::from_io(&path, error))?;
         }
         let whole = io::Cursor::new(start).chain(reader);
         let source = ReadOnlySource::new(SyncReader(Mutex::new(Box::new(whole))));
-        Self::probe(path, Box::new(source), &signature, None)
+        let mut file = Self::probe(path, Box::new(source), &signature, None)?;
+        if endless {
+            file.endless = true;
+            file.declared_frames = None;
+        }
+        Ok(file)
     }
 
     /// Decodes bare samples that come through `reader`.
@@ -493,6 +531,7 @@ impl AudioFile {
             n_frames: 0,
             skipped: 0,
             truncated: false,
+            endless: false,
             pending: None,
             interleaved: Vec::new(),
         }
@@ -546,6 +585,12 @@ impl AudioFile {
                     path,
                     at: Seconds(0.0),
                     reason,
+                });
+            }
+            Err(SymphoniaError::Unsupported(reason)) if reason.ends_with("missing moov atom") => {
+                return Err(match n_bytes {
+                    Some(_) => FileError::Incomplete { path },
+                    None => FileError::IndexAtEnd { path },
                 });
             }
             // A format that was recognised, with something in it that is not.
@@ -821,7 +866,7 @@ impl AudioFile {
                 Ok(Err(SymphoniaError::IoError(error)))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
-                    self.truncated = true;
+                    self.truncated = !self.endless;
                     self.end(None);
                 }
                 Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
@@ -1147,9 +1192,6 @@ fn looks_like(signature: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Where a RIFF file has the length that it claims.
-const RIFF_SIZE: std::ops::Range<usize> = 4..8;
-
 fn is_mp4(signature: &[u8]) -> bool {
     signature.get(4..8) == Some(b"ftyp")
 }
@@ -1187,61 +1229,6 @@ impl MediaSource for EndlessSource {
     fn byte_len(&self) -> Option<u64> {
         // Nobody need look for tags at an end that is not there.
         None
-    }
-}
-
-fn is_wav(signature: &[u8]) -> bool {
-    signature.starts_with(b"RIFF") && signature.get(8..12) == Some(b"WAVE")
-}
-
-/// A WAV file that claims no length of its own: recorders that lost power, and programs that wrote into
-/// a pipe, leave nonsense there, and the demuxer refuses chunks that are longer than it.
-struct WavSource {
-    file: File,
-    position: u64,
-    n_bytes: u64,
-}
-
-impl WavSource {
-    fn new(file: File, n_bytes: u64) -> Self {
-        Self {
-            file,
-            position: 0,
-            n_bytes,
-        }
-    }
-}
-
-impl Read for WavSource {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buffer)?;
-        for at in RIFF_SIZE {
-            // 0xffffffff stands for a length that is not known.
-            if let Some(offset) = (at as u64).checked_sub(self.position)
-                && let Some(byte) = buffer[..n].get_mut(offset as usize)
-            {
-                *byte = 0xff;
-            }
-        }
-        self.position += n as u64;
-        Ok(n)
-    }
-}
-
-impl Seek for WavSource {
-    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        self.position = self.file.seek(to)?;
-        Ok(self.position)
-    }
-}
-
-impl MediaSource for WavSource {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.n_bytes)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finding audio files in folders.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeMap, HashSet, VecDeque},
     fs,
     path::{Path, PathBuf},
 };
@@ -15,11 +15,67 @@ pub const EXTENSIONS: &[&str] = &[
     "mp4", "oga", "ogg", "opus", "wav", "wave", "webm",
 ];
 
+/// Extensions (lower case) of audio that cannot be read: a walk over a folder passes it by, and counts it.
+pub const OTHER_EXTENSIONS: &[&str] = &[
+    "3gp", "ac3", "amr", "ape", "au", "awb", "dff", "dsf", "dts", "eac3", "gsm", "m4p", "mpc",
+    "ra", "ram", "rf64", "shn", "snd", "spx", "tak", "tta", "voc", "w64", "wma", "wv",
+];
+
+/// Audio files that a walk passed by, as there is no decoder for them: how many of each extension.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OtherFormats(BTreeMap<String, usize>);
+
+impl OtherFormats {
+    /// Adds those of another walk.
+    pub fn add(&mut self, other: &OtherFormats) {
+        for (extension, n) in &other.0 {
+            *self.0.entry(extension.clone()).or_default() += n;
+        }
+    }
+
+    /// How many there are of each, in a sentence; `None` if there are none.
+    ///
+    /// ```
+    /// let folder = tempfile::tempdir()?;
+    /// for name in ["a.wma", "b.WMA", "c.wv", "notes.txt"] {
+    ///     std::fs::write(folder.path().join(name), "")?;
+    /// }
+    /// let mut walk = genrescope::source::library::find_audio_files([folder.path()]);
+    /// assert_eq!(walk.by_ref().count(), 0);
+    /// let message = walk.other_formats().message().unwrap_or_default();
+    /// assert!(message.starts_with("3 files in formats that cannot be read were left out (2 wma, 1 wv)"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn message(&self) -> Option<String> {
+        let n: usize = self.0.values().sum();
+        let each: Vec<String> = self
+            .0
+            .iter()
+            .map(|(extension, n)| format!("{n} {extension}"))
+            .collect();
+        let files = if n == 1 {
+            "file in a format"
+        } else {
+            "files in formats"
+        };
+        let were = if n == 1 { "was" } else { "were" };
+        (n > 0).then(|| {
+            format!(
+                "{n} {files} that cannot be read {were} left out ({}); convert them, for example with ffmpeg -i FILE \
+                 out.flac",
+                each.join(", ")
+            )
+        })
+    }
+}
+
 /// Whether the name of `path` ends in one of [`EXTENSIONS`], in lower or upper case.
 pub fn has_audio_extension(path: &Path) -> bool {
-    path.extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| EXTENSIONS.contains(&extension.to_ascii_lowercase().as_str()))
+    extension_of(path).is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+fn extension_of(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
 /// The audio files that `paths` stand for, in a stable order: files as given, whatever their name;
@@ -50,6 +106,7 @@ pub fn find_audio_files<P: Into<PathBuf>>(paths: impl IntoIterator<Item = P>) ->
             })
             .collect(),
         walked: HashSet::new(),
+        other: OtherFormats::default(),
     }
 }
 
@@ -60,6 +117,7 @@ pub struct AudioFiles {
     waiting: VecDeque<Entry>,
     /// Folders that were walked, free of links.
     walked: HashSet<PathBuf>,
+    other: OtherFormats,
 }
 
 #[derive(Debug)]
@@ -70,6 +128,11 @@ struct Entry {
 }
 
 impl AudioFiles {
+    /// What was passed by so far.
+    pub fn other_formats(&self) -> &OtherFormats {
+        &self.other
+    }
+
     /// Puts what lies in `folder` at the front of the queue.
     fn walk(&mut self, folder: &Path) -> Result<(), FileError> {
         let failed = |error| FileError::from_io(folder, error);
@@ -111,6 +174,13 @@ impl Iterator for AudioFiles {
                 // A broken link in a folder matters only if it looks like music.
                 Err(error) if named || has_audio_extension(&path) => {
                     return Some(Err(FileError::from_io(&path, error)));
+                }
+                Ok(metadata) if metadata.is_file() => {
+                    if let Some(extension) = extension_of(&path)
+                        && OTHER_EXTENSIONS.contains(&extension.as_str())
+                    {
+                        *self.other.0.entry(extension).or_default() += 1;
+                    }
                 }
                 _ => {}
             }

@@ -1,20 +1,24 @@
 //! What `classify` prints: a table for people, JSON lines and CSV for programs.
 
 use std::{
-    collections::HashSet,
-    io::{self, BufRead, Write},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    path::{Component, Path, PathBuf},
 };
 
-use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
-use super::Heard;
+use super::{
+    super::{
+        shown_input,
+        text::{end_of, pad, plain, too_short, width},
+    },
+    work::Heard,
+};
 use crate::{
     decision::{Readout, State},
     genre::{Labels, Scores},
     network::Model,
-    song::Verdict,
+    song::{SongClassifier, Verdict},
     units::Seconds,
 };
 
@@ -43,33 +47,39 @@ pub(super) struct Printer<'a> {
     pub(super) name_width: usize,
 }
 
-/// Width of the column of names: the longest, within reason.
-pub(super) fn name_width(files: &[PathBuf]) -> usize {
+/// What to call the files in the table: their paths below the folder that holds them all, so that no two look the same.
+pub(super) fn shown_names(files: &[PathBuf]) -> Vec<String> {
+    let mut common: Option<Vec<Component<'_>>> = None;
+    for file in files {
+        let folder: Vec<Component<'_>> = file.parent().unwrap_or(file).components().collect();
+        let shared = match &common {
+            None => folder.len(),
+            Some(common) => common
+                .iter()
+                .zip(&folder)
+                .take_while(|(a, b)| a == b)
+                .count(),
+        };
+        common = Some(folder[..shared].to_vec());
+    }
+    let above: PathBuf = common.unwrap_or_default().iter().collect();
     files
         .iter()
-        .map(|file| short_name(file).chars().count())
-        .max()
-        .unwrap_or(0)
-        .clamp(8, 44)
+        .map(|file| {
+            let below = file.strip_prefix(&above).unwrap_or(file);
+            plain(&shown_input(below)).into_owned()
+        })
+        .collect()
 }
 
-fn short_name(path: &Path) -> String {
-    path.file_name().map_or_else(
-        || path.display().to_string(),
-        |name| name.to_string_lossy().into(),
-    )
-}
-
-fn fit(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return format!("{text:width$}");
-    }
-    let head: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{head}…")
+/// Width of the column of names: the longest; on a terminal, within reason.
+pub(super) fn name_width(names: &[String], to_terminal: bool) -> usize {
+    let longest = names.iter().map(|name| width(name)).max().unwrap_or(0);
+    longest.clamp(8, if to_terminal { 44 } else { usize::MAX })
 }
 
 /// Columns of a CSV file before those of the labels.
-const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 9] = [
     "path",
     "genre",
     "confidence",
@@ -78,6 +88,7 @@ const COLUMNS: [&str; 8] = [
     "seconds",
     "short",
     "error",
+    "model",
 ];
 
 impl Printer<'_> {
@@ -102,9 +113,9 @@ impl Printer<'_> {
     }
 
     /// The answer for one file.
-    pub(super) fn song(&mut self, path: &Path, heard: &Heard) -> io::Result<()> {
+    pub(super) fn song(&mut self, path: &Path, shown: &str, heard: &Heard) -> io::Result<()> {
         match self.format {
-            Format::Table => self.table(path, heard)?,
+            Format::Table => self.table(shown, heard)?,
             Format::Json => {
                 let line = self.json(path, heard);
                 writeln!(self.out, "{line}")?;
@@ -120,6 +131,7 @@ impl Printer<'_> {
                     format!("{:.2}", song.duration.0),
                     song.short.to_string(),
                     heard.notes.join("; "),
+                    self.model.card().name.clone(),
                 ];
                 row.extend(
                     song.scores
@@ -138,16 +150,14 @@ impl Printer<'_> {
         match self.format {
             Format::Table => Ok(()),
             Format::Json => {
-                let line = json!({
-                    "v": SCHEMA, "type": "error", "path": path.display().to_string(), "genre": null, "error": reason,
-                });
-                writeln!(self.out, "{line}")?;
+                writeln!(self.out, "{}", failure_json(path, reason))?;
                 self.out.flush()
             }
             Format::Csv => {
                 let mut row = vec![path.display().to_string()];
                 row.extend(std::iter::repeat_n(String::new(), 6));
                 row.push(reason.to_owned());
+                row.push(self.model.card().name.clone());
                 row.extend(std::iter::repeat_n(
                     String::new(),
                     self.model.labels().len(),
@@ -206,9 +216,9 @@ impl Printer<'_> {
         object
     }
 
-    fn table(&mut self, path: &Path, heard: &Heard) -> io::Result<()> {
+    fn table(&mut self, shown: &str, heard: &Heard) -> io::Result<()> {
         let song = &heard.song;
-        let name = fit(&short_name(path), self.name_width);
+        let name = pad(&end_of(shown, self.name_width), self.name_width);
         let answer = match song.verdict {
             Verdict::Genre(genre) => self.model.labels().get(genre).unwrap_or_default(),
             Verdict::Unsure => "not sure",
@@ -216,7 +226,7 @@ impl Printer<'_> {
             Verdict::Silent => "silence",
             Verdict::TooShort => "too short",
         };
-        let bold = self.paint(&format!("{answer:<10}"), "1");
+        let bold = self.paint(&pad(answer, 10), "1");
         let mut line = format!("{name}  {bold}");
         if !song.frames.is_empty() && song.verdict != Verdict::Silent {
             for (index, score) in song.scores.ranked().into_iter().take(3) {
@@ -227,6 +237,10 @@ impl Printer<'_> {
         let frames = song.frames.len();
         let unit = if frames == 1 { "frame" } else { "frames" };
         line += &format!("  {:>7}  {frames} {unit}", song.duration.to_string());
+        if song.verdict == Verdict::TooShort {
+            let least = SongClassifier::shortest(self.model);
+            line += &format!(", {}", too_short(song.duration, least));
+        }
         if song.short && frames > 0 {
             line += ", shorter than one: repeated to fill it";
         }
@@ -338,6 +352,12 @@ fn stretches(readouts: &[Readout]) -> Vec<Stretch> {
     stretches
 }
 
+fn failure_json(path: &Path, reason: &str) -> Value {
+    json!({
+        "v": SCHEMA, "type": "error", "path": path.display().to_string(), "genre": null, "error": reason,
+    })
+}
+
 fn confidence(verdict: Verdict, scores: &Scores) -> f32 {
     match verdict {
         Verdict::Genre(genre) => scores.as_slice()[genre],
@@ -359,58 +379,83 @@ fn rounded(score: f32) -> f64 {
     (f64::from(score) * 1e4).round() / 1e4
 }
 
-/// Paths that an earlier run wrote answers for (failures are tried again).
-///
-/// # Errors
-/// When the file cannot be read, is none of classify's, or holds the answers of a model with other labels.
-pub(super) fn paths_in(
-    path: &Path,
-    format: Format,
-    model: &Model,
-) -> anyhow::Result<HashSet<String>> {
-    if path.metadata().is_ok_and(|found| found.len() == 0) || !path.exists() {
-        return Ok(HashSet::new());
-    }
-    let other_model = |theirs: &str| {
-        format!(
-            "'{}' holds the answers of another model ({theirs}); choose another --output, or that model",
-            path.display()
-        )
-    };
-    let context = || format!("cannot go on with '{}'", path.display());
-    let file = std::fs::File::open(path).with_context(context)?;
-    let mut paths = HashSet::new();
-    if format == Format::Csv {
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
-        let header = reader.headers().with_context(context)?;
-        anyhow::ensure!(
-            header.get(0) == Some(COLUMNS[0]),
-            "'{}' is not a CSV file that classify wrote",
-            path.display()
-        );
-        let theirs: Vec<&str> = header.iter().skip(COLUMNS.len()).collect();
-        anyhow::ensure!(
-            theirs.iter().copied().eq(model.labels().iter()),
-            other_model(&theirs.join(", "))
-        );
-        for row in reader.records() {
-            let row = row.with_context(context)?;
-            if let (Some(path), Some("")) = (row.get(0), row.get(7)) {
-                paths.insert(path.to_owned());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::song::{Frame, Song};
+
+    /// Every answer in docs/messages.md is what is emitted for the value it shows, field by field.
+    #[test]
+    fn the_documented_answers_are_what_is_emitted() {
+        let text = include_str!("../../../docs/messages.md");
+        let documented: Vec<Value> = text
+            .lines()
+            .filter(|line| line.starts_with("{\"confidence\"") || line.starts_with("{\"error\""))
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let model = Model::builtin();
+        let printer = Printer {
+            out: Box::new(io::sink()),
+            format: Format::Json,
+            model: &model,
+            color: false,
+            show_frames: false,
+            show_timeline: false,
+            name_width: 8,
+        };
+        let mut scores = [0.04_f32; 10];
+        scores[9] = 0.64;
+        let scores = Scores::new(&scores);
+        let song = |verdict, frames: usize, seconds| Heard {
+            song: Song {
+                verdict,
+                scores: if frames == 0 {
+                    Scores::uniform(10)
+                } else {
+                    scores
+                },
+                frames: vec![
+                    Frame {
+                        start: Seconds(0.0),
+                        scores,
+                        music: None,
+                        embedding: Vec::new(),
+                    };
+                    frames
+                ],
+                duration: Seconds(seconds),
+                short: frames == 0,
+            },
+            timeline: Vec::new(),
+            notes: Vec::new(),
+        };
+        let mut cut = song(Verdict::Genre(9), 7, 251.3);
+        cut.notes = vec!["cut off before its end".to_owned()];
+        let mut emitted = [
+            printer.json(Path::new("music/a.mp3"), &cut),
+            printer.json(Path::new("music/b.wav"), &song(Verdict::TooShort, 0, 0.6)),
+            failure_json(
+                Path::new("music/c.mp3"),
+                "music/c.mp3: the file is empty (0 bytes)",
+            ),
+        ];
+        assert_eq!(documented.len(), emitted.len(), "docs/messages.md");
+        for (documented, emitted) in documented.iter().zip(&mut emitted) {
+            if emitted.get("model").is_some() {
+                emitted["model"] = json!("test-model");
             }
+            assert_eq!(documented, emitted, "docs/messages.md");
         }
-    } else {
-        for line in io::BufReader::new(file).lines() {
-            // The last line of an interrupted run may be cut off.
-            let Ok(value) = serde_json::from_str::<Value>(&line.with_context(context)?) else {
-                continue;
-            };
-            if let (Some("song"), Some(path)) = (value["type"].as_str(), value["path"].as_str()) {
-                let theirs = value["model"].as_str().unwrap_or_default();
-                anyhow::ensure!(theirs == model.card().name, other_model(theirs));
-                paths.insert(path.to_owned());
-            }
+        for verdict in [
+            Verdict::Genre(0),
+            Verdict::Unsure,
+            Verdict::NotMusic,
+            Verdict::Silent,
+            Verdict::TooShort,
+        ] {
+            let state = format!("`{}`", verdict.as_str());
+            let told = text.split_once("## `song`").unwrap().1;
+            assert!(told.contains(&state), "{state}");
         }
     }
-    Ok(paths)
 }
