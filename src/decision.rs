@@ -148,7 +148,7 @@ pub struct DecisionConfig {
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
     /// How long another genre must lead before it is shown where no change of song was told: this, and longer for a genre that has been shown
-    /// for long. Default: 16 s.
+    /// for long. Default: 18 s.
     pub dwell: Seconds,
     /// By how much it must lead, in 0..1. Default: 0.15.
     pub margin: f32,
@@ -170,7 +170,7 @@ impl Default for DecisionConfig {
         Self {
             span: Span::Exponential(DEFAULT_AVERAGING),
             mean: Mean::Arithmetic,
-            dwell: Seconds(16.0),
+            dwell: Seconds(18.0),
             margin: 0.15,
             silence_dbfs: silence::FLOOR_DBFS,
             unsure_below: None,

@@ -5,11 +5,12 @@ use crate::{genre::Scores, units::Seconds};
 /// How long another genre must lead after a change of song before it is shown: one more look.
 const CONFIRMED: Seconds = Seconds(1.2);
 
-/// Within one song, what was shown for so long gives way only to what leads for this share of it: one song is seldom two genres.
-const INERTIA: f64 = 0.7;
+/// Within one song, another genre must lead for this share of the time that the shown one had stood when it began to: one song is seldom two
+/// genres.
+const INERTIA: f64 = 0.6;
 
 /// However long a genre was shown, another one that leads for this long takes its place.
-const LONGEST_DWELL: Seconds = Seconds(60.0);
+const LONGEST_DWELL: Seconds = Seconds(45.0);
 
 /// A genre that is shown again within this time was taken back too early.
 const RETURNS_WITHIN: Seconds = Seconds(120.0);
@@ -120,15 +121,17 @@ impl Hysteresis {
     /// Where the answer has gone back and forth, each change must last the longer.
     pub(super) fn choose(&mut self, scores: &Scores, position: Seconds) -> Option<usize> {
         let (best, score) = scores.top();
+        let since = match self.challenger {
+            Some(challenger) if challenger.genre == best => challenger.since,
+            _ => position,
+        };
         let (stays, dwell) = match (self.shown, self.before_change) {
             (Some(shown), _) => {
                 let lead = score - scores.as_slice()[shown];
-                let shown_for = position.0 - self.shown_since.0;
-                let dwell = (INERTIA * shown_for).min(LONGEST_DWELL.0);
-                (
-                    best == shown || lead < self.margin,
-                    Seconds(self.dwell.0.max(dwell)),
-                )
+                let stood = since.0 - self.shown_since.0;
+                let dwell =
+                    (INERTIA * stood).clamp(self.dwell.0, LONGEST_DWELL.0.max(self.dwell.0));
+                (best == shown || lead < self.margin, Seconds(dwell))
             }
             (None, Some(before)) if before != best => (false, CONFIRMED),
             (None, _) => (false, Seconds(0.0)),
@@ -137,10 +140,6 @@ impl Hysteresis {
             self.challenger = None;
             return self.shown;
         }
-        let since = match self.challenger {
-            Some(challenger) if challenger.genre == best => challenger.since,
-            _ => position,
-        };
         let dwell = dwell.0 + self.restlessness.surcharge(best, position).0;
         if position.0 - since.0 >= dwell {
             self.shown = Some(best);
@@ -224,7 +223,7 @@ mod tests {
     #[test]
     fn what_was_shown_for_long_gives_way_the_later_but_it_does() {
         let until_another = |shown_for: f64| {
-            let mut hysteresis = Hysteresis::new(2, Seconds(16.0), 0.15);
+            let mut hysteresis = Hysteresis::new(2, Seconds(18.0), 0.15);
             let (first, second) = (Scores::new(&[0.9, 0.1]), Scores::new(&[0.1, 0.9]));
             let mut now = 0.0;
             while now < shown_for {
@@ -237,12 +236,13 @@ mod tests {
             }
             now - from
         };
-        let within = |seconds: f64, low: f64| (low..low + 2.0 * STEP).contains(&seconds);
-        assert!(within(until_another(5.0), 16.0), "the dwell at least");
-        // 0.7 of the time until then, which goes on while the other leads.
-        let minute = until_another(60.0);
-        assert!((42.0..LONGEST_DWELL.0 + STEP).contains(&minute), "{minute}");
-        assert!(within(until_another(1_800.0), LONGEST_DWELL.0));
+        for (shown_for, seconds) in [(5.0, 18.0), (60.0, 36.0), (1_800.0, LONGEST_DWELL.0)] {
+            let until = until_another(shown_for);
+            assert!(
+                (seconds - STEP..seconds + 2.0 * STEP).contains(&until),
+                "{until} s after {shown_for} s"
+            );
+        }
     }
 
     #[test]

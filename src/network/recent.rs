@@ -31,7 +31,9 @@ impl MusicHead {
         let (top, all) = (top_len(model), summary_len(model));
         let lens = [comparison_len(all), comparison_len(top), top];
         if !(change == [None, None]
-            || lens.iter().any(|&len| change == [Some(&[len][..]), Some(&[1][..])]))
+            || lens
+                .iter()
+                .any(|&len| change == [Some(&[len][..]), Some(&[1][..])]))
         {
             return Err(ModelError::field(
                 "trust.change.weight and trust.change.bias",

@@ -176,12 +176,17 @@ pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
         print(&format!("wrote '{}', {} bytes", out.display(), file.len()))?;
         // The card for people says the same as the one in the file.
         if let Ok(card) = std::fs::read_to_string(model.with_extension("md")) {
+            let length = std::fs::metadata(model)?.len();
             let row = |bundle: &Bundle| {
                 format!("| temperature | {:.3} |", bundle.card.decision.temperature)
             };
             let card = card
                 .replace(&before.card.data, &bundle.card.data)
-                .replace(&row(&before), &row(&bundle));
+                .replace(&row(&before), &row(&bundle))
+                .replace(
+                    &format!(", {length} bytes"),
+                    &format!(", {} bytes", file.len()),
+                );
             write_whole(&out.with_extension("md"), card.as_bytes())?;
         }
     }
