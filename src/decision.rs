@@ -292,7 +292,7 @@ const EARLY_MARGIN: f32 = 0.45;
 const EARLY_FROM: Seconds = Seconds(4.0);
 
 /// Audio from which a guess is as good as any.
-const EARLY_UNTIL: Seconds = Seconds(8.0);
+const EARLY_UNTIL: Seconds = Seconds(9.0);
 
 impl Decision {
     /// A decision over `n_labels` labels, with the model's own thresholds where the settings leave them open.
@@ -536,7 +536,7 @@ mod tests {
 
     #[test]
     fn states_follow_what_was_heard() {
-        let readouts = run(&mut decision(), 0.0, &[[0.8, 0.1, 0.1]; 16]);
+        let readouts = run(&mut decision(), 0.0, &[[0.98, 0.01, 0.01]; 16]);
         assert_eq!(readouts[0].state, State::Warming);
         assert_eq!(readouts[0].genre, None);
         assert_eq!(readouts[1].state, State::Provisional);
@@ -581,13 +581,39 @@ mod tests {
         let mut frames = vec![[0.8, 0.1, 0.1]; 8];
         frames.extend([[0.1, 0.8, 0.1], [0.8, 0.1, 0.1]].repeat(20));
         let readouts = run(&mut decision(), 0.0, &frames);
-        assert!(readouts[1..].iter().all(|r| r.genre == Some(0)));
+        assert!(readouts[4..].iter().all(|r| r.genre == Some(0)));
+    }
+
+    #[test]
+    fn a_guess_from_the_first_seconds_must_be_surer() {
+        let named_after = |score: f32| {
+            let rest = (1.0 - score) / 2.0;
+            let readouts = run(&mut decision(), 0.0, &[[score, rest, rest]; 16]);
+            readouts.iter().find(|r| r.genre.is_some()).map(|r| r.heard)
+        };
+        assert_eq!(named_after(0.98), Some(Seconds(4.0)));
+        assert_eq!(named_after(0.6), Some(Seconds(8.0)));
+    }
+
+    #[test]
+    fn the_first_seconds_are_no_talk_yet() {
+        let mut decision = decision();
+        let look = |heard: f64| Observation {
+            heard: Seconds(heard),
+            silent: false,
+            music: Some(0.01),
+            scores: Some(Scores::new(&[0.9, 0.05, 0.05])),
+            ..silence(heard)
+        };
+        assert_eq!(decision.observe(&look(1.4)).state, State::Warming);
+        assert_eq!(decision.observe(&look(2.6)).state, State::Warming);
+        assert_eq!(decision.observe(&look(4.0)).state, State::NotMusic);
     }
 
     #[test]
     fn a_lasting_change_is_shown_once() {
         let mut frames = vec![[0.8, 0.1, 0.1]; 20];
-        frames.extend([[0.1, 0.8, 0.1]; 20]);
+        frames.extend([[0.1, 0.8, 0.1]; 30]);
         let readouts = run(&mut decision(), 0.0, &frames);
         let flips = readouts
             .windows(2)
@@ -701,7 +727,7 @@ mod tests {
             .unwrap();
         assert_eq!((back.state, back.genre), (before.state, before.genre));
         decision.set_hold(false);
-        let free = *run(&mut decision, 90.0, &[[0.0, 1.0, 0.0]; 20])
+        let free = *run(&mut decision, 90.0, &[[0.0, 1.0, 0.0]; 30])
             .last()
             .unwrap();
         assert_eq!(free.genre, Some(1));
