@@ -124,25 +124,25 @@ impl ChangeDetector {
             }
             _ => Measure::Spread,
         };
-        Self::with(measure)
+        Self::with(measure, summary_len(model))
     }
 
-    fn with(measure: Measure) -> Self {
+    /// All memory is allocated here.
+    fn with(measure: Measure, summary_len: usize) -> Self {
         Self {
             summaries: VecDeque::with_capacity(MEMORY + 1),
             of_song: 0,
             measure,
-            spare: Vec::new(),
+            spare: (0..=MEMORY)
+                .map(|_| Vec::with_capacity(summary_len))
+                .collect(),
         }
     }
 
     /// Takes the summary of the newest audio and tells how much it differs: above 0 is a change. `None` while too
     /// little was heard.
     pub fn push(&mut self, summary: &[f32]) -> Option<f32> {
-        let mut row = self
-            .spare
-            .pop()
-            .unwrap_or_else(|| Vec::with_capacity(summary.len()));
+        let mut row = self.spare.pop().unwrap_or_default();
         row.clear();
         row.extend_from_slice(summary);
         self.summaries.push_back(row);
@@ -237,7 +237,7 @@ mod tests {
             len: 8,
         };
         for measure in [Measure::Spread, fitted] {
-            let mut detector = ChangeDetector::with(measure);
+            let mut detector = ChangeDetector::with(measure, 8);
             assert!(!run(&mut detector, 0.0, 1.0, 40));
             assert!(run(&mut detector, 8.0, 1.0, 4));
             assert!(!run(&mut detector, 8.0, 1.0, 40));
@@ -256,7 +256,13 @@ mod tests {
 
     #[test]
     fn a_part_that_comes_back_is_no_other_song() {
-        let mut detector = ChangeDetector::with(Measure::Spread);
+        // Half of the way between both parts, where one look holds some of each, is not enough.
+        let fitted = Measure::Fitted {
+            weight: vec![0.5; 8],
+            bias: -20.0,
+            len: 8,
+        };
+        let mut detector = ChangeDetector::with(fitted, 8);
         assert!(run(&mut detector, 0.0, 1.0, 20) | run(&mut detector, 8.0, 1.0, 20));
         assert!(
             !run(&mut detector, 0.0, 1.0, 12),
@@ -286,14 +292,14 @@ mod tests {
             bias: -8.0,
             len: 8,
         };
-        let mut detector = ChangeDetector::with(fitted);
+        let mut detector = ChangeDetector::with(fitted, 8);
         assert!(!run(&mut detector, 0.0, 12.0, 40));
         assert!(run(&mut detector, 30.0, 12.0, 4));
     }
 
     #[test]
     fn too_little_tells_nothing() {
-        let mut detector = ChangeDetector::with(Measure::Spread);
+        let mut detector = ChangeDetector::with(Measure::Spread, 8);
         for _ in 0..FEWEST + BETWEEN + NOW - 1 {
             assert_eq!(detector.push(&[0.0; 4]), None);
         }
