@@ -59,6 +59,14 @@ fn mean<'a>(row: impl Fn(usize) -> &'a [f32], of: Range<usize>, i: usize) -> f32
     of.map(|k| row(k)[i]).sum::<f32>() / n
 }
 
+/// How far the mean of the newest summaries is from that of those `so_far`: the mean over all values of the absolute difference.
+fn distance<'a>(row: impl Fn(usize) -> &'a [f32], so_far: Range<usize>, now: usize) -> f32 {
+    let len = row(now).len();
+    let differences =
+        (0..len).map(|i| (mean(&row, now..now + NOW, i) - mean(&row, so_far.clone(), i)).abs());
+    differences.sum::<f32>() / len.max(1) as f32
+}
+
 /// How far the newest summaries are from the nearest of those `heard`: the mean over all values of the absolute difference.
 fn nearest<'a>(row: impl Fn(usize) -> &'a [f32], heard: Range<usize>, now: usize) -> f32 {
     let len = row(now).len();
@@ -155,15 +163,9 @@ impl ChangeDetector {
         let end = self.summaries.len();
         let (so_far, now) = compared(end.saturating_sub(self.of_song), end)?;
         let row = |k: usize| self.summaries[k].as_slice();
-        let (len, heard) = (summary.len(), so_far.end);
-        let (mut distance, mut i) = (0.0_f32, 0);
-        compare(row, so_far.clone(), now, |value| {
-            if i < len {
-                distance += value;
-            }
-            i += 1;
-        });
-        if nearest(row, 0..heard, now) < FAMILIAR * distance / len.max(1) as f32 {
+        let len = summary.len();
+        let familiar = FAMILIAR * distance(row, so_far.clone(), now);
+        if nearest(row, 0..so_far.end, now) < familiar {
             return Some(f32::NEG_INFINITY);
         }
         match &self.measure {
