@@ -8,6 +8,11 @@
 //! Third-party decoders read data from anywhere. Should one panic, the panic is caught here and the file
 //! reported as corrupt.
 
+mod decoder;
+mod error;
+mod raw;
+mod reader;
+mod signature;
 mod wav;
 
 use std::{
@@ -17,29 +22,29 @@ use std::{
     io::{self, Read, Seek},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{LazyLock, Mutex},
+    sync::Mutex,
 };
 
 use symphonia::core::{
-    codecs::{
-        CodecParameters,
-        audio::{
-            AudioCodecParameters, AudioDecoder, AudioDecoderOptions, well_known::CODEC_ID_OPUS,
-        },
-        registry::CodecRegistry,
-    },
+    codecs::{CodecParameters, audio::AudioCodecParameters},
     common::Limit,
     errors::Error as SymphoniaError,
-    formats::{FormatOptions, FormatReader, Track, TrackType, probe::Hint},
+    formats::{FormatOptions, Track, TrackType, probe::Hint},
     io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource},
     meta::MetadataOptions,
-    packet::Packet,
 };
-use thiserror::Error;
 
-use self::wav::{WavSource, is_wav};
-use super::opus;
-use crate::units::{SampleRate, SampleRateError, Seconds};
+pub use error::FileError;
+pub use raw::{RawFormat, RawPcm};
+
+use self::{
+    decoder::{Decoded, Decoder},
+    raw::Raw,
+    reader::{EndlessSource, SyncReader},
+    signature::{is_mp4, looks_like, looks_like_audio},
+    wav::{WavSource, is_wav},
+};
+use crate::units::{SampleRate, Seconds};
 
 /// A block has at least this many frames (one sample of every channel), unless the file ends or the
 /// stream is raw and has no more to give at the moment.
@@ -50,279 +55,6 @@ const SIGNATURE_BYTES: usize = 64;
 const METADATA_LIMIT: usize = 64 * 1024;
 /// What `path` says in messages when the samples come through a pipe.
 const PIPE: &str = "standard input";
-
-/// Why a file could not be read, or not to its end.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum FileError {
-    /// Nothing lies there.
-    #[error("{}: there is no such file", path.display())]
-    NotFound {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file may not be read.
-    #[error("{}: you are not allowed to read this (see its permissions)", path.display())]
-    Permission {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A folder where one file is wanted.
-    #[error("{}: this is a folder; name a file in it, or use a command that takes folders", path.display())]
-    IsFolder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// No bytes.
-    #[error("{}: the file is empty (0 bytes)", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The operating system could not read it.
-    #[error("{}: cannot be read: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// None of the formats that were tried.
-    #[error(
-        "{}: not an audio file that can be read{}; wav, aiff, caf, flac, mp3, ogg, opus, m4a, aac, mkv \
-         and webm can be: convert it, for example with ffmpeg -i FILE out.flac",
-        path.display(),
-        looks_like.map(|what| format!(" (it looks like {what})")).unwrap_or_default()
-    )]
-    NotAudio {
-        /// The file.
-        path: PathBuf,
-        /// What its first bytes say it is, if they are known.
-        looks_like: Option<&'static str>,
-    },
-    /// A file that ends before what is needed to decode it.
-    #[error(
-        "{}: this file is incomplete: it ends before its index (the moov atom of MP4), without which nothing in it can \
-         be decoded; download or record it again",
-        path.display()
-    )]
-    Incomplete {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A stream that would have to be read from its end first.
-    #[error(
-        "{}: this MP4 has no index (moov atom) before its sound, and a pipe cannot be read from its end; give the file \
-         itself, or write it with ffmpeg -movflags +faststart",
-        path.display()
-    )]
-    IndexAtEnd {
-        /// The stream.
-        path: PathBuf,
-    },
-    /// A container without sound.
-    #[error("{}: this {container} file has no audio track", path.display())]
-    NoAudioTrack {
-        /// The file.
-        path: PathBuf,
-        /// Name of the container format.
-        container: &'static str,
-    },
-    /// Audio in a codec, or with options, that there is no decoder for.
-    #[error(
-        "{}: there is no decoder for the audio in this {container} file ({reason}); convert it, for example \
-         with ffmpeg -i FILE out.flac",
-        path.display()
-    )]
-    Unsupported {
-        /// The file.
-        path: PathBuf,
-        /// Name of the container format.
-        container: &'static str,
-        /// What is missing.
-        reason: String,
-    },
-    /// A rate that cannot be.
-    #[error("{}: {source}", path.display())]
-    Rate {
-        /// The file.
-        path: PathBuf,
-        /// The rate and what is allowed.
-        source: SampleRateError,
-    },
-    /// A raw stream of 0 channels or more than [`RawPcm::MAX_CHANNELS`].
-    #[error("{}: {n_channels} channels are not supported (1 to {} are)", path.display(), RawPcm::MAX_CHANNELS)]
-    Channels {
-        /// The stream.
-        path: PathBuf,
-        /// Their number.
-        n_channels: u16,
-    },
-    /// The rate changes; what came before was decoded.
-    #[error(
-        "{}: the sample rate changes from {from} to {to} Hz at {at}; only what comes before was read (make it \
-         one rate, for example with ffmpeg -i FILE -ar {} out.flac)",
-        path.display(),
-        from.hz()
-    )]
-    RateChanged {
-        /// The file.
-        path: PathBuf,
-        /// Where it changes.
-        at: Seconds,
-        /// The rate of the file until then.
-        from: SampleRate,
-        /// The new rate, in Hz.
-        to: u32,
-    },
-    /// Not a sample: no packet, or none that could be decoded.
-    #[error("{}: the file has a header, but no sound could be decoded from it ({skipped} damaged packets)", path.display())]
-    NoSamples {
-        /// The file.
-        path: PathBuf,
-        /// Packets that were skipped.
-        skipped: u64,
-    },
-    /// The data makes no sense from here on; what came before was decoded.
-    #[error("{}: the file is damaged at {at} ({:.2} s): {reason}", path.display(), at.0)]
-    Corrupt {
-        /// The file.
-        path: PathBuf,
-        /// Length of what could be decoded.
-        at: Seconds,
-        /// What the decoder says.
-        reason: String,
-    },
-}
-
-impl FileError {
-    /// The error of the operating system, in terms of this one.
-    pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound => Self::NotFound { path },
-            io::ErrorKind::PermissionDenied => Self::Permission { path },
-            io::ErrorKind::IsADirectory => Self::IsFolder { path },
-            _ => Self::Read { path, source },
-        }
-    }
-
-    /// What to say beside an answer that rests on what could be read before this: nothing for errors that leave nothing to rest on.
-    fn remark(&self) -> Option<String> {
-        let what = match self {
-            Self::RateChanged { at, from, to, .. } => {
-                format!("the sample rate changes from {from} to {to} Hz at {at}")
-            }
-            Self::Corrupt { at, reason, .. } => format!("damaged at {at}: {reason}"),
-            Self::Read { source, .. } => format!("cannot be read to its end: {source}"),
-            _ => return None,
-        };
-        Some(format!("{what}; only what comes before was heard"))
-    }
-
-    /// The file that the error is about.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::NotFound { path }
-            | Self::Permission { path }
-            | Self::IsFolder { path }
-            | Self::Empty { path }
-            | Self::Read { path, .. }
-            | Self::NotAudio { path, .. }
-            | Self::Incomplete { path }
-            | Self::IndexAtEnd { path }
-            | Self::NoAudioTrack { path, .. }
-            | Self::Unsupported { path, .. }
-            | Self::Rate { path, .. }
-            | Self::Channels { path, .. }
-            | Self::RateChanged { path, .. }
-            | Self::NoSamples { path, .. }
-            | Self::Corrupt { path, .. } => path,
-        }
-    }
-}
-
-/// How the samples of a raw stream are written; all little-endian.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RawFormat {
-    /// 16-bit integers.
-    S16Le,
-    /// 24-bit integers in three bytes.
-    S24Le,
-    /// 32-bit integers.
-    S32Le,
-    /// 32-bit floats between -1 and 1.
-    F32Le,
-}
-
-impl RawFormat {
-    /// All of them.
-    pub const ALL: [RawFormat; 4] = [Self::S16Le, Self::S24Le, Self::S32Le, Self::F32Le];
-
-    /// ffmpeg's name for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::S16Le => "s16le",
-            Self::S24Le => "s24le",
-            Self::S32Le => "s32le",
-            Self::F32Le => "f32le",
-        }
-    }
-
-    const fn n_bytes(self) -> usize {
-        match self {
-            Self::S16Le => 2,
-            Self::S24Le => 3,
-            Self::S32Le | Self::F32Le => 4,
-        }
-    }
-
-    fn decode(self, bytes: &[u8], out: &mut Vec<f32>) {
-        match self {
-            Self::S16Le => out.extend(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| f32::from(i16::from_le_bytes(*b)) / 32_768.0),
-            ),
-            Self::S24Le => out.extend(bytes.as_chunks().0.iter().map(|&[low, middle, high]| {
-                (i32::from_le_bytes([0, low, middle, high]) >> 8) as f32 / 8_388_608.0
-            })),
-            Self::S32Le => out.extend(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| i32::from_le_bytes(*b) as f32 / 2_147_483_648.0),
-            ),
-            Self::F32Le => out.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b))),
-        }
-    }
-}
-
-impl fmt::Display for RawFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A stream of bare interleaved samples, without a header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RawPcm {
-    /// How a sample is written.
-    pub format: RawFormat,
-    /// Frames a second.
-    pub rate: SampleRate,
-    /// Samples in a frame, 1 to [`RawPcm::MAX_CHANNELS`].
-    pub n_channels: u16,
-}
-
-impl RawPcm {
-    /// Most channels of a raw stream.
-    pub const MAX_CHANNELS: u16 = 64;
-}
 
 /// An audio file or stream that is being decoded, from its beginning to its end.
 ///
@@ -367,24 +99,6 @@ enum Source {
     Raw(Raw),
     /// Nothing more comes.
     Ended,
-}
-
-struct Decoded {
-    format: Box<dyn FormatReader>,
-    decoder: Decoder,
-    track_id: u32,
-    /// Container and codec, such as `ogg/opus`.
-    name: String,
-    /// Interleaved samples of the last packet.
-    packet: Vec<f32>,
-}
-
-struct Raw {
-    reader: Box<dyn Read + Send>,
-    spec: RawPcm,
-    /// Bytes read; the first `filled` await decoding.
-    buffer: Vec<u8>,
-    filled: usize,
 }
 
 /// What one turn of a source gave.
@@ -506,16 +220,9 @@ impl AudioFile {
                 n_channels: spec.n_channels,
             });
         }
-        let frame_bytes = spec.format.n_bytes() * usize::from(spec.n_channels);
-        let raw = Raw {
-            reader,
-            spec,
-            buffer: vec![0; BLOCK_FRAMES * frame_bytes],
-            filled: 0,
-        };
         Ok(Self::new(
             path,
-            Source::Raw(raw),
+            Source::Raw(Raw::new(reader, spec)),
             spec.rate,
             usize::from(spec.n_channels),
         ))
@@ -646,13 +353,7 @@ impl AudioFile {
             .as_ref()
             .map_or(0, symphonia::core::audio::Channels::count);
         let name = format!("{container_name}/{codec}");
-        let decoded = Decoded {
-            format,
-            decoder,
-            track_id,
-            name,
-            packet: Vec::new(),
-        };
+        let decoded = Decoded::new(format, decoder, track_id, name);
         let mut file = Self::new(
             path,
             Source::Decoded(Box::new(decoded)),
@@ -974,130 +675,6 @@ impl Source {
     }
 }
 
-impl Decoded {
-    fn next(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
-        let nothing = Format {
-            rate: 0,
-            n_channels: 0,
-        };
-        let packet = match self.format.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => return Ok((Turn::End, nothing)),
-            // The next link of a chained Ogg file, with headers of its own.
-            Err(SymphoniaError::ResetRequired) => {
-                let track = self.format.default_track(TrackType::Audio);
-                let Some((id, CodecParameters::Audio(params))) =
-                    track.and_then(|track| Some((track.id, track.codec_params.as_ref()?)))
-                else {
-                    return Ok((Turn::End, nothing));
-                };
-                self.decoder = Decoder::new(params)?.0;
-                self.track_id = id;
-                return Ok((Turn::Nothing, nothing));
-            }
-            Err(error) => return Err(error),
-        };
-        if packet.track_id != self.track_id {
-            return Ok((Turn::Nothing, nothing));
-        }
-        match self.decoder.decode(&packet, &mut self.packet) {
-            Ok(format) if format.n_channels > 0 && !self.packet.is_empty() => {
-                samples.extend_from_slice(&self.packet);
-                Ok((Turn::Samples, format))
-            }
-            Ok(_) => Ok((Turn::Nothing, nothing)),
-            Err(_) => {
-                *skipped += 1;
-                Ok((Turn::Nothing, nothing))
-            }
-        }
-    }
-}
-
-impl Raw {
-    /// Waits for bytes and decodes the whole frames among them, without waiting for a full buffer.
-    fn next(&mut self, samples: &mut Vec<f32>) -> Step {
-        let n_channels = usize::from(self.spec.n_channels);
-        let format = Format {
-            rate: self.spec.rate.hz(),
-            n_channels,
-        };
-        let frame_bytes = self.spec.format.n_bytes() * n_channels;
-        let n = loop {
-            match self.reader.read(&mut self.buffer[self.filled..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other?,
-            }
-        };
-        if n == 0 {
-            // Half a frame at the end is nobody's loss.
-            return Ok((Turn::End, format));
-        }
-        self.filled += n;
-        let whole = self.filled - self.filled % frame_bytes;
-        if whole == 0 {
-            return Ok((Turn::Nothing, format));
-        }
-        self.spec.format.decode(&self.buffer[..whole], samples);
-        self.buffer.copy_within(whole..self.filled, 0);
-        self.filled -= whole;
-        Ok((Turn::Samples, format))
-    }
-}
-
-/// A decoder of one track.
-enum Decoder {
-    Symphonia(Box<dyn AudioDecoder>),
-    Opus(opus::Multistream),
-}
-
-/// symphonia's decoders and libopus.
-static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
-    let mut codecs = CodecRegistry::new();
-    symphonia::default::register_enabled_codecs(&mut codecs);
-    codecs.register_audio_decoder::<symphonia_adapter_libopus::OpusDecoder>();
-    codecs
-});
-
-impl Decoder {
-    /// A decoder for `params`, and the codec's name.
-    fn new(params: &AudioCodecParameters) -> Result<(Self, &'static str), SymphoniaError> {
-        let n_channels = params
-            .channels
-            .as_ref()
-            .map_or(0, symphonia::core::audio::Channels::count);
-        if params.codec == CODEC_ID_OPUS && n_channels > 2 {
-            let head = params.extra_data.as_deref().unwrap_or_default();
-            return Ok((Self::Opus(opus::Multistream::new(head)?), "opus"));
-        }
-        let decoder = CODECS.make_audio_decoder(params, &AudioDecoderOptions::default())?;
-        let name = decoder.codec_info().short_name;
-        Ok((Self::Symphonia(decoder), name))
-    }
-
-    /// Decodes `packet` into `out`, interleaved.
-    fn decode(&mut self, packet: &Packet, out: &mut Vec<f32>) -> Result<Format, SymphoniaError> {
-        match self {
-            Self::Symphonia(decoder) => {
-                let buffer = decoder.decode(packet)?;
-                let format = Format {
-                    rate: buffer.spec().rate(),
-                    n_channels: buffer.spec().channels().count(),
-                };
-                buffer.copy_to_vec_interleaved(out);
-                Ok(format)
-            }
-            Self::Opus(decoder) => {
-                decoder.decode(packet, out)?;
-                Ok(Format {
-                    rate: opus::RATE,
-                    n_channels: decoder.n_channels(),
-                })
-            }
-        }
-    }
-}
-
 /// Frames that the header promises, as far as the file's bytes have room for them.
 fn declared_frames(
     track: &Track,
@@ -1137,125 +714,5 @@ fn rechannel(samples: &[f32], from: usize, to: usize, out: &mut Vec<f32>) {
     for frame in samples.chunks_exact(from.max(1)) {
         let mean = frame.iter().sum::<f32>() / frame.len() as f32;
         out.extend(std::iter::repeat_n(mean, to));
-    }
-}
-
-/// What the first bytes of a file that is not readable audio say it is.
-fn looks_like(signature: &[u8]) -> Option<&'static str> {
-    let known: [(&[u8], &str); 21] = [
-        (
-            b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
-            "a Windows Media file, wma or wmv",
-        ),
-        (b"MAC ", "Monkey's Audio"),
-        (b"wvpk", "WavPack"),
-        (b"DSD ", "DSD audio"),
-        (b"FRM8", "DSD audio"),
-        (b"MThd", "a MIDI file: notes without sound"),
-        (b"#EXTM3U", "a playlist"),
-        (b"[playlist]", "a playlist"),
-        (b"MPCK", "Musepack"),
-        (b"MP+", "Musepack"),
-        (b"TTA1", "True Audio"),
-        (b"FLV\x01", "a Flash video"),
-        (b"%PDF", "a PDF document"),
-        (b"\x89PNG", "a picture"),
-        (b"\xff\xd8\xff", "a picture"),
-        (b"GIF8", "a picture"),
-        (b"PK\x03\x04", "a zip archive"),
-        (b"Rar!", "a rar archive"),
-        (b"\x1f\x8b", "a gzip archive"),
-        (b"\x7fELF", "a program"),
-        (
-            b"<",
-            "a web page or other markup: perhaps a download that failed",
-        ),
-    ];
-    let found = known
-        .iter()
-        .find(|(start, _)| signature.starts_with(start))
-        .map(|(_, what)| *what);
-    found.or_else(|| {
-        if signature.starts_with(b"RIFF") && signature.get(8..12) != Some(b"WAVE") {
-            Some("a RIFF file other than WAV, such as an AVI video")
-        } else if !signature.is_empty() && signature.iter().all(|&b| b == 0) {
-            Some("zeros only: perhaps a download that failed")
-        } else if !signature.is_empty()
-            && signature
-                .iter()
-                .all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace())
-        {
-            Some("text")
-        } else {
-            None
-        }
-    })
-}
-
-fn is_mp4(signature: &[u8]) -> bool {
-    signature.get(4..8) == Some(b"ftyp")
-}
-
-/// A file that claims to be a terabyte long: the MP4 demuxer refuses one that ends within the atom that
-/// holds the sound, though all before the end can be read.
-struct EndlessSource(File);
-
-impl EndlessSource {
-    const N_BYTES: u64 = 1 << 40;
-}
-
-impl Read for EndlessSource {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Seek for EndlessSource {
-    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        self.0.seek(match to {
-            io::SeekFrom::End(offset) => {
-                io::SeekFrom::Start(Self::N_BYTES.saturating_add_signed(offset))
-            }
-            other => other,
-        })
-    }
-}
-
-impl MediaSource for EndlessSource {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        // Nobody need look for tags at an end that is not there.
-        None
-    }
-}
-
-/// Whether the first bytes are those of a format that can be read.
-fn looks_like_audio(signature: &[u8]) -> bool {
-    let starts: [&[u8]; 6] = [
-        b"fLaC",
-        b"OggS",
-        b"ID3",
-        b"FORM",
-        b"caff",
-        b"\x1a\x45\xdf\xa3",
-    ];
-    starts.iter().any(|start| signature.starts_with(start))
-        || (signature.starts_with(b"RIFF")
-            && signature.get(8..12).is_none_or(|kind| kind == b"WAVE"))
-        || is_mp4(signature)
-}
-
-/// Makes a reader `Sync` as symphonia asks: it is only ever reached through `&mut`, so never locked.
-struct SyncReader(Mutex<Box<dyn Read + Send>>);
-
-impl Read for SyncReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.0.get_mut() {
-            Ok(reader) => reader.read(buffer),
-            Err(poisoned) => poisoned.into_inner().read(buffer),
-        }
     }
 }

@@ -1,0 +1,107 @@
+//! Readouts in words: below the headline, and where there is no terminal.
+
+use std::time::Duration;
+
+use crate::{
+    decision::{Readout, State},
+    genre::Labels,
+    units::Seconds,
+};
+
+/// An answer is there by this much music; shown as a countdown.
+const FIRST_ANSWER_S: f64 = 3.0;
+
+/// Length of a whole frame.
+const FRAME_S: f64 = 29.12;
+
+pub(super) fn warming_words(heard: Seconds, since: Duration) -> String {
+    let left = (FIRST_ANSWER_S - heard.0 - since.as_secs_f64()).ceil();
+    if left >= 1.0 {
+        format!("warming up: a first answer in {left:.0} s")
+    } else {
+        "warming up: a first answer any moment".into()
+    }
+}
+
+/// The state of a readout in words. `since` is the time since it was made, which counts while it warms up.
+pub fn state_words(readout: &Readout, labels: &Labels, since: Duration) -> String {
+    let ranked = readout.scores.ranked();
+    let name = |rank: usize| ranked.get(rank).and_then(|&(index, _)| labels.get(index));
+    let runner_up = || {
+        let other = ranked
+            .iter()
+            .find(|&&(index, _)| Some(index) != readout.genre);
+        other.map_or(String::new(), |&(index, score)| {
+            let label = labels.get(index).unwrap_or("?");
+            format!(", then {label} {:.0} %", score * 100.0)
+        })
+    };
+    let confidence = readout.confidence * 100.0;
+    match readout.state {
+        State::Warming => warming_words(readout.heard, since),
+        State::Provisional => format!(
+            "so far, after {:.0} of {FRAME_S:.0} s: {confidence:.0} %{}",
+            readout.heard.0.floor(),
+            runner_up()
+        ),
+        State::Live => format!("live: {confidence:.0} %{}", runner_up()),
+        State::Unsure => match (name(0), name(1)) {
+            // One candidate far ahead is not what it is unsure of.
+            (Some(first), _) if readout.confidence > 0.6 => format!("{first}, or no music at all"),
+            (Some(first), Some(second)) => format!("unsure between {first} and {second}"),
+            _ => "unsure".into(),
+        },
+        State::NotMusic => "sound, but not music".into(),
+        State::Silent => "nothing to hear".into(),
+        State::Lost => "the source is gone".into(),
+    }
+}
+
+/// One line of text for a readout, as it is printed where there is no terminal.
+pub fn plain_line(readout: &Readout, labels: &Labels) -> String {
+    let genre = readout
+        .genre
+        .and_then(|index| labels.get(index))
+        .unwrap_or("-");
+    let words = state_words(readout, labels, Duration::ZERO);
+    format!("{:>7}  {genre:<10}  {words}", readout.position.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{labels, readout},
+        *,
+    };
+
+    #[test]
+    fn states_have_words() {
+        let labels = labels();
+        let words = |state, genre, position| {
+            state_words(&readout(state, genre, position), &labels, Duration::ZERO)
+        };
+        assert_eq!(
+            words(State::Unsure, None, 40.0),
+            "unsure between rock and metal"
+        );
+        assert_eq!(
+            words(State::Provisional, Some(9), 12.3),
+            "so far, after 12 of 29 s: 45 %, then metal 23 %"
+        );
+        assert_eq!(
+            words(State::Live, Some(9), 40.0),
+            "live: 45 %, then metal 23 %"
+        );
+        // Hysteresis may show another than the best: then the best is the runner-up.
+        assert_eq!(
+            words(State::Live, Some(6), 40.0),
+            "live: 45 %, then rock 45 %"
+        );
+        assert_eq!(
+            words(State::Warming, None, 1.0),
+            "warming up: a first answer in 2 s"
+        );
+        let line = plain_line(&readout(State::Live, Some(9), 75.0), &labels);
+        assert_eq!(line, "   1:15  rock        live: 45 %, then metal 23 %");
+    }
+}
