@@ -148,7 +148,7 @@ pub struct DecisionConfig {
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
     /// How long another genre must lead before it is shown where no change of song was told: this, and longer for a genre that has been shown
-    /// for long. Default: 18 s.
+    /// for long. Default: 15 s.
     pub dwell: Seconds,
     /// By how much it must lead, in 0..1. Default: 0.15.
     pub margin: f32,
@@ -170,7 +170,7 @@ impl Default for DecisionConfig {
         Self {
             span: Span::Exponential(DEFAULT_AVERAGING),
             mean: Mean::Arithmetic,
-            dwell: Seconds(18.0),
+            dwell: Seconds(15.0),
             margin: 0.15,
             silence_dbfs: silence::FLOOR_DBFS,
             unsure_below: None,
@@ -284,15 +284,18 @@ pub struct Decision {
 /// Width of the band around a threshold in which nothing changes.
 const HYSTERESIS: f32 = 0.04;
 
-/// How much surer than usual a guess from the first seconds must be to be shown, until [`EARLY_FROM`]; it falls to 0 by [`EARLY_UNTIL`]. Most
-/// genres that were taken back within one song were first guesses.
+/// How much surer than usual a guess from the first seconds must be to be shown, until [`EARLY_FROM`]; it falls to 0 by [`EARLY_UNTIL`] or
+/// [`EARLY_AFTER_CHANGE`]. Most genres that were taken back within one song were first guesses.
 const EARLY_MARGIN: f32 = 0.45;
 
 /// Audio from which a guess need no longer be so sure.
 const EARLY_FROM: Seconds = Seconds(4.0);
 
 /// Audio from which a guess is as good as any.
-const EARLY_UNTIL: Seconds = Seconds(9.0);
+const EARLY_UNTIL: Seconds = Seconds(8.0);
+
+/// The same where another song has taken over from one that was named: there, only the first look need be surer.
+const EARLY_AFTER_CHANGE: Seconds = Seconds(5.0);
 
 impl Decision {
     /// A decision over `n_labels` labels, with the model's own thresholds where the settings leave them open.
@@ -404,7 +407,12 @@ impl Decision {
             };
         };
         let best = averaged.top().1;
-        let still_to_hear = (EARLY_UNTIL.0 - seen.heard.0) / (EARLY_UNTIL.0 - EARLY_FROM.0);
+        let until = if self.hysteresis.after_change() {
+            EARLY_AFTER_CHANGE
+        } else {
+            EARLY_UNTIL
+        };
+        let still_to_hear = (until.0 - seen.heard.0) / (until.0 - EARLY_FROM.0);
         let still_to_hear = still_to_hear.clamp(0.0, 1.0) as f32;
         // Who set the threshold to 0 wants every answer.
         let early = EARLY_MARGIN * still_to_hear * f32::from(u8::from(self.unsure_below > 0.0));
@@ -430,8 +438,8 @@ impl Decision {
         self.unsure = false;
     }
 
-    /// The song seems to have changed: the average begins anew, but another genre must prove itself by a second look, because it may be the
-    /// same song that goes on.
+    /// The song seems to have changed: the average begins anew, and what is shown next must be the surer at the first look, because it may be
+    /// the same song that goes on.
     pub fn song_changed(&mut self) {
         if self.hold {
             return;
@@ -635,21 +643,48 @@ mod tests {
     }
 
     #[test]
-    fn after_a_change_the_same_genre_returns_at_once_and_another_one_is_confirmed() {
+    fn after_a_change_only_the_first_look_must_be_surer() {
+        let named_after = |before: usize, score: f32| {
+            let mut decision = decision();
+            run(&mut decision, 0.0, &vec![[0.8, 0.1, 0.1]; before]);
+            decision.song_changed();
+            let rest = (1.0 - score) / 2.0;
+            let frames = [[rest, score, rest]; 6];
+            let mut named = None;
+            for (i, scores) in frames.iter().enumerate() {
+                let heard = Seconds(4.0 + STEP * i as f64);
+                let readout = decision.observe(&Observation {
+                    position: Seconds(60.0 + heard.0),
+                    heard,
+                    level_dbfs: -20.0,
+                    silent: false,
+                    scores: Some(Scores::new(scores)),
+                    music: None,
+                });
+                if readout.genre.is_some() && named.is_none() {
+                    named = Some((readout.genre, heard));
+                }
+            }
+            named
+        };
+        assert_eq!(named_after(20, 0.98), Some((Some(1), Seconds(4.0))));
+        assert_eq!(named_after(20, 0.6), Some((Some(1), Seconds(6.0))));
+        assert_eq!(
+            named_after(0, 0.6),
+            Some((Some(1), Seconds(8.0))),
+            "where none was named before, it is a first guess like any other"
+        );
+    }
+
+    #[test]
+    fn a_false_alarm_changes_nothing_that_is_shown() {
         let mut decision = decision();
         run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
         decision.song_changed();
+        // Two alarms in a row are no other than one.
+        decision.song_changed();
         let same = run(&mut decision, 40.0, &[[0.7, 0.2, 0.1]; 1]);
-        assert_eq!(same[0].genre, Some(0), "a false alarm shows nothing");
-        decision.song_changed();
-        let other = run(&mut decision, 42.0, &[[0.1, 0.8, 0.1]; 2]);
-        assert_eq!((other[0].state, other[0].genre), (State::Unsure, None));
-        assert_eq!(other[1].genre, Some(1));
-        // Two alarms in a row do not forget what was shown before the first.
-        decision.song_changed();
-        decision.song_changed();
-        let back = run(&mut decision, 46.0, &[[0.1, 0.8, 0.1]; 1]);
-        assert_eq!(back[0].genre, Some(1));
+        assert_eq!(same[0].genre, Some(0));
     }
 
     #[test]

@@ -57,8 +57,9 @@ pub enum PipelineError {
 /// of a record, longer than a general pause.
 const SILENCE_ENDS_SONG: Seconds = Seconds(1.8);
 
-/// What is kept of the window when something new begins (talk is over, the song changed).
-const KEPT_ON_CHANGE: Seconds = Seconds(4.0);
+/// What is kept of the window when something new begins (talk is over, the song changed): two steps of the CNN. A change is told some four
+/// seconds late, and of what came before the new song nothing must stay.
+const KEPT_ON_CHANGE: Seconds = Seconds(2.75);
 
 /// One stream from samples to readouts.
 #[derive(Debug)]

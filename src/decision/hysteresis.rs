@@ -2,12 +2,9 @@
 
 use crate::{genre::Scores, units::Seconds};
 
-/// How long another genre must lead after a change of song before it is shown: one more look.
-const CONFIRMED: Seconds = Seconds(1.2);
-
-/// Within one song, another genre must lead for this share of the time that the shown one had stood when it began to: one song is seldom two
+/// Within one song, another genre must lead for this many times as long as the shown one had stood when it began to: one song is seldom two
 /// genres.
-const INERTIA: f64 = 0.6;
+const INERTIA: f64 = 2.0;
 
 /// However long a genre was shown, another one that leads for this long takes its place.
 const LONGEST_DWELL: Seconds = Seconds(45.0);
@@ -90,8 +87,8 @@ pub(super) struct Hysteresis {
     margin: f32,
     shown: Option<usize>,
     shown_since: Seconds,
-    /// What was shown before the song seemed to change.
-    before_change: Option<usize>,
+    /// The song seems to have changed, and nothing was shown since.
+    after_change: bool,
     challenger: Option<Challenger>,
     restlessness: Restlessness,
 }
@@ -104,7 +101,7 @@ impl Hysteresis {
             margin,
             shown: None,
             shown_since: Seconds(0.0),
-            before_change: None,
+            after_change: false,
             challenger: None,
             restlessness: Restlessness::new(n_labels),
         }
@@ -115,26 +112,26 @@ impl Hysteresis {
         self.shown
     }
 
+    /// The song seems to have changed, and nothing was shown since.
+    pub(super) fn after_change(&self) -> bool {
+        self.after_change
+    }
+
     /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell,
-    /// or for [`INERTIA`] of the time that the other was shown. Where the song seemed
-    /// to change, what was shown before comes back at once, and another one after it has led for [`CONFIRMED`]: until then, none.
-    /// Where the answer has gone back and forth, each change must last the longer.
+    /// or for [`INERTIA`] times as long as the other was shown. Where the answer has gone back and forth, each change must last the longer.
     pub(super) fn choose(&mut self, scores: &Scores, position: Seconds) -> Option<usize> {
         let (best, score) = scores.top();
         let since = match self.challenger {
             Some(challenger) if challenger.genre == best => challenger.since,
             _ => position,
         };
-        let (stays, dwell) = match (self.shown, self.before_change) {
-            (Some(shown), _) => {
-                let lead = score - scores.as_slice()[shown];
-                let stood = since.0 - self.shown_since.0;
-                let dwell =
-                    (INERTIA * stood).clamp(self.dwell.0, LONGEST_DWELL.0.max(self.dwell.0));
-                (best == shown || lead < self.margin, Seconds(dwell))
-            }
-            (None, Some(before)) if before != best => (false, CONFIRMED),
-            (None, _) => (false, Seconds(0.0)),
+        let (stays, dwell) = if let Some(shown) = self.shown {
+            let lead = score - scores.as_slice()[shown];
+            let stood = since.0 - self.shown_since.0;
+            let dwell = (INERTIA * stood).clamp(self.dwell.0, LONGEST_DWELL.0.max(self.dwell.0));
+            (best == shown || lead < self.margin, Seconds(dwell))
+        } else {
+            (false, Seconds(0.0))
         };
         if stays {
             self.challenger = None;
@@ -144,7 +141,7 @@ impl Hysteresis {
         if position.0 - since.0 >= dwell {
             self.shown = Some(best);
             self.shown_since = position;
-            self.before_change = None;
+            self.after_change = false;
             self.challenger = None;
             self.restlessness.shown(best, position);
         } else {
@@ -155,7 +152,7 @@ impl Hysteresis {
 
     /// The song seems to have changed, but it may be the same that goes on.
     pub(super) fn song_changed(&mut self) {
-        self.before_change = self.shown.or(self.before_change);
+        self.after_change |= self.shown.is_some();
         self.shown = None;
         self.challenger = None;
     }
@@ -163,7 +160,7 @@ impl Hysteresis {
     /// Something else begins.
     pub(super) fn forget(&mut self) {
         self.shown = None;
-        self.before_change = None;
+        self.after_change = false;
         self.challenger = None;
         self.restlessness.forget();
     }
@@ -223,7 +220,7 @@ mod tests {
     #[test]
     fn what_was_shown_for_long_gives_way_the_later_but_it_does() {
         let until_another = |shown_for: f64| {
-            let mut hysteresis = Hysteresis::new(2, Seconds(18.0), 0.15);
+            let mut hysteresis = Hysteresis::new(2, Seconds(15.0), 0.15);
             let (first, second) = (Scores::new(&[0.9, 0.1]), Scores::new(&[0.1, 0.9]));
             let mut now = 0.0;
             while now < shown_for {
@@ -236,7 +233,7 @@ mod tests {
             }
             now - from
         };
-        for (shown_for, seconds) in [(5.0, 18.0), (60.0, 36.0), (1_800.0, LONGEST_DWELL.0)] {
+        for (shown_for, seconds) in [(5.0, 15.0), (15.0, 30.0), (1_800.0, LONGEST_DWELL.0)] {
             let until = until_another(shown_for);
             assert!(
                 (seconds - STEP..seconds + 2.0 * STEP).contains(&until),
