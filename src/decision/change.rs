@@ -30,51 +30,100 @@ pub const THRESHOLD: f32 = 3.0;
 /// other song, however it differs. At 0.6 more songs are taken for two, at 0.78 more crossfades are missed (docs/readout.md).
 const FAMILIAR: f32 = 0.66;
 
-/// What tells a new song from the one so far: how far the mean of the newest [`NOW`] summaries is from that of those `so_far`, value by
+/// What tells a new song from the one so far: how far the mean of the newest [`NOW`] summaries is from that of those so far, value by
 /// value; how much each value varied among those (a restless song is not another one); how near the newest are to the nearest of those
-/// (a part that comes back is not another song, either); and how many there were. `row` gives the summaries in order, the newest begin at
-/// `now`; `each` takes the [`comparison_len`] values in order.
-pub fn compare<'a>(
-    row: impl Fn(usize) -> &'a [f32],
-    so_far: Range<usize>,
-    now: usize,
-    mut each: impl FnMut(f32),
-) {
-    let len = row(now).len();
-    for i in 0..len {
-        each((mean(&row, now..now + NOW, i) - mean(&row, so_far.clone(), i)).abs());
-    }
-    for i in 0..len {
-        let centre = mean(&row, so_far.clone(), i);
-        let squares = so_far.clone().map(|k| (row(k)[i] - centre).powi(2));
-        each((squares.sum::<f32>() / so_far.len() as f32).sqrt());
-    }
-    each(nearest(&row, so_far.clone(), now));
-    each(so_far.len() as f32);
+/// (a part that comes back is not another song, either); and how many there were.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    /// Mean of the newest, shape `[summary_len]`.
+    newest: Vec<f32>,
+    /// Mean of those so far.
+    centre: Vec<f32>,
+    /// Standard deviation of those so far.
+    spread: Vec<f32>,
 }
 
-/// Mean of value `i` over summaries.
-fn mean<'a>(row: impl Fn(usize) -> &'a [f32], of: Range<usize>, i: usize) -> f32 {
+impl Comparison {
+    /// For summaries of length `summary_len`; all memory is allocated here.
+    pub fn new(summary_len: usize) -> Self {
+        let zeros = vec![0.0; summary_len];
+        Self {
+            newest: zeros.clone(),
+            centre: zeros.clone(),
+            spread: zeros,
+        }
+    }
+
+    /// Looks at the summaries that `row` gives in order: those `so_far`, and the newest from `now` on. Each holds at least
+    /// `summary_len` values.
+    pub fn look<'a>(&mut self, row: impl Fn(usize) -> &'a [f32], so_far: Range<usize>, now: usize) {
+        mean(&row, now..now + NOW, &mut self.newest);
+        mean(&row, so_far.clone(), &mut self.centre);
+        self.spread.fill(0.0);
+        let n = so_far.len() as f32;
+        for k in so_far {
+            let values = self.centre.iter().zip(row(k));
+            for (spread, (centre, value)) in self.spread.iter_mut().zip(values) {
+                *spread += (value - centre).powi(2);
+            }
+        }
+        for spread in &mut self.spread {
+            *spread = (*spread / n).sqrt();
+        }
+    }
+
+    /// How far the newest are from those so far: the mean over all values of the absolute difference.
+    fn distance(&self) -> f32 {
+        apart(&self.newest, &self.centre)
+    }
+
+    /// How far the newest are from the nearest of the summaries `heard`.
+    fn nearest<'a>(&self, row: impl Fn(usize) -> &'a [f32], heard: Range<usize>) -> f32 {
+        heard
+            .map(|k| apart(&self.newest, row(k)))
+            .fold(f32::INFINITY, f32::min)
+    }
+
+    /// The [`comparison_len`] values, in order, of the last look at these summaries.
+    pub fn values<'a>(
+        &self,
+        row: impl Fn(usize) -> &'a [f32],
+        so_far: Range<usize>,
+    ) -> impl Iterator<Item = f32> {
+        let n = so_far.len() as f32;
+        let both = self.newest.iter().zip(&self.centre);
+        both.map(|(newest, centre)| (newest - centre).abs())
+            .chain(self.spread.iter().copied())
+            .chain([self.nearest(row, so_far), n])
+    }
+}
+
+/// Mean of summaries, value by value.
+fn mean<'a>(row: impl Fn(usize) -> &'a [f32], of: Range<usize>, out: &mut [f32]) {
+    out.fill(0.0);
     let n = of.len() as f32;
-    of.map(|k| row(k)[i]).sum::<f32>() / n
+    for k in of {
+        for (sum, value) in out.iter_mut().zip(row(k)) {
+            *sum += value;
+        }
+    }
+    for sum in out {
+        *sum /= n;
+    }
 }
 
-/// How far the mean of the newest summaries is from that of those `so_far`: the mean over all values of the absolute difference.
-fn distance<'a>(row: impl Fn(usize) -> &'a [f32], so_far: Range<usize>, now: usize) -> f32 {
-    let len = row(now).len();
-    let differences =
-        (0..len).map(|i| (mean(&row, now..now + NOW, i) - mean(&row, so_far.clone(), i)).abs());
-    differences.sum::<f32>() / len.max(1) as f32
-}
-
-/// How far the newest summaries are from the nearest of those `heard`: the mean over all values of the absolute difference.
-fn nearest<'a>(row: impl Fn(usize) -> &'a [f32], heard: Range<usize>, now: usize) -> f32 {
-    let len = row(now).len();
-    let distance = |k: usize| {
-        let differences = (0..len).map(|i| (row(k)[i] - mean(&row, now..now + NOW, i)).abs());
-        differences.sum::<f32>() / len.max(1) as f32
-    };
-    heard.map(distance).fold(f32::INFINITY, f32::min)
+/// Mean absolute difference over the values of `a`. Eight sums side by side, because every step compares with two minutes of them.
+fn apart(a: &[f32], b: &[f32]) -> f32 {
+    let b = &b[..a.len()];
+    let (mut sums, eights) = ([0.0_f32; 8], a.len() / 8 * 8);
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += (a - b).abs();
+        }
+    }
+    let rest = a[eights..].iter().zip(&b[eights..]);
+    let rest: f32 = rest.map(|(a, b)| (a - b).abs()).sum();
+    (sums.iter().sum::<f32>() + rest) / a.len().max(1) as f32
 }
 
 /// Which summaries are compared after `end` of a stream whose song began at `since`: those so far, and where the newest begin. `None`
@@ -89,12 +138,13 @@ pub fn compared(since: usize, end: usize) -> Option<(Range<usize>, usize)> {
 /// What a difference is measured with.
 #[derive(Clone, Debug)]
 enum Measure {
-    /// A logistic layer on what [`compare`] gives of the first `len` values of each summary, fitted on spliced streams: the tensors
+    /// A logistic layer on what a [`Comparison`] gives, fitted on spliced streams: the tensors
     /// `trust.change.weight` (shape `[comparison_len(len)]`, or the differences alone) and `trust.change.bias` (shape `[1]`).
     Fitted {
         weight: Vec<f32>,
         bias: f32,
-        len: usize,
+        /// Where the layer weighs only the first values of each summary.
+        narrow: Option<Comparison>,
     },
     /// The distance in units of the usual spread, where the model file has no such layer.
     Spread,
@@ -110,6 +160,7 @@ pub struct ChangeDetector {
     /// How many of them are of the song that plays.
     of_song: usize,
     measure: Measure,
+    whole: Comparison,
     spare: Vec<Vec<f32>>,
 }
 
@@ -127,7 +178,7 @@ impl ChangeDetector {
                 Measure::Fitted {
                     weight,
                     bias: bias[0],
-                    len: if fits { whole } else { top_len(model) },
+                    narrow: (!fits).then(|| Comparison::new(top_len(model))),
                 }
             }
             _ => Measure::Spread,
@@ -141,18 +192,20 @@ impl ChangeDetector {
             summaries: VecDeque::with_capacity(MEMORY + 1),
             of_song: 0,
             measure,
+            whole: Comparison::new(summary_len),
             spare: (0..=MEMORY)
                 .map(|_| Vec::with_capacity(summary_len))
                 .collect(),
         }
     }
 
-    /// Takes the summary of the newest audio and tells how much it differs: above 0 is a change. `None` while too
+    /// Takes the summary of the newest audio, shape `[summary_len]`, and tells how much it differs: above 0 is a change. `None` while too
     /// little was heard.
     pub fn push(&mut self, summary: &[f32]) -> Option<f32> {
         let mut row = self.spare.pop().unwrap_or_default();
         row.clear();
         row.extend_from_slice(summary);
+        row.resize(self.whole.newest.len(), 0.0);
         self.summaries.push_back(row);
         self.of_song += 1;
         if self.summaries.len() > MEMORY
@@ -163,31 +216,31 @@ impl ChangeDetector {
         let end = self.summaries.len();
         let (so_far, now) = compared(end.saturating_sub(self.of_song), end)?;
         let row = |k: usize| self.summaries[k].as_slice();
-        let len = summary.len();
-        let familiar = FAMILIAR * distance(row, so_far.clone(), now);
-        if nearest(row, 0..so_far.end, now) < familiar {
+        self.whole.look(row, so_far.clone(), now);
+        let familiar = FAMILIAR * self.whole.distance();
+        if self.whole.nearest(row, 0..so_far.end) < familiar {
             return Some(f32::NEG_INFINITY);
         }
-        match &self.measure {
-            Measure::Fitted { weight, bias, len } => {
-                let mut weights = weight.iter();
-                let mut sum = *bias;
-                let narrow = |k: usize| &row(k)[..(*len).min(summary.len())];
-                compare(narrow, so_far, now, |value| {
-                    sum += weights.next().map_or(0.0, |weight| weight * value);
-                });
-                Some(sum)
+        match &mut self.measure {
+            Measure::Fitted {
+                weight,
+                bias,
+                narrow,
+            } => {
+                let seen = if let Some(narrow) = narrow {
+                    narrow.look(row, so_far.clone(), now);
+                    narrow
+                } else {
+                    &self.whole
+                };
+                let weighed = seen.values(row, so_far).zip(&*weight);
+                Some(*bias + weighed.map(|(value, weight)| weight * value).sum::<f32>())
             }
             Measure::Spread => {
-                let (mut distance, mut spread, mut i) = (0.0_f32, 0.0_f32, 0);
-                compare(row, so_far, now, |value| {
-                    if i < len {
-                        distance += value.powi(2);
-                    } else if i < 2 * len {
-                        spread += value.powi(2);
-                    }
-                    i += 1;
-                });
+                let squares = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
+                let apart = self.whole.newest.iter().zip(&self.whole.centre);
+                let distance: f32 = apart.map(|(a, b)| (a - b).powi(2)).sum();
+                let spread = squares(&self.whole.spread);
                 Some((distance / spread.max(1e-9)).sqrt() - THRESHOLD)
             }
         }
@@ -236,7 +289,7 @@ mod tests {
         let fitted = Measure::Fitted {
             weight: vec![0.5; 8],
             bias: -8.0,
-            len: 8,
+            narrow: None,
         };
         for measure in [Measure::Spread, fitted] {
             let mut detector = ChangeDetector::with(measure, 8);
@@ -250,7 +303,9 @@ mod tests {
     fn a_comparison_holds_differences_spread_nearest_and_number() {
         let rows = [[1.0, 4.0], [3.0, 4.0], [9.0, 9.0], [5.0, 1.0], [7.0, 1.0]];
         let mut values = Vec::new();
-        compare(|k| rows[k].as_slice(), 0..2, 3, |value| values.push(value));
+        let mut comparison = Comparison::new(2);
+        comparison.look(|k| rows[k].as_slice(), 0..2, 3);
+        values.extend(comparison.values(|k| rows[k].as_slice(), 0..2));
         // So far [2, 4] and spread [1, 0]; now [6, 1], which is 4 and 3 away, and nearest to [3, 4].
         assert_eq!(values, [4.0, 3.0, 1.0, 0.0, 3.0, 2.0]);
         assert_eq!(values.len(), comparison_len(2));
@@ -262,7 +317,7 @@ mod tests {
         let fitted = Measure::Fitted {
             weight: vec![0.5; 8],
             bias: -20.0,
-            len: 8,
+            narrow: None,
         };
         let mut detector = ChangeDetector::with(fitted, 8);
         assert!(run(&mut detector, 0.0, 1.0, 20) | run(&mut detector, 8.0, 1.0, 20));
@@ -292,7 +347,7 @@ mod tests {
         let fitted = Measure::Fitted {
             weight,
             bias: -8.0,
-            len: 8,
+            narrow: None,
         };
         let mut detector = ChangeDetector::with(fitted, 8);
         assert!(!run(&mut detector, 0.0, 12.0, 40));
@@ -301,7 +356,7 @@ mod tests {
 
     #[test]
     fn too_little_tells_nothing() {
-        let mut detector = ChangeDetector::with(Measure::Spread, 8);
+        let mut detector = ChangeDetector::with(Measure::Spread, 4);
         for _ in 0..FEWEST + BETWEEN + NOW - 1 {
             assert_eq!(detector.push(&[0.0; 4]), None);
         }

@@ -94,7 +94,7 @@ pub fn summary_len(model: &Model) -> usize {
     top_len(model) + 2 * below + 2 * model.front_end().n_mels
 }
 
-/// How many values a comparison of summaries of length `summary_len` has ([`crate::decision::change::compare`]): what the head for
+/// How many values a comparison of summaries of length `summary_len` has ([`crate::decision::change::Comparison`]): what the head for
 /// changes of song weighs.
 pub fn comparison_len(summary_len: usize) -> usize {
     2 * summary_len + 2
@@ -127,21 +127,12 @@ fn summarise_block(trunk: &Trunk, blocks: usize, range: std::ops::Range<usize>, 
     let (means, maxima) = out.split_at_mut(out.len() / 2);
     means.fill(0.0);
     maxima.fill(f32::NEG_INFINITY);
-    let channels = means.len();
-    let mut n = 0.0_f32;
-    for index in range {
-        for (place, value) in trunk.column(blocks, index).enumerate() {
-            let channel = place % channels;
-            if channel == 0 {
-                n += 1.0;
-            }
-            means[channel] += value;
-            maxima[channel] = maxima[channel].max(value);
-        }
-    }
+    let n: usize = range
+        .map(|index| trunk.gather(blocks, index, means, maxima))
+        .sum();
     for (mean, max) in means.iter_mut().zip(maxima) {
-        *mean /= n.max(1.0);
-        if n == 0.0 {
+        *mean /= n.max(1) as f32;
+        if n == 0 {
             *max = 0.0;
         }
     }
@@ -153,11 +144,22 @@ fn summarise_mel(columns: &Columns, newest: usize, out: &mut [f32]) {
     deviations.fill(0.0);
     let from = columns.len().saturating_sub(newest);
     let n = (columns.len() - from).max(1) as f32;
-    let each = |band: usize| (from..columns.len()).map(move |index| columns.get(index)[band]);
-    for (band, (mean, deviation)) in means.iter_mut().zip(deviations).enumerate() {
-        *mean = each(band).sum::<f32>() / n;
-        let squares = each(band).map(|value| (value - *mean).powi(2)).sum::<f32>();
-        *deviation = (squares / n).sqrt() / MEL_UNIT;
+    for index in from..columns.len() {
+        for (sum, value) in means.iter_mut().zip(columns.get(index)) {
+            *sum += value;
+        }
+    }
+    for mean in &mut *means {
+        *mean /= n;
+    }
+    for index in from..columns.len() {
+        let values = means.iter().zip(columns.get(index));
+        for (squares, (mean, value)) in deviations.iter_mut().zip(values) {
+            *squares += (value - mean).powi(2);
+        }
+    }
+    for deviation in deviations {
+        *deviation = (*deviation / n).sqrt() / MEL_UNIT;
     }
     let level = means.iter().sum::<f32>() / means.len().max(1) as f32;
     for mean in means {

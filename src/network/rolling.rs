@@ -175,6 +175,25 @@ impl Level {
     }
 }
 
+/// As [`Trunk::gather`], of the values of one column.
+fn gather<T: Copy>(
+    column: &[T],
+    sums: &mut [f32],
+    maxima: &mut [f32],
+    value: impl Fn(T) -> f32,
+) -> usize {
+    let rows = column.chunks_exact(sums.len());
+    let n = rows.len();
+    for row in rows {
+        for ((&cell, sum), max) in row.iter().zip(&mut *sums).zip(&mut *maxima) {
+            let cell = value(cell);
+            *sum += cell;
+            *max = max.max(cell);
+        }
+    }
+    n
+}
+
 impl Columns {
     pub(super) fn new(model: &Model) -> Self {
         let frame = model.n_frames();
@@ -363,13 +382,21 @@ impl Trunk {
             .ok()
     }
 
-    /// Output column `index` of the first `blocks` blocks, `[frequency, channel]`, as floats.
-    pub(super) fn column(&self, blocks: usize, index: usize) -> impl Iterator<Item = f32> {
-        let level = &self.levels[blocks];
-        (0..with_ring!(level, ring => ring.column)).map(move |place| match level {
-            Level::F32(ring) => ring.get(index)[place],
-            Level::U8(ring, quantisation) => quantisation.dequantise(ring.get(index)[place]),
-        })
+    /// Adds output column `index` of the first `blocks` blocks, `[frequency, channel]`, to the sums and the maxima of each channel. Gives the
+    /// number of frequencies.
+    pub(super) fn gather(
+        &self,
+        blocks: usize,
+        index: usize,
+        sums: &mut [f32],
+        maxima: &mut [f32],
+    ) -> usize {
+        match &self.levels[blocks] {
+            Level::F32(ring) => gather(ring.get(index), sums, maxima, |value| value),
+            Level::U8(ring, quantisation) => gather(ring.get(index), sums, maxima, |value| {
+                quantisation.dequantise(value)
+            }),
+        }
     }
 
     /// Output columns of block `index` (from 0).

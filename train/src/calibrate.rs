@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use genrescope::{
-    decision::change::{compare, compared, comparison_len},
+    decision::change::{Comparison, compared, comparison_len},
     network::{
         Bundle, Model,
         architecture::Activation,
@@ -308,12 +308,12 @@ fn looks<'a>(
 
 /// What the change head sees along a stream of summaries of one song.
 fn comparisons(summaries: &[&[f32]]) -> Vec<Vec<f32>> {
+    let mut comparison = Comparison::new(summaries.first().map_or(0, |summary| summary.len()));
     (0..=summaries.len())
         .filter_map(|end| {
             let (so_far, now) = compared(0, end)?;
-            let mut row = Vec::new();
-            compare(|k| summaries[k], so_far, now, |value| row.push(value));
-            Some(row)
+            comparison.look(|k| summaries[k], so_far.clone(), now);
+            Some(comparison.values(|k| summaries[k], so_far).collect())
         })
         .collect()
 }
