@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    decision::{Readout, State},
+    decision::{FRAME, Readout, State},
     genre::Labels,
     units::Seconds,
 };
 
 /// An answer is there by this much music; shown as a countdown.
 const FIRST_ANSWER_S: f64 = 3.0;
-
-/// Length of a whole frame.
-const FRAME_S: f64 = 29.12;
 
 pub(super) fn warming_words(heard: Seconds, since: Duration) -> String {
     let left = (FIRST_ANSWER_S - heard.0 - since.as_secs_f64()).ceil();
@@ -40,8 +37,9 @@ pub fn state_words(readout: &Readout, labels: &Labels, since: Duration) -> Strin
     match readout.state {
         State::Warming => warming_words(readout.heard, since),
         State::Provisional => format!(
-            "so far, after {:.0} of {FRAME_S:.0} s: {confidence:.0} %{}",
+            "so far, after {:.0} of {:.0} s: {confidence:.0} %{}",
             readout.heard.0.floor(),
+            FRAME.0,
             runner_up()
         ),
         State::Live => format!("live: {confidence:.0} %{}", runner_up()),

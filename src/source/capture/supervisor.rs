@@ -16,6 +16,7 @@ use super::{
     stream::{Active, FIRST_SAMPLES, close},
 };
 use crate::{
+    decision::FRAME,
     network::Model,
     pipeline::PipelineConfig,
     realtime::{Listener, RealtimeConfig},
@@ -222,7 +223,7 @@ impl Supervisor {
                 CaptureEvent::Resumed {
                     source: active.source.clone(),
                     gap: Seconds((now - lost_at).as_secs_f64()),
-                    window_kept: now - lost_at < Duration::from_secs(29),
+                    window_kept: now - lost_at < Duration::from_secs_f64(FRAME.0),
                 }
             }
             _ => CaptureEvent::Started {

@@ -295,7 +295,20 @@ fn answers(
     Ok(answers)
 }
 
-/// Accuracy and calibration after 3, 5, 10 and 29.12 s.
+/// Seconds heard, and the mel columns that they are.
+const HEARD: [(f64, usize); 9] = [
+    (3.0, 141),
+    (4.0, 188),
+    (5.0, 234),
+    (7.0, 328),
+    (10.0, 469),
+    (15.0, 703),
+    (20.0, 938),
+    (25.0, 1_172),
+    (29.12, 1_366),
+];
+
+/// Accuracy and calibration after [`HEARD`], as a table and, with `--out`, as a curve.
 fn seconds(
     args: &EvaluateArgs,
     models: &[Arc<Model>],
@@ -304,15 +317,13 @@ fn seconds(
     threads: usize,
     reading: Reading,
 ) -> Result<()> {
-    let mut points = Vec::new();
+    let mut lines = ["right", "95 % from", "95 % to", "calibration error"].map(|name| svg::Line {
+        name: name.into(),
+        points: Vec::new(),
+        dashed: name.starts_with("95"),
+    });
     print("| seconds heard | accuracy | ECE |\n|---|---|---|")?;
-    for (seconds, columns) in [
-        (3.0, 141),
-        (5.0, 234),
-        (10.0, 469),
-        (20.0, 938),
-        (29.12, 1_366),
-    ] {
+    for (seconds, columns) in HEARD {
         // From the middle of a clip, where a listener would come in.
         let frames = Frames {
             skip: if columns < 900 { 400 } else { 0 },
@@ -328,23 +339,19 @@ fn seconds(
                 (scores[argmax(&scores)], argmax(&scores) == a.label)
             })
             .collect();
-        print(&format!(
-            "| {seconds} | {share} | {:.1} % |",
-            100.0 * calibration(&calls).0
-        ))?;
-        points.push((seconds, 100.0 * share.value));
+        let error = calibration(&calls).0;
+        print(&format!("| {seconds} | {share} | {:.1} % |", 100.0 * error))?;
+        let values = [share.value, share.low, share.high, error];
+        for (line, value) in lines.iter_mut().zip(values) {
+            line.points.push((seconds, 100.0 * value));
+        }
     }
     if let Some(folder) = &args.out {
-        let line = svg::Line {
-            name: "whole clips".into(),
-            points,
-            dashed: false,
-        };
         let text = svg::curves(
             "accuracy against seconds heard",
             "seconds",
-            "accuracy in percent",
-            &[line],
+            "percent of whole clips",
+            &lines,
         );
         write_whole(&folder.join("seconds.svg"), text.as_bytes())?;
     }
