@@ -649,23 +649,16 @@ mod tests {
             run(&mut decision, 0.0, &vec![[0.8, 0.1, 0.1]; before]);
             decision.song_changed();
             let rest = (1.0 - score) / 2.0;
-            let frames = [[rest, score, rest]; 6];
-            let mut named = None;
-            for (i, scores) in frames.iter().enumerate() {
-                let heard = Seconds(4.0 + STEP * i as f64);
+            (0..6).find_map(|i| {
+                let heard = Seconds(4.0 + STEP * f64::from(i));
                 let readout = decision.observe(&Observation {
-                    position: Seconds(60.0 + heard.0),
                     heard,
-                    level_dbfs: -20.0,
                     silent: false,
-                    scores: Some(Scores::new(scores)),
-                    music: None,
+                    scores: Some(Scores::new(&[rest, score, rest])),
+                    ..silence(60.0 + heard.0)
                 });
-                if readout.genre.is_some() && named.is_none() {
-                    named = Some((readout.genre, heard));
-                }
-            }
-            named
+                readout.genre.map(|genre| (Some(genre), heard))
+            })
         };
         assert_eq!(named_after(20, 0.98), Some((Some(1), Seconds(4.0))));
         assert_eq!(named_after(20, 0.6), Some((Some(1), Seconds(6.0))));

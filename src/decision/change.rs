@@ -269,6 +269,15 @@ impl ChangeDetector {
 mod tests {
     use super::*;
 
+    /// A layer that weighs whole summaries.
+    fn fitted(weight: Vec<f32>, bias: f32) -> Measure {
+        Measure::Fitted {
+            weight,
+            bias,
+            narrow: None,
+        }
+    }
+
     /// Summaries around `centre` that wander by up to `spread`.
     fn run(detector: &mut ChangeDetector, centre: f32, spread: f32, n: usize) -> bool {
         let mut changed = false;
@@ -286,12 +295,8 @@ mod tests {
 
     #[test]
     fn a_wandering_song_is_one_song_and_another_is_a_change() {
-        let fitted = Measure::Fitted {
-            weight: vec![0.5; 8],
-            bias: -8.0,
-            narrow: None,
-        };
-        for measure in [Measure::Spread, fitted] {
+        let layer = fitted(vec![0.5; 8], -8.0);
+        for measure in [Measure::Spread, layer] {
             let mut detector = ChangeDetector::with(measure, 8);
             assert!(!run(&mut detector, 0.0, 1.0, 40));
             assert!(run(&mut detector, 8.0, 1.0, 4));
@@ -314,12 +319,8 @@ mod tests {
     #[test]
     fn a_part_that_comes_back_is_no_other_song() {
         // Half of the way between both parts, where one look holds some of each, is not enough.
-        let fitted = Measure::Fitted {
-            weight: vec![0.5; 8],
-            bias: -20.0,
-            narrow: None,
-        };
-        let mut detector = ChangeDetector::with(fitted, 8);
+        let layer = fitted(vec![0.5; 8], -20.0);
+        let mut detector = ChangeDetector::with(layer, 8);
         assert!(run(&mut detector, 0.0, 1.0, 20) | run(&mut detector, 8.0, 1.0, 20));
         assert!(
             !run(&mut detector, 0.0, 1.0, 12),
@@ -344,12 +345,8 @@ mod tests {
     fn a_restless_song_is_told_from_another_one_by_the_fitted_spread() {
         let mut weight = vec![0.5; 8];
         weight.extend([-0.5; 8]);
-        let fitted = Measure::Fitted {
-            weight,
-            bias: -8.0,
-            narrow: None,
-        };
-        let mut detector = ChangeDetector::with(fitted, 8);
+        let layer = fitted(weight, -8.0);
+        let mut detector = ChangeDetector::with(layer, 8);
         assert!(!run(&mut detector, 0.0, 12.0, 40));
         assert!(run(&mut detector, 30.0, 12.0, 4));
     }

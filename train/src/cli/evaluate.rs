@@ -317,10 +317,16 @@ fn seconds(
     threads: usize,
     reading: Reading,
 ) -> Result<()> {
-    let mut lines = ["right", "95 % from", "95 % to", "calibration error"].map(|name| svg::Line {
+    let mut lines = [
+        ("right", false),
+        ("95 % from", true),
+        ("95 % to", true),
+        ("calibration error", false),
+    ]
+    .map(|(name, dashed)| svg::Line {
         name: name.into(),
         points: Vec::new(),
-        dashed: name.starts_with("95"),
+        dashed,
     });
     print("| seconds heard | accuracy | ECE |\n|---|---|---|")?;
     for (seconds, columns) in HEARD {
