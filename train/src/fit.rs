@@ -25,6 +25,7 @@ use crate::{
     parallel,
     pictures::{Picture, write_whole},
     rng::Rng,
+    teacher::Hints,
 };
 
 /// What output and loss mean.
@@ -96,12 +97,15 @@ pub struct Recipe {
     /// Weight of the auxiliary task: the 50 tags that the untouched taggers give the same example.
     pub tags: f32,
     /// Weight of the hints: whatever is done to an example, and however little of it is heard, a linear layer beside the head is to say from the
-    /// embedding what the teacher's features of the whole clean recording are (mean squared error, each feature standardised). 0: no hints.
+    /// embedding what the teacher's features of the clean recording are (mean squared error, each feature standardised). 0: no hints.
     pub hint: f32,
     /// How much of each target is what the teacher says ([`crate::teacher`]); the rest is the label. 0: no teacher is asked.
     pub distil: f32,
     /// L2 penalty of the regression that the teacher is.
     pub teacher_decay: f32,
+    /// Whether the teacher also listens with YAMNet ([`crate::yamnet`]).
+    #[serde(skip_serializing_if = "is_false")]
+    pub yamnet: bool,
     /// L2 penalty of the softmax regression that the head starts from.
     pub probe_decay: f32,
     /// Share of examples that are left as they are.
@@ -168,6 +172,7 @@ impl Default for Recipe {
             hint: 0.0,
             distil: 0.0,
             teacher_decay: 5e-2,
+            yamnet: false,
             probe_decay: 1e-2,
             clean: 0.0,
             augment: Augment::default(),
@@ -190,6 +195,14 @@ fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// One example to learn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Example {
@@ -203,8 +216,6 @@ pub struct Example {
     pub weight: f32,
     /// Targets of the auxiliary task.
     pub tags: Vec<f32>,
-    /// Targets of the hint layer; empty where there are none.
-    pub features: Vec<f32>,
 }
 
 impl Example {
@@ -227,7 +238,6 @@ impl Example {
                     frequency: (counts[label] as f32).powf(-recipe.balance),
                     weight: (mean / counts[label] as f32).powf(recipe.class_weight),
                     tags: Vec::new(),
-                    features: Vec::new(),
                 }
             })
             .collect()
@@ -243,7 +253,6 @@ impl Example {
             frequency: 1.0,
             weight: 0.5,
             tags: Vec::new(),
-            features: Vec::new(),
         };
         targets.into_iter().enumerate().map(example).collect()
     }
@@ -399,6 +408,8 @@ pub struct Task<'a> {
     pub extras: &'a [Example],
     /// `(input, label)` pairs that are only asked, at the end of each epoch.
     pub held_out: &'a [(usize, usize)],
+    /// What the hint layer is to say of the inputs; none: there is no such layer.
+    pub hints: Option<&'a Hints<'a>>,
     /// The auxiliary task's fixed layer: weight `[tags, 256]` and bias.
     pub tagger: Option<(&'a [f32], &'a [f32])>,
     /// Threads to use.
@@ -649,7 +660,7 @@ fn draw<'a>(
     }
 }
 
-/// The picture or plane of one example of a batch.
+/// The picture or plane of one example of a batch, and the part of its recording that it shows, `(first column, columns)`, where it was cut from one.
 fn input_of(
     net: &Net,
     recipe: &Recipe,
@@ -657,7 +668,7 @@ fn input_of(
     batch: &Batch<'_>,
     step: usize,
     place: usize,
-) -> Plane {
+) -> (Plane, Option<(usize, usize)>) {
     let mut rng = Rng::at(recipe.seed, &[INPUT, step as u64, place as u64]);
     let input = batch.examples[place].input;
     let clean = rng.chance(recipe.clean);
@@ -684,7 +695,9 @@ fn input_of(
             } else {
                 picture.columns()
             };
-            let mut db = picture.crop(rng.below(spare), columns);
+            let first = rng.below(spare);
+            let part = (picture.columns() > columns).then_some((first, columns));
+            let mut db = picture.crop(first, columns);
             if !clean {
                 // What was heard through a room and over noise needs no second ones.
                 let (reverb, noise) = match time {
@@ -698,7 +711,7 @@ fn input_of(
                 };
                 augment(&mut db, &damage, &mut rng);
             }
-            net.input(&db)
+            (net.input(&db), part)
         }
         Inputs::Views(views) => {
             let chosen = if clean || views.len() == 1 {
@@ -709,14 +722,14 @@ fn input_of(
             let plane = &views[chosen].planes[input];
             let per_step = net.spec.kept_per_step();
             if per_step == 1 {
-                return plane.crop(rng.below(net.spec.columns), batch.steps);
+                return (plane.crop(rng.below(net.spec.columns), batch.steps), None);
             }
             // States follow each other: no crop runs over the end into the beginning, but of recordings shorter than the crop.
             let width = per_step * batch.steps;
             let spare = (plane.width() + 1).saturating_sub(width);
-            plane.crop(rng.below(spare.max(1)), width)
+            (plane.crop(rng.below(spare.max(1)), width), None)
         }
-        Inputs::Frames(planes, _) => planes[input].crop(0, planes[input].width()),
+        Inputs::Frames(planes, _) => (planes[input].crop(0, planes[input].width()), None),
     }
 }
 
@@ -733,9 +746,14 @@ fn gradients(
     // Sums are made in this many parts, whatever the number of threads, so that rounding is the same.
     const PARTS: usize = 8;
     let n = batch.examples.len();
-    let planes = parallel::map(n, task.threads, |i| {
-        input_of(net, recipe, task, batch, step, i)
-    });
+    let hints = task.hints.filter(|_| recipe.hint > 0.0);
+    let (planes, features): (Vec<Plane>, Vec<Vec<f32>>) = parallel::map(n, task.threads, |i| {
+        let (plane, part) = input_of(net, recipe, task, batch, step, i);
+        let features = hints.map(|hints| hints.of(batch.examples[i].input, part));
+        (plane, features.unwrap_or_default())
+    })
+    .into_iter()
+    .unzip();
     let labels = net.spec.labels;
     let mix = |a: f32, b: f32| batch.share * a + (1.0 - batch.share) * b;
     let weights: Vec<f32> = (0..n)
@@ -807,7 +825,7 @@ fn gradients(
                     }
                 }
             }
-            if recipe.hint > 0.0 && own.features.len() == net.spec.hints {
+            if hints.is_some() {
                 embedding.resize(net.spec.embedding_len(), 0.0);
                 let scale = recipe.hint / (net.spec.hints * n) as f32;
                 let gradient: Vec<f32> = net
@@ -815,8 +833,7 @@ fn gradients(
                     .iter()
                     .enumerate()
                     .map(|(k, said)| {
-                        let other = other.features.get(k).copied().unwrap_or(own.features[k]);
-                        let error = said - mix(own.features[k], other);
+                        let error = said - mix(features[i][k], features[partner][k]);
                         loss += f64::from(scale * error * error);
                         2.0 * scale * error
                     })

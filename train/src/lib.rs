@@ -28,3 +28,4 @@ pub mod svg;
 pub mod teacher;
 pub mod transfer;
 pub mod trust;
+pub mod yamnet;

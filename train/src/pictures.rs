@@ -6,6 +6,7 @@
 use std::{
     fs,
     io::Write as _,
+    ops::Range,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -41,16 +42,16 @@ impl Picture {
     /// The frames of a whole song, as pictures of their own: 20 s dropped at both ends, frames one after the other, the remainder
     /// dropped (the paper's multiframe). A recording too short for that is one picture.
     pub fn frames(self) -> Vec<Self> {
-        const SKIP: usize = 938;
-        let frame = FRAME_COLUMNS * BANDS;
-        let columns = self.columns();
-        if columns < FRAME_COLUMNS + 2 * SKIP {
+        let frames = frames(self.columns());
+        if let [all] = &frames[..]
+            && all.len() == self.columns()
+        {
             return vec![self];
         }
-        self.centibels[SKIP * BANDS..(columns - SKIP) * BANDS]
-            .chunks_exact(frame)
+        frames
+            .into_iter()
             .map(|frame| Self {
-                centibels: frame.to_vec(),
+                centibels: self.centibels[frame.start * BANDS..frame.end * BANDS].to_vec(),
             })
             .collect()
     }
@@ -75,6 +76,19 @@ impl Picture {
         }
         out
     }
+}
+
+/// The columns of a recording of `columns` that [`Picture::frames`] makes pictures of.
+pub fn frames(columns: usize) -> Vec<Range<usize>> {
+    /// 20 s, as columns.
+    const SKIP: usize = 938;
+    if columns < FRAME_COLUMNS + 2 * SKIP {
+        return std::iter::once(0..columns).collect();
+    }
+    (SKIP..columns - SKIP + 1 - FRAME_COLUMNS)
+        .step_by(FRAME_COLUMNS)
+        .map(|first| first..first + FRAME_COLUMNS)
+        .collect()
 }
 
 /// The front end of training pictures: the product's, with the floor of [`KEPT_FLOOR_DB`].

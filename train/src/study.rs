@@ -18,7 +18,7 @@ use crate::{
     net::{FRAME_COLUMNS, Net},
     parallel,
     pictures::{Picture, PictureCache},
-    teacher::Teacher,
+    teacher::{Hints, Teacher},
     transfer::Tagger,
 };
 
@@ -435,6 +435,7 @@ pub fn train(
         .collect();
     let mut examples = Example::labelled(&pairs, study.labels.len(), recipe);
     let mut extras = Vec::new();
+    let mut hints = None;
     if let Some(teacher) = setting.teacher {
         let (known, unknown) = teacher.targets(study, &learning, recipe.teacher_decay);
         for (example, said) in examples.iter_mut().zip(known) {
@@ -444,11 +445,9 @@ pub fn train(
         }
         extras = Example::unlabelled(study.records.len(), unknown);
         if recipe.hint > 0.0 {
-            let hints = teacher.hints(&learning);
-            start.set_hints(Some(hint_layer(setting.probes, &learning, &hints)?));
-            for example in examples.iter_mut().chain(&mut extras) {
-                example.features.clone_from(&hints[example.input]);
-            }
+            let told = teacher.hints(&learning);
+            start.set_hints(Some(hint_layer(setting.probes, &learning, &told)?));
+            hints = Some(told);
         }
     }
     if recipe.tags > 0.0 {
@@ -481,6 +480,7 @@ pub fn train(
         examples: &examples,
         extras: &extras,
         held_out: &held_out,
+        hints: hints.as_ref(),
         tagger: Some((&setting.tagger.weight, &setting.tagger.bias)),
         threads: setting.threads,
         checkpoint: file.as_ref().map(|(path, every)| (path.as_path(), *every)),
@@ -497,14 +497,14 @@ pub fn train(
 fn hint_layer(
     probes: &Probes,
     learning: &[usize],
-    hints: &[Vec<f32>],
+    hints: &Hints<'_>,
 ) -> Result<(Vec<f32>, Vec<f32>)> {
     let from: Vec<f32> = learning
         .iter()
         .flat_map(|&i| probes.row(i))
         .copied()
         .collect();
-    let to: Vec<f32> = learning.iter().flat_map(|&i| &hints[i]).copied().collect();
+    let to: Vec<f32> = learning.iter().flat_map(|&i| hints.of(i, None)).collect();
     regress(
         Rows {
             values: &from,
@@ -512,7 +512,7 @@ fn hint_layer(
         },
         Rows {
             values: &to,
-            len: hints.first().map_or(1, Vec::len),
+            len: hints.values(),
         },
         3.0,
     )

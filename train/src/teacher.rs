@@ -4,7 +4,7 @@
 //! what a label does not. It answers for a recording only what it learnt from other folds: a teacher that had heard the artist would
 //! pass on what it remembers. Recordings without labels are answered by one that learnt from all.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use genrescope::network::{
@@ -23,14 +23,16 @@ use crate::{
     pictures::PictureCache,
     study::{Probes, Study},
     transfer::Tagger,
+    yamnet::{self, Passages},
 };
 
-/// Features of both taggers for all recordings of a study, and their tags.
+/// Features of both taggers for all recordings of a study, and their tags; where a recipe wants it, YAMNet's beside them.
 #[derive(Clone, Debug)]
 pub struct Teacher {
-    /// `[pictures, len]`: top of the CNN, then state and column statistics of the CRNN.
+    /// `[pictures, len]`: top of the CNN, then state and column statistics of the CRNN, then the mean of YAMNet's embeddings.
     rows: Vec<f32>,
     len: usize,
+    passages: Option<Arc<Passages>>,
     /// `[pictures, n_tags]`, each 0..1: the mean of both taggers.
     tags: Vec<f32>,
     n_tags: usize,
@@ -38,7 +40,7 @@ pub struct Teacher {
 
 impl Teacher {
     /// Runs the CRNN of `file` (`music_tagger_crnn_weights_theano.h5`), its windows brought to `level`, over all pictures of `study`, or reads what it said from the
-    /// cache; `top` holds the CNN's features of the same pictures.
+    /// cache; `top` holds the CNN's features of the same pictures, `passages` what YAMNet says of them.
     ///
     /// # Errors
     /// When the file cannot be read or is not that network.
@@ -47,6 +49,7 @@ impl Teacher {
         top: &Probes,
         tagger: &Tagger,
         (file, level): (&Path, Option<Level>),
+        passages: Option<Arc<Passages>>,
         cache: &PictureCache,
         threads: usize,
     ) -> Result<Self> {
@@ -89,9 +92,15 @@ impl Teacher {
             .map(|rows| rows.concat())
             .context("the CRNN gives no score")
         })?;
+        let further = if passages.is_some() {
+            yamnet::VALUES
+        } else {
+            0
+        };
         let mut teacher = Self {
             rows: Vec::new(),
-            len: top.len + heard,
+            len: top.len + heard + further,
+            passages,
             tags: Vec::new(),
             n_tags,
         };
@@ -99,6 +108,10 @@ impl Teacher {
             let (features, tags) = both.split_at(heard);
             let row = top.row(i);
             teacher.rows.extend(row.iter().chain(features));
+            if let Some(passages) = &teacher.passages {
+                let columns = study.pictures[i].columns();
+                teacher.rows.extend(passages.mean(i, 0, columns));
+            }
             teacher.tags.extend(
                 tagger
                     .scores(row)
@@ -152,8 +165,8 @@ impl Teacher {
         (known, unknown)
     }
 
-    /// Its features of every picture of the study, standardised over `learning` and cut at four deviations: what hints are made of.
-    pub fn hints(&self, learning: &[usize]) -> Vec<Vec<f32>> {
+    /// What hints are made of: its features, standardised over the recordings `learning`.
+    pub fn hints(&self, learning: &[usize]) -> Hints<'_> {
         let values: Vec<f32> = learning
             .iter()
             .flat_map(|&i| self.row(i))
@@ -164,15 +177,11 @@ impl Teacher {
             len: self.len,
         }
         .moments();
-        self.rows
-            .chunks_exact(self.len)
-            .map(|row| {
-                row.iter()
-                    .zip(mean.iter().zip(&std))
-                    .map(|(x, (mean, std))| ((x - mean) / std).clamp(-4.0, 4.0))
-                    .collect()
-            })
-            .collect()
+        Hints {
+            teacher: self,
+            mean,
+            std,
+        }
     }
 
     /// Right answers of the cross-fitted teacher among the whole recordings: what can be hoped to be passed on.
@@ -188,6 +197,39 @@ impl Teacher {
 
     fn row(&self, i: usize) -> &[f32] {
         &self.rows[i * self.len..(i + 1) * self.len]
+    }
+}
+
+/// What the hint layer is to say of an example: the teacher's features, standardised and cut at four deviations.
+#[derive(Clone, Debug)]
+pub struct Hints<'a> {
+    teacher: &'a Teacher,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+impl Hints<'_> {
+    /// Number of values.
+    pub fn values(&self) -> usize {
+        self.teacher.len
+    }
+
+    /// Of picture `i`, of which an example shows `part`, `(first column, columns)` (none: as much as it does). The taggers' features are of the
+    /// whole clean recording, whatever part is shown; YAMNet's are of that part.
+    pub fn of(&self, i: usize, part: Option<(usize, usize)>) -> Vec<f32> {
+        let row = self.teacher.row(i);
+        let local = match (part, &self.teacher.passages) {
+            (Some((first, columns)), Some(passages)) => passages.mean(i, first, columns),
+            _ => Vec::new(),
+        };
+        let whole = &row[..row.len() - local.len()];
+        let moments = self.mean.iter().zip(&self.std);
+        whole
+            .iter()
+            .chain(&local)
+            .zip(moments)
+            .map(|(x, (mean, std))| ((x - mean) / std).clamp(-4.0, 4.0))
+            .collect()
     }
 }
 

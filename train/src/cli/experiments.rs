@@ -275,6 +275,7 @@ fn learn(
                         examples: &examples,
                         extras: &[],
                         held_out: &held_out,
+                        hints: None,
                         tagger: None,
                         threads: *threads,
                         checkpoint: file.as_deref().map(|path| (path, 100)),

@@ -141,7 +141,9 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
     };
     Words {
         name: args.name.clone(),
-        notice: "Trained on GTZAN, which has no licence for its music: for research and personal use.".into(),
+        notice:
+            "Trained on GTZAN, which has no licence for its music: for research and personal use."
+                .into(),
         data: format!(
             "{} recordings of {} genres from GTZAN (train and valid of the fault-filtered split; clips of 30 s and, where no more could be \
              had, excerpts of 2 to 3 s), recorded before 2001.{} {trust}",
@@ -155,12 +157,22 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
         ),
         accuracies,
         licence: "MIT OR Apache-2.0, as far as the weights are ours; see the notice".into(),
-        credits: "Trunk initialised from the CNN music tagger of Keunwoo Choi (MIT licence), pre-trained on the Million Song Dataset; the teacher also \
-                  looks at his CRNN; method after \
+        credits: format!(
+            "Trunk initialised from the CNN music tagger of Keunwoo Choi (MIT licence), pre-trained on the Million Song Dataset; the teacher also \
+                  looks at his CRNN{}; method after \
                   A. Jimenez and F. Jose, Music Genre Recognition with Deep Neural Networks (UPC). GTZAN: G. Tzanetakis and P. Cook; faults \
-                  and split: B. Sturm, C. Kereliuk et al."
-            .into(),
-        decision: DecisionDefaults { temperature: pooled.temperature(), more, ..DecisionDefaults::default() },
+                  and split: B. Sturm, C. Kereliuk et al.",
+            if training.runs().any(|run| run.yamnet) {
+                " and at YAMNet (Google, Apache 2.0; trained on AudioSet)"
+            } else {
+                ""
+            }
+        ),
+        decision: DecisionDefaults {
+            temperature: pooled.temperature(),
+            more,
+            ..DecisionDefaults::default()
+        },
     }
 }
 
