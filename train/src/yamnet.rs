@@ -193,19 +193,12 @@ impl Passages {
         let key = format!("{}yamnet{:016x}", study.identity(), fnv1a(&file));
         let values = cache.rows(&key, total * VALUES, || {
             let network = Yamnet::open(path)?;
-            let recordings: Vec<&Path> = study
-                .records
-                .iter()
-                .map(|record| record.path.as_path())
+            // Path and pictures of each recording: one of those with a label, all frames of the others, which follow each other.
+            let labelled = study.records.iter().map(|record| (&*record.path, 1));
+            let frames = study.unlabelled.chunk_by(|a, b| a == b);
+            let jobs: Vec<(&Path, usize)> = labelled
+                .chain(frames.map(|frames| (&*frames[0], frames.len())))
                 .collect();
-            let mut jobs: Vec<(&Path, usize)> =
-                recordings.into_iter().map(|path| (path, 1)).collect();
-            for path in &study.unlabelled {
-                match jobs.last_mut() {
-                    Some((last, frames)) if *last == path => *frames += 1,
-                    _ => jobs.push((path, 1)),
-                }
-            }
             let mut first = 0;
             let firsts: Vec<usize> = jobs
                 .iter()
