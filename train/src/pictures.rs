@@ -6,7 +6,6 @@
 use std::{
     fs,
     io::Write as _,
-    ops::Range,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -14,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use genrescope::front_end::FrontEndConfig;
 
-use crate::{audio, hearing, net::FRAME_COLUMNS};
+use crate::{audio, evaluate::Frames, hearing};
 
 /// Mel bands of every picture.
 pub const BANDS: usize = 96;
@@ -43,15 +42,13 @@ impl Picture {
     /// dropped (the paper's multiframe). A recording too short for that is one picture.
     pub fn frames(self) -> Vec<Self> {
         let frames = frames(self.columns());
-        if let [all] = &frames[..]
-            && all.len() == self.columns()
-        {
+        if frames == [(0, self.columns())] {
             return vec![self];
         }
         frames
             .into_iter()
-            .map(|frame| Self {
-                centibels: self.centibels[frame.start * BANDS..frame.end * BANDS].to_vec(),
+            .map(|(first, end)| Self {
+                centibels: self.centibels[first * BANDS..end * BANDS].to_vec(),
             })
             .collect()
     }
@@ -78,17 +75,14 @@ impl Picture {
     }
 }
 
-/// The columns of a recording of `columns` that [`Picture::frames`] makes pictures of.
-pub fn frames(columns: usize) -> Vec<Range<usize>> {
-    /// 20 s, as columns.
-    const SKIP: usize = 938;
-    if columns < FRAME_COLUMNS + 2 * SKIP {
-        return std::iter::once(0..columns).collect();
+/// First column of each picture that [`Picture::frames`] makes of a recording of `columns`, and one past its last: the paper's frames, but of
+/// a recording that is too short to lose its ends everything.
+pub fn frames(columns: usize) -> Vec<(usize, usize)> {
+    let frames = Frames::MULTIFRAME;
+    if columns < frames.length + 2 * frames.skip {
+        return vec![(0, columns)];
     }
-    (SKIP..columns - SKIP + 1 - FRAME_COLUMNS)
-        .step_by(FRAME_COLUMNS)
-        .map(|first| first..first + FRAME_COLUMNS)
-        .collect()
+    frames.of(columns)
 }
 
 /// The front end of training pictures: the product's, with the floor of [`KEPT_FLOOR_DB`].

@@ -4,7 +4,7 @@
 //! what a label does not. It answers for a recording only what it learnt from other folds: a teacher that had heard the artist would
 //! pass on what it remembers. Recordings without labels are answered by one that learnt from all.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use genrescope::network::{
@@ -32,7 +32,7 @@ pub struct Teacher {
     /// `[pictures, len]`: top of the CNN, then state and column statistics of the CRNN, then the mean of YAMNet's embeddings.
     rows: Vec<f32>,
     len: usize,
-    passages: Option<Arc<Passages>>,
+    passages: Option<Passages>,
     /// `[pictures, n_tags]`, each 0..1: the mean of both taggers.
     tags: Vec<f32>,
     n_tags: usize,
@@ -49,7 +49,7 @@ impl Teacher {
         top: &Probes,
         tagger: &Tagger,
         (file, level): (&Path, Option<Level>),
-        passages: Option<Arc<Passages>>,
+        passages: Option<Passages>,
         cache: &PictureCache,
         threads: usize,
     ) -> Result<Self> {
@@ -92,11 +92,7 @@ impl Teacher {
             .map(|rows| rows.concat())
             .context("the CRNN gives no score")
         })?;
-        let further = if passages.is_some() {
-            yamnet::VALUES
-        } else {
-            0
-        };
+        let further = passages.as_ref().map_or(0, |_| yamnet::VALUES);
         let mut teacher = Self {
             rows: Vec::new(),
             len: top.len + heard + further,

