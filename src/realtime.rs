@@ -36,6 +36,7 @@ pub use readout::ReadoutCell;
 
 use crate::{
     decision::{Readout, average::Mean},
+    mixdown::Mixdown,
     network::Model,
     pipeline::{Pipeline, PipelineConfig, PipelineError},
     units::{SampleRate, Seconds},
@@ -505,6 +506,7 @@ impl RingEnd {
             marked: None,
             missing: 0,
             lost: 0,
+            mixdown: Mixdown::default(),
         }
     }
 }

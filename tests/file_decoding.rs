@@ -318,6 +318,18 @@ fn a_codec_without_decoder_is_told() {
 }
 
 #[test]
+fn a_side_recorded_upside_down_is_no_silence() {
+    let (_folder, path, samples) = one_wav();
+    let left: Vec<f32> = samples.iter().step_by(2).copied().collect();
+    let upside_down: Vec<f32> = left.iter().flat_map(|&x| [x, -x]).collect();
+    write_wav(&path, 8_000, 2, &upside_down);
+    let (got, _) = read(&path).unwrap();
+    assert_eq!(got.len(), left.len());
+    // It takes half a second, at this rate, to be noticed.
+    assert_eq!(got[4_096..], left[4_096..]);
+}
+
+#[test]
 fn wav_samples_come_out_as_they_went_in() {
     let (folder, path, samples) = one_wav();
     let (got, file) = read(&path).unwrap();

@@ -7,21 +7,21 @@ use crate::network::{Model, summary_len, top_len};
 pub use crate::network::comparison_len;
 
 /// Summaries of the newest audio that stand for "now".
-pub const NOW: usize = 2;
+const NOW: usize = 2;
 
 /// Summaries between "now" and "so far" that are left out: a summary spans three steps, so neighbours overlap, and in a
 /// crossfade both songs are heard.
-pub const BETWEEN: usize = 2;
+const BETWEEN: usize = 2;
 
 /// Summaries before them that stand for "so far", at most.
-pub const BEFORE: usize = 12;
+const BEFORE: usize = 12;
 
 /// Fewest summaries "so far" that a change can be told from.
-pub const FEWEST: usize = 5;
+const FEWEST: usize = 5;
 
 /// Summaries that are kept, of the song so far and of what came before it: two minutes with the CNN, three with the CRNN. A part that was
 /// heard within them is not another song.
-pub const MEMORY: usize = 88;
+const MEMORY: usize = 88;
 
 /// Without a fitted head, a change is told when now and so far differ by this many times the spread within so far.
 pub const THRESHOLD: f32 = 3.0;
@@ -41,6 +41,10 @@ pub struct Comparison {
     centre: Vec<f32>,
     /// Standard deviation of those so far.
     spread: Vec<f32>,
+    /// How many those are.
+    n: usize,
+    /// How far the newest are from the nearest of them.
+    nearest: f32,
 }
 
 impl Comparison {
@@ -51,6 +55,8 @@ impl Comparison {
             newest: zeros.clone(),
             centre: zeros.clone(),
             spread: zeros,
+            n: 0,
+            nearest: f32::INFINITY,
         }
     }
 
@@ -60,7 +66,8 @@ impl Comparison {
         mean(&row, now..now + NOW, &mut self.newest);
         mean(&row, so_far.clone(), &mut self.centre);
         self.spread.fill(0.0);
-        let n = so_far.len() as f32;
+        self.n = so_far.len();
+        self.nearest = self.nearest_of(&row, so_far.clone());
         for k in so_far {
             let values = self.centre.iter().zip(row(k));
             for (spread, (centre, value)) in self.spread.iter_mut().zip(values) {
@@ -68,7 +75,7 @@ impl Comparison {
             }
         }
         for spread in &mut self.spread {
-            *spread = (*spread / n).sqrt();
+            *spread = (*spread / self.n as f32).sqrt();
         }
     }
 
@@ -78,23 +85,18 @@ impl Comparison {
     }
 
     /// How far the newest are from the nearest of the summaries `heard`.
-    fn nearest<'a>(&self, row: impl Fn(usize) -> &'a [f32], heard: Range<usize>) -> f32 {
+    fn nearest_of<'a>(&self, row: impl Fn(usize) -> &'a [f32], heard: Range<usize>) -> f32 {
         heard
             .map(|k| apart(&self.newest, row(k)))
             .fold(f32::INFINITY, f32::min)
     }
 
-    /// The [`comparison_len`] values, in order, of the last look at these summaries.
-    pub fn values<'a>(
-        &self,
-        row: impl Fn(usize) -> &'a [f32],
-        so_far: Range<usize>,
-    ) -> impl Iterator<Item = f32> {
-        let n = so_far.len() as f32;
+    /// The [`comparison_len`] values, in order, of the last look.
+    pub fn values(&self) -> impl Iterator<Item = f32> {
         let both = self.newest.iter().zip(&self.centre);
         both.map(|(newest, centre)| (newest - centre).abs())
             .chain(self.spread.iter().copied())
-            .chain([self.nearest(row, so_far), n])
+            .chain([self.nearest, self.n as f32])
     }
 }
 
@@ -217,8 +219,8 @@ impl ChangeDetector {
         let (so_far, now) = compared(end.saturating_sub(self.of_song), end)?;
         let row = |k: usize| self.summaries[k].as_slice();
         self.whole.look(row, so_far.clone(), now);
-        let familiar = FAMILIAR * self.whole.distance();
-        if self.whole.nearest(row, 0..so_far.end) < familiar {
+        let before = self.whole.nearest_of(row, 0..so_far.start);
+        if before.min(self.whole.nearest) < FAMILIAR * self.whole.distance() {
             return Some(f32::NEG_INFINITY);
         }
         match &mut self.measure {
@@ -228,12 +230,12 @@ impl ChangeDetector {
                 narrow,
             } => {
                 let seen = if let Some(narrow) = narrow {
-                    narrow.look(row, so_far.clone(), now);
+                    narrow.look(row, so_far, now);
                     narrow
                 } else {
                     &self.whole
                 };
-                let weighed = seen.values(row, so_far).zip(&*weight);
+                let weighed = seen.values().zip(&*weight);
                 Some(*bias + weighed.map(|(value, weight)| weight * value).sum::<f32>())
             }
             Measure::Spread => {
@@ -310,7 +312,7 @@ mod tests {
         let mut values = Vec::new();
         let mut comparison = Comparison::new(2);
         comparison.look(|k| rows[k].as_slice(), 0..2, 3);
-        values.extend(comparison.values(|k| rows[k].as_slice(), 0..2));
+        values.extend(comparison.values());
         // So far [2, 4] and spread [1, 0]; now [6, 1], which is 4 and 3 away, and nearest to [3, 4].
         assert_eq!(values, [4.0, 3.0, 1.0, 0.0, 3.0, 2.0]);
         assert_eq!(values.len(), comparison_len(2));

@@ -17,7 +17,10 @@ use ringbuf::{
 };
 
 use super::{Counters, GAPS};
-use crate::units::{all_zero, sane};
+use crate::{
+    mixdown::Mixdown,
+    units::{all_zero, sane},
+};
 
 /// Sample frames that are mixed down at a time, on the stack.
 const CHUNK: usize = 256;
@@ -73,11 +76,13 @@ pub struct AudioInput {
     pub(super) missing: u64,
     /// Samples lost in all.
     pub(super) lost: u64,
+    /// What becomes of stereo.
+    pub(super) mixdown: Mixdown,
 }
 
 impl AudioInput {
-    /// Interleaved samples of `n_channels` channels, mixed down to mono (mean of the channels).
-    /// No channels, or a last frame that is not whole, count as no samples.
+    /// Interleaved samples of `n_channels` channels, mixed down to mono: the mean of the channels; of two that cancel each other out
+    /// (a balanced line in a stereo socket), half their difference. No channels, or a last frame that is not whole, count as no samples.
     ///
     /// # Real-time
     /// Safe on the audio thread: no allocation, lock, wait, log, system call or panic.
@@ -113,11 +118,14 @@ impl AudioInput {
                     }
                 }
                 2 => {
+                    let mut stereo = [[0.0_f32; 2]; CHUNK];
                     let (pairs, _) = block.as_chunks::<2>();
-                    for (out, &[left, right]) in mono.iter_mut().zip(pairs) {
-                        *out = (sane(convert(left)) + sane(convert(right))) * 0.5;
+                    for (out, &[left, right]) in stereo.iter_mut().zip(pairs) {
+                        *out = [convert(left), convert(right)];
                         n_frames += 1;
                     }
+                    let frames = stereo.get(..n_frames).unwrap_or_default();
+                    self.mixdown.stereo(frames, &mut mono);
                 }
                 _ => {
                     let scale = 1.0 / n_channels as f32;
@@ -151,14 +159,28 @@ impl AudioInput {
                 self.push_zeros(length);
                 continue;
             }
-            mono.fill(0.0);
-            for part in parts {
-                for (out, &sample) in mono.iter_mut().zip(part) {
-                    *out += sane(sample);
+            if let &[left, right] = channels {
+                let mut stereo = [[0.0_f32; 2]; CHUNK];
+                let (left, right) = (left.get(range.clone()), right.get(range.clone()));
+                let pairs = left
+                    .unwrap_or_default()
+                    .iter()
+                    .zip(right.unwrap_or_default());
+                for (out, (&left, &right)) in stereo.iter_mut().zip(pairs) {
+                    *out = [left, right];
                 }
-            }
-            for out in &mut mono {
-                *out *= scale;
+                let frames = stereo.get(..length).unwrap_or_default();
+                self.mixdown.stereo(frames, &mut mono);
+            } else {
+                mono.fill(0.0);
+                for part in parts {
+                    for (out, &sample) in mono.iter_mut().zip(part) {
+                        *out += sane(sample);
+                    }
+                }
+                for out in &mut mono {
+                    *out *= scale;
+                }
             }
             self.write(mono.get(..length).unwrap_or_default());
         }
@@ -169,6 +191,7 @@ impl AudioInput {
     /// # Real-time
     /// Safe on the audio thread.
     pub fn push_zeros(&mut self, n_frames: usize) {
+        self.mixdown.advance(n_frames);
         if self.may_write(n_frames) && !self.count_zeros(n_frames) {
             let mut left = n_frames;
             while left > 0 {

@@ -223,6 +223,31 @@ fn channels_are_averaged() {
 }
 
 #[test]
+fn channels_that_cancel_each_other_out_are_heard() {
+    let (mut input, _listener, seen) = start();
+    let left = ramp(0, 9_000);
+    let right: Vec<f32> = left.iter().map(|sample| -sample).collect();
+    for (left, right) in left.chunks(500).zip(right.chunks(500)) {
+        input.push_planar(&[left, right]);
+        assert!(input.wait_until_consumed(PATIENCE));
+    }
+    let interleaved: Vec<f32> = left
+        .iter()
+        .zip(&right)
+        .flat_map(|(&l, &r)| [l, r])
+        .collect();
+    for block in interleaved.chunks(1_000) {
+        input.push_interleaved(block, 2);
+        assert!(input.wait_until_consumed(PATIENCE));
+    }
+    let samples = seen.samples();
+    // It takes a moment to notice, once.
+    assert!(samples[..4_096].iter().all(|&sample| sample == 0.0));
+    assert_eq!(samples[4_096..9_000], left[4_096..]);
+    assert_eq!(samples[9_000..], left);
+}
+
+#[test]
 fn strange_blocks_are_no_samples() {
     let (mut input, _listener, seen) = start();
     input.push_interleaved(&[0.5; 64], 0);

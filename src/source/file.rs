@@ -44,7 +44,10 @@ use self::{
     signature::{is_mp4, looks_like, looks_like_audio},
     wav::{WavSource, is_wav},
 };
-use crate::units::{SampleRate, Seconds};
+use crate::{
+    mixdown::Mixdown,
+    units::{SampleRate, Seconds},
+};
 
 /// A block has at least this many frames (one sample of every channel), unless the file ends or the
 /// stream is raw and has no more to give at the moment.
@@ -91,6 +94,8 @@ pub struct AudioFile {
     pending: Option<FileError>,
     /// `[n_frames, n_channels]` of the block at hand, for [`AudioFile::next_block`].
     interleaved: Vec<f32>,
+    /// What becomes of stereo there.
+    mixdown: Mixdown,
 }
 
 enum Source {
@@ -241,6 +246,7 @@ impl AudioFile {
             endless: false,
             pending: None,
             interleaved: Vec::new(),
+            mixdown: Mixdown::default(),
         }
     }
 
@@ -451,8 +457,8 @@ impl AudioFile {
         self.truncated
     }
 
-    /// Replaces the content of `mono` by the next samples, each the mean of its frame's channels, some
-    /// 4096 at a time. `false` when there are no more; `mono` is empty then.
+    /// Replaces the content of `mono` by the next samples, each the mean of its frame's channels (half their difference while two cancel each
+    /// other out, as they do where one was recorded upside down), some 4096 at a time. `false` when there are no more; `mono` is empty then.
     ///
     /// # Errors
     /// [`FileError::Corrupt`], [`FileError::RateChanged`] or [`FileError::Read`] after all that could be
@@ -462,12 +468,18 @@ impl AudioFile {
         let mut interleaved = std::mem::take(&mut self.interleaved);
         let more = self.fill(&mut interleaved);
         if let (Ok(true), 1..) = (&more, self.n_channels) {
-            let frames = interleaved.chunks_exact(self.n_channels);
-            if self.n_channels == 1 {
-                mono.extend_from_slice(&interleaved);
-            } else {
-                let scale = 1.0 / self.n_channels as f32;
-                mono.extend(frames.map(|frame| frame.iter().sum::<f32>() * scale));
+            match self.n_channels {
+                1 => mono.extend_from_slice(&interleaved),
+                2 => {
+                    let (frames, _) = interleaved.as_chunks::<2>();
+                    mono.resize(frames.len(), 0.0);
+                    self.mixdown.stereo(frames, mono);
+                }
+                _ => {
+                    let scale = 1.0 / self.n_channels as f32;
+                    let frames = interleaved.chunks_exact(self.n_channels);
+                    mono.extend(frames.map(|frame| frame.iter().sum::<f32>() * scale));
+                }
             }
         }
         interleaved.clear();

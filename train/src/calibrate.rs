@@ -312,8 +312,8 @@ fn comparisons(summaries: &[&[f32]]) -> Vec<Vec<f32>> {
     (0..=summaries.len())
         .filter_map(|end| {
             let (so_far, now) = compared(0, end)?;
-            comparison.look(|k| summaries[k], so_far.clone(), now);
-            Some(comparison.values(|k| summaries[k], so_far).collect())
+            comparison.look(|k| summaries[k], so_far, now);
+            Some(comparison.values().collect())
         })
         .collect()
 }

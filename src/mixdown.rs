@@ -1,0 +1,182 @@
+//! Two channels become one: their mean, or half their difference while they cancel each other out.
+//!
+//! A balanced line in a stereo socket, a cable with two wires swapped or a "wide" mix gives a left and a right that are each other's
+//! negative: plain to every ear, and silence to whoever adds them up.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+
+use crate::units::sane;
+
+/// Frames after which it is judged anew which of the two is heard: 85 ms at 48 kHz. They are counted from the beginning of the
+/// stream, so that the block size changes nothing.
+const CELL: usize = 4_096;
+
+/// One frame in so many is looked at: enough for a ratio of powers, at a seventh of the price.
+const STRIDE: usize = 7;
+
+/// The difference is heard when it has this many times the power of the mean (26 dB): no mix that is meant to be heard in mono
+/// comes near.
+const CANCELLED: f32 = 400.0;
+
+/// The mean is heard again when the difference has less than this many times its power (20 dB).
+const RESTORED: f32 = 100.0;
+
+/// Which of mean and difference is heard of a stereo stream, and what is known of them since it was judged last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mixdown {
+    /// Frames since then.
+    n: usize,
+    mean_power: f32,
+    difference_power: f32,
+    difference: bool,
+}
+
+impl Mixdown {
+    /// Mixes as many `frames`, left and right each, as `mono` has room for. Samples are made [`sane`] on the way.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn stereo(&mut self, frames: &[[f32; 2]], mono: &mut [f32]) {
+        let (mut frames, mut mono) = (frames, mono);
+        while !frames.is_empty() && !mono.is_empty() {
+            let n = frames.len().min(mono.len()).min(CELL - self.n);
+            let (now, later) = frames.split_at(n);
+            let (out, rest) = mono.split_at_mut(n);
+            // A product by 1 or -1 is exact.
+            let sign = if self.difference { -1.0 } else { 1.0 };
+            for (out, &[left, right]) in out.iter_mut().zip(now) {
+                *out = (sane(left) + sign * sane(right)) * 0.5;
+            }
+            let first = (STRIDE - self.n % STRIDE) % STRIDE;
+            for &[left, right] in now.iter().skip(first).step_by(STRIDE) {
+                let (left, right) = (sane(left), sane(right));
+                self.mean_power += (left + right) * (left + right);
+                self.difference_power += (left - right) * (left - right);
+            }
+            self.advance(n);
+            (frames, mono) = (later, rest);
+        }
+    }
+
+    /// As [`Mixdown::stereo`] with so many frames of zeros.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn advance(&mut self, n: usize) {
+        // More than one cell at a time is silence, which changes nothing after the first.
+        if n >= CELL - self.n {
+            let least = if self.difference { RESTORED } else { CANCELLED };
+            let heard = self.mean_power + self.difference_power > 0.0;
+            if heard {
+                self.difference = self.difference_power > least * self.mean_power;
+            }
+            (self.mean_power, self.difference_power) = (0.0, 0.0);
+        }
+        self.n = (self.n + n) % CELL;
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_macros, reason = "tests run on no audio thread")]
+mod tests {
+    use super::*;
+
+    fn mixed(frames: &[[f32; 2]], block: usize) -> Vec<f32> {
+        let mut mixdown = Mixdown::default();
+        let mut mono = vec![0.0; frames.len()];
+        for (frames, mono) in frames.chunks(block).zip(mono.chunks_mut(block)) {
+            mixdown.stereo(frames, mono);
+        }
+        mono
+    }
+
+    /// Noise of two channels, the right one that of the left times `gain`, and some of its own.
+    fn noise(n: usize, gain: f32, own: f32) -> Vec<[f32; 2]> {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..n)
+            .map(|_| {
+                let left = next();
+                [left, gain * left + own * next()]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn channels_that_cancel_are_heard() {
+        // Swapped wires, exactly and with 1 % of crosstalk and hiss.
+        for own in [0.0, 0.01] {
+            let frames = noise(3 * CELL, -1.0, own);
+            let mono = mixed(&frames, 512);
+            for (i, &[left, right]) in frames.iter().enumerate() {
+                let expected = if i < CELL { left + right } else { left - right };
+                assert_eq!(mono[i], expected * 0.5, "frame {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn everything_else_is_the_mean() {
+        // Mono, one side alone, unrelated sides, a wide mix whose difference is 14 dB above its mean.
+        for (gain, own) in [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (-0.67, 0.0)] {
+            let frames = noise(4 * CELL, gain, own);
+            for (mono, [left, right]) in mixed(&frames, 512).iter().zip(&frames) {
+                assert_eq!(*mono, (left + right) * 0.5);
+            }
+        }
+    }
+
+    #[test]
+    fn the_mean_comes_back_and_silence_changes_nothing() {
+        let mut frames = noise(2 * CELL, -1.0, 0.0);
+        frames.extend(vec![[0.0; 2]; 5 * CELL + 100]);
+        frames.extend(noise(CELL, -1.0, 0.0));
+        let wired_anew = frames.len();
+        frames.extend(noise(3 * CELL, 1.0, 0.0));
+        let mono = mixed(&frames, 700);
+        assert!(
+            mono[wired_anew - CELL..wired_anew]
+                .iter()
+                .all(|&x| x != 0.0)
+        );
+        let last = mono.len() - CELL;
+        for (mono, [left, _]) in mono[last..].iter().zip(&frames[last..]) {
+            assert_eq!(mono, left);
+        }
+        // The same with the silence counted instead of mixed.
+        let mut mixdown = Mixdown::default();
+        let mut counted = vec![0.0; frames.len()];
+        let silence = 2 * CELL..7 * CELL + 100;
+        mixdown.stereo(&frames[..silence.start], &mut counted[..silence.start]);
+        mixdown.advance(silence.len());
+        mixdown.stereo(&frames[silence.end..], &mut counted[silence.end..]);
+        assert_eq!(counted, mono);
+    }
+
+    #[test]
+    fn blocks_of_any_size_give_the_same() {
+        let mut frames = noise(CELL + 77, -1.0, 0.02);
+        frames.extend(noise(2 * CELL, 0.8, 0.1));
+        frames.extend(noise(2 * CELL, -0.95, 0.01));
+        let whole = mixed(&frames, frames.len());
+        for block in [1, 6, 7, 256, 4_095, 4_097] {
+            assert_eq!(mixed(&frames, block), whole, "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn foreign_values_do_not_pass() {
+        let mut frames = noise(3 * CELL, -1.0, 0.0);
+        frames[14] = [f32::NAN, f32::INFINITY];
+        frames[21] = [1e30, -1e30];
+        let mono = mixed(&frames, 512);
+        assert!(mono.iter().all(|x| x.is_finite()));
+        assert_eq!(mono[14], 0.0);
+    }
+}
