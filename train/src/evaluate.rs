@@ -15,6 +15,7 @@ use crate::{
     metrics::{Confusion, Reading, Share, argmax, softmax},
     net::FRAME_COLUMNS,
     parallel,
+    rng::Rng,
 };
 
 /// A recording to ask about.
@@ -79,7 +80,7 @@ impl Frames {
 }
 
 /// The answers to a [`Question`]: logits of each frame.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Its truth.
     pub label: usize,
@@ -89,57 +90,77 @@ pub struct Answer {
     pub frames: Vec<Vec<f32>>,
 }
 
-/// Recordings of one artist and label, `size` by `size` in their order, each set as if it were one song of so many frames; artists with one
-/// recording, and what is left over, are left out.
-pub fn sets(answers: &[Answer], size: usize) -> Vec<Answer> {
-    let mut sets: Vec<Answer> = Vec::new();
-    for answer in answers {
-        let open = sets.iter_mut().find(|set| {
-            (&set.group, set.label) == (&answer.group, answer.label) && set.frames.len() < size
-        });
-        match open {
-            Some(set) => set.frames.extend(answer.frames.first().cloned()),
-            None => sets.push(Answer {
-                frames: answer.frames.first().cloned().into_iter().collect(),
-                ..answer.clone()
-            }),
+impl Answer {
+    /// Share of its frames that are right by themselves, 0..1.
+    pub fn alone(&self) -> f64 {
+        let right = self.frames.iter().filter(|f| argmax(f) == self.label);
+        right.count() as f64 / self.frames.len().max(1) as f64
+    }
+}
+
+/// Sets of `size` recordings of one artist and label, each as if it were one song of so many frames. An artist's recordings are drawn into as
+/// many sets as they fill, `draws` times anew; artists with fewer than `size` are left out.
+pub fn sets(answers: &[Answer], size: usize, draws: usize, seed: u64) -> Vec<Answer> {
+    let mut artists: BTreeMap<(&str, usize), Vec<&Answer>> = BTreeMap::new();
+    for answer in answers.iter().filter(|answer| !answer.frames.is_empty()) {
+        let artist = artists.entry((&answer.group, answer.label)).or_default();
+        artist.push(answer);
+    }
+    let mut sets = Vec::new();
+    for draw in 0..draws {
+        let mut rng = Rng::at(seed, &[draw as u64]);
+        for recordings in artists.values_mut() {
+            rng.shuffle(recordings);
+            for set in recordings.chunks_exact(size.max(1)) {
+                sets.push(Answer {
+                    frames: set.iter().map(|answer| answer.frames[0].clone()).collect(),
+                    ..set[0].clone()
+                });
+            }
         }
     }
-    sets.retain(|set| set.frames.len() == size);
     sets
 }
 
-/// What several frames together are better than one of them alone, in 0..1 of the answers.
+/// By how much one way to answer is better than another, in 0..1 of the answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gain {
-    /// Mean over the answers of (right together) - (share of its frames that are right alone): hard songs weigh on both sides.
+    /// Mean over the answers of the difference: hard songs weigh on both sides.
     pub mean: f64,
     /// Half of the 95 % interval, by groups: answers of one artist do not count as if they were independent.
     pub half: f64,
 }
 
-/// The [`Gain`] of all frames of each of `answers`, averaged as `average` says.
-pub fn gain(answers: &[Answer], average: Average, reading: Reading) -> Gain {
-    let gains: Vec<f64> = answers
-        .iter()
-        .map(|a| {
-            let right = |scores: &[f32]| f64::from(u8::from(argmax(scores) == a.label));
-            let alone: f64 = a.frames.iter().map(|logits| right(logits)).sum();
-            right(&average.scores(&a.frames, reading)) - alone / a.frames.len() as f64
+impl Gain {
+    /// Of all frames of each of `answers` together, by `average`, over one of its frames alone.
+    pub fn over_one(answers: &[Answer], average: Average, reading: Reading) -> Self {
+        Self::of(answers, |answer| {
+            average.right(answer, reading) - answer.alone()
         })
-        .collect();
-    let n = gains.len().max(1) as f64;
-    let mean = gains.iter().sum::<f64>() / n;
-    let mut away: BTreeMap<&str, f64> = BTreeMap::new();
-    for (answer, gain) in answers.iter().zip(&gains) {
-        *away.entry(&answer.group).or_default() += gain - mean;
     }
-    let groups = away.len() as f64;
-    let squares: f64 = away.values().map(|x| x * x).sum();
-    let variance = squares / (n * n) * groups / (groups - 1.0).max(1.0);
-    Gain {
-        mean,
-        half: 1.96 * variance.sqrt(),
+
+    /// Of one average over another.
+    pub fn between(answers: &[Answer], of: Average, over: Average, reading: Reading) -> Self {
+        Self::of(answers, |answer| {
+            of.right(answer, reading) - over.right(answer, reading)
+        })
+    }
+
+    fn of(answers: &[Answer], difference: impl Fn(&Answer) -> f64) -> Self {
+        let n = answers.len().max(1) as f64;
+        let gains: Vec<f64> = answers.iter().map(difference).collect();
+        let mean = gains.iter().sum::<f64>() / n;
+        let mut away: BTreeMap<&str, f64> = BTreeMap::new();
+        for (answer, gain) in answers.iter().zip(&gains) {
+            *away.entry(&answer.group).or_default() += gain - mean;
+        }
+        let groups = away.len() as f64;
+        let squares: f64 = away.values().map(|x| x * x).sum();
+        let variance = squares / (n * n) * groups / (groups - 1.0).max(1.0);
+        Self {
+            mean,
+            half: 1.96 * variance.sqrt(),
+        }
     }
 }
 
@@ -165,6 +186,13 @@ impl Average {
             Self::Geometric => "geometric mean",
             Self::Vote => "vote",
         }
+    }
+
+    /// 1 where the frames of `answer` together are right, else 0.
+    fn right(self, answer: &Answer, reading: Reading) -> f64 {
+        f64::from(u8::from(
+            argmax(&self.scores(&answer.frames, reading)) == answer.label,
+        ))
     }
 
     /// Scores of a song from the logits of its frames.
@@ -233,6 +261,35 @@ pub fn ask(
         progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
         answer
     })
+}
+
+/// Two networks as one: each frame's logits become those of a softmax at the temperature of `reading` that gives the mean of both networks'
+/// scores. Answers stand in the same order, with as many frames.
+pub fn merge(
+    answers: &[Answer],
+    reading: Reading,
+    others: &[Answer],
+    their: Reading,
+) -> Vec<Answer> {
+    let mean = |ours: &Vec<f32>, theirs: &Vec<f32>| -> Vec<f32> {
+        let scores = reading.scores(ours).into_iter().zip(their.scores(theirs));
+        scores
+            .map(|(a, b)| reading.temperature * (0.5 * (a + b)).max(1e-12).ln())
+            .collect()
+    };
+    answers
+        .iter()
+        .zip(others)
+        .map(|(ours, theirs)| Answer {
+            frames: ours
+                .frames
+                .iter()
+                .zip(&theirs.frames)
+                .map(|(ours, theirs)| mean(ours, theirs))
+                .collect(),
+            ..ours.clone()
+        })
+        .collect()
 }
 
 /// Confusion of songs.
@@ -310,12 +367,7 @@ pub fn multiframe_gain(labels: &[String], answers: &[Answer], reading: Reading) 
         .filter(|a| a.frames.len() > 1)
         .cloned()
         .collect();
-    let single: f64 = long
-        .iter()
-        .map(|a| {
-            a.frames.iter().filter(|f| argmax(f) == a.label).count() as f64 / a.frames.len() as f64
-        })
-        .sum();
+    let single: f64 = long.iter().map(Answer::alone).sum();
     (
         single / long.len().max(1) as f64,
         songs(labels, &long, Average::Mean, reading).micro(),
@@ -365,26 +417,35 @@ mod tests {
             answer("a", true),
             answer("c", true),
         ];
-        let sets = sets(&answers, 2);
+        let sets = sets(&answers, 2, 1, 0);
         assert_eq!(sets.len(), 2);
         assert!(
             sets.iter()
                 .all(|set| set.group == "a" && set.frames.len() == 2)
         );
-        // Each set is half right alone and right together.
-        let gain = gain(&sets, Average::Mean, PLAIN);
+        // Every draw holds as many, and they are not always the same.
+        let many = super::sets(&answers, 2, 20, 0);
+        assert_eq!(many.len(), 40);
+        assert!(many[2..].chunks(2).any(|draw| draw != sets));
+        assert_eq!(many[..2], sets);
+        // Three of five are right: each set half, or one wholly and one half.
+        let alone: f64 = many.iter().map(Answer::alone).sum();
+        assert!((alone / 40.0 - 0.6).abs() < 0.15, "{alone}");
+        // Two frames, one right and sure, one wrong and less so: right together.
+        let half = |group: &str| Answer {
+            frames: vec![vec![2.0, 0.0], vec![0.0, 1.0]],
+            ..answer(group, true)
+        };
+        let pair = [half("a"), half("a")];
+        let gain = Gain::over_one(&pair, Average::Mean, PLAIN);
         assert!((gain.mean - 0.5).abs() < 1e-9 && gain.half.abs() < 1e-9);
         // One artist who gains twice and one who does not are two, not three.
-        let mixed = [
-            sets[0].clone(),
-            sets[1].clone(),
-            Answer {
-                group: "b".into(),
-                frames: vec![vec![2.0, 0.0]; 2],
-                ..sets[0].clone()
-            },
-        ];
-        let by_artist = super::gain(&mixed, Average::Mean, PLAIN);
+        let sure = Answer {
+            frames: vec![vec![2.0, 0.0]; 2],
+            ..answer("b", true)
+        };
+        let mixed = [half("a"), half("a"), sure];
+        let by_artist = Gain::over_one(&mixed, Average::Mean, PLAIN);
         assert!((by_artist.mean - 1.0 / 3.0).abs() < 1e-9);
         let apart: Vec<Answer> = mixed
             .iter()
@@ -394,7 +455,45 @@ mod tests {
                 ..a.clone()
             })
             .collect();
-        assert!(by_artist.half > super::gain(&apart, Average::Mean, PLAIN).half);
+        assert!(by_artist.half > Gain::over_one(&apart, Average::Mean, PLAIN).half);
+    }
+
+    #[test]
+    fn one_average_over_another_is_counted_song_by_song() {
+        let song = |frames: &[[f32; 2]]| Answer {
+            label: 0,
+            group: "a".into(),
+            frames: frames.iter().map(|frame| frame.to_vec()).collect(),
+        };
+        // Two lean to 0, one is sure of 1: right by vote alone. Then one that all get right.
+        let answers = [
+            song(&[[0.3, 0.0], [0.3, 0.0], [-6.0, 6.0]]),
+            song(&[[1.0, 0.0]]),
+        ];
+        let gain = Gain::between(&answers, Average::Vote, Average::Mean, PLAIN);
+        assert!((gain.mean - 0.5).abs() < 1e-9);
+        let gain = Gain::between(&answers, Average::Geometric, Average::Mean, PLAIN);
+        assert!(gain.mean.abs() < 1e-9 && gain.half.abs() < 1e-9);
+    }
+
+    #[test]
+    fn two_networks_say_the_mean_of_their_scores() {
+        let answer = |logits: &[f32]| Answer {
+            label: 0,
+            group: "a".into(),
+            frames: vec![logits.to_vec()],
+        };
+        let warm = Reading {
+            temperature: 2.0,
+            ..PLAIN
+        };
+        let (ours, theirs) = (vec![2.0, 0.0, -1.0], vec![0.0, 3.0, 1.0]);
+        let merged = merge(&[answer(&ours)], warm, &[answer(&theirs)], PLAIN);
+        let scores = warm.scores(&merged[0].frames[0]);
+        let expected = warm.scores(&ours).into_iter().zip(PLAIN.scores(&theirs));
+        for (score, (a, b)) in scores.iter().zip(expected) {
+            assert!((score - 0.5 * (a + b)).abs() < 1e-5, "{score} {a} {b}");
+        }
     }
 
     #[test]

@@ -1,15 +1,22 @@
 //! `evaluate`: tables and pictures of a model, or of the models of all folds.
 
-use std::{fmt::Write as _, fs, io::IsTerminal as _, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use genrescope::network::Model;
+use genrescope::network::{Model, architecture::Activation};
 use genrescope_train::{
     datasets::{Dataset, Split},
     degrade::Damage,
     evaluate::{
-        Answer, Average, Frames, Question, ask, frames, gain, multiframe_gain, sets, songs,
+        Answer, Average, Frames, Gain, Question, ask, frames, merge, multiframe_gain, sets, songs,
         songs_by_neighbours,
     },
     metrics::{Confusion, Reading, Share, argmax, calibration},
@@ -33,6 +40,14 @@ pub(super) struct EvaluateArgs {
     /// The models of all folds, as `folds --models` writes them: each recording is asked of the one that has not heard it.
     #[arg(long, value_name = "FOLDER")]
     pub(super) models: Option<PathBuf>,
+    /// The models of all folds of another recipe: what they say is averaged with what those of --models do, frame by frame.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        requires = "models",
+        conflicts_with = "live"
+    )]
+    with: Option<PathBuf>,
     /// Only this part of a published split: train, valid or test.
     #[arg(long)]
     split: Option<String>,
@@ -66,7 +81,7 @@ pub(super) struct EvaluateArgs {
     /// For --live: by how much another genre must lead [default: 0.15].
     #[arg(long, value_name = "0..1")]
     pub(super) margin: Option<f32>,
-    /// Seed of the streams of --live.
+    /// Seed of the streams of --live, and of what --sets draws.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
     /// Draw one stream of --live, with what was said of it, into this file (SVG).
@@ -75,7 +90,7 @@ pub(super) struct EvaluateArgs {
     /// What parts of so many seconds, side by side, say alone and together, too: multiframe on clips that hold one frame.
     #[arg(long, value_name = "SECONDS")]
     parts: Option<f64>,
-    /// So many recordings of one artist as if they were one song, too: multiframe where there are no whole songs.
+    /// So many recordings of one artist as if they were one song, too, drawn a hundred times: multiframe where there are no whole songs.
     #[arg(long, value_name = "N")]
     sets: Option<usize>,
     /// Write confusion matrices (SVG, CSV, text) and the reliability picture here.
@@ -115,8 +130,21 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         );
     }
     say(&dataset.skipped_report());
-    let models = models(args, dataset.folds())?;
-    let first = models.first().context("there is no model")?;
+    let asked = Asked {
+        models: models(args, dataset.folds())?,
+        others: match &args.with {
+            Some(folder) => fold_models(folder, dataset.folds())?,
+            None => Vec::new(),
+        },
+        threads: args.threads.unwrap_or_else(parallel::default_threads),
+    };
+    let first = asked.first()?;
+    if let Some(other) = asked.others.first() {
+        ensure!(
+            other.labels() == first.labels(),
+            "the models of --models and --with have different labels"
+        );
+    }
     let labels: Vec<String> = first.labels().iter().map(str::to_owned).collect();
     let questions: Vec<Question> = dataset
         .items
@@ -141,21 +169,17 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         "no recording in '{}' has one of the model's labels",
         data.display()
     );
-    let threads = args.threads.unwrap_or_else(parallel::default_threads);
-    let reading = Reading::of(first);
-    print(&format!(
-        "{} recordings, model {}",
-        questions.len(),
-        first.card().name
-    ))?;
+    let reading = asked.reading()?;
+    let who = match (&args.models, &args.with) {
+        (Some(folder), None) => format!("models of '{}'", folder.display()),
+        (Some(folder), Some(with)) => {
+            format!("models of '{}' and '{}'", folder.display(), with.display())
+        }
+        (None, _) => format!("model {}", first.card().name),
+    };
+    print(&format!("{} recordings, {who}", questions.len()))?;
 
-    let clean = answers(
-        &models,
-        &questions,
-        Frames::MULTIFRAME,
-        Damage::Clean,
-        threads,
-    )?;
+    let clean = asked.answers(&questions, Frames::MULTIFRAME, Damage::Clean)?;
     let of_frames = frames(&labels, &clean);
     print(&format!("frames: {}", of_frames.summary()))?;
     for average in Average::ALL {
@@ -220,79 +244,126 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         )?;
     }
     if args.seconds {
-        seconds(args, &models, &questions, &labels, threads, reading)?;
+        seconds(args, &asked, &questions, &labels)?;
     }
     if let Some(size) = args.sets {
-        sets_of(&labels, &clean, reading, size)?;
+        sets_of(&clean, reading, size, args.seed)?;
     }
     if let Some(length) = args.parts {
-        parts(&models, &questions, &labels, threads, reading, length)?;
+        parts(&asked, &questions, &labels, length)?;
     }
     if args.damaged {
-        damaged(&models, &questions, &labels, threads)?;
+        damaged(&asked, &questions, &labels)?;
     }
     Ok(())
 }
 
 pub(super) fn models(args: &EvaluateArgs, folds: usize) -> Result<Vec<Arc<Model>>> {
-    let read = |path: &PathBuf| -> Result<Arc<Model>> {
-        let bytes = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-        Model::from_bytes(&bytes).with_context(|| format!("'{}'", path.display()))
-    };
     match (&args.models, &args.model) {
-        (Some(folder), _) => {
-            ensure!(
-                folds > 0,
-                "--models needs recordings with folds (an index.csv with a column 'fold')"
-            );
-            (0..folds)
-                .map(|fold| read(&folder.join(format!("fold{fold}.safetensors"))))
-                .collect()
-        }
+        (Some(folder), _) => fold_models(folder, folds),
         (None, Some(path)) => Ok(vec![read(path)?]),
         (None, None) => Ok(vec![Model::builtin()]),
     }
 }
 
-/// Answers to all questions; what fails is said and left out.
-fn answers(
-    models: &[Arc<Model>],
-    questions: &[Question],
-    frames: Frames,
-    damage: Damage,
+fn fold_models(folder: &Path, folds: usize) -> Result<Vec<Arc<Model>>> {
+    ensure!(
+        folds > 0,
+        "the models of folds need recordings with folds (an index.csv with a column 'fold')"
+    );
+    (0..folds)
+        .map(|fold| read(&folder.join(format!("fold{fold}.safetensors"))))
+        .collect()
+}
+
+fn read(path: &Path) -> Result<Arc<Model>> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+    Model::from_bytes(&bytes).with_context(|| format!("'{}'", path.display()))
+}
+
+/// Who is asked.
+struct Asked {
+    /// One for everything, or one a fold.
+    models: Vec<Arc<Model>>,
+    /// Those whose scores are averaged with theirs, if any: one a fold.
+    others: Vec<Arc<Model>>,
     threads: usize,
-) -> Result<Vec<Answer>> {
-    let terminal = std::io::stderr().is_terminal();
-    let asked = ask(models, questions, frames, damage, threads, &|done| {
-        if terminal {
-            say(&format!("\r{} {done}/{} ", damage.name(), questions.len()));
-        }
-    });
-    if terminal {
-        say("\n");
+}
+
+impl Asked {
+    fn first(&self) -> Result<&Arc<Model>> {
+        self.models.first().context("there is no model")
     }
-    let mut answers = Vec::new();
-    let mut failed = 0;
-    for (question, answer) in questions.iter().zip(asked) {
-        match answer {
-            Ok(answer) => answers.push(answer),
-            Err(error) => {
-                failed += 1;
-                if failed <= 3 {
-                    say(&format!(
-                        "left out '{}': {error:#}\n",
-                        question.path.display()
-                    ));
+
+    /// How [`Asked::answers`] are read.
+    fn reading(&self) -> Result<Reading> {
+        let reading = Reading::of(self.first()?);
+        Ok(if self.others.is_empty() {
+            reading
+        } else {
+            Reading {
+                activation: Activation::Softmax,
+                ..reading
+            }
+        })
+    }
+
+    /// Answers to all questions; what fails is said and left out.
+    fn answers(
+        &self,
+        questions: &[Question],
+        frames: Frames,
+        damage: Damage,
+    ) -> Result<Vec<Answer>> {
+        let ask = |models: &[Arc<Model>]| {
+            let terminal = std::io::stderr().is_terminal();
+            let asked = ask(models, questions, frames, damage, self.threads, &|done| {
+                if terminal {
+                    say(&format!("\r{} {done}/{} ", damage.name(), questions.len()));
+                }
+            });
+            if terminal {
+                say("\n");
+            }
+            asked
+        };
+        let asked = ask(&self.models);
+        let others = (!self.others.is_empty()).then(|| ask(&self.others));
+        let mut others = others.into_iter().flatten();
+        let (ours, theirs) = (
+            Reading::of(self.first()?),
+            self.others.first().map(|other| Reading::of(other)),
+        );
+        let mut answers = Vec::new();
+        let mut failed = 0;
+        for (question, answer) in questions.iter().zip(asked) {
+            let answer = match (answer, others.next(), theirs) {
+                (Ok(our), Some(Ok(their)), Some(reading)) => {
+                    Ok(merge(&[our], ours, &[their], reading))
+                }
+                (_, Some(Err(error)), _) => Err(error),
+                (answer, ..) => answer.map(|answer| vec![answer]),
+            };
+            match answer {
+                Ok(answer) => answers.extend(answer),
+                Err(error) => {
+                    failed += 1;
+                    if failed <= 3 {
+                        say(&format!(
+                            "left out '{}': {error:#}\n",
+                            question.path.display()
+                        ));
+                    }
                 }
             }
         }
+        ensure!(
+            !answers.is_empty(),
+            "not one of {} recordings gave an answer",
+            questions.len()
+        );
+        Ok(answers)
     }
-    ensure!(
-        !answers.is_empty(),
-        "not one of {} recordings gave an answer",
-        questions.len()
-    );
-    Ok(answers)
 }
 
 /// Seconds heard, and the mel columns that they are.
@@ -311,12 +382,11 @@ const HEARD: [(f64, usize); 9] = [
 /// Accuracy and calibration after [`HEARD`], as a table and, with `--out`, as a curve.
 fn seconds(
     args: &EvaluateArgs,
-    models: &[Arc<Model>],
+    asked: &Asked,
     questions: &[Question],
     labels: &[String],
-    threads: usize,
-    reading: Reading,
 ) -> Result<()> {
+    let reading = asked.reading()?;
     let mut lines = [
         ("right", false),
         ("95 % from", true),
@@ -336,7 +406,7 @@ fn seconds(
             length: columns,
             first_only: true,
         };
-        let answers = answers(models, questions, frames, Damage::Clean, threads)?;
+        let answers = asked.answers(questions, frames, Damage::Clean)?;
         let share = songs(labels, &answers, Average::Mean, reading).micro();
         let calls: Vec<(f32, bool)> = answers
             .iter()
@@ -365,15 +435,8 @@ fn seconds(
 }
 
 /// One part of each clip against all of its parts together.
-fn parts(
-    models: &[Arc<Model>],
-    questions: &[Question],
-    labels: &[String],
-    threads: usize,
-    reading: Reading,
-    seconds: f64,
-) -> Result<()> {
-    let front_end = models.first().context("there is no model")?.front_end();
+fn parts(asked: &Asked, questions: &[Question], labels: &[String], seconds: f64) -> Result<()> {
+    let front_end = asked.first()?.front_end();
     let per_second = f64::from(front_end.sample_rate) / front_end.hop_length as f64;
     ensure!(
         (2.1..29.12).contains(&seconds),
@@ -384,59 +447,84 @@ fn parts(
         length: (seconds * per_second) as usize,
         first_only: false,
     };
-    let mut answers = answers(models, questions, frames, Damage::Clean, threads)?;
+    let mut answers = asked.answers(questions, frames, Damage::Clean)?;
     answers.retain(|answer| answer.frames.len() > 1);
     ensure!(
         !answers.is_empty(),
         "no recording holds two parts of {seconds} s"
     );
-    together(labels, &answers, reading, &format!("parts of {seconds} s"))
+    let reading = asked.reading()?;
+    let several: usize = answers.iter().map(|a| a.frames.len()).sum();
+    print(&format!(
+        "{} songs of {several} parts of {seconds} s",
+        answers.len()
+    ))?;
+    for average in Average::ALL {
+        print(&format!(
+            "all of them, {}: {}",
+            average.name(),
+            songs(labels, &answers, average, reading).micro()
+        ))?;
+    }
+    together(&answers, reading)
 }
 
+/// How often `--sets` draws.
+const DRAWS: usize = 100;
+
 /// Recordings of one artist, so many at a time, as if each set were a song: one of its frames against all of them.
-fn sets_of(labels: &[String], answers: &[Answer], reading: Reading, size: usize) -> Result<()> {
+fn sets_of(answers: &[Answer], reading: Reading, size: usize, seed: u64) -> Result<()> {
     ensure!(size > 1, "--sets {size}: at least 2 recordings make a set");
-    let sets = sets(answers, size);
+    let sets = sets(answers, size, DRAWS, seed);
     ensure!(
         !sets.is_empty(),
         "no artist has {size} recordings of one genre here"
     );
-    together(labels, &sets, reading, "recordings of one artist")
+    let artists: BTreeSet<_> = sets.iter().map(|set| (&set.group, set.label)).collect();
+    print(&format!(
+        "{} sets of {size} recordings of one artist, {} artists; means of {DRAWS} draws",
+        sets.len() / DRAWS,
+        artists.len()
+    ))?;
+    together(&sets, reading)
 }
 
-/// What the frames of `answers` say one by one, and together by each average.
-fn together(labels: &[String], answers: &[Answer], reading: Reading, what: &str) -> Result<()> {
-    let several: usize = answers.iter().map(|a| a.frames.len()).sum();
-    print(&format!(
-        "{} songs of {several} {what}; one alone {:.1} %",
-        answers.len(),
-        100.0 * multiframe_gain(labels, answers, reading).0
-    ))?;
+/// What one frame of `answers` says, and all of them by each average; intervals by artist.
+fn together(answers: &[Answer], reading: Reading) -> Result<()> {
+    let points = |gain: Gain| {
+        let (mean, half) = (100.0 * gain.mean, 100.0 * gain.half);
+        format!(
+            "{mean:+.1} points ({:+.1} to {:+.1})",
+            mean - half,
+            mean + half
+        )
+    };
+    let alone: f64 = answers.iter().map(Answer::alone).sum();
+    let alone = 100.0 * alone / answers.len().max(1) as f64;
+    print(&format!("one alone: {alone:.1} %"))?;
     for average in Average::ALL {
-        let gain = gain(answers, average, reading);
-        print(&format!(
-            "all of them, {}: {}; {:+.1} points against one ({:+.1} to {:+.1})",
+        let gain = Gain::over_one(answers, average, reading);
+        let mut line = format!(
+            "all of them, {}: {:.1} %, against one {}",
             average.name(),
-            songs(labels, answers, average, reading).micro(),
-            100.0 * gain.mean,
-            100.0 * (gain.mean - gain.half),
-            100.0 * (gain.mean + gain.half)
-        ))?;
+            alone + 100.0 * gain.mean,
+            points(gain)
+        );
+        if average != Average::Mean {
+            let gain = Gain::between(answers, average, Average::Mean, reading);
+            line += &format!(", against the mean {}", points(gain));
+        }
+        print(&line)?;
     }
     Ok(())
 }
 
 /// Accuracy after each kind of damage.
-fn damaged(
-    models: &[Arc<Model>],
-    questions: &[Question],
-    labels: &[String],
-    threads: usize,
-) -> Result<()> {
+fn damaged(asked: &Asked, questions: &[Question], labels: &[String]) -> Result<()> {
     let mut clean: Option<Share> = None;
     let mut table = String::from("| damage | micro | macro | against clean |\n|---|---|---|---|\n");
     for damage in Damage::TABLE {
-        match answers(models, questions, Frames::SINGLE, damage, threads) {
+        match asked.answers(questions, Frames::SINGLE, damage) {
             Ok(answers) => {
                 let confusion: Confusion = frames(labels, &answers);
                 let share = confusion.micro();
