@@ -133,7 +133,7 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
     }
     // File name, what ffmpeg is to write, and how far the beginning may be off: encoders delay, and not
     // every container says by how much.
-    let formats: [(&str, &str, i64); 45] = [
+    let formats: [(&str, &str, i64); 48] = [
         ("u8.wav", "-c:a pcm_u8", 0),
         ("s16.wav", "-c:a pcm_s16le", 0),
         ("s24.wav", "-c:a pcm_s24le", 0),
@@ -146,6 +146,9 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
         ("s16_192k.wav", "-ar 192000 -c:a pcm_s16le", 0),
         ("s16_8k_mono.wav", "-ar 8000 -ac 1 -c:a pcm_s16le", 0),
         ("s16_6_channels.wav", "-ac 6 -c:a pcm_s16le", 0),
+        ("s16.au", "-c:a pcm_s16be", 0),
+        ("mu.au", "-c:a pcm_mulaw", 0),
+        ("a.au", "-c:a pcm_alaw", 0),
         ("s16.aiff", "-c:a pcm_s16be", 0),
         ("s24.aiff", "-c:a pcm_s24be", 0),
         ("f32.aiff", "-c:a pcm_f32be", 0),
@@ -315,6 +318,99 @@ fn a_codec_without_decoder_is_told() {
     let error = AudioFile::open(&path).unwrap_err();
     assert!(matches!(error, FileError::Unsupported { .. }), "{error}");
     assert!(error.to_string().contains("ffmpeg -i"), "{error}");
+}
+
+/// An AU file: big-endian numbers, then samples.
+fn au(offset: u32, n_data: u32, encoding: u32, samples: &[u8]) -> Vec<u8> {
+    let mut bytes = b".snd".to_vec();
+    for number in [offset, n_data, encoding, 8_000, 2] {
+        bytes.extend(number.to_be_bytes());
+    }
+    bytes.resize(offset.max(24) as usize, b' ');
+    bytes.extend(samples);
+    bytes
+}
+
+#[test]
+fn au_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blues.00000.au");
+    let samples = sweep(8_000);
+    let integers = |bits: u32| -> Vec<u8> {
+        let written = samples.iter().flat_map(|&x| {
+            let integer = (f64::from(x) * 2_f64.powi(bits as i32 - 1)).round() as i32;
+            integer.to_be_bytes()[4 - bits as usize / 8..].to_vec()
+        });
+        written.collect()
+    };
+    let floats: Vec<u8> = samples.iter().flat_map(|x| x.to_be_bytes()).collect();
+    let doubles = samples.iter().flat_map(|&x| f64::from(x).to_be_bytes());
+    let doubles: Vec<u8> = doubles.collect();
+    for (encoding, written, worst) in [
+        (2, integers(8), 1.0 / 128.0),
+        (3, integers(16), 1.0 / 32_768.0),
+        (4, integers(24), 1e-6),
+        (5, integers(32), 1e-6),
+        (6, floats, 0.0),
+        (7, doubles, 0.0),
+    ] {
+        let n_data = written.len() as u32;
+        // A short remark, and one that is longer than what is looked at to know the format; a length that is not known.
+        for (offset, n_data) in [(24, n_data), (28, u32::MAX), (400, n_data), (64, 0)] {
+            let bytes = au(offset, n_data, encoding, &written);
+            fs::write(&path, &bytes).unwrap();
+            let (got, file) = read(&path).unwrap();
+            let want = mono(&samples, 2);
+            assert_eq!(got.len(), want.len(), "encoding {encoding}, {offset}");
+            let off = got.iter().zip(&want).map(|(a, b)| (a - b).abs());
+            let off = off.fold(0.0, f32::max);
+            assert!(off <= worst, "encoding {encoding}: off by {off}");
+            assert_eq!((file.rate().hz(), file.n_channels()), (8_000, 2));
+            assert_eq!(file.duration().unwrap().0, 2.0);
+            assert!(!file.is_truncated(), "encoding {encoding}, {offset}");
+            let fresh = AudioFile::open(&path).unwrap();
+            assert!(fresh.format().starts_with("au/"), "{}", fresh.format());
+            let mut piped = AudioFile::from_reader(Box::new(io::Cursor::new(bytes))).unwrap();
+            assert_eq!(drain(&mut piped).0, got);
+            assert!(!piped.is_truncated(), "encoding {encoding}, {offset}");
+        }
+    }
+    // The codes of zero and of full scale, by ITU-T G.711.
+    for (encoding, zero, full) in [(1, 0xff_u8, 0x80_u8), (27, 0xd5, 0xaa)] {
+        let mut written = vec![zero; 2_000];
+        written.extend([full; 2_000]);
+        fs::write(&path, au(24, 4_000, encoding, &written)).unwrap();
+        let (got, _) = read(&path).unwrap();
+        assert_eq!(got.len(), 2_000);
+        assert!(got[..1_000].iter().all(|x| x.abs() < 1e-3), "{encoding}");
+        let near = |x: &f32| (x - 0.98).abs() < 0.02;
+        assert!(got[1_000..].iter().all(near), "{encoding}: {}", got[1_000]);
+    }
+}
+
+#[test]
+fn au_files_that_cannot_be_read_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.au");
+    let silence = vec![0; 64_000];
+    let told = |bytes: &[u8]| -> String {
+        fs::write(&path, bytes).unwrap();
+        read(&path).unwrap_err().to_string()
+    };
+    let adpcm = told(&au(24, 64_000, 23, &silence));
+    assert!(adpcm.contains("encoding 23"), "{adpcm}");
+    let inside = told(&au(8, 64_000, 3, &silence));
+    assert!(inside.contains("begins at byte 8"), "{inside}");
+    let short = told(&au(24, 64_000, 3, &[])[..20]);
+    assert!(short.contains("ends after 20 of 24 bytes"), "{short}");
+    let mut mute = au(24, 64_000, 3, &silence);
+    mute[20..24].fill(0);
+    assert!(told(&mute).contains("0 channels at 8000 Hz"));
+    // Half of what the header claims is there, and is heard.
+    fs::write(&path, au(24, 128_000, 3, &silence)).unwrap();
+    let (samples, file) = read(&path).unwrap();
+    assert_eq!(samples.len(), 16_000);
+    assert!(file.is_truncated());
 }
 
 #[test]
@@ -592,7 +688,8 @@ fn no_mutation_panics_or_hangs() {
     let mut names = vec!["a.wav"];
     if ffmpeg() {
         for name in [
-            "m.flac", "m.mp3", "m.ogg", "m.opus", "m.m4a", "m.aiff", "m.mka", "m.caf", "m.aac",
+            "m.flac", "m.mp3", "m.ogg", "m.opus", "m.m4a", "m.aiff", "m.au", "m.mka", "m.caf",
+            "m.aac",
         ] {
             let path = folder.path().join(name);
             if run_ffmpeg(&[

@@ -8,6 +8,7 @@
 //! Third-party decoders read data from anywhere. Should one panic, the panic is caught here and the file
 //! reported as corrupt.
 
+mod au;
 mod decoder;
 mod error;
 mod raw;
@@ -38,6 +39,7 @@ pub use error::FileError;
 pub use raw::{RawFormat, RawPcm};
 
 use self::{
+    au::{Refusal, is_au},
     decoder::{Decoded, Decoder},
     raw::Raw,
     reader::{EndlessSource, SyncReader},
@@ -139,7 +141,7 @@ impl AudioFile {
         let mut file = File::open(path).map_err(failed)?;
         // A pipe cannot be read twice.
         if !metadata.is_file() {
-            return Self::from_stream(path.to_owned(), Box::new(file));
+            return Self::from_stream(path.to_owned(), Box::new(file), None);
         }
         let mut signature = [0; SIGNATURE_BYTES];
         let mut n_signature = 0;
@@ -152,6 +154,9 @@ impl AudioFile {
         file.rewind().map_err(failed)?;
         let n_bytes = Some(metadata.len());
         let signature = &signature[..n_signature];
+        if is_au(signature) {
+            return Self::from_stream(path.to_owned(), Box::new(file), n_bytes);
+        }
         let source: Box<dyn MediaSource> = if is_wav(signature) {
             Box::new(WavSource::new(file, metadata.len()).map_err(failed)?)
         } else {
@@ -185,10 +190,15 @@ impl AudioFile {
     /// # Errors
     /// [`FileError`], with `standard input` for the path.
     pub fn from_reader(reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
-        Self::from_stream(PathBuf::from(PIPE), reader)
+        Self::from_stream(PathBuf::from(PIPE), reader, None)
     }
 
-    fn from_stream(path: PathBuf, mut reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
+    /// `n_bytes`: how many `reader` holds, where it is known.
+    fn from_stream(
+        path: PathBuf,
+        mut reader: Box<dyn Read + Send>,
+        n_bytes: Option<u64>,
+    ) -> Result<Self, FileError> {
         let mut start = Vec::with_capacity(SIGNATURE_BYTES);
         (&mut reader)
             .take(SIGNATURE_BYTES as u64)
@@ -203,12 +213,33 @@ impl AudioFile {
             endless = wav::open_header(&mut start, &mut reader)
                 .map_err(|error| FileError::from_io(&path, error))?;
         }
+        if is_au(&signature) {
+            endless = au::translate(&mut start, &mut reader, n_bytes).map_err(|refusal| {
+                let path = path.clone();
+                match refusal {
+                    Refusal::Damaged(reason) => FileError::Corrupt {
+                        path,
+                        at: Seconds(0.0),
+                        reason,
+                    },
+                    Refusal::Unsupported(reason) => FileError::Unsupported {
+                        path,
+                        container: "au",
+                        reason,
+                    },
+                    Refusal::Io(error) => FileError::from_io(&path, error),
+                }
+            })?;
+        }
         let whole = io::Cursor::new(start).chain(reader);
         let source = ReadOnlySource::new(SyncReader(Mutex::new(Box::new(whole))));
         let mut file = Self::probe(path, Box::new(source), &signature, None)?;
         if endless {
             file.endless = true;
             file.declared_frames = None;
+        }
+        if let (true, Source::Decoded(decoded)) = (is_au(&signature), &mut file.source) {
+            decoded.name = decoded.name.replacen("aiff", "au", 1);
         }
         Ok(file)
     }

@@ -11,14 +11,14 @@ use super::file::FileError;
 /// Extensions (lower case) that a walk over a folder takes for audio files. A file that is named
 /// outright needs none of them: [`super::file::AudioFile`] goes by the content.
 pub const EXTENSIONS: &[&str] = &[
-    "aac", "aif", "aifc", "aiff", "alac", "caf", "flac", "m4a", "m4b", "mka", "mp1", "mp2", "mp3",
-    "mp4", "oga", "ogg", "opus", "wav", "wave", "webm",
+    "aac", "aif", "aifc", "aiff", "alac", "au", "caf", "flac", "m4a", "m4b", "mka", "mp1", "mp2",
+    "mp3", "mp4", "oga", "ogg", "opus", "snd", "wav", "wave", "webm",
 ];
 
 /// Extensions (lower case) of audio that cannot be read: a walk over a folder passes it by, and counts it.
 pub const OTHER_EXTENSIONS: &[&str] = &[
-    "3gp", "ac3", "amr", "ape", "au", "awb", "dff", "dsf", "dts", "eac3", "gsm", "m4p", "mpc",
-    "ra", "ram", "rf64", "shn", "snd", "spx", "tak", "tta", "voc", "w64", "wma", "wv",
+    "3gp", "ac3", "amr", "ape", "awb", "dff", "dsf", "dts", "eac3", "gsm", "m4p", "mpc", "ra",
+    "ram", "rf64", "shn", "spx", "tak", "tta", "voc", "w64", "wma", "wv",
 ];
 
 /// Audio files that a walk passed by, as there is no decoder for them: how many of each extension.

@@ -7,13 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use genrescope::source::library::has_audio_extension;
 
 use crate::rng::Rng;
-
-/// File names that are taken for audio.
-pub const AUDIO_EXTENSIONS: [&str; 12] = [
-    "wav", "au", "flac", "mp3", "opus", "ogg", "oga", "m4a", "aac", "aif", "aiff", "mp4",
-];
 
 /// Part of a published split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -385,11 +381,7 @@ fn audio_files(folder: &Path) -> Result<Vec<PathBuf>> {
     for path in entries(folder)? {
         if path.is_dir() {
             files.extend(audio_files(&path)?);
-        } else if path.extension().is_some_and(|ext| {
-            AUDIO_EXTENSIONS
-                .iter()
-                .any(|known| ext.eq_ignore_ascii_case(known))
-        }) {
+        } else if has_audio_extension(&path) {
             files.push(path);
         }
     }

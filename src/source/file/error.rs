@@ -48,8 +48,8 @@ pub enum FileError {
     },
     /// None of the formats that were tried.
     #[error(
-        "{}: not an audio file that can be read{}; wav, aiff, caf, flac, mp3, ogg, opus, m4a, aac, mkv \
-         and webm can be: convert it, for example with ffmpeg -i FILE out.flac",
+        "{}: not an audio file that can be read{}; wav, aiff, au, caf, flac, mp3, ogg, opus, m4a, aac, \
+         mkv and webm can be: convert it, for example with ffmpeg -i FILE out.flac",
         path.display(),
         looks_like.map(|what| format!(" (it looks like {what})")).unwrap_or_default()
     )]

@@ -58,7 +58,8 @@ pub(super) fn is_mp4(signature: &[u8]) -> bool {
 
 /// Whether the first bytes are those of a format that can be read.
 pub(super) fn looks_like_audio(signature: &[u8]) -> bool {
-    let starts: [&[u8]; 6] = [
+    let starts: [&[u8]; 7] = [
+        b".snd",
         b"fLaC",
         b"OggS",
         b"ID3",
