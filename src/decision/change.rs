@@ -30,7 +30,7 @@ pub const THRESHOLD: f32 = 3.0;
 /// other song, however it differs. At 0.6 more songs are taken for two, at 0.78 more crossfades are missed (docs/readout.md).
 const FAMILIAR: f32 = 0.66;
 
-/// What tells a new song from the one so far: how far the mean of the newest [`NOW`] summaries is from that of those so far, value by
+/// What tells a new song from the one so far: how far the mean of the newest two summaries is from that of those so far, value by
 /// value; how much each value varied among those (a restless song is not another one); how near the newest are to the nearest of those
 /// (a part that comes back is not another song, either); and how many there were.
 #[derive(Clone, Debug)]
