@@ -59,12 +59,31 @@ enum Command {
     Reference(reference::ReferenceArgs),
 }
 
-/// What every command that learns or measures needs.
+/// Recordings with labels.
 #[derive(Args, Debug)]
-struct Common {
+struct Labelled {
     /// GTZAN (with or without index.csv), or a folder with a folder of songs per genre.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// A folder with the published fault-filtered lists, train_filtered.txt, valid_filtered.txt and test_filtered.txt: clips in none of them are
+    /// left out. Nothing is learnt from a test part, whether these or an index.csv tell it.
+    #[arg(long, value_name = "FOLDER")]
+    lists: Option<PathBuf>,
+}
+
+impl Labelled {
+    /// Where they lie: what was named, else the usual place.
+    fn folder(&self) -> PathBuf {
+        let usual = || data_root().join("gtzan");
+        self.data.clone().unwrap_or_else(usual)
+    }
+}
+
+/// What every command that learns or measures needs.
+#[derive(Args, Debug)]
+struct Common {
+    #[command(flatten)]
+    labelled: Labelled,
     /// Choi's CNN, `music_tagger_cnn_weights_theano.h5`: what a CNN starts from.
     #[arg(long, value_name = "FILE")]
     tagger: Option<PathBuf>,
@@ -315,10 +334,7 @@ impl Default for RecipeFile {
 }
 
 fn load(common: &Common) -> Result<Loaded> {
-    let data = common
-        .data
-        .clone()
-        .unwrap_or_else(|| data_root().join("gtzan"));
+    let data = common.labelled.folder();
     ensure!(
         data.is_dir(),
         "there is no folder '{}'; name GTZAN or a library with --data, or set GENRESCOPE_DATA",
@@ -344,7 +360,7 @@ fn load(common: &Common) -> Result<Loaded> {
         "this recipe's teacher listens with YAMNet: name it with --yamnet FILE, {}",
         yamnet::ORIGIN
     );
-    let dataset = Dataset::gtzan(&data).or_else(|_| Dataset::library(&data))?;
+    let dataset = Dataset::to_learn_from(&data, common.labelled.lists.as_deref())?;
     let cache = PictureCache::new(&common.cache)?;
     let threads = common.threads.unwrap_or_else(parallel::default_threads);
     let mut study = Study::load(dataset, &cache, threads, file.training.seed)?;
@@ -617,13 +633,7 @@ fn folds(args: &Folds) -> Result<()> {
             let words = Words {
                 name: format!("fold{fold}"),
                 notice: format!("For measurements: has not heard fold {fold}."),
-                data: args
-                    .common
-                    .data
-                    .clone()
-                    .unwrap_or_else(|| data_root().join("gtzan"))
-                    .display()
-                    .to_string(),
+                data: args.common.labelled.folder().display().to_string(),
                 recipe: "genrescope-train folds".into(),
                 accuracies: Vec::new(),
                 licence: "MIT OR Apache-2.0".into(),
@@ -654,7 +664,7 @@ fn folds(args: &Folds) -> Result<()> {
     }
     let calibration = match &args.models {
         Some(folder) if args.only.is_empty() => {
-            let places = calibrate::Sources::of(args.common.data.as_deref(), None, None);
+            let places = calibrate::Sources::of(&args.common.labelled, None, None);
             let material = places.load(recipe.seed, *threads)?;
             material
                 .map(|m| calibrate::folds_in(folder, &m, recipe.seed, *threads))

@@ -50,7 +50,42 @@ pub struct Dataset {
     pub skipped: Vec<(PathBuf, String)>,
 }
 
+/// Names of the published fault-filtered lists (C. Kereliuk, B. Sturm and J. Larsen 2015, as J. Pons and J. Lee give them out).
+pub const SPLIT_LISTS: [(&str, Split); 3] = [
+    ("train_filtered.txt", Split::Train),
+    ("valid_filtered.txt", Split::Valid),
+    ("test_filtered.txt", Split::Test),
+];
+
 impl Dataset {
+    /// GTZAN in any layout, or a library with a folder per genre; its split by the published lists in the folder `lists`, where they are
+    /// named.
+    ///
+    /// # Errors
+    /// When it is neither, or a list cannot be read.
+    pub fn open(root: &Path, lists: Option<&Path>) -> Result<Self> {
+        let mut dataset = Self::gtzan(root).or_else(|_| Self::library(root))?;
+        if let Some(lists) = lists {
+            dataset.apply_split_lists(lists)?;
+        }
+        Ok(dataset)
+    }
+
+    /// As [`Dataset::open`], without the test part of a published split: nothing is learnt from that, nor chosen by it.
+    ///
+    /// # Errors
+    /// The same; and when nothing else is there.
+    pub fn to_learn_from(root: &Path, lists: Option<&Path>) -> Result<Self> {
+        let mut dataset = Self::open(root, lists)?;
+        dataset.items.retain(|item| item.split != Some(Split::Test));
+        ensure!(
+            !dataset.items.is_empty(),
+            "'{}' holds nothing but the test part of a published split",
+            root.display()
+        );
+        Ok(dataset)
+    }
+
     /// GTZAN at `root`: by `root/index.csv` where there is one, else by its files, `NAME/NAME.NNNNN.EXT`
     /// directly under `root` or under `root/genres` or `root/genres_original`.
     ///
@@ -259,23 +294,20 @@ impl Dataset {
         })
     }
 
-    /// Takes the split from the published fault-filtered lists: text files with a path such as
-    /// `blues/blues.00029.wav` in each line. The extension does not count. Clips in no list lose their split.
+    /// Takes the split from the published lists in `folder`, [`SPLIT_LISTS`]: a path such as `blues/blues.00029.wav` in each line, whose
+    /// extension does not count. Clips in no list were found faulty: they are left out, and counted.
     ///
     /// # Errors
-    /// When a list cannot be read.
-    pub fn apply_split_lists(&mut self, train: &Path, valid: &Path, test: &Path) -> Result<()> {
+    /// When a list cannot be read, or none of the clips is in one.
+    fn apply_split_lists(&mut self, folder: &Path) -> Result<()> {
         let stem = |text: &str| -> String {
             let name = text.rsplit(['/', '\\']).next().unwrap_or(text).trim();
             name.split('.').take(2).collect::<Vec<_>>().join(".")
         };
         let mut split = HashMap::new();
-        for (path, part) in [
-            (train, Split::Train),
-            (valid, Split::Valid),
-            (test, Split::Test),
-        ] {
-            let text = fs::read_to_string(path)
+        for (name, part) in SPLIT_LISTS {
+            let path = folder.join(name);
+            let text = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read '{}'", path.display()))?;
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
                 split.insert(stem(line), part);
@@ -283,6 +315,18 @@ impl Dataset {
         }
         for item in &mut self.items {
             item.split = split.get(&stem(&file_name(&item.path))).copied();
+        }
+        let n = self.items.len();
+        self.items.retain(|item| item.split.is_some());
+        ensure!(
+            !self.items.is_empty(),
+            "none of the {n} recordings is in the lists in '{}', whose lines are like blues/blues.00029.wav",
+            folder.display()
+        );
+        let n_faulty = n - self.items.len();
+        if n_faulty > 0 {
+            let reason = format!("{n_faulty} recordings are in none of its lists");
+            self.skipped.push((folder.to_owned(), reason));
         }
         Ok(())
     }
@@ -495,20 +539,33 @@ mod tests {
         ] {
             touch(&dir.path().join("genres").join(name));
         }
-        let list = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            fs::write(&path, text).unwrap();
-            path
-        };
-        let mut set = Dataset::gtzan(dir.path()).unwrap();
-        set.apply_split_lists(
-            &list("train.txt", "blues/blues.00000.wav\n"),
-            &list("valid.txt", "blues/blues.00002.wav\n"),
-            &list("test.txt", "\n"),
-        )
-        .unwrap();
-        let splits: Vec<_> = set.items.iter().map(|item| item.split).collect();
-        assert_eq!(splits, [Some(Split::Train), None, Some(Split::Valid)]);
+        let lists = folder();
+        for (name, text) in [
+            ("train_filtered.txt", "blues/blues.00000.wav\n"),
+            ("valid_filtered.txt", "\n"),
+            ("test_filtered.txt", "blues/blues.00002.wav\r\n"),
+        ] {
+            fs::write(lists.path().join(name), text).unwrap();
+        }
+        let splits =
+            |set: &Dataset| -> Vec<_> { set.items.iter().map(|item| item.split).collect() };
+        let set = Dataset::open(dir.path(), Some(lists.path())).unwrap();
+        assert_eq!(splits(&set), [Some(Split::Train), Some(Split::Test)]);
+        assert!(set.skipped_report().contains("1 recordings are in none"));
+        let set = Dataset::to_learn_from(dir.path(), Some(lists.path())).unwrap();
+        assert_eq!(splits(&set), [Some(Split::Train)]);
+        let set = Dataset::to_learn_from(dir.path(), None).unwrap();
+        assert_eq!(splits(&set), [None; 3]);
+
+        fs::write(lists.path().join("train_filtered.txt"), "").unwrap();
+        let test_alone = Dataset::to_learn_from(dir.path(), Some(lists.path())).unwrap_err();
+        assert!(test_alone.to_string().contains("nothing but the test part"));
+        fs::write(lists.path().join("test_filtered.txt"), "rock.00001.wav").unwrap();
+        let foreign = Dataset::open(dir.path(), Some(lists.path())).unwrap_err();
+        assert!(foreign.to_string().contains("none of the 3 recordings"));
+        fs::remove_file(lists.path().join("valid_filtered.txt")).unwrap();
+        let missing = Dataset::open(dir.path(), Some(lists.path())).unwrap_err();
+        assert!(missing.to_string().contains("valid_filtered.txt"));
     }
 
     #[test]

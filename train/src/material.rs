@@ -56,6 +56,8 @@ pub struct Material {
 pub struct Places<'a> {
     /// GTZAN, or a library with a folder of songs per genre.
     pub music: &'a Path,
+    /// The published lists of its split, where they are named: the test part stays out.
+    pub lists: Option<&'a Path>,
     /// What is not music: a folder per kind.
     pub not_music: &'a Path,
     /// Songs: a folder per genre.
@@ -80,8 +82,7 @@ impl Material {
     /// # Errors
     /// When there is no music with labels, or nothing that is not music.
     pub fn load(places: &Places<'_>, seed: u64, threads: usize) -> Result<Self> {
-        let mut dataset =
-            Dataset::gtzan(places.music).or_else(|_| Dataset::library(places.music))?;
+        let mut dataset = Dataset::to_learn_from(places.music, places.lists)?;
         if dataset.items.iter().any(|item| item.fold.is_none()) {
             dataset.assign_folds(5, seed);
         }

@@ -16,13 +16,12 @@ use genrescope_train::{
     study::say,
 };
 
-use super::{data_root, print};
+use super::{Labelled, data_root, print};
 
 #[derive(Args, Debug)]
 pub(super) struct CalibrateArgs {
-    /// GTZAN (with or without index.csv), or a folder with a folder of songs per genre.
-    #[arg(long, value_name = "FOLDER")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    labelled: Labelled,
     /// What is not music: folders whose names tell its kinds.
     #[arg(long, value_name = "FOLDER")]
     not_music: Option<PathBuf>,
@@ -50,18 +49,20 @@ pub(super) struct CalibrateArgs {
 #[derive(Debug)]
 pub(super) struct Sources {
     music: PathBuf,
+    lists: Option<PathBuf>,
     not_music: PathBuf,
     songs: PathBuf,
 }
 
 impl Sources {
     /// What was named, else the usual places.
-    pub(super) fn of(music: Option<&Path>, not_music: Option<&Path>, songs: Option<&Path>) -> Self {
+    pub(super) fn of(music: &Labelled, not_music: Option<&Path>, songs: Option<&Path>) -> Self {
         let or = |named: Option<&Path>, usual: &str| {
             named.map_or_else(|| data_root().join(usual), Path::to_owned)
         };
         Self {
-            music: or(music, "gtzan"),
+            music: music.folder(),
+            lists: music.lists.clone(),
             not_music: or(not_music, "not_music"),
             songs: or(songs, "songs"),
         }
@@ -78,6 +79,7 @@ impl Sources {
         }
         let places = Places {
             music: &self.music,
+            lists: self.lists.as_deref(),
             not_music: &self.not_music,
             songs: Some(&self.songs),
         };
@@ -122,7 +124,7 @@ pub(super) fn folds_in(
 
 pub(super) fn run(args: &CalibrateArgs) -> Result<()> {
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
-    let sources = Sources::of(args.data.as_deref(), args.not_music.as_deref(), None);
+    let sources = Sources::of(&args.labelled, args.not_music.as_deref(), None);
     let material = sources
         .load(args.seed, threads)?
         .with_context(|| format!("there is no folder '{}'", sources.not_music.display()))?;

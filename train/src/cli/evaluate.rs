@@ -26,13 +26,12 @@ use genrescope_train::{
     svg,
 };
 
-use super::{data_root, print};
+use super::{Labelled, print};
 
 #[derive(Args, Debug)]
 pub(super) struct EvaluateArgs {
-    /// GTZAN (with or without index.csv), or a folder with a folder of songs per genre.
-    #[arg(long, value_name = "FOLDER")]
-    pub(super) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) labelled: Labelled,
     /// The model to ask about everything [default: the built-in one]. One that has learnt from these recordings
     /// gives figures that mean nothing.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
@@ -48,7 +47,7 @@ pub(super) struct EvaluateArgs {
         conflicts_with = "live"
     )]
     with: Option<PathBuf>,
-    /// Only this part of a published split: train, valid or test.
+    /// Only this part of a published split, as --lists or an index.csv tells it: train, valid or test.
     #[arg(long)]
     split: Option<String>,
     /// Ask about every N-th recording only.
@@ -105,16 +104,13 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     if args.live {
         return super::live::run(args);
     }
-    let data = args
-        .data
-        .clone()
-        .unwrap_or_else(|| data_root().join("gtzan"));
+    let data = args.labelled.folder();
     ensure!(
         data.is_dir(),
         "there is no folder '{}'; name the recordings with --data",
         data.display()
     );
-    let mut dataset = Dataset::gtzan(&data).or_else(|_| Dataset::library(&data))?;
+    let mut dataset = Dataset::open(&data, args.labelled.lists.as_deref())?;
     if let Some(split) = &args.split {
         let wanted = match split.as_str() {
             "train" => Split::Train,
@@ -125,7 +121,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         dataset.items.retain(|item| item.split == Some(wanted));
         ensure!(
             !dataset.items.is_empty(),
-            "no recording of '{}' is in the {split} split",
+            "no recording of '{}' is in the {split} split; index.csv or --lists tells it",
             data.display()
         );
     }

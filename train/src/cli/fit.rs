@@ -49,7 +49,7 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
     // Heads and thresholds rest on the trunk that ships: int8, and trained if it was.
     match &pooled.calibration {
         Some(calibration) => {
-            let sources = Sources::of(args.common.data.as_deref(), args.not_music.as_deref(), None);
+            let sources = Sources::of(&args.common.labelled, args.not_music.as_deref(), None);
             if let Some(material) = sources.load(recipe.seed, *threads)? {
                 int8 = calibrate::last(&int8, calibration, &material, recipe.seed, *threads)?;
             }

@@ -18,7 +18,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     );
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
     let sources = Sources::of(
-        args.data.as_deref(),
+        &args.labelled,
         args.not_music.as_deref(),
         args.songs.as_deref(),
     );
