@@ -165,7 +165,7 @@ mod tests {
         frames.extend(noise(2 * CELL, 0.8, 0.1));
         frames.extend(noise(2 * CELL, -0.95, 0.01));
         let whole = mixed(&frames, frames.len());
-        for block in [1, 6, 7, 256, 4_095, 4_097] {
+        for block in [1, 6, 7, 16, 17, 256, 4_095, 4_097] {
             assert_eq!(mixed(&frames, block), whole, "blocks of {block}");
         }
     }

@@ -3,16 +3,15 @@
 //! Weights round to int8 by themselves; what blocks hand to each other must be watched on real music first, to know which range 8 bits
 //! have to hold.
 //!
-//! ```no_run
-//! # use genrescope::network::{Bundle, quantise::Calibration};
-//! # fn main() -> Result<(), genrescope::network::ModelError> {
-//! # let (bundle, frames): (Bundle, Vec<Vec<f32>>) = unimplemented!();
-//! let mut calibration = Calibration::new(&bundle)?;
-//! for frame in &frames {
+//! ```
+//! # use genrescope::network::{Bundle, ModelError, quantise::Calibration};
+//! # fn quantise(bundle: &Bundle, frames: &[Vec<f32>]) -> Result<Vec<u8>, ModelError> {
+//! let mut calibration = Calibration::new(bundle)?;
+//! for frame in frames {
 //!     calibration.observe(frame); // [columns, mels], in dB, as the front end gives them
 //! }
 //! let file = calibration.quantised().write()?;
-//! # Ok(())
+//! # Ok(file)
 //! # }
 //! ```
 

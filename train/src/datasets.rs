@@ -536,13 +536,14 @@ mod tests {
             "blues/blues.00000.au",
             "blues/blues.00001.au",
             "blues/blues.00002.au",
+            "blues/blues.00003.au",
         ] {
             touch(&dir.path().join("genres").join(name));
         }
         let lists = folder();
         for (name, text) in [
             ("train_filtered.txt", "blues/blues.00000.wav\n"),
-            ("valid_filtered.txt", "\n"),
+            ("valid_filtered.txt", "\nblues/blues.00003.wav\n"),
             ("test_filtered.txt", "blues/blues.00002.wav\r\n"),
         ] {
             fs::write(lists.path().join(name), text).unwrap();
@@ -550,19 +551,22 @@ mod tests {
         let splits =
             |set: &Dataset| -> Vec<_> { set.items.iter().map(|item| item.split).collect() };
         let set = Dataset::open(dir.path(), Some(lists.path())).unwrap();
-        assert_eq!(splits(&set), [Some(Split::Train), Some(Split::Test)]);
+        let (train, valid, test) = (Split::Train, Split::Valid, Split::Test);
+        assert_eq!(splits(&set), [train, test, valid].map(Some));
         assert!(set.skipped_report().contains("1 recordings are in none"));
         let set = Dataset::to_learn_from(dir.path(), Some(lists.path())).unwrap();
-        assert_eq!(splits(&set), [Some(Split::Train)]);
+        assert_eq!(splits(&set), [train, valid].map(Some));
         let set = Dataset::to_learn_from(dir.path(), None).unwrap();
-        assert_eq!(splits(&set), [None; 3]);
+        assert_eq!(splits(&set), [None; 4]);
 
-        fs::write(lists.path().join("train_filtered.txt"), "").unwrap();
+        for name in ["train_filtered.txt", "valid_filtered.txt"] {
+            fs::write(lists.path().join(name), "").unwrap();
+        }
         let test_alone = Dataset::to_learn_from(dir.path(), Some(lists.path())).unwrap_err();
         assert!(test_alone.to_string().contains("nothing but the test part"));
         fs::write(lists.path().join("test_filtered.txt"), "rock.00001.wav").unwrap();
         let foreign = Dataset::open(dir.path(), Some(lists.path())).unwrap_err();
-        assert!(foreign.to_string().contains("none of the 3 recordings"));
+        assert!(foreign.to_string().contains("none of the 4 recordings"));
         fs::remove_file(lists.path().join("valid_filtered.txt")).unwrap();
         let missing = Dataset::open(dir.path(), Some(lists.path())).unwrap_err();
         assert!(missing.to_string().contains("valid_filtered.txt"));

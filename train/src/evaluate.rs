@@ -96,6 +96,22 @@ impl Answer {
         let right = self.frames.iter().filter(|f| argmax(f) == self.label);
         right.count() as f64 / self.frames.len().max(1) as f64
     }
+
+    /// Two networks as one: each frame's logits become those of a softmax at the temperature of `reading` that gives the mean of these scores and of
+    /// what `other`, of the same recording, says by `theirs`.
+    #[must_use]
+    pub fn merged(mut self, reading: Reading, other: &Self, theirs: Reading) -> Self {
+        for (logits, others) in self.frames.iter_mut().zip(&other.frames) {
+            let scores = reading
+                .scores(logits)
+                .into_iter()
+                .zip(theirs.scores(others));
+            *logits = scores
+                .map(|(a, b)| reading.temperature * (0.5 * (a + b)).max(1e-12).ln())
+                .collect();
+        }
+        self
+    }
 }
 
 /// Sets of `size` recordings of one artist and label, each as if it were one song of so many frames. An artist's recordings are drawn into as
@@ -261,35 +277,6 @@ pub fn ask(
         progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
         answer
     })
-}
-
-/// Two networks as one: each frame's logits become those of a softmax at the temperature of `reading` that gives the mean of both networks'
-/// scores. Answers stand in the same order, with as many frames.
-pub fn merge(
-    answers: &[Answer],
-    reading: Reading,
-    others: &[Answer],
-    their: Reading,
-) -> Vec<Answer> {
-    let mean = |ours: &Vec<f32>, theirs: &Vec<f32>| -> Vec<f32> {
-        let scores = reading.scores(ours).into_iter().zip(their.scores(theirs));
-        scores
-            .map(|(a, b)| reading.temperature * (0.5 * (a + b)).max(1e-12).ln())
-            .collect()
-    };
-    answers
-        .iter()
-        .zip(others)
-        .map(|(ours, theirs)| Answer {
-            frames: ours
-                .frames
-                .iter()
-                .zip(&theirs.frames)
-                .map(|(ours, theirs)| mean(ours, theirs))
-                .collect(),
-            ..ours.clone()
-        })
-        .collect()
 }
 
 /// Confusion of songs.
@@ -488,8 +475,8 @@ mod tests {
             ..PLAIN
         };
         let (ours, theirs) = (vec![2.0, 0.0, -1.0], vec![0.0, 3.0, 1.0]);
-        let merged = merge(&[answer(&ours)], warm, &[answer(&theirs)], PLAIN);
-        let scores = warm.scores(&merged[0].frames[0]);
+        let merged = answer(&ours).merged(warm, &answer(&theirs), PLAIN);
+        let scores = warm.scores(&merged.frames[0]);
         let expected = warm.scores(&ours).into_iter().zip(PLAIN.scores(&theirs));
         for (score, (a, b)) in scores.iter().zip(expected) {
             assert!((score - 0.5 * (a + b)).abs() < 1e-5, "{score} {a} {b}");

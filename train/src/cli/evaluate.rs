@@ -16,7 +16,7 @@ use genrescope_train::{
     datasets::{Dataset, Split},
     degrade::Damage,
     evaluate::{
-        Answer, Average, Frames, Gain, Question, ask, frames, merge, multiframe_gain, sets, songs,
+        Answer, Average, Frames, Gain, Question, ask, frames, multiframe_gain, sets, songs,
         songs_by_neighbours,
     },
     metrics::{Confusion, Reading, Share, argmax, calibration},
@@ -323,25 +323,20 @@ impl Asked {
             }
             asked
         };
-        let asked = ask(&self.models);
-        let others = (!self.others.is_empty()).then(|| ask(&self.others));
-        let mut others = others.into_iter().flatten();
-        let (ours, theirs) = (
-            Reading::of(self.first()?),
-            self.others.first().map(|other| Reading::of(other)),
-        );
+        let mut asked = ask(&self.models);
+        if let Some(other) = self.others.first() {
+            let (reading, theirs) = (Reading::of(self.first()?), Reading::of(other));
+            asked = asked
+                .into_iter()
+                .zip(ask(&self.others))
+                .map(|(our, their)| Ok(our?.merged(reading, &their?, theirs)))
+                .collect();
+        }
         let mut answers = Vec::new();
         let mut failed = 0;
         for (question, answer) in questions.iter().zip(asked) {
-            let answer = match (answer, others.next(), theirs) {
-                (Ok(our), Some(Ok(their)), Some(reading)) => {
-                    Ok(merge(&[our], ours, &[their], reading))
-                }
-                (_, Some(Err(error)), _) => Err(error),
-                (answer, ..) => answer.map(|answer| vec![answer]),
-            };
             match answer {
-                Ok(answer) => answers.extend(answer),
+                Ok(answer) => answers.push(answer),
                 Err(error) => {
                     failed += 1;
                     if failed <= 3 {
@@ -455,14 +450,11 @@ fn parts(asked: &Asked, questions: &[Question], labels: &[String], seconds: f64)
         "{} songs of {several} parts of {seconds} s",
         answers.len()
     ))?;
-    for average in Average::ALL {
-        print(&format!(
-            "all of them, {}: {}",
-            average.name(),
-            songs(labels, &answers, average, reading).micro()
-        ))?;
-    }
-    together(&answers, reading)
+    together(&answers, reading, |average, _| {
+        songs(labels, &answers, average, reading)
+            .micro()
+            .to_string()
+    })
 }
 
 /// How often `--sets` draws.
@@ -482,11 +474,17 @@ fn sets_of(answers: &[Answer], reading: Reading, size: usize, seed: u64) -> Resu
         sets.len() / DRAWS,
         artists.len()
     ))?;
-    together(&sets, reading)
+    // Sets of many draws are not so many answers: no interval but that by artist.
+    together(&sets, reading, |_, right| format!("{:.1} %", 100.0 * right))
 }
 
-/// What one frame of `answers` says, and all of them by each average; intervals by artist.
-fn together(answers: &[Answer], reading: Reading) -> Result<()> {
+/// What one frame of `answers` says, and all of them by each average, whose right share `tell` puts into words; the differences have intervals by
+/// artist.
+fn together(
+    answers: &[Answer],
+    reading: Reading,
+    tell: impl Fn(Average, f64) -> String,
+) -> Result<()> {
     let points = |gain: Gain| {
         let (mean, half) = (100.0 * gain.mean, 100.0 * gain.half);
         format!(
@@ -496,14 +494,14 @@ fn together(answers: &[Answer], reading: Reading) -> Result<()> {
         )
     };
     let alone: f64 = answers.iter().map(Answer::alone).sum();
-    let alone = 100.0 * alone / answers.len().max(1) as f64;
-    print(&format!("one alone: {alone:.1} %"))?;
+    let alone = alone / answers.len().max(1) as f64;
+    print(&format!("one alone: {:.1} %", 100.0 * alone))?;
     for average in Average::ALL {
         let gain = Gain::over_one(answers, average, reading);
         let mut line = format!(
-            "all of them, {}: {:.1} %, against one {}",
+            "all of them, {}: {}, against one {}",
             average.name(),
-            alone + 100.0 * gain.mean,
+            tell(average, alone + gain.mean),
             points(gain)
         );
         if average != Average::Mean {
