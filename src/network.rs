@@ -5,8 +5,6 @@ pub mod bundle;
 mod graph;
 pub mod kernel;
 pub mod level;
-#[cfg(not(feature = "tract"))]
-mod plan;
 pub mod quantise;
 mod recent;
 mod rolling;
@@ -42,7 +40,6 @@ pub enum Engine {
     #[default]
     Fused,
     /// The convolution and the pool that tract brings, in f32: slower, kept to check and to measure against.
-    #[cfg(feature = "tract")]
     Tract,
 }
 

@@ -1,5 +1,4 @@
-//! The networks in tract: with its [`operators`], the only room that names it. Without the feature `tract`, [`super::plan`] stands in its place, under the same
-//! names, and runs the same operators.
+//! The networks in tract: with its [`operators`], the only room that names it.
 //!
 //! Each block is a plan of its own over `[column, frequency, channel]`, so that [`super::rolling`] decides which columns of which block are
 //! computed. A block's plan takes its input columns with one neighbour at each side (zeros beyond the window) and pads
@@ -20,7 +19,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-#[cfg(feature = "tract")]
 #[allow(
     clippy::wildcard_imports,
     reason = "tract's macros name what its prelude for operators exports"
@@ -31,12 +29,6 @@ use tract_core::{
         cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec},
         nn::DataFormat,
     },
-};
-
-#[cfg(not(feature = "tract"))]
-use super::plan::{
-    Context, Datum, OutletId, TVec, Tensor, TractResult, TypedModel, TypedSimplePlan,
-    TypedSimpleState, tvec,
 };
 
 use operators::{
@@ -108,7 +100,6 @@ struct BlockPlans {
 #[derive(Clone, Debug)]
 enum Form {
     Fused(Fused),
-    #[cfg(feature = "tract")]
     Tract {
         /// `[filters, channels in, time, frequency]`.
         weight: Arc<Tensor>,
@@ -156,7 +147,6 @@ impl Graph {
                     let convolution = convolution(bundle, index, geometry, (input, path))?;
                     (Form::Fused(Fused(Arc::new(convolution))), input)
                 }
-                #[cfg(feature = "tract")]
                 Engine::Tract => {
                     let name = format!("block{}", index + 1);
                     let weight = kernel(&constant(bundle, &format!("{name}.weight"))?)?;
@@ -196,7 +186,6 @@ impl Graph {
     pub(super) fn output(&self, index: usize) -> Option<Quantisation> {
         match &self.blocks[index].form {
             Form::Fused(fused) => fused.0.output(),
-            #[cfg(feature = "tract")]
             Form::Tract { .. } => None,
         }
     }
@@ -280,13 +269,11 @@ fn wire_block(
 ) -> TractResult<OutletId> {
     match &plans.form {
         Form::Fused(fused) => Ok(model.wire_node("block", Operator(fused.clone()), &[input])?[0]),
-        #[cfg(feature = "tract")]
         Form::Tract { weight, bias } => wire_stock(model, input, plans.geometry, (weight, bias)),
     }
 }
 
 /// A block in tract's own operators.
-#[cfg(feature = "tract")]
 fn wire_stock(
     model: &mut TypedModel,
     input: OutletId,
@@ -478,7 +465,6 @@ fn constant(bundle: &Bundle, name: &str) -> TractResult<Tensor> {
 }
 
 /// `[out, in, frequency, time]` as `[out, in, time, frequency]`.
-#[cfg(feature = "tract")]
 fn kernel(weight: &Tensor) -> TractResult<Tensor> {
     weight.clone().permute_axes(&[0, 1, 3, 2])
 }
