@@ -47,7 +47,6 @@ pub mod teach;
 #[cfg(feature = "cli")]
 mod toml_words;
 pub mod units;
-pub mod window;
 
 /// What README.md shows must compile.
 #[cfg(all(doctest, feature = "file"))]

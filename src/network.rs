@@ -8,6 +8,7 @@ pub mod level;
 pub mod quantise;
 mod recent;
 mod rolling;
+pub mod tagger;
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,10 +22,12 @@ use self::{
     graph::{Graph, Runner},
     recent::MusicHead,
     rolling::{Columns, Trunk},
+    tagger::TaggerStream,
 };
 use crate::{
-    front_end::FrontEndConfig,
+    front_end::{FrontEnd, FrontEndConfig, FrontEndError, Picture},
     genre::{Labels, Scores},
+    units::SampleRate,
 };
 
 /// Columns are clipped to this many decibels either way before anything is computed from them: far beyond what a
@@ -151,6 +154,15 @@ impl Model {
         &self.card.front_end
     }
 
+    /// The pictures that its networks look at, made of mono samples at `rate`.
+    ///
+    /// # Errors
+    /// [`FrontEndError`] naming the field that is out of range.
+    pub fn listen(&self, rate: SampleRate) -> Result<FrontEnd, FrontEndError> {
+        let tagger = self.card.architecture.tagger.as_ref();
+        FrontEnd::new(self.front_end(), rate)?.with_tagger(tagger.map(|tagger| &tagger.front_end))
+    }
+
     /// Mel columns in one frame (1366).
     pub fn n_frames(&self) -> usize {
         self.card.architecture.frame_columns
@@ -261,6 +273,9 @@ pub struct Network {
     runner: Runner,
     columns: Columns,
     trunk: Trunk,
+    tagger: Option<TaggerStream>,
+    /// Columns of the second picture in a whole frame.
+    tagger_columns: usize,
     /// The window of [`Network::score_frame`], allocated by its first call.
     frame: Option<Box<(Columns, Trunk)>>,
     outputs: Outputs,
@@ -277,7 +292,14 @@ struct Outputs {
 impl Network {
     /// A network with an empty window. All memory is allocated here and by the first scoring.
     pub fn new(model: &Arc<Model>) -> Self {
+        let numbers = model.front_end();
+        let hop_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let per_column = model.graph.tagger().map_or(0.0, |plans| {
+            hop_s * plans.tagger().front_end.columns_per_second()
+        });
         Self {
+            tagger: model.graph.tagger().map(TaggerStream::new),
+            tagger_columns: (per_column * model.n_frames() as f64) as usize,
             runner: Runner::new(&model.graph),
             columns: Columns::new(model),
             trunk: Trunk::new(model),
@@ -307,6 +329,18 @@ impl Network {
         push(&mut self.columns, column, self.model.front_end().floor_db);
     }
 
+    /// Appends one column of `picture`, as the front end of [`Model::listen`] gives them.
+    pub fn push_picture(&mut self, picture: Picture, column: &[f32]) {
+        match picture {
+            Picture::Mel => self.push(column),
+            Picture::Tagger => {
+                if let Some(tagger) = &mut self.tagger {
+                    tagger.push(column);
+                }
+            }
+        }
+    }
+
     /// Scores the window as it stands. `None` until [`Model::step_columns`] columns were heard.
     /// With less than a frame, what was heard stands for the whole: [`Architecture::trunk_columns`] has the rule.
     ///
@@ -318,21 +352,39 @@ impl Network {
             runner,
             columns,
             trunk,
+            tagger,
+            tagger_columns,
             outputs,
             ..
         } = self;
-        score(model, runner, columns, trunk, outputs)
+        if columns.len() < model.step_columns() {
+            return None;
+        }
+        if let Some(tagger) = tagger {
+            tagger.update(*tagger_columns)?;
+        }
+        score(model, runner, columns, trunk, tagger.as_ref(), outputs)
     }
 
     /// Scores a whole frame of shape `[n_columns, n_mels]` (column after column) without touching the window and
     /// without re-use: the oracle that [`Network::score`] must equal. Of more columns than a frame has, the last count.
     pub fn score_frame(&mut self, frame: &[f32]) -> Option<Scored<'_>> {
+        self.score_pictures(frame, &[])
+    }
+
+    /// As [`Network::score_frame`], with the second picture of the same time, `[columns, n_mels]`. A model with a second
+    /// trunk reads an empty picture as silence. The segments of [`Network::score`] are forgotten.
+    pub fn score_pictures(&mut self, frame: &[f32], second: &[f32]) -> Option<Scored<'_>> {
         let Self {
             model,
             runner,
+            tagger,
             outputs,
             ..
         } = self;
+        if let Some(tagger) = tagger {
+            tagger.look(second)?;
+        }
         let (n_mels, floor_db) = (model.front_end().n_mels, model.front_end().floor_db);
         let fresh = || Box::new((Columns::new(model), Trunk::new(model)));
         let (columns, trunk) = &mut **self.frame.get_or_insert_with(fresh);
@@ -341,13 +393,23 @@ impl Network {
         for column in frame.chunks_exact(n_mels) {
             push(columns, column, floor_db);
         }
-        score(model, runner, columns, trunk, outputs)
+        score(model, runner, columns, trunk, tagger.as_ref(), outputs)
     }
 
     /// Empties the window.
     pub fn reset(&mut self) {
-        self.columns.clear();
+        self.keep_newest(0);
+    }
+
+    /// Empties the window of all but the newest `n_columns` mel columns, and of the second picture what lies beside
+    /// them.
+    pub fn keep_newest(&mut self, n_columns: usize) {
+        self.columns.keep_newest(n_columns);
         self.trunk.clear();
+        if let Some(tagger) = &mut self.tagger {
+            let share = n_columns as f64 / self.model.n_frames() as f64;
+            tagger.keep_newest((share * self.tagger_columns as f64) as usize);
+        }
     }
 }
 
@@ -366,6 +428,7 @@ fn score<'a>(
     runner: &mut Runner,
     columns: &Columns,
     trunk: &mut Trunk,
+    tagger: Option<&TaggerStream>,
     outputs: &'a mut Outputs,
 ) -> Option<Scored<'a>> {
     if columns.len() < model.step_columns() {
@@ -380,6 +443,7 @@ fn score<'a>(
         .head(
             |block| trunk.columns(block),
             |block, values| trunk.read(block, values),
+            tagger.map(TaggerStream::features),
             write,
         )
         .ok()?;

@@ -12,6 +12,9 @@
 //! stream's window has filled, scoring allocates nothing.
 
 mod operators;
+mod tagger;
+
+pub(super) use tagger::TaggerPlans;
 
 use std::{
     collections::BTreeMap,
@@ -55,6 +58,7 @@ const CHUNK_VALUES: usize = 256 << 10;
 pub(super) struct Graph {
     blocks: Vec<BlockPlans>,
     head: HeadPlan,
+    tagger: Option<Arc<TaggerPlans>>,
 }
 
 /// What one stream needs to run a [`Graph`].
@@ -167,7 +171,20 @@ impl Graph {
             (rows_in, channels_in) = (geometry.rows_out(), block.filters);
         }
         let head = HeadPlan::new(bundle, &blocks)?;
-        Ok(Self { blocks, head })
+        let tagger = match &architecture.tagger {
+            None => None,
+            Some(tagger) => Some(Arc::new(TaggerPlans::new(bundle, tagger, path)?)),
+        };
+        Ok(Self {
+            blocks,
+            head,
+            tagger,
+        })
+    }
+
+    /// The second trunk, if the model has one.
+    pub(super) fn tagger(&self) -> Option<&Arc<TaggerPlans>> {
+        self.tagger.as_ref()
     }
 
     /// Values in an output column of block `index` (from 0).
@@ -389,6 +406,10 @@ impl HeadPlan {
             let shape = [columns, geometry.rows_out(), geometry.block.filters];
             outlets.push(model.add_source(format!("block{}", index + 1), f32::fact(shape))?);
         }
+        let tagger = match &self.architecture.tagger {
+            None => None,
+            Some(tagger) => Some(model.add_source("tagger", f32::fact([tagger.len()]))?),
+        };
         let input_of = |block: usize| -> TractResult<OutletId> {
             let place = self.inputs.iter().position(|&index| index == block);
             place
@@ -423,6 +444,7 @@ impl HeadPlan {
             let input = input_of(statistic.block - 1)?;
             parts.push(model.wire_node(format!("statistic{}", index + 1), operator, &[input])?[0]);
         }
+        parts.extend(tagger);
         let mut embedding = match parts.as_slice() {
             [one] => *one,
             _ => model.wire_node("pooled", Operator(Join), &parts)?[0],
@@ -539,12 +561,13 @@ impl Runner {
         Ok(())
     }
 
-    /// Runs the head. `columns(block)` tells how many output columns `block` (from 0) has, `read(block, buffer)` fills `buffer` with them; `write`
-    /// takes embedding and logits.
+    /// Runs the head. `columns(block)` tells how many output columns `block` (from 0) has, `read(block, buffer)` fills `buffer` with them; `tagger` are the second trunk's
+    /// values; `write` takes embedding and logits.
     pub(super) fn head(
         &mut self,
         columns: impl Fn(usize) -> usize,
         mut read: impl FnMut(usize, &mut [f32]),
+        tagger: Option<&[f32]>,
         write: impl FnOnce(&[f32], &[f32]),
     ) -> TractResult<()> {
         let head = &self.graph.head;
@@ -553,7 +576,7 @@ impl Runner {
             Some(state) if state.columns == extents => state,
             other => other.insert(HeadState {
                 state: head.plan(&extents)?.spawn()?,
-                inputs: extents.iter().map(|_| Recycled::default()).collect(),
+                inputs: vec![Recycled::default(); extents.len() + 1].into(),
                 columns: extents,
             }),
         };
@@ -566,6 +589,13 @@ impl Runner {
             ];
             inputs.push(state.inputs[place].write(false, &shape, |tensor| {
                 read(block, tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
+                Ok(())
+            })?);
+        }
+        if let (Some(features), Some(recycled)) = (tagger, state.inputs.last_mut()) {
+            inputs.push(recycled.write(false, &[features.len()], |tensor| {
+                let mut plain = tensor.try_as_plain_ram_mut()?;
+                plain.as_slice_mut::<f32>()?.copy_from_slice(features);
                 Ok(())
             })?);
         }

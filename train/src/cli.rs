@@ -1,6 +1,7 @@
 //! The commands.
 
 mod calibrate;
+mod ears;
 mod evaluate;
 mod experiments;
 mod fit;
@@ -51,6 +52,8 @@ enum Command {
     Fit(FitArgs),
     /// Fit what a model file says beside its genres, without training: temperatures, music, song changes, thresholds.
     Calibrate(calibrate::CalibrateArgs),
+    /// Learn a head over both trunks: what the tagger says of the genres, corrected.
+    Ears(ears::EarsArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
@@ -225,6 +228,7 @@ pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Folds(args) => folds(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Ears(args) => ears::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Experiments(args) => experiments::run(&args),

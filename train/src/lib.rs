@@ -6,6 +6,7 @@ pub mod calibrate;
 pub mod conv;
 pub mod datasets;
 pub mod degrade;
+pub mod ears;
 pub mod evaluate;
 pub mod export;
 pub mod fit;
