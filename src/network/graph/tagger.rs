@@ -14,7 +14,7 @@ use tract_core::internal::*;
 
 use super::{
     super::{
-        bundle::{Bundle, Values, Weights},
+        bundle::{Bundle, Weights},
         kernel::{
             Activation, Depthwise, Excitation, LastPool, MobileBlock, MobileScratch, Path,
             Pointwise, Stem,
@@ -73,12 +73,13 @@ impl TaggerPlans {
                 floats(&format!("{name}.bias"))?,
             );
             let channels = kernel.shape()[1];
-            TractResult::Ok(match kernel.values() {
-                Values::I8 { int8, scales } => {
-                    Pointwise::integer(path, channels, (int8, scales), &bias, activation)
-                }
-                Values::F32(values) => Pointwise::float(path, channels, values, &bias, activation),
-            })
+            TractResult::Ok(Pointwise::new(
+                path,
+                channels,
+                &kernel.to_f32(),
+                &bias,
+                activation,
+            ))
         };
         let mut channels = tagger.stem;
         let mut blocks = Vec::new();
@@ -319,7 +320,7 @@ impl Compute for Layer {
         let mut plain = output.try_as_plain_ram_mut()?;
         let output = plain.as_slice_mut::<f32>()?;
         match self {
-            Self::Stem(stem) => stem.run(input, rows, output),
+            Self::Stem(stem) => stem.run(input, rows, output, memory),
             Self::Block(block) => block.run(input, rows, output, memory),
             Self::Last(last) => last.run(input, output, memory),
         }

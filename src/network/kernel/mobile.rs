@@ -4,9 +4,7 @@
 //! ones: one tap instead of three. A block is computed in one pass over time: what its wide middle needs lies in a few
 //! rows that stay in the cache.
 
-use super::{
-    Engine, LANES, MAX_GROUPS, PLACES, Path, QUAD, Sum, Sums, Task, Tile, dispatch, usable,
-};
+use super::{Engine, LANES, MAX_GROUPS, PLACES, Path, Sums, Task, Tile, dispatch, usable};
 
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,40 +31,43 @@ impl Activation {
 /// Memory that a block works in; it grows at the first use and then stays. Nothing of one turn reaches the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MobileScratch {
-    /// Rows behind the expansion.
+    /// Columns behind the expansion, with zeros around them.
     wide: Vec<f32>,
-    /// Rows behind the depthwise convolution.
+    /// Columns behind the depthwise convolution.
     deep: Vec<f32>,
-    /// Input of a pointwise convolution in 8 bits.
-    bytes: Vec<u8>,
     /// Squeeze-excitation: means, squeezed, gates.
     gates: Vec<f32>,
 }
 
-/// A 1 x 1 convolution with packed weights.
+/// A 1 x 1 convolution with packed weights, in floats.
+///
+/// Integers were measured, too: with so few channels, bringing the input to 8 bits costs more than the products save.
 #[derive(Clone, Debug)]
 pub(crate) struct Pointwise {
     path: Path,
     channels: usize,
     filters: usize,
-    weights: Packed,
+    /// `[group][channel][LANES]`
+    weights: Vec<f32>,
     /// One per lane.
-    multipliers: Vec<f32>,
     biases: Vec<f32>,
     activation: Activation,
 }
 
-#[derive(Clone, Debug)]
-enum Packed {
-    /// `[group][channel][LANES]`
-    F32(Vec<f32>),
-    /// `[group][channel / QUAD][LANES][QUAD]`, and the sum of each lane.
-    I8(Vec<i8>, Vec<i32>),
+/// Where the cells of a picture lie: in columns, with something between them.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// Cells in a column.
+    rows: usize,
+    /// Values from one column to the next.
+    column: usize,
+    /// Values before the first cell of a column.
+    offset: usize,
 }
 
 impl Pointwise {
-    /// In floats. `weights` are `[filters, channels]`.
-    pub(crate) fn float(
+    /// `weights` are `[filters, channels]`.
+    pub(crate) fn new(
         path: Path,
         channels: usize,
         weights: &[f32],
@@ -91,47 +92,7 @@ impl Pointwise {
             path: usable(path),
             channels,
             filters,
-            weights: Packed::F32(packed),
-            multipliers: vec![1.0; lanes],
-            biases: super::padded(bias, lanes),
-            activation,
-        }
-    }
-
-    /// In integers: the input of each call is brought to 8 bits by its own range. `weights` are `[filters, channels]`, worth
-    /// `scales[filter]` a step.
-    pub(crate) fn integer(
-        path: Path,
-        channels: usize,
-        (weights, scales): (&[i8], &[f32]),
-        bias: &[f32],
-        activation: Activation,
-    ) -> Self {
-        let filters = bias.len();
-        assert_eq!(
-            weights.len(),
-            filters * channels,
-            "as many weights as the shape says"
-        );
-        assert_eq!(scales.len(), filters, "one scale per filter");
-        let lanes = filters.next_multiple_of(LANES);
-        let padded = channels.next_multiple_of(QUAD);
-        let mut packed = vec![0_i8; lanes * padded];
-        let mut sums = vec![0_i32; lanes];
-        for (filter, row) in weights.chunks_exact(channels).enumerate() {
-            let (group, lane) = (filter / LANES, filter % LANES);
-            for (channel, &weight) in row.iter().enumerate() {
-                let quad = group * (padded / QUAD) + channel / QUAD;
-                packed[(quad * LANES + lane) * QUAD + channel % QUAD] = weight;
-                sums[filter] += i32::from(weight);
-            }
-        }
-        Self {
-            path: usable(path),
-            channels,
-            filters,
-            weights: Packed::I8(packed, sums),
-            multipliers: super::padded(scales, lanes),
+            weights: packed,
             biases: super::padded(bias, lanes),
             activation,
         }
@@ -142,112 +103,73 @@ impl Pointwise {
         self.filters
     }
 
+    /// Computes every cell of `input`, one after the other, into the cells of `output` as `layout` says.
     #[inline(always)]
-    fn run<E: Engine>(&self, engine: E, input: &[f32], output: &mut [f32], bytes: &mut Vec<u8>) {
-        match &self.weights {
-            Packed::F32(weights) => {
-                let finish = |sum: f32, lane: usize| sum + self.biases[lane];
-                self.tiles::<E, f32>(engine, input, self.channels, (weights, &[]), output, finish);
+    fn run<E: Engine>(&self, engine: E, input: &[f32], output: &mut [f32], layout: Layout) {
+        match self.activation {
+            Activation::Linear => self.tiles(engine, input, output, layout, |value| value),
+            Activation::Relu => {
+                self.tiles(engine, input, output, layout, |value| {
+                    Activation::Relu.apply(value)
+                });
             }
-            Packed::I8(weights, sums) => {
-                let padded = self.channels.next_multiple_of(QUAD);
-                let (mut low, mut high) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-                let (blocks, rest) = input.as_chunks::<LANES>();
-                for block in blocks {
-                    for ((low, high), &value) in low.iter_mut().zip(&mut high).zip(block) {
-                        *low = low.min(value);
-                        *high = high.max(value);
-                    }
-                }
-                let low = low
-                    .iter()
-                    .chain(rest)
-                    .fold(0.0_f32, |low, &value| low.min(value));
-                let high = high
-                    .iter()
-                    .chain(rest)
-                    .fold(0.0_f32, |high, &value| high.max(value));
-                let range = super::Quantisation::of_range(low, high);
-                let (steps, zero) = (1.0 / range.scale, f32::from(range.zero));
-                let cells = input.len() / self.channels;
-                bytes.clear();
-                if padded == self.channels {
-                    bytes.extend(
-                        input
-                            .iter()
-                            .map(|&value| super::quantise(value, steps, zero)),
-                    );
-                } else {
-                    bytes.resize(cells * padded, range.zero);
-                    let cells = bytes
-                        .chunks_exact_mut(padded)
-                        .zip(input.chunks_exact(self.channels));
-                    for (to, from) in cells {
-                        for (to, &value) in to.iter_mut().zip(from) {
-                            *to = super::quantise(value, steps, zero);
-                        }
-                    }
-                }
-                let offset = i32::from(range.zero);
-                let finish = |sum: i32, lane: usize| {
-                    (sum - offset * sums[lane]) as f32 * (range.scale * self.multipliers[lane])
-                        + self.biases[lane]
-                };
-                self.tiles::<E, i32>(engine, bytes, padded, (weights, sums), output, finish);
+            Activation::HardSwish => {
+                self.tiles(engine, input, output, layout, |value| {
+                    Activation::HardSwish.apply(value)
+                });
             }
         }
     }
 
     #[inline(always)]
-    fn tiles<E: Engine, A: Sum>(
+    fn tiles<E: Engine>(
         &self,
         engine: E,
-        input: &[A::Input],
-        channels: usize,
-        (weights, lane_sums): (&[A::Weight], &[i32]),
+        input: &[f32],
         output: &mut [f32],
-        finish: impl Fn(A, usize) -> f32,
+        layout: Layout,
+        activate: impl Fn(f32) -> f32,
     ) {
+        let Self {
+            channels, filters, ..
+        } = *self;
         let lanes = self.biases.len();
-        let group_len = weights.len() / (lanes / LANES);
-        let cells = output.len() / self.filters;
-        let mut sums: Sums<A> = [A::ZERO; PLACES * MAX_GROUPS * LANES];
+        let group_len = channels * LANES;
+        let cells = input.len() / channels;
+        let mut sums: Sums<f32> = [0.0; PLACES * MAX_GROUPS * LANES];
         let mut group = 0;
         while group * LANES < lanes {
             let groups = E::GROUPS.min(lanes / LANES - group);
             let (width, lane) = (groups * LANES, group * LANES);
-            let used = width.min(self.filters - lane);
+            let used = width.min(filters - lane);
+            let biases = &self.biases[lane..lane + used];
             let mut tile = Tile {
                 input,
                 places: [0; PLACES],
                 taps: 1,
                 column: 0,
                 run: channels,
-                weights: &weights[group * group_len..(group + groups) * group_len],
-                sums: lane_sums.get(lane..).unwrap_or(&[]),
+                weights: &self.weights[group * group_len..(group + groups) * group_len],
+                sums: &[],
                 fused: true,
             };
-            let mut cell = 0;
+            let (mut cell, mut row, mut start) = (0, 0, layout.offset + lane);
             while cell < cells {
                 let n = E::PLACES.min(cells - cell);
                 for (index, place) in tile.places.iter_mut().enumerate() {
                     *place = (cell + index.min(n - 1)) * channels;
                 }
-                A::tile(engine, groups, &tile, &mut sums);
-                for (index, sums) in sums.chunks_exact(width).take(n).enumerate() {
-                    let start = (cell + index) * self.filters + lane;
+                engine.floats(groups, &tile, &mut sums);
+                for sums in sums.chunks_exact(width).take(n) {
                     let output = &mut output[start..start + used];
-                    match self.activation {
-                        Activation::Linear => {
-                            for (index, (to, &sum)) in output.iter_mut().zip(sums).enumerate() {
-                                *to = finish(sum, lane + index);
-                            }
-                        }
-                        activation => {
-                            for (index, (to, &sum)) in output.iter_mut().zip(sums).enumerate() {
-                                *to = activation.apply(finish(sum, lane + index));
-                            }
-                        }
+                    for ((to, sum), bias) in output.iter_mut().zip(sums).zip(biases) {
+                        *to = activate(sum + bias);
+                    }
+                    row += 1;
+                    start += filters;
+                    if row == layout.rows {
+                        row = 0;
+                        start += layout.column - layout.rows * filters;
                     }
                 }
                 cell += n;
@@ -298,17 +220,21 @@ impl Stem {
     }
 
     /// Computes `[time, rows]`.
-    pub(crate) fn run(&self, input: &[f32], rows: usize, output: &mut [f32]) {
-        let path = self.path;
-        dispatch(
-            path,
-            StemRun {
-                stem: self,
-                input,
-                rows,
-                output,
-            },
-        );
+    pub(crate) fn run(
+        &self,
+        input: &[f32],
+        rows: usize,
+        output: &mut [f32],
+        scratch: &mut MobileScratch,
+    ) {
+        let run = StemRun {
+            stem: self,
+            input,
+            rows,
+            output,
+            padded: &mut scratch.wide,
+        };
+        dispatch(self.path, run);
     }
 }
 
@@ -317,6 +243,7 @@ struct StemRun<'a> {
     input: &'a [f32],
     rows: usize,
     output: &'a mut [f32],
+    padded: &'a mut Vec<f32>,
 }
 
 impl Task for StemRun<'_> {
@@ -327,32 +254,54 @@ impl Task for StemRun<'_> {
             input,
             rows,
             output,
+            padded,
         } = self;
         let (time, filters) = (input.len() / rows, stem.filters);
         let rows_out = rows.div_ceil(2);
+        // Zeros around the picture: a column more at each side, a row more at each end.
+        let column = rows + 3;
+        grow(padded, (time + 3) * column);
+        padded[..(time + 3) * column].fill(0.0);
+        for (from, to) in input
+            .chunks_exact(rows)
+            .zip(padded[column..].chunks_exact_mut(column))
+        {
+            to[1..=rows].copy_from_slice(from);
+        }
         for (t, output) in output.chunks_exact_mut(rows_out * filters).enumerate() {
+            let at = 2 * t * column;
             for (f, output) in output.chunks_exact_mut(filters).enumerate() {
-                output.copy_from_slice(&stem.biases);
-                for dt in 0..3 {
-                    let Some(at) = (2 * t + dt).checked_sub(1).filter(|&at| at < time) else {
-                        continue;
-                    };
-                    for df in 0..3 {
-                        let Some(row) = (2 * f + df).checked_sub(1).filter(|&row| row < rows)
-                        else {
-                            continue;
-                        };
-                        let value = input[at * rows + row];
-                        let weights = &stem.weights[(dt * 3 + df) * filters..][..filters];
-                        for (to, weight) in output.iter_mut().zip(weights) {
-                            *to += value * weight;
-                        }
-                    }
+                let mut taps = [0.0; 9];
+                for (dt, taps) in taps.chunks_exact_mut(3).enumerate() {
+                    taps.copy_from_slice(&padded[at + dt * column + 2 * f..][..3]);
                 }
-                for value in output {
-                    *value = Activation::HardSwish.apply(*value);
+                let (eights, rest) = output.as_chunks_mut::<8>();
+                let done = eights.len() * 8;
+                for (index, output) in eights.iter_mut().enumerate() {
+                    stem.filters_of::<8>(&taps, index * 8, output);
+                }
+                for (index, output) in rest.iter_mut().enumerate() {
+                    stem.filters_of::<1>(&taps, done + index, std::array::from_mut(output));
                 }
             }
+        }
+    }
+}
+
+impl Stem {
+    /// `N` filters from `first` on at one place.
+    #[inline(always)]
+    fn filters_of<const N: usize>(&self, taps: &[f32; 9], first: usize, output: &mut [f32; N]) {
+        let mut totals = [0.0; N];
+        totals.copy_from_slice(&self.biases[first..first + N]);
+        for (tap, &value) in taps.iter().enumerate() {
+            let weights = &self.weights[tap * self.filters + first..][..N];
+            for (total, weight) in totals.iter_mut().zip(weights) {
+                *total += value * weight;
+            }
+        }
+        for (to, total) in output.iter_mut().zip(totals) {
+            *to = Activation::HardSwish.apply(total);
         }
     }
 }
@@ -404,103 +353,89 @@ impl Depthwise {
         }
     }
 
-    /// Output row `t` of a picture of `time` columns, of which `input` holds those from `first` on.
+    /// One output column. `input` begins with the first of the `kernel` columns that it looks at, each with zeros
+    /// around its rows, `column` values from one to the next.
     #[inline(always)]
-    fn column(
+    fn column(&self, input: &[f32], column: usize, activation: Activation, output: &mut [f32]) {
+        match (self.kernel, activation) {
+            (3, Activation::Relu) => {
+                self.chunks::<3>(input, column, output, |value| Activation::Relu.apply(value));
+            }
+            (5, Activation::Relu) => {
+                self.chunks::<5>(input, column, output, |value| Activation::Relu.apply(value));
+            }
+            (3, _) => {
+                self.chunks::<3>(input, column, output, |value| {
+                    Activation::HardSwish.apply(value)
+                });
+            }
+            _ => {
+                self.chunks::<5>(input, column, output, |value| {
+                    Activation::HardSwish.apply(value)
+                });
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn chunks<const K: usize>(
         &self,
-        (input, first, time): (&[f32], usize, usize),
-        rows: usize,
-        t: usize,
-        activation: Activation,
+        input: &[f32],
+        column: usize,
         output: &mut [f32],
+        activate: impl Fn(f32) -> f32 + Copy,
     ) {
-        let Self {
-            kernel,
-            stride,
-            channels,
-            ..
-        } = *self;
-        let pad = (kernel - 1) / 2;
-        let taps = |at: usize, len: usize| {
-            let start = at * stride;
-            pad.saturating_sub(start)..kernel.min(len + pad - start)
-        };
-        let times = taps(t, time);
-        for (f, output) in output.chunks_exact_mut(channels).enumerate() {
-            let frequencies = taps(f, rows);
-            let mut channel = 0;
-            while channel < channels {
-                if channels - channel >= CHUNK {
-                    self.cells::<CHUNK>(
-                        (input, first),
-                        rows,
-                        (t, f),
-                        (times.clone(), frequencies.clone()),
-                        channel,
-                        activation,
-                        output,
-                    );
+        let mut channel = 0;
+        while channel < self.channels {
+            match self.channels - channel {
+                left if left >= CHUNK => {
+                    self.cells::<K, CHUNK>(input, column, channel, output, activate);
                     channel += CHUNK;
-                } else if channels - channel >= 8 {
-                    self.cells::<8>(
-                        (input, first),
-                        rows,
-                        (t, f),
-                        (times.clone(), frequencies.clone()),
-                        channel,
-                        activation,
-                        output,
-                    );
+                }
+                left if left >= 8 => {
+                    self.cells::<K, 8>(input, column, channel, output, activate);
                     channel += 8;
-                } else {
-                    self.cells::<1>(
-                        (input, first),
-                        rows,
-                        (t, f),
-                        (times.clone(), frequencies.clone()),
-                        channel,
-                        activation,
-                        output,
-                    );
+                }
+                _ => {
+                    self.cells::<K, 1>(input, column, channel, output, activate);
                     channel += 1;
                 }
             }
         }
     }
 
+    /// `N` channels of every row.
     #[inline(always)]
-    fn cells<const N: usize>(
+    fn cells<const K: usize, const N: usize>(
         &self,
-        (input, first): (&[f32], usize),
-        rows: usize,
-        (t, f): (usize, usize),
-        (times, frequencies): (std::ops::Range<usize>, std::ops::Range<usize>),
+        input: &[f32],
+        column: usize,
         channel: usize,
-        activation: Activation,
         output: &mut [f32],
+        activate: impl Fn(f32) -> f32,
     ) {
-        let Self {
-            kernel,
-            stride,
-            channels,
-            ..
-        } = *self;
-        let pad = (kernel - 1) / 2;
-        let mut totals = [0.0_f32; N];
-        totals.copy_from_slice(&self.biases[channel..channel + N]);
-        for dt in times {
-            let at = t * stride + dt - pad - first;
-            for df in frequencies.clone() {
-                let row = f * stride + df - pad;
-                let values = &input[(at * rows + row) * channels + channel..][..N];
-                let weights = &self.weights[(dt * kernel + df) * channels + channel..][..N];
-                for ((total, value), weight) in totals.iter_mut().zip(values).zip(weights) {
-                    *total += value * weight;
+        let (channels, stride) = (self.channels, self.stride);
+        let mut weights = [[[0.0_f32; N]; K]; K];
+        for (tap, weights) in weights.as_flattened_mut().iter_mut().enumerate() {
+            weights.copy_from_slice(&self.weights[tap * channels + channel..][..N]);
+        }
+        let mut bias = [0.0_f32; N];
+        bias.copy_from_slice(&self.biases[channel..channel + N]);
+        for (f, output) in output.chunks_exact_mut(channels).enumerate() {
+            let mut totals = bias;
+            for (dt, weights) in weights.iter().enumerate() {
+                let start = dt * column + f * stride * channels + channel;
+                let rows = &input[start..start + (K - 1) * channels + N];
+                for (df, weights) in weights.iter().enumerate() {
+                    let values = &rows[df * channels..df * channels + N];
+                    for ((total, value), weight) in totals.iter_mut().zip(values).zip(weights) {
+                        *total += value * weight;
+                    }
                 }
             }
-        }
-        for (to, total) in output[channel..channel + N].iter_mut().zip(totals) {
-            *to = activation.apply(total);
+            for (to, total) in output[channel..channel + N].iter_mut().zip(totals) {
+                *to = activate(total);
+            }
         }
     }
 }
@@ -619,74 +554,90 @@ impl Task for BlockRun<'_> {
         let time = input.len() / column;
         let [time_out, rows_out, filters] = block.extents(time, rows);
         let deep = rows_out * wide;
+        // Columns behind the expansion lie with zeros around their rows; an odd number of rows may be looked at beyond them.
+        let padded = (rows + 2 * pad + stride) * wide;
+        let layout = Layout {
+            rows,
+            column: padded,
+            offset: pad * wide,
+        };
+        let plain = |cells: usize| Layout {
+            rows: cells,
+            column: cells * filters,
+            offset: 0,
+        };
         // As many output columns at a time as keep the wide ones in the cache.
-        let batch = (WIDE / (rows * wide * stride)).clamp(1, time_out.max(1));
+        let batch = (WIDE / (padded * stride)).clamp(1, time_out.max(1));
         let held = if block.excitation.is_some() {
             time_out
         } else {
             batch
         };
         grow(&mut scratch.deep, held * deep);
-        if block.expand.is_some() {
-            grow(&mut scratch.wide, (batch * stride + kernel) * rows * wide);
-        }
-        let (mut from, mut to) = (0, 0);
+        let columns = (batch - 1) * stride + kernel;
+        grow(&mut scratch.wide, columns * padded);
+        // Only the rows within are written from here on.
+        scratch.wide[..columns * padded].fill(0.0);
+        // Columns of the input (of the time before it: negative) that are held now.
+        let (mut from, mut to) = (0_isize, 0_isize);
         let mut t = 0;
         while t < time_out {
             let n = batch.min(time_out - t);
-            let first = (t * stride).saturating_sub(pad);
-            let last = ((t + n - 1) * stride + kernel - pad).min(time);
-            let (middle, origin): (&[f32], usize) = match &block.expand {
-                None => (input, 0),
-                Some(expand) => {
-                    // Columns that the last batch expanded already are moved to the front.
-                    let kept = if to > first && first >= from {
-                        to - first
-                    } else {
-                        0
-                    };
-                    let width = rows * wide;
-                    scratch.wide.copy_within(
-                        (first - from.min(first)) * width..(first - from.min(first) + kept) * width,
-                        0,
-                    );
-                    let fresh = first + kept..last;
-                    expand.run(
-                        engine,
-                        &input[fresh.start * column..fresh.end * column],
-                        &mut scratch.wide[kept * width..(last - first) * width],
-                        &mut scratch.bytes,
-                    );
-                    (from, to) = (first, last);
-                    (&scratch.wide, first)
+            let first = (t * stride).cast_signed() - pad.cast_signed();
+            let last = first + ((n - 1) * stride + kernel).cast_signed();
+            // Columns that the last batch expanded already are moved to the front.
+            let kept = (to - first).max(0).cast_unsigned();
+            if kept > 0 {
+                let start = (first - from).cast_unsigned() * padded;
+                scratch.wide.copy_within(start..start + kept * padded, 0);
+            }
+            let fresh = first + kept.cast_signed();
+            let (begin, end) = (
+                fresh.clamp(0, time.cast_signed()).cast_unsigned(),
+                last.clamp(0, time.cast_signed()).cast_unsigned(),
+            );
+            let place = |at: isize| (at - first).cast_unsigned() * padded;
+            // Beyond the picture there is nothing.
+            scratch.wide[place(fresh)..place(begin.cast_signed().max(fresh))].fill(0.0);
+            if end > begin {
+                let input = &input[begin * column..end * column];
+                let output =
+                    &mut scratch.wide[place(begin.cast_signed())..place(end.cast_signed())];
+                match &block.expand {
+                    Some(expand) => expand.run(engine, input, output, layout),
+                    None => {
+                        let columns = input.chunks_exact(column);
+                        for (from, to) in columns.zip(output.chunks_exact_mut(padded)) {
+                            to[layout.offset..layout.offset + column].copy_from_slice(from);
+                        }
+                    }
                 }
-            };
-            let place = if block.excitation.is_some() { t } else { 0 };
+            }
+            scratch.wide[place(last.min(end.cast_signed().max(fresh)))..place(last)].fill(0.0);
+            (from, to) = (first, last);
+            let held = if block.excitation.is_some() { t } else { 0 };
             for index in 0..n {
-                let to = &mut scratch.deep[(place + index) * deep..][..deep];
-                block.depthwise.column(
-                    (middle, origin, time),
-                    rows,
-                    t + index,
-                    block.activation,
-                    to,
-                );
+                let output = &mut scratch.deep[(held + index) * deep..][..deep];
+                let input = &scratch.wide[index * stride * padded..];
+                block
+                    .depthwise
+                    .column(input, padded, block.activation, output);
             }
             if block.excitation.is_none() {
                 let output = &mut output[t * rows_out * filters..(t + n) * rows_out * filters];
-                block.project.run(
-                    engine,
-                    &scratch.deep[..n * deep],
-                    output,
-                    &mut scratch.bytes,
-                );
+                let cells = &scratch.deep[..n * deep];
+                block
+                    .project
+                    .run(engine, cells, output, plain(n * rows_out));
             }
             t += n;
         }
         if let Some(excitation) = &block.excitation {
             let cells = &mut scratch.deep[..time_out * deep];
             excitation.apply(cells, &mut scratch.gates);
-            block.project.run(engine, cells, output, &mut scratch.bytes);
+            block
+                .project
+                .run(engine, cells, output, plain(time_out * rows_out));
         }
         if stride == 1 && block.channels == filters {
             for (to, from) in output.iter_mut().zip(input) {
@@ -741,7 +692,12 @@ impl Task for LastRun<'_> {
         let cells = input.len() / last.channels;
         grow(&mut scratch.wide, cells * last.filters);
         let wide = &mut scratch.wide[..cells * last.filters];
-        last.run(engine, input, wide, &mut scratch.bytes);
+        let layout = Layout {
+            rows: cells,
+            column: wide.len(),
+            offset: 0,
+        };
+        last.run(engine, input, wide, layout);
         output.fill(0.0);
         for cell in wide.chunks_exact(last.filters) {
             for (sum, value) in output.iter_mut().zip(cell) {
