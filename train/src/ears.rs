@@ -348,7 +348,7 @@ pub fn fit(rows: &[Row], n_labels: usize, setting: &Setting) -> Fitted {
     let mut velocity = theta.clone();
     let mut g = vec![0.0; size];
     let (mut t, mut before) = (1.0_f64, f64::INFINITY);
-    for _ in 0..3_000 {
+    for _ in 0..800 {
         let loss = gradient(&velocity, &mut g);
         let next: Vec<f64> = velocity.iter().zip(&g).map(|(v, g)| v - step * g).collect();
         // Momentum that went too far begins anew.
@@ -368,7 +368,7 @@ pub fn fit(rows: &[Row], n_labels: usize, setting: &Setting) -> Fitted {
         theta = next;
         t = t_next;
         before = loss;
-        if g.iter().map(|g| g * g).sum::<f64>().sqrt() < 1e-6 {
+        if g.iter().map(|g| g * g).sum::<f64>().sqrt() < 1e-5 {
             break;
         }
     }
