@@ -579,7 +579,7 @@ impl Task for BlockRun<'_> {
         // Only the rows within are written from here on.
         scratch.wide[..columns * padded].fill(0.0);
         // Columns of the input (of the time before it: negative) that are held now.
-        let (mut from, mut to) = (0_isize, 0_isize);
+        let (mut from, mut to) = (-pad.cast_signed(), -pad.cast_signed());
         let mut t = 0;
         while t < time_out {
             let n = batch.min(time_out - t);
