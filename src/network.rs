@@ -256,6 +256,8 @@ pub struct Scored<'a> {
     pub recent: &'a [f32],
     /// Probability that those newest seconds are music, 0..=1; `None` where the model cannot tell.
     pub music: Option<f32>,
+    /// Probability of each of [`tagger::Tagger::classes`] in the newest segment; empty without a second trunk.
+    pub classes: &'a [f32],
     model: &'a Model,
 }
 
@@ -428,7 +430,7 @@ fn score<'a>(
     runner: &mut Runner,
     columns: &Columns,
     trunk: &mut Trunk,
-    tagger: Option<&TaggerStream>,
+    tagger: Option<&'a TaggerStream>,
     outputs: &'a mut Outputs,
 ) -> Option<Scored<'a>> {
     if columns.len() < model.step_columns() {
@@ -457,6 +459,7 @@ fn score<'a>(
             .as_ref()
             .map(|head| head.probability(&outputs.recent)),
         recent: &outputs.recent,
+        classes: tagger.map_or(&[], TaggerStream::classes),
         model,
     })
 }

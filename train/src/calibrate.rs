@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     augment::{Augment, augment},
     hearing::hear,
-    material::{Clip, Material, Step, columns, steps},
+    material::{Clip, Material, Step, columns, steps, steps_of},
     metrics::{Reading, argmax, auroc, softmax},
     parallel,
     rng::Rng,
@@ -253,7 +253,8 @@ fn looks<'a>(
             let mut rng = Rng::at(seed, &[0x20, 0, i as u64]);
             let all = columns(model, &clip.samples)?;
             let longest = if Some(clip.fold) == fold { 22 } else { 15 };
-            let clean = steps(model, &all[..all.len().min(longest * step)]);
+            let heard = longest * step / n_mels * model.front_end().hop_length;
+            let clean = steps_of(model, &clip.samples[..clip.samples.len().min(heard)])?;
             let from = rng.below(all.len().saturating_sub(5 * step) / n_mels + 1) * n_mels;
             let mut part = all[from..all.len().min(from + 5 * step)].to_vec();
             let room = if i % ROOM_EVERY == 1 {

@@ -7,6 +7,7 @@ mod experiments;
 mod fit;
 mod live;
 mod reference;
+mod trunk;
 
 use std::{
     fs,
@@ -52,6 +53,8 @@ enum Command {
     Fit(FitArgs),
     /// Fit what a model file says beside its genres, without training: temperatures, music, song changes, thresholds.
     Calibrate(calibrate::CalibrateArgs),
+    /// Train a trunk by hints and tags, without a label, and write it as a model whose head is a probe.
+    Trunk(trunk::TrunkArgs),
     /// Learn a head over both trunks: what the tagger says of the genres, corrected.
     Ears(ears::EarsArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
@@ -228,6 +231,7 @@ pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Folds(args) => folds(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Trunk(args) => trunk::run(&args),
         Command::Ears(args) => ears::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

@@ -13,7 +13,7 @@ use genrescope::{
 
 use crate::{
     degrade::Damage,
-    material::{Clip, Material, columns, steps_with},
+    material::{Clip, Material, steps_of},
     metrics::{Share, auroc, calibration},
     parallel,
     rng::Rng,
@@ -602,13 +602,11 @@ fn music_rows(
         let model = &models[model % models.len()];
         let mut logits = Vec::new();
         // The first two looks see less than their three steps.
-        steps_with(model, &columns(model, &samples)?, |k, scored| {
-            if k >= 2
-                && let Some(p) = scored.music
-            {
+        for step in steps_of(model, &samples)?.iter().skip(2) {
+            if let Some(p) = step.music {
                 logits.push((p / (1.0 - p).max(1e-7)).max(1e-7).ln());
             }
-        });
+        }
         Ok(logits)
     });
     let asked = asked.into_iter().collect::<Result<Vec<_>>>()?;

@@ -218,6 +218,53 @@ pub struct Step {
     pub recent: Vec<f32>,
     /// Of the window.
     pub embedding: Vec<f32>,
+    /// Probability of each class of the second trunk in the newest segment.
+    pub classes: Vec<f32>,
+    /// Probability of music, where the model can tell.
+    pub music: Option<f32>,
+}
+
+/// Streams samples at [`RATE`] through a model's front end and network, as a listener would hear them, and keeps every
+/// step.
+///
+/// # Errors
+/// When the model's front end cannot be built.
+pub fn steps_of(model: &Arc<Model>, samples: &[f32]) -> Result<Vec<Step>> {
+    let rate = SampleRate::new(RATE).context("12 kHz")?;
+    let mut front_end = model.listen(rate)?;
+    let mut network = Network::new(model);
+    let (mut columns, mut steps) = (0, Vec::new());
+    // The grid of the product: what comes in one chunk comes together.
+    for chunk in samples.chunks(CHUNK) {
+        front_end.push_pictures(chunk, |picture, column| {
+            network.push_picture(picture, column);
+            if picture == front_end::Picture::Mel {
+                columns += 1;
+                if columns % model.step_columns() == 0
+                    && let Some(scored) = network.score()
+                {
+                    steps.push(Step::of(&scored));
+                }
+            }
+        });
+    }
+    Ok(steps)
+}
+
+/// Samples that the product takes at a time.
+const CHUNK: usize = 256;
+
+impl Step {
+    fn of(scored: &Scored<'_>) -> Self {
+        Self {
+            heard: scored.n_columns,
+            logits: scored.logits.to_vec(),
+            recent: scored.recent.to_vec(),
+            embedding: scored.embedding.to_vec(),
+            classes: scored.classes.to_vec(),
+            music: scored.music,
+        }
+    }
 }
 
 /// Streams mel columns through the network, as a listener would hear them, and shows every step: its number, and what
@@ -240,12 +287,7 @@ pub fn steps_with(model: &Arc<Model>, columns: &[f32], mut each: impl FnMut(usiz
 pub fn steps(model: &Arc<Model>, columns: &[f32]) -> Vec<Step> {
     let mut steps = Vec::new();
     steps_with(model, columns, |_, scored| {
-        steps.push(Step {
-            heard: scored.n_columns,
-            logits: scored.logits.to_vec(),
-            recent: scored.recent.to_vec(),
-            embedding: scored.embedding.to_vec(),
-        });
+        steps.push(Step::of(scored));
     });
     steps
 }

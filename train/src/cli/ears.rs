@@ -47,9 +47,27 @@ pub(super) struct EarsArgs {
     /// Where to write the model.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write the models of all folds into this folder, for `calibrate` and `evaluate`.
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
+    /// What the correction sees.
+    #[arg(long, value_enum, default_value_t = Seen::First)]
+    sees: Seen,
+    /// Name of the model.
+    #[arg(long, default_value = "genrescope-ears")]
+    name: String,
     /// Threads [default: one a core].
     #[arg(long)]
     threads: Option<usize>,
+}
+
+/// Which trunks the correction sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Seen {
+    /// The first alone.
+    First,
+    /// Both.
+    Both,
 }
 
 /// Which label a folder of songs stands for.
@@ -219,12 +237,16 @@ pub(super) fn run(args: &EarsArgs) -> Result<()> {
                 judge(&setting(penalty, seen.clone(), prior.clone()))?;
             }
         }
-        judge(&setting(0.001, both.clone(), Vec::new()))?;
+        judge(&setting(0.001, trunks.clone(), Vec::new()))?;
         judge(&setting(0.001, trunks.clone(), Vec::new()))?;
     }
-    let both = (0..len - labels.len()).collect::<Vec<_>>();
-    let (head, temperature) = judge(&setting(args.penalty, both, prior))?;
-    if let Some(out) = &args.out {
+    let seen = match args.sees {
+        Seen::First => (0..first).collect(),
+        Seen::Both => (0..len - labels.len()).collect(),
+    };
+    let chosen = setting(args.penalty, seen, prior);
+    let (head, temperature) = judge(&chosen)?;
+    let with = |head: &Fitted, name: String| -> Result<Bundle> {
         let mut bundle = joined.clone();
         bundle.tensors.insert(
             "output.weight".into(),
@@ -235,6 +257,24 @@ pub(super) fn run(args: &EarsArgs) -> Result<()> {
             Weights::new(&[labels.len()], head.bias.clone())?,
         );
         bundle.card.decision.temperature = temperature;
+        bundle.card.decision.temperatures.clear();
+        bundle.card.name = name;
+        Ok(bundle)
+    };
+    if let Some(folder) = &args.models {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
+        for fold in 0..5 {
+            let head = ears::fit(&rows(&|i| items[i].2 != fold), labels.len(), &chosen);
+            let bundle = with(&head, format!("{}-fold{fold}", args.name))?;
+            write_whole(
+                &folder.join(format!("fold{fold}.safetensors")),
+                &bundle.write()?,
+            )?;
+        }
+    }
+    if let Some(out) = &args.out {
+        let bundle = with(&head, args.name.clone())?;
         let file = bundle.write()?;
         write_whole(out, &file)?;
         print(&format!("wrote '{}', {} bytes", out.display(), file.len()))?;
