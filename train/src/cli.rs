@@ -1,6 +1,7 @@
 //! The commands.
 
 mod calibrate;
+mod distil;
 mod evaluate;
 mod experiments;
 mod fit;
@@ -51,6 +52,8 @@ enum Command {
     Fit(FitArgs),
     /// Fit what a model file says beside its genres, without training: temperatures, music, song changes, thresholds.
     Calibrate(calibrate::CalibrateArgs),
+    /// Teach the second trunk to hear through rooms, noise and small loudspeakers what it hears without them.
+    Distil(distil::DistilArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
@@ -226,6 +229,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Folds(args) => folds(&args),
         Command::Fit(args) => fit::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Distil(args) => distil::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Experiments(args) => experiments::run(&args),
         Command::Reference(args) => reference::run(&args),
