@@ -228,7 +228,7 @@ impl Material {
                         let group = Path::new(&item.group);
                         let group = group.strip_prefix(root).unwrap_or(group);
                         let group = group.to_string_lossy().replace('\\', "/");
-                        (item.path, fnv1a(group.as_bytes()) % HELD_OUT == 0)
+                        (item.path, fnv1a(group.as_bytes()).is_multiple_of(HELD_OUT))
                     }),
             );
         }
@@ -245,7 +245,7 @@ impl Material {
         for ((path, held_out), samples) in files.into_iter().zip(decoded) {
             match samples {
                 Ok(samples) => {
-                    let _ = write!(identity, "{}\n", key(&path)?);
+                    let _ = writeln!(identity, "{}", key(&path)?);
                     recordings.push(Recording { samples, held_out });
                 }
                 Err(error) => say(&format!("left out '{}': {error:#}\n", path.display())),
@@ -315,7 +315,7 @@ impl Material {
                 });
                 let mels = mels.into_iter().collect::<Result<Vec<_>>>()?.concat();
                 answers.extend(answered(&net, mels)?);
-                if (first / BATCH + 1) % 25 == 0 {
+                if (first / BATCH + 1).is_multiple_of(25) {
                     say(&format!("teacher: {} of {n} segments\n", first + of));
                 }
             }
@@ -717,7 +717,7 @@ pub fn distil(
     let measured = material.spread(recipe.curve_segments);
     loop {
         let last = state.step == recipe.steps;
-        if (state.step % recipe.curve_every == 0 || last)
+        if (state.step.is_multiple_of(recipe.curve_every) || last)
             && state
                 .curve
                 .last()
@@ -747,7 +747,7 @@ pub fn distil(
             }
         }
         if let Some(path) = &checkpoint
-            && (state.step % recipe.checkpoint_every == 0 || last)
+            && (state.step.is_multiple_of(recipe.checkpoint_every) || last)
         {
             write_whole(path, &state.write(&identity)?)?;
         }
@@ -759,7 +759,7 @@ pub fn distil(
         }
         let rate = f64::from(recipe.rate * schedule.factor(state.step));
         let parts = step(&mut state, material, recipe, &optimiser, rate, run.threads)?;
-        if state.step % 10 == 0 {
+        if state.step.is_multiple_of(10) {
             say(&format!(
                 "step {} of {}: answers {:.4}, embedding {:.4}, hidden {:.4}\n",
                 state.step, recipe.steps, parts[0], parts[1], parts[2]

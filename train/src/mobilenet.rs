@@ -235,7 +235,9 @@ impl Params {
                     let mut bias = beta;
                     for (channel, row) in weight.chunks_exact_mut(row).enumerate() {
                         let gain = gamma[channel] / (variance[channel] + EPSILON).sqrt();
-                        row.iter_mut().for_each(|w| *w *= gain);
+                        for w in row {
+                            *w *= gain;
+                        }
                         bias[channel] -= mean[channel] * gain;
                     }
                     bias
