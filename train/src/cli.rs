@@ -2,6 +2,8 @@
 
 mod calibrate;
 mod ears;
+
+mod distil;
 mod evaluate;
 mod experiments;
 mod fit;
@@ -57,6 +59,9 @@ enum Command {
     Trunk(trunk::TrunkArgs),
     /// Learn a head over both trunks: what the tagger says of the genres, corrected.
     Ears(ears::EarsArgs),
+
+    /// Teach the second trunk to hear through rooms, noise and small loudspeakers what it hears without them.
+    Distil(distil::DistilArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
@@ -234,6 +239,7 @@ pub(crate) fn run() -> Result<()> {
         Command::Trunk(args) => trunk::run(&args),
         Command::Ears(args) => ears::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Distil(args) => distil::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Experiments(args) => experiments::run(&args),
         Command::Reference(args) => reference::run(&args),
