@@ -352,7 +352,12 @@ impl Config {
         };
         let listen = &self.listen;
         let numbers = [
-            ("listen.averaging", listen.averaging, 600.0, "0 to 600 seconds"),
+            (
+                "listen.averaging",
+                listen.averaging,
+                600.0,
+                "0 to 600 seconds",
+            ),
             ("listen.dwell", listen.dwell, 600.0, "0 to 600 seconds"),
             (
                 "listen.unsure_below",
@@ -400,10 +405,7 @@ impl Config {
         let mut whole = self.clone();
         let preset = *whole.listen.preset.get_or_insert(PresetKind::Balanced);
         let preset = Preset::from(preset);
-        whole
-            .listen
-            .averaging
-            .get_or_insert(preset.averaging().0);
+        whole.listen.averaging.get_or_insert(preset.averaging().0);
         whole.listen.dwell.get_or_insert(preset.dwell().0);
         whole.listen.mean.get_or_insert(MeanKind::Arithmetic);
         whole
@@ -573,7 +575,7 @@ mod tests {
         assert_eq!(
             error("[listen]\nxyz = 1\n"),
             "config.toml:2: there is no setting 'xyz' here; \
-             there are device, averaging, mean, json, json_file, osc, osc_map"
+             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, osc_map"
         );
     }
 

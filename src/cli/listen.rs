@@ -246,10 +246,10 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             pipeline_config(&args, settings),
         )?
     };
-    let averaging = args.averaging.or(settings.averaging).map_or_else(
-        || preset(&args, settings).averaging(),
-        Seconds,
-    );
+    let averaging = args
+        .averaging
+        .or(settings.averaging)
+        .map_or_else(|| preset(&args, settings).averaging(), Seconds);
     stream.controls.set_averaging(averaging);
     if let Some(mean) = args.mean.or(settings.mean) {
         stream.controls.set_mean(mean.into());

@@ -148,16 +148,15 @@ impl Hysteresis {
                 low(if self.on_show { threshold } else { enter })
             }
             Some(chosen) => {
-                let own = scores.as_slice()[chosen];
-                if self.on_show && own >= threshold && score - own < self.margin {
-                    self.challenger = None;
-                    return Chosen::Genre(chosen);
-                }
                 let since = match self.challenger {
                     Some(challenger) if challenger.genre == best => challenger.since,
                     _ => position,
                 };
                 self.challenger = Some(Challenger { genre: best, since });
+                let own = scores.as_slice()[chosen];
+                if self.on_show && own >= threshold && score - own < self.margin {
+                    return Chosen::Genre(chosen);
+                }
                 let dwell = if self.after_change {
                     0.0
                 } else {

@@ -65,7 +65,10 @@ mod tests {
     use crate::sink::tests::readout;
 
     /// What the feeds are told of these states, one readout every 2 s.
-    fn told(rule: HoldGenre, parts: &[(State, Option<usize>, usize)]) -> Vec<(Option<usize>, bool)> {
+    fn told(
+        rule: HoldGenre,
+        parts: &[(State, Option<usize>, usize)],
+    ) -> Vec<(Option<usize>, bool)> {
         let mut holder = Holder::new(rule);
         let mut out = Vec::new();
         for &(state, genre, count) in parts {

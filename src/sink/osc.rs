@@ -363,11 +363,9 @@ enum Value<'a> {
 impl Event {
     pub(super) fn default_type(self) -> Type {
         match self {
-            Event::Score
-            | Event::Active
-            | Event::Confidence
-            | Event::Music
-            | Event::Position => Type::Float,
+            Event::Score | Event::Active | Event::Confidence | Event::Music | Event::Position => {
+                Type::Float
+            }
             Event::Index => Type::Int,
             Event::Name | Event::State | Event::Reason | Event::Top => Type::String,
         }
