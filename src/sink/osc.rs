@@ -53,7 +53,7 @@ pub struct OscEncoder {
     shown: Option<usize>,
     state: Option<State>,
     /// The reason that was told last; none before the first.
-    reason: Option<Option<Reason>>,
+    reason: Option<&'static str>,
     newest: Option<Update>,
     scores_at: Option<Instant>,
     scores_wait: bool,
@@ -146,7 +146,8 @@ impl OscEncoder {
 
     /// The reason, when it is another.
     fn told_reason(&mut self, out: &mut Vec<OscMessage>) {
-        let reason = self.newest.as_ref().map(|newest| newest.readout.reason);
+        let newest = self.newest.as_ref();
+        let reason = newest.map(|newest| reason_name(newest.readout.reason));
         if reason.is_some() && reason != self.reason {
             self.reason = reason;
             self.told(&[Event::Reason], out);
@@ -262,7 +263,7 @@ impl OscEncoder {
                         continue;
                     };
                     match rule.on {
-                        Event::Reason => Value::Text(readout.reason.map_or(NONE, Reason::as_str)),
+                        Event::Reason => Value::Text(reason_name(readout.reason)),
                         Event::Music => Value::Number(readout.music.unwrap_or(-1.0)),
                         _ => Value::Number(readout.position.0 as f32),
                     }
@@ -349,6 +350,10 @@ impl OscEncoder {
         };
         out.push(OscMessage { addr, args });
     }
+}
+
+fn reason_name(reason: Option<Reason>) -> &'static str {
+    reason.map_or(NONE, Reason::as_str)
 }
 
 /// What an event has to say.
