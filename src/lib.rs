@@ -38,6 +38,7 @@ pub mod genre;
 mod mixdown;
 pub mod network;
 pub mod pipeline;
+pub mod readout;
 pub mod realtime;
 pub mod sink;
 pub mod song;

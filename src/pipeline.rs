@@ -133,7 +133,7 @@ impl Pipeline {
                 n_columns: 0,
                 longest_silence: 0.0,
             },
-            chunks: Chunks::new(),
+            chunks: Chunks::new(rate),
         })
     }
 
@@ -302,7 +302,8 @@ impl Columns {
         let readout = self.decision.observe(&seen);
         // The picture still shows the talk, or the last song; only the newest seconds are what plays now.
         let talk_is_over = was_not_music && !self.decision.is_not_music() && !silent;
-        let song_changed = self.decision.detects_changes() && self.change.is_change(difference);
+        let song_changed = self.decision.detects_changes()
+            && difference.is_some_and(|difference| difference > self.decision.change_above());
         if talk_is_over {
             self.begin_anew(KEPT_ON_CHANGE);
         } else if song_changed {

@@ -255,7 +255,7 @@ impl SongClassifier {
                 frames: Vec::new(),
                 keep_embeddings: false,
             },
-            chunks: Chunks::new(),
+            chunks: Chunks::new(rate),
             samples: 0,
             sounding: 0,
         })

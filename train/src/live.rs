@@ -1,6 +1,8 @@
 //! How a listener fares: spliced and damaged streams, made by seed from what is there, heard through the product's
 //! own [`Pipeline`] with the model that knows none of it, and one table of what came of them.
 
+pub mod modern;
+
 use std::{fmt::Write as _, sync::Arc};
 
 use anyhow::{Context, Result, ensure};

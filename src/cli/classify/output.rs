@@ -221,9 +221,9 @@ impl Printer<'_> {
         let name = pad(&end_of(shown, self.name_width), self.name_width);
         let answer = match song.verdict {
             Verdict::Genre(genre) => self.model.labels().get(genre).unwrap_or_default(),
-            Verdict::Unsure => "not sure",
+            Verdict::Unsure => "unsure",
             Verdict::NotMusic => "not music",
-            Verdict::Silent => "silence",
+            Verdict::Silent => "silent",
             Verdict::TooShort => "too short",
         };
         let bold = self.paint(&pad(answer, 10), "1");
@@ -279,11 +279,7 @@ impl Printer<'_> {
         for stretch in stretches(readouts) {
             let what = match (stretch.genre, stretch.state) {
                 (Some(genre), _) => self.model.labels().get(genre).unwrap_or_default(),
-                (None, State::Warming) => "listening",
-                (None, State::NotMusic) => "not music",
-                (None, State::Unsure) => "not sure",
-                (None, State::Silent) => "silence",
-                (None, _) => "-",
+                (None, state) => state.words(),
             };
             let bar = if stretch.genre.is_some() {
                 (stretch.confidence * BAR) as usize
