@@ -312,8 +312,13 @@ mod tests {
         }
         assert_eq!(split, whole);
         // Channels that do not cancel are the mean, as ever.
-        let plain: Vec<f32> = (0..front.len()).flat_map(|at| [front[at][0], back[at][0], 0.5]).collect();
+        let plain: Vec<f32> = (0..front.len())
+            .flat_map(|at| [front[at][0], back[at][0], 0.5])
+            .collect();
         Mixdown::default().interleaved(&plain, 3, &mut whole);
-        assert_eq!(whole[3 * CELL], (front[3 * CELL][0] + back[3 * CELL][0] + 0.5) * (1.0 / 3.0));
+        assert_eq!(
+            whole[3 * CELL],
+            (front[3 * CELL][0] + back[3 * CELL][0] + 0.5) * (1.0 / 3.0)
+        );
     }
 }

@@ -218,31 +218,32 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         usize::from,
     );
     let mut finished = 0_usize;
-    let header = if fresh {
-        printer.header()
-    } else {
-        Ok(())
-    };
-    let listened = header.and_then(|()| classify_all(&job, &files, jobs, |index, outcome| {
-        finished += 1;
-        progress.inc(1);
-        let path = &files[index];
-        match outcome {
-            Ok(heard) => progress.suspend(|| printer.song(path, &names[index], &heard)),
-            Err(reason) => {
-                failed += 1;
-                progress.suspend(|| {
-                    complain(format_args!("{reason}"));
-                    printer.failure(path, &reason)
-                })
+    let header = if fresh { printer.header() } else { Ok(()) };
+    let listened = header.and_then(|()| {
+        classify_all(&job, &files, jobs, |index, outcome| {
+            finished += 1;
+            progress.inc(1);
+            let path = &files[index];
+            match outcome {
+                Ok(heard) => progress.suspend(|| printer.song(path, &names[index], &heard)),
+                Err(reason) => {
+                    failed += 1;
+                    progress.suspend(|| {
+                        complain(format_args!("{reason}"));
+                        printer.failure(path, &reason)
+                    })
+                }
             }
-        }
-    }));
+        })
+    });
     progress.finish_and_clear();
     let written = listened.and_then(|()| printer.out.flush());
     let n_written = printer.n_written;
     drop(printer);
-    if let (Some(output), true) = (&output, fresh && n_written == 0 || written.is_err() && n_written < 2) {
+    if let (Some(output), true) = (
+        &output,
+        fresh && n_written == 0 || written.is_err() && n_written < 2,
+    ) {
         output.undo();
     }
     written?;

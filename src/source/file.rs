@@ -171,7 +171,9 @@ impl AudioFile {
         };
         let mut cut_off = false;
         match kind {
-            Kind::Ogg => cut_off = containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?,
+            Kind::Ogg => {
+                cut_off = containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?
+            }
             Kind::Mp4 if containers::is_mp4_encrypted(&mut file, n_bytes).map_err(failed)? => {
                 return Err(encrypted("protected against copying"));
             }
@@ -340,7 +342,9 @@ impl AudioFile {
         if let Some(what) =
             pcm::disguised(&mut input).map_err(|error| FileError::from_io(path, error))?
         {
-            return Err(unsupported(format!("{what}, written as if it were samples")));
+            return Err(unsupported(format!(
+                "{what}, written as if it were samples"
+            )));
         }
         let params = sound.params();
         let pcm = Pcm::new(input, sound);
@@ -541,7 +545,11 @@ impl AudioFile {
             };
             FileError::Unsupported {
                 path: path.to_owned(),
-                container: if container.is_empty() { "aac" } else { container },
+                container: if container.is_empty() {
+                    "aac"
+                } else {
+                    container
+                },
                 reason,
             }
         })?;

@@ -244,7 +244,9 @@ fn other_model(name: &str, theirs: &str) -> String {
 /// Refuses answers that were made with other options.
 fn same_options(name: &str, theirs: Option<&str>, ours: &str) -> anyhow::Result<()> {
     let theirs = theirs.with_context(|| {
-        format!("'{name}' does not say with which options its answers were made; give another --output")
+        format!(
+            "'{name}' does not say with which options its answers were made; give another --output"
+        )
     })?;
     anyhow::ensure!(
         theirs == ours,

@@ -36,6 +36,7 @@ pub(super) fn header(input: &mut Input) -> Result<Sound, Refusal> {
             return sound(common, n_bytes);
         }
         if chunk(head, order, rest.map(|rest| rest.saturating_sub(8))).is_none() {
+            input.advance(1);
             if !find_chunk(input)? {
                 return Err(Refusal::Damaged("its header leads to no sound".into()));
             }
@@ -55,9 +56,8 @@ pub(super) fn header(input: &mut Input) -> Result<Sound, Refusal> {
 /// The sound that the common chunk describes.
 fn sound(common: &[u8], n_bytes: Option<u64>) -> Result<Sound, Refusal> {
     let order = Order::Big;
-    let missing = || {
-        Refusal::Damaged("its header does not say, before the sound, how it is written".into())
-    };
+    let missing =
+        || Refusal::Damaged("its header does not say, before the sound, how it is written".into());
     let n_channels = order.u16(common, 0).ok_or_else(missing)?;
     let bits = order.u16(common, 6).ok_or_else(missing)?;
     let rate = common.get(8..).and_then(|tail| tail.first_chunk());

@@ -178,7 +178,8 @@ impl Decoded {
             samples.append(&mut self.held);
         }
         samples.extend_from_slice(&self.packet[..n_samples - padding]);
-        self.held.extend_from_slice(&self.packet[n_samples - padding..]);
+        self.held
+            .extend_from_slice(&self.packet[n_samples - padding..]);
         let most = MAX_PADDING * f64::from(format.rate) * format.n_channels as f64;
         if self.held.len() as f64 > most {
             // No encoder pads so much: the clock is wrong.

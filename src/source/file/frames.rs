@@ -423,7 +423,11 @@ fn count_frame(bytes: &[u8], head: &Head) -> Option<(u64, Counted)> {
     let named = tag
         .get(encoder..encoder + 4)
         .is_some_and(|name| name.iter().all(u8::is_ascii_graphic));
-    let number = |at: usize| Some(u64::from(u32::from_be_bytes(*tag.get(at..)?.first_chunk()?)));
+    let number = |at: usize| {
+        Some(u64::from(u32::from_be_bytes(
+            *tag.get(at..)?.first_chunk()?,
+        )))
+    };
     let counted = (flags & 3 == 3)
         .then(|| number(12).zip(number(8)))
         .flatten();

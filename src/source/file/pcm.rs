@@ -116,7 +116,11 @@ pub(super) fn disguised(input: &mut Input) -> io::Result<Option<&'static str>> {
         (b"\xf8\x72\x4e\x1f", "Dolby Digital"),
     ];
     // A pipe may have nothing more to say for now.
-    let n = if input.n_bytes().is_some() { 32 * 1024 } else { 0 };
+    let n = if input.n_bytes().is_some() {
+        32 * 1024
+    } else {
+        0
+    };
     let start = input.peek(n)?;
     let mut found = [0; KNOWN.len()];
     for four in start.windows(4) {

@@ -84,9 +84,7 @@ pub(super) fn kind(start: &[u8]) -> Kind {
 }
 
 fn is_at(start: &[u8], at: usize, magic: &[u8]) -> bool {
-    start
-        .get(at..)
-        .is_some_and(|tail| tail.starts_with(magic))
+    start.get(at..).is_some_and(|tail| tail.starts_with(magic))
 }
 
 /// Where, what, and what it means.
@@ -115,7 +113,11 @@ const OTHERS: [Row; 95] = [
     (0, b"LA0", "Lossless Audio"),
     (0, b"DSD ", "DSD audio"),
     (0, b"FRM8", "DSD audio"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file, wma or wmv"),
+    (
+        0,
+        b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+        "a Windows Media file, wma or wmv",
+    ),
     (0, b".RMF", "RealAudio"),
     (0, b".ra\xfd", "RealAudio"),
     (0, b"#!AMR", "AMR speech"),
@@ -197,7 +199,11 @@ const OTHERS: [Row; 95] = [
     (0, b"\xfe\xff", "text"),
     (0, b"\xef\xbb\xbf", "text"),
     (0, b"\xde\x12\x04\x95", "a translation"),
-    (0, b"<", "a web page or other markup: perhaps a download that failed"),
+    (
+        0,
+        b"<",
+        "a web page or other markup: perhaps a download that failed",
+    ),
 ];
 
 /// What a file without sound resembles.

@@ -57,15 +57,17 @@ pub(super) fn header(input: &mut Input) -> Result<Held, Refusal> {
             let format: &[u8] = format.as_deref().unwrap_or_default();
             return held(format, order, n_bytes);
         }
-        if chunk(&name, order, rest.map(|rest| rest.saturating_sub(8))).is_none() {
+        let is_format = name.starts_with(b"fmt ");
+        if !is_format && chunk(&name, order, rest.map(|rest| rest.saturating_sub(8))).is_none() {
+            input.advance(1);
             if !find_chunk(input)? {
                 return Err(Refusal::Damaged("its header leads to no sound".into()));
             }
             continue;
         }
         input.advance(8);
-        if name.starts_with(b"fmt ") && size < MAX_FORMAT {
-            format = Some(input.peek(size as usize)?.to_vec());
+        if is_format {
+            format = Some(input.peek(size.min(MAX_FORMAT) as usize)?.to_vec());
         }
         if name.starts_with(b"ds64") {
             let long_size = input.peek(16)?.get(8..).and_then(|tail| tail.first_chunk());
