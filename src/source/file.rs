@@ -172,7 +172,7 @@ impl AudioFile {
         let mut cut_off = false;
         match kind {
             Kind::Ogg => {
-                cut_off = containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?
+                cut_off = containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?;
             }
             Kind::Mp4 if containers::is_mp4_encrypted(&mut file, n_bytes).map_err(failed)? => {
                 return Err(encrypted("protected against copying"));

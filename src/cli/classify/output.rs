@@ -126,7 +126,7 @@ pub(super) fn from_text(text: &str) -> PathBuf {
     }
     let (mut bytes, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find('\\') {
-        bytes.extend(rest[..at].as_bytes());
+        bytes.extend(&rest.as_bytes()[..at]);
         rest = &rest[at + 1..];
         let byte = rest
             .strip_prefix('x')

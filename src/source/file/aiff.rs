@@ -8,7 +8,7 @@ use super::{
 };
 
 pub(super) fn is_aiff(start: &[u8]) -> bool {
-    start.starts_with(b"FORM") && matches!(start.get(8..12), Some(b"AIFF" | b"AIFC"))
+    start.starts_with(b"FORM") && matches!(start.get(8..12), None | Some(b"AIFF" | b"AIFC"))
 }
 
 /// Reads the header up to its samples, which come next in `input`.
@@ -85,17 +85,14 @@ fn sound(common: &[u8], n_bytes: Option<u64>) -> Result<Sound, Refusal> {
 fn codec(name: &[u8], bits: u16) -> Option<(AudioCodecId, usize)> {
     let width = usize::from(bits).div_ceil(8);
     Some(match (&name.to_ascii_lowercase()[..], width) {
-        (b"none" | b"twos" | b"in24" | b"in32" | b"sowt", 1) => (id::CODEC_ID_PCM_S8, 1),
-        (b"none" | b"twos", 2) => (id::CODEC_ID_PCM_S16BE, 2),
-        (b"none" | b"twos" | b"in24", 3) => (id::CODEC_ID_PCM_S24BE, 3),
-        (b"none" | b"twos" | b"in32", 4) => (id::CODEC_ID_PCM_S32BE, 4),
-        (b"in24", _) => (id::CODEC_ID_PCM_S24BE, 3),
-        (b"in32", _) => (id::CODEC_ID_PCM_S32BE, 4),
+        (b"none" | b"twos" | b"sowt", 1) => (id::CODEC_ID_PCM_S8, 1),
+        (b"none" | b"twos" | b"raw ", 2) => (id::CODEC_ID_PCM_S16BE, 2),
+        (b"none" | b"twos", 3) | (b"in24", _) => (id::CODEC_ID_PCM_S24BE, 3),
+        (b"none" | b"twos", 4) | (b"in32", _) => (id::CODEC_ID_PCM_S32BE, 4),
         (b"sowt", 2) => (id::CODEC_ID_PCM_S16LE, 2),
         (b"sowt", 3) => (id::CODEC_ID_PCM_S24LE, 3),
         (b"sowt", 4) | (b"23ni", _) => (id::CODEC_ID_PCM_S32LE, 4),
         (b"raw ", 1) => (id::CODEC_ID_PCM_U8, 1),
-        (b"raw ", 2) => (id::CODEC_ID_PCM_S16BE, 2),
         (b"fl32", _) => (id::CODEC_ID_PCM_F32BE, 4),
         (b"fl64", _) => (id::CODEC_ID_PCM_F64BE, 8),
         (b"alaw", _) => (id::CODEC_ID_PCM_ALAW, 1),

@@ -13,7 +13,8 @@ const MAX_FORMAT: u32 = 64 * 1024;
 
 pub(super) fn is_wav(start: &[u8]) -> bool {
     let names: [&[u8]; 4] = [b"RIFF", b"RIFX", b"RF64", b"BW64"];
-    names.iter().any(|name| start.starts_with(name)) && start.get(8..12) == Some(b"WAVE")
+    names.iter().any(|name| start.starts_with(name))
+        && start.get(8..12).is_none_or(|form| form == b"WAVE")
 }
 
 /// What a WAV file holds.
