@@ -14,7 +14,7 @@ pub(super) fn is_aiff(start: &[u8]) -> bool {
 /// Reads the header up to its samples, which come next in `input`.
 pub(super) fn header(input: &mut Input) -> Result<Sound, Refusal> {
     let order = Order::Big;
-    input.advance(12);
+    input.skip(12)?;
     let mut common = None;
     loop {
         let rest = input.rest();

@@ -11,10 +11,13 @@ const STREAM_INFO: usize = 34;
 /// Shortest block of samples.
 const MIN_BLOCK: u16 = 16;
 
+/// What encoders take if they are not told otherwise.
+const USUAL_BLOCK: u16 = 4_096;
+
 /// A stream with what is needed alone, and the frames that its header promises, if it does.
 pub(super) fn translate(mut input: Input) -> Result<(Input, Option<u64>), Refusal> {
     let damaged = |reason: &str| Refusal::Damaged(reason.to_owned());
-    input.advance(4);
+    input.skip(4)?;
     let mut info = None;
     loop {
         let head = input.peek(4)?;
@@ -49,8 +52,14 @@ pub(super) fn translate(mut input: Input) -> Result<(Input, Option<u64>), Refusa
     let shortest = u16::from_be_bytes([info[0], info[1]]);
     let longest = u16::from_be_bytes([info[2], info[3]]);
     if shortest < MIN_BLOCK || longest < shortest {
-        info[..2].copy_from_slice(&MIN_BLOCK.to_be_bytes());
-        info[2..4].copy_from_slice(&u16::MAX.to_be_bytes());
+        // All blocks of one length, as every common encoder writes them.
+        let one = if longest < MIN_BLOCK {
+            USUAL_BLOCK
+        } else {
+            longest
+        };
+        info[..2].copy_from_slice(&one.to_be_bytes());
+        info[2..4].copy_from_slice(&one.to_be_bytes());
     }
     // The frames' lengths, and what they were when they were counted, are nothing to rely on.
     info[4..10].fill(0);

@@ -38,7 +38,7 @@ pub(super) fn header(input: &mut Input) -> Result<Held, Refusal> {
     } else {
         Order::Little
     };
-    input.advance(12);
+    input.skip(12)?;
     let (mut format, mut long) = (None, None);
     loop {
         let rest = input.rest();
