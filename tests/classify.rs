@@ -95,9 +95,9 @@ fn a_folder_with_broken_files_is_told_file_by_file() {
     );
 }
 
-/// A radio recording: the station changes its rate, what came before is heard all the same.
+/// A radio recording: the station changes its rate, and is heard on.
 #[test]
-fn a_file_that_breaks_off_is_answered_up_to_there() {
+fn a_stream_that_changes_its_rate_is_answered_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     write_wav(&at("a.wav"), 22_050, &music(Style::ALL[0], 12.0, 1));
@@ -120,15 +120,9 @@ fn a_file_that_breaks_off_is_answered_up_to_there() {
     let output = genrescope(&["classify", "--json", "both.ogg"], dir.path());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let line = &lines(&output)[0];
-    let note = line["notes"][0].as_str().unwrap();
-    assert!(note.contains("from 44100 Hz to 24000 Hz"), "{note}");
+    assert!(line["notes"].is_null(), "{line}");
     let seconds = line["seconds"].as_f64().unwrap();
-    assert!((11.9..12.2).contains(&seconds), "{seconds}");
-    let whole = genrescope(&["classify", "--json", "first.ogg"], dir.path());
-    assert_eq!(line["scores"], lines(&whole)[0]["scores"]);
-    let csv = genrescope(&["classify", "--csv", "both.ogg"], dir.path());
-    let csv = String::from_utf8_lossy(&csv.stdout).into_owned();
-    assert!(csv.contains("only what comes before was heard"), "{csv}");
+    assert!((23.8..24.2).contains(&seconds), "{seconds}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &[String]) -> ! {
     // Named one by one: a walk would go by their extensions.
     for some in files.chunks(500) {
         let output = Command::new(program)
-            .args(["classify", "--json", "--skip", "0", "--hop", "100000", "--"])
+            .args(["classify", "--json", "--skip", "0", "--"])
             .args(some)
             .stderr(Stdio::null())
             .output();
