@@ -256,8 +256,8 @@ pub struct Scored<'a> {
     pub recent: &'a [f32],
     /// Probability that those newest seconds are music, 0..=1; `None` where the model cannot tell.
     pub music: Option<f32>,
-    /// Probability of each of [`tagger::Tagger::classes`] in the newest segment; empty without a second trunk.
-    pub classes: &'a [f32],
+    /// Log-odds of each of [`tagger::Tagger::sounds`] in the newest segment; empty without a second trunk.
+    pub sounds: &'a [f32],
     model: &'a Model,
 }
 
@@ -450,6 +450,7 @@ fn score<'a>(
         )
         .ok()?;
     recent::summarise(model, trunk, columns, &mut outputs.recent);
+    let sounds = tagger.map_or(&[][..], TaggerStream::sounds);
     Some(Scored {
         logits: &outputs.logits,
         embedding: &outputs.embedding,
@@ -457,9 +458,9 @@ fn score<'a>(
         music: model
             .music
             .as_ref()
-            .map(|head| head.probability(&outputs.recent)),
+            .map(|head| head.probability(&outputs.recent, sounds)),
         recent: &outputs.recent,
-        classes: tagger.map_or(&[], TaggerStream::classes),
+        sounds,
         model,
     })
 }

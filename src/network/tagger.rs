@@ -33,6 +33,9 @@ pub struct Tagger {
     pub classes: Vec<String>,
     /// For each group the names of its classes: the head sees the logarithm of each group's share.
     pub groups: Vec<Group>,
+    /// Names of classes whose log-odds in the newest segment tell music from the rest, beside the first trunk.
+    #[serde(default)]
+    pub sounds: Vec<String>,
     /// Added to the likelihood of each group before it becomes a share (1e-4).
     pub floor: f32,
 }
@@ -107,6 +110,7 @@ impl Tagger {
             hidden: 512,
             classes,
             groups,
+            sounds: Vec::new(),
             floor: 1e-4,
         }
     }
@@ -159,7 +163,19 @@ impl Tagger {
         if !(1e-9..=1.0).contains(&self.floor) {
             return Err(ModelError::field("tagger.floor", self.floor, "1e-9 to 1"));
         }
+        in_range("tagger.sounds", self.sounds.len(), 0, 4_096)?;
+        self.sound_indices()?;
         self.group_indices().map(|_| ())
+    }
+
+    /// The places of [`Tagger::sounds`] among the classes.
+    pub(super) fn sound_indices(&self) -> Result<Vec<usize>, ModelError> {
+        let place = |name: &String| {
+            let place = self.classes.iter().position(|class| class == name);
+            place
+                .ok_or_else(|| ModelError::field("tagger.sounds", name, "a name of tagger.classes"))
+        };
+        self.sounds.iter().map(place).collect()
     }
 
     /// For each group the places of its classes.
@@ -252,8 +268,8 @@ pub(super) struct TaggerStream {
     picture: Vec<f32>,
     /// What the head sees, `[Tagger::len]`.
     features: Vec<f32>,
-    /// Sigmoid of every class in the newest segment, `[classes]`.
-    newest: Vec<f32>,
+    /// Log-odds of [`Tagger::sounds`] in the newest segment.
+    sounds: Vec<f32>,
 }
 
 impl TaggerStream {
@@ -268,7 +284,7 @@ impl TaggerStream {
             spare: Vec::new(),
             picture: Vec::with_capacity(tagger.segment_columns * n_mels),
             features: vec![0.0; tagger.len()],
-            newest: vec![0.0; tagger.classes.len()],
+            sounds: vec![0.0; tagger.sounds.len()],
             plans: Arc::clone(plans),
         }
     }
@@ -339,9 +355,7 @@ impl TaggerStream {
         let answers = self.segments.iter().map(|(_, answer)| answer);
         self.plans.summarise(answers, &mut self.features);
         if let Some((_, answer)) = self.segments.back() {
-            for (to, logit) in self.newest.iter_mut().zip(&answer.logits) {
-                *to = sigmoid(*logit);
-            }
+            self.plans.sounds(std::iter::once(answer), &mut self.sounds);
         }
         Some(())
     }
@@ -375,12 +389,7 @@ impl TaggerStream {
             answers.push(answer);
         }
         self.plans.summarise(answers.iter(), &mut self.features);
-        self.newest.fill(0.0);
-        for answer in &answers {
-            for (to, logit) in self.newest.iter_mut().zip(&answer.logits) {
-                *to += sigmoid(*logit) / answers.len() as f32;
-            }
-        }
+        self.plans.sounds(answers.iter(), &mut self.sounds);
         self.spare.extend(answers);
         Some(())
     }
@@ -390,9 +399,9 @@ impl TaggerStream {
         &self.features
     }
 
-    /// Probability of every class.
-    pub(super) fn classes(&self) -> &[f32] {
-        &self.newest
+    /// Log-odds of [`Tagger::sounds`].
+    pub(super) fn sounds(&self) -> &[f32] {
+        &self.sounds
     }
 }
 

@@ -48,6 +48,44 @@ pub const GROUPS: [(&str, &[&str]); 10] = [
     ),
 ];
 
+/// Classes of AudioSet that tell music from the rest.
+pub const SOUNDS: [&str; 34] = [
+    "Music",
+    "Musical instrument",
+    "Singing",
+    "Electronic music",
+    "Heavy metal",
+    "House music",
+    "Speech",
+    "Male speech, man speaking",
+    "Female speech, woman speaking",
+    "Conversation",
+    "Narration, monologue",
+    "Crowd",
+    "Applause",
+    "Hubbub, speech noise, speech babble",
+    "Silence",
+    "Hum",
+    "Mains hum",
+    "Buzz",
+    "Engine",
+    "Vehicle",
+    "Water",
+    "Rain",
+    "Wind",
+    "Noise",
+    "White noise",
+    "Pink noise",
+    "Static",
+    "Sine wave",
+    "Throbbing",
+    "Mechanisms",
+    "Inside, small room",
+    "Outside, urban or manmade",
+    "Tick-tock",
+    "Vibration",
+];
+
 /// The classes of AudioSet in output order, from its `class_labels_indices.csv`.
 ///
 /// # Errors
@@ -94,7 +132,8 @@ pub fn join(
             .tensors
             .insert(name, Weights::new(view.shape(), values.collect())?);
     }
-    let tagger = Tagger::mn04(classes, groups);
+    let mut tagger = Tagger::mn04(classes, groups);
+    tagger.sounds = SOUNDS.iter().map(|&name| name.to_owned()).collect();
     let added = tagger.len();
     let labels = bundle.card.labels.len();
     let architecture = &mut bundle.card.architecture;

@@ -47,6 +47,8 @@ pub struct Material {
     pub other: Vec<Clip>,
     /// Songs that no fold has heard, with the name of their folder; many are of no genre among the labels.
     pub songs: Vec<Clip>,
+    /// Music of today without labels, machine-made (`synthetic_music` beside the songs): that it is music is all it tells.
+    pub modern: Vec<Clip>,
     /// What was left out, in words.
     pub notes: Vec<String>,
 }
@@ -92,6 +94,12 @@ impl Material {
             .songs
             .filter(|folder| folder.is_dir())
             .map(Dataset::unlabelled)
+            .transpose()?;
+        let modern = places
+            .songs
+            .and_then(|folder| Some(folder.parent()?.join("synthetic_music")))
+            .filter(|folder| folder.is_dir())
+            .map(|folder| Dataset::unlabelled(&folder))
             .transpose()?;
         let mut notes = Vec::new();
         let mut read = |items: Vec<(std::path::PathBuf, Clip)>| -> Vec<Clip> {
@@ -140,6 +148,10 @@ impl Material {
         };
         let mut other = read(unlabelled(&other));
         let songs = songs.map_or(Vec::new(), |songs| read(unlabelled(&songs)));
+        let mut modern = modern.map_or(Vec::new(), |modern| read(unlabelled(&modern)));
+        for (index, clip) in modern.iter_mut().enumerate() {
+            clip.fold = index % folds;
+        }
         ensure!(
             !music.is_empty() && !other.is_empty(),
             "'{}' holds {} recordings with labels and '{}' {} that are not music; both are needed",
@@ -185,6 +197,7 @@ impl Material {
             music,
             other,
             songs,
+            modern,
             notes,
         })
     }
@@ -218,8 +231,8 @@ pub struct Step {
     pub recent: Vec<f32>,
     /// Of the window.
     pub embedding: Vec<f32>,
-    /// Probability of each class of the second trunk in the newest segment.
-    pub classes: Vec<f32>,
+    /// Log-odds of the second trunk's classes that tell music from the rest, see [`genrescope::network::Scored::sounds`].
+    pub sounds: Vec<f32>,
     /// Probability of music, where the model can tell.
     pub music: Option<f32>,
 }
@@ -261,7 +274,7 @@ impl Step {
             logits: scored.logits.to_vec(),
             recent: scored.recent.to_vec(),
             embedding: scored.embedding.to_vec(),
-            classes: scored.classes.to_vec(),
+            sounds: scored.sounds.to_vec(),
             music: scored.music,
         }
     }

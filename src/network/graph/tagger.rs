@@ -32,6 +32,7 @@ const IDLE: usize = 4;
 pub(in super::super) struct TaggerPlans {
     tagger: Tagger,
     groups: Vec<Vec<usize>>,
+    sounds: Vec<usize>,
     layers: Layers,
     plans: Mutex<BTreeMap<usize, Arc<TypedSimplePlan>>>,
     idle: Mutex<Vec<State>>,
@@ -141,6 +142,7 @@ impl TaggerPlans {
         };
         let plans = Self {
             groups: tagger.group_indices()?,
+            sounds: tagger.sound_indices()?,
             tagger: tagger.clone(),
             layers,
             plans: Mutex::default(),
@@ -271,7 +273,25 @@ impl TaggerPlans {
             *share = ((*share + self.tagger.floor) / sum).ln();
         }
     }
+
+    /// The mean log-odds of [`Tagger::sounds`] over segments.
+    pub(in super::super) fn sounds<'a>(
+        &self,
+        answers: impl ExactSizeIterator<Item = &'a Answer>,
+        sounds: &mut [f32],
+    ) {
+        let n = answers.len().max(1) as f32;
+        sounds.fill(0.0);
+        for answer in answers {
+            for (to, &class) in sounds.iter_mut().zip(&self.sounds) {
+                *to += answer.logits[class].clamp(-SUREST, SUREST) / n;
+            }
+        }
+    }
 }
+
+/// Log-odds are cut here: surer is no better a reason.
+const SUREST: f32 = 6.0;
 
 /// A layer with its weights, shared by every plan.
 #[derive(Clone, Debug)]
