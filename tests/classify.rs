@@ -215,7 +215,7 @@ fn an_output_file_is_never_overwritten_unasked_and_can_be_resumed() {
     ]);
     assert_eq!(mixed.status.code(), Some(2), "{}", stderr(&mixed));
     assert!(
-        stderr(&mixed).contains("another model (genrescope-cnn-4)"),
+        stderr(&mixed).contains("another model (genrescope-ears-1)"),
         "{}",
         stderr(&mixed)
     );

@@ -734,9 +734,9 @@ fn every_model_that_is_shipped_is_whole_and_its_card_is_of_it() {
     assert_eq!(
         names,
         [
-            "genrescope-cnn-4",
             "genrescope-cnn-paper-1",
-            "genrescope-crnn-1"
+            "genrescope-crnn-1",
+            "genrescope-ears-1"
         ]
     );
 }
