@@ -371,19 +371,11 @@ fn heads(looks: &[Vec<Looks<'_>>; 2], fold: Option<usize>, seed: u64) -> Heads {
     let music = trust::fit(&rows(0), &rows(1), DECAY);
     let learnt: Vec<&Looks<'_>> = looks[0].iter().filter(learning).collect();
     let [same, changed] = change_rows(&learnt, seed);
+    let first = looks[0].iter().find_map(|l| l.ways[0].first());
+    let summary = first.map_or(0, |step| step.recent.len());
     let change = if same.is_empty() || changed.is_empty() {
         MusicHead {
-            weight: vec![
-                0.0;
-                comparison_len(
-                    looks[0]
-                        .iter()
-                        .flat_map(|l| l.ways[0].first())
-                        .map(|s| s.recent.len())
-                        .next()
-                        .unwrap_or(0)
-                )
-            ],
+            weight: vec![0.0; comparison_len(summary)],
             bias: -1.0,
         }
     } else {

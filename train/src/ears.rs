@@ -394,7 +394,7 @@ pub fn fit(rows: &[Row], n_labels: usize, setting: &Setting) -> Fitted {
         let t_next = if loss > before {
             1.0
         } else {
-            (1.0 + (1.0 + 4.0 * t * t).sqrt()) / 2.0
+            f64::midpoint(1.0, (1.0 + 4.0 * t * t).sqrt())
         };
         let momentum = if loss > before {
             0.0

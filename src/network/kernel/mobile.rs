@@ -603,13 +603,12 @@ impl Task for BlockRun<'_> {
                 let input = &input[begin * column..end * column];
                 let output =
                     &mut scratch.wide[place(begin.cast_signed())..place(end.cast_signed())];
-                match &block.expand {
-                    Some(expand) => expand.run(engine, input, output, layout),
-                    None => {
-                        let columns = input.chunks_exact(column);
-                        for (from, to) in columns.zip(output.chunks_exact_mut(padded)) {
-                            to[layout.offset..layout.offset + column].copy_from_slice(from);
-                        }
+                if let Some(expand) = &block.expand {
+                    expand.run(engine, input, output, layout);
+                } else {
+                    let columns = input.chunks_exact(column);
+                    for (from, to) in columns.zip(output.chunks_exact_mut(padded)) {
+                        to[layout.offset..layout.offset + column].copy_from_slice(from);
                     }
                 }
             }

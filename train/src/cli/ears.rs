@@ -4,7 +4,11 @@ use std::{fs, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use genrescope::network::{Bundle, Model, bundle::Weights, tagger::Group};
+use genrescope::network::{
+    Bundle, Model,
+    bundle::Weights,
+    tagger::{Group, Tagger},
+};
 use genrescope_train::{
     datasets::Dataset,
     ears::{self, Fitted, Heard, Row, Setting},
@@ -169,7 +173,7 @@ pub(super) fn run(args: &EarsArgs) -> Result<()> {
             .architecture
             .tagger
             .as_ref()
-            .map_or(0, |tagger| tagger.len());
+            .map_or(0, Tagger::len);
     let prior: Vec<usize> = (len - labels.len()..len).collect();
     let rows = |of: &dyn Fn(usize) -> bool| -> Vec<Row> {
         (0..items.len())
