@@ -335,7 +335,7 @@ fn what_cannot_be_built_is_named() {
         (|t| t.sounds.push("no sound".into()), "no sound"),
         (|t| t.front_end.hop_length = 321, "tagger.hop_length"),
         (|t| t.floor = f32::NAN, "tagger.floor"),
-        (|t| t.hidden = 10, "mn.hidden"),
+        (|t| t.hidden = 10, "mn.classes"),
     ] {
         let message = broken(change);
         assert!(message.contains(names), "{message} should name {names}");
