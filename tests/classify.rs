@@ -311,7 +311,7 @@ fn a_timeline_and_frames_are_told() {
     let table = genrescope(&["classify", "--timeline", "long.wav"], dir.path());
     let text = String::from_utf8_lossy(&table.stdout).into_owned();
     assert!(
-        text.contains("listening") && text.contains("long.wav"),
+        text.contains("warming up") && text.contains("long.wav"),
         "{text}"
     );
 }

@@ -297,7 +297,7 @@ fn any_split_of_a_stream_gives_the_same_readouts() {
     let samples: Vec<f32> = (0..44_100 * 20)
         .map(|i| {
             let t = i as f32 / 44_100.0;
-            0.3 * (t * 440.0 * 6.28 * (1.0 + (t / 3.0).floor())).sin() * (t * 7.0).sin()
+            0.3 * (t * 2_765.0 * (1.0 + (t / 3.0).floor())).sin() * (t * 7.0).sin()
         })
         .collect();
     let readouts = |block: usize| {
