@@ -305,7 +305,7 @@ fn any_split_of_a_stream_gives_the_same_readouts() {
         let mut all = Vec::new();
         for block in samples.chunks(block) {
             pipeline.push(block, |readout| {
-                all.push(readout.frame_scores.as_slice().to_vec())
+                all.push(readout.frame_scores.as_slice().to_vec());
             });
         }
         pipeline.finish(|readout| all.push(readout.frame_scores.as_slice().to_vec()));
