@@ -32,7 +32,7 @@ pub struct Tally {
     pub named_s: f64,
     /// Seconds without one, by reason, in the order of [`Reason::ALL`].
     pub unnamed_s: [f64; Reason::ALL.len()],
-    /// Of the seconds with a genre, those in which another label led by more than [`AHEAD`].
+    /// Of the seconds with a genre, those in which another label led by more than `AHEAD`.
     pub overtaken_s: f64,
     /// Seconds with a genre of songs whose tag names a label, and those in which it was that one.
     pub judged_s: f64,
