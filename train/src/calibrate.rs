@@ -784,13 +784,16 @@ mod tests {
 
     #[test]
     fn a_mixture_holds_both() {
-        let mut picture = vec![0.0; 8];
-        mix(&mut picture, &[0.0; 4], 0.0);
-        // Twice the power: 6 units of 20 log10.
-        assert!(
-            picture.iter().all(|v| (v - 6.02).abs() < 0.01),
-            "{picture:?}"
-        );
+        let power = |of: &[f32]| of.iter().map(|v| v * v).sum::<f32>() / of.len() as f32;
+        let samples: Vec<f32> = (0..800).map(|i| 0.2 * (i as f32 * 0.7).sin()).collect();
+        for db in [-8.0, 0.0, 7.0] {
+            let mut both = samples.clone();
+            // Shorter, and so heard again and again.
+            mix(&mut both, &[0.5, -0.5, 0.5, 0.5], db);
+            let added: Vec<f32> = both.iter().zip(&samples).map(|(b, s)| b - s).collect();
+            let measured = 10.0 * (power(&added) / power(&samples)).log10();
+            assert!((measured - db).abs() < 0.01, "{measured} dB, not {db}");
+        }
     }
 
     #[test]
