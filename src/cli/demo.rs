@@ -49,15 +49,15 @@ const BLOCK: usize = 1_024;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct DemoArgs {
     /// Pieces to play, in this order: blues, classical, country, disco, hiphop, jazz, metal, pop, reggae, rock.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_style, default_value = "classical,hiphop,reggae,blues")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_style, default_value = "classical,hiphop,blues")]
     pub styles: Vec<Style>,
 
     /// Length of each piece in seconds, 4 to 120.
-    #[arg(long, value_name = "SECONDS", default_value_t = 16.0, value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, value_parser = parse_seconds)]
     pub seconds: f64,
 
     /// Another seed is another take of the same pieces.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 3)]
     pub seed: u64,
 
     /// Play as fast as the machine can (the default when standard output is not a terminal).
