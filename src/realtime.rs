@@ -295,6 +295,8 @@ struct Shared {
     subscribers: Mutex<Vec<Sender<Readout>>>,
     stop: AtomicBool,
     ended: AtomicBool,
+    /// See [`Listener::set_unhurried`].
+    unhurried: AtomicBool,
 }
 
 impl Shared {
@@ -342,6 +344,7 @@ impl Listener {
             subscribers: Mutex::default(),
             stop: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            unhurried: AtomicBool::new(false),
         });
         let (ring, feed) = ring(&config);
         let (commands, received) = crossbeam_channel::unbounded();
@@ -414,6 +417,22 @@ impl Listener {
         if let Some(worker) = &self.worker {
             worker.thread().unpark();
         }
+    }
+
+    /// Says that the same source goes on, `gap` after its last sample: the end of [`Listener::set_lost`] where nothing has
+    /// to be attached anew, such as a pipe whose writer paused.
+    pub fn set_back(&self, gap: Seconds) {
+        // A worker that has ended has nothing more to hear.
+        let _ = self.commands.send(Command::Back(gap));
+        if let Some(worker) = &self.worker {
+            worker.thread().unpark();
+        }
+    }
+
+    /// Nobody looks at the level: the worker may look into the ring a quarter as often, and the processor sleeps longer.
+    /// Readouts come up to 0.2 s later. It holds for every source.
+    pub fn set_unhurried(&self, unhurried: bool) {
+        self.shared.unhurried.store(unhurried, Ordering::Relaxed);
     }
 
     /// Whether a source that delivers nothing is silent rather than stuck: system audio on Windows is like that while

@@ -1,5 +1,7 @@
 //! `genrescope listen`: a microphone, the system's sound or a file, heard live.
 
+mod player;
+
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -8,13 +10,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
 
+use self::player::{Played, Player};
 use super::{
     Context, complain,
     config::{HoldSetting, Listen, MeanKind, PresetKind},
@@ -41,7 +44,7 @@ use crate::{
     song::SongClassifier,
     source::{
         capture::{self, Capture, CaptureEvent, Selection},
-        file::{AudioFile, FileError, RawFormat, RawPcm},
+        file::{AudioFile, RawFormat, RawPcm},
     },
     units::{SampleRate, Seconds},
 };
@@ -51,9 +54,6 @@ const REPEAT_S: f64 = 30.0;
 
 /// A feed may hold up a file this long; a device it never holds up.
 const FEED_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Readouts that may wait to be shown before a file pauses: none is lost, however fast it is played.
-const READOUTS_AHEAD: usize = 16;
 
 /// Arguments of `genrescope listen`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -444,20 +444,6 @@ enum Kind {
     File(Player),
 }
 
-/// A file on its way through the live path.
-struct Player {
-    thread: JoinHandle<Result<Played, FileError>>,
-    // Dropped after the thread has ended, or by a signal before.
-    _listener: Listener,
-}
-
-/// What became of a file.
-struct Played {
-    length: Seconds,
-    /// What a listener should know of it: it breaks off, or parts of it could not be decoded.
-    remarks: Vec<String>,
-}
-
 impl Stream {
     fn device(
         model: &Arc<Model>,
@@ -493,88 +479,36 @@ impl Stream {
             (true, _) => None,
             (false, speed) => Some(speed.unwrap_or(1.0)),
         };
-        let (waiting, stop) = (updates.clone(), Arc::clone(stop));
         let (controls, counters) = (listener.controls(), listener.counters());
-        let thread = thread::Builder::new()
-            .name("player".into())
-            .spawn(move || play(file, input, speed, &waiting, &stop))
-            .context("cannot start the playing thread")?;
+        let source = shown_input(path);
+        let player = Player::start(file, &source, input, listener, speed, stop)
+            .context("cannot start the playing threads")?;
         Ok(Self {
-            source: shown_input(path),
+            source,
             controls,
             counters,
             updates,
-            kind: Kind::File(Player {
-                thread,
-                _listener: listener,
-            }),
+            kind: Kind::File(player),
         })
     }
 
     fn events(&self) -> Receiver<CaptureEvent> {
         match &self.kind {
             Kind::Device(capture) => capture.events().clone(),
-            Kind::File(_) => never(),
+            Kind::File(player) => player.events(),
         }
     }
 
-    /// What there is to say of the input, once all of it was heard. A reader that waits for more is not waited for after a request to end.
+    /// What there is to say of the input, once all of it was heard.
     fn end(self, stopped: bool) -> anyhow::Result<Option<Played>> {
         match self.kind {
-            Kind::Device(capture) => drop(capture),
-            Kind::File(player) => {
-                if !stopped || player.thread.is_finished() {
-                    let played = player
-                        .thread
-                        .join()
-                        .map_err(|_| anyhow::anyhow!("the playing thread failed"))??;
-                    return Ok(Some(played));
-                }
+            Kind::Device(capture) => {
+                drop(capture);
+                Ok(None)
             }
+            Kind::File(player) => player.end(stopped),
         }
-        Ok(None)
     }
-}
-
-/// Feeds a file into the live path, `speed` times as fast as it sounds, or as fast as it goes.
-fn play(
-    mut file: AudioFile,
-    mut input: crate::realtime::AudioInput,
-    speed: Option<f64>,
-    waiting: &Receiver<Readout>,
-    stop: &AtomicBool,
-) -> Result<Played, FileError> {
-    const PATIENCE: Duration = Duration::from_millis(100);
-    const PIECE: usize = 4096;
-    let stopped = || stop.load(Ordering::Relaxed);
-    let rate = file.rate();
-    let started = Instant::now();
-    let mut pushed = 0_u64;
-    let remarks = file.read(|block| {
-        // A packet may be longer than the ring.
-        for piece in block.chunks(PIECE) {
-            // What nobody shows yet is waited for.
-            while !stopped()
-                && (waiting.len() >= READOUTS_AHEAD || !input.wait_for_room(piece.len(), PATIENCE))
-            {
-                thread::sleep(Duration::from_millis(1));
-            }
-            if let Some(speed) = speed {
-                let due = Duration::from_secs_f64(rate.duration(pushed).0 / speed);
-                while !stopped() && started.elapsed() < due {
-                    thread::sleep(due.saturating_sub(started.elapsed()).min(PATIENCE));
-                }
-            }
-            input.push_interleaved(piece, 1);
-            pushed += piece.len() as u64;
-        }
-        !stopped()
-    });
-    input.finish();
-    Ok(Played {
-        length: rate.duration(pushed),
-        remarks: remarks?,
-    })
 }
 
 /// Something that shows what happens.
@@ -614,7 +548,21 @@ fn attend(
     let mut told = vec![None; feeds.runners().len()];
     while !stop.load(Ordering::Relaxed) {
         let patience = show.pace().saturating_sub(ticked.elapsed());
-        match updates.recv_timeout(patience) {
+        let update = updates.recv_timeout(patience);
+        // Before the readout that it brought: why a source is lost, where the next one comes from.
+        loop {
+            match events.try_recv() {
+                Ok(event) => {
+                    tell_feeds(feeds, &event);
+                    show.event(&event);
+                }
+                Err(TryRecvError::Disconnected) if !is_file => {
+                    anyhow::bail!("the capture thread has failed; this is a defect of genrescope")
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        match update {
             Ok(readout) => {
                 heard = true;
                 if is_file {
@@ -635,18 +583,6 @@ fn attend(
                     return Ok(heard);
                 }
                 updates = never();
-            }
-        }
-        loop {
-            match events.try_recv() {
-                Ok(event) => {
-                    tell_feeds(feeds, &event);
-                    show.event(&event);
-                }
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    anyhow::bail!("the capture thread has failed; this is a defect of genrescope")
-                }
             }
         }
         tell_trouble(feeds, show, &mut told);
@@ -686,7 +622,9 @@ fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {
         CaptureEvent::Started { source, .. } if *feeds.hello().source != *source.id => {
             feeds.set_source(source.id.as_str());
         }
-        CaptureEvent::Lost { .. } | CaptureEvent::StillLost { .. } => {
+        CaptureEvent::Lost { .. }
+        | CaptureEvent::StillLost { .. }
+        | CaptureEvent::Stalled { .. } => {
             feeds.status(State::Lost, Some(&event.to_string()));
         }
         _ => {}
@@ -802,7 +740,13 @@ impl Show for OnScreen {
                 view.set_trouble(None);
                 view.say(event.to_string());
             }
-            CaptureEvent::Lost { .. } | CaptureEvent::StillLost { .. } => {
+            CaptureEvent::GoesOn { .. } => {
+                view.set_trouble(None);
+                view.say(event.to_string());
+            }
+            CaptureEvent::Lost { .. }
+            | CaptureEvent::StillLost { .. }
+            | CaptureEvent::Stalled { .. } => {
                 view.set_trouble(Some(event.to_string()));
             }
             _ => view.say(event.to_string()),

@@ -224,6 +224,18 @@ pub enum CaptureEvent {
         /// What was heard before still counts (same rate, and a gap shorter than a frame).
         window_kept: bool,
     },
+    /// A pipe gives nothing, and has not ended: whoever writes into it has paused.
+    Stalled {
+        /// Its name.
+        source: String,
+    },
+    /// A pipe that had stalled goes on.
+    GoesOn {
+        /// Its name.
+        source: String,
+        /// How long it gave nothing.
+        gap: Seconds,
+    },
     /// The source delivers at another rate than it claims.
     WrongRate {
         /// What it claims, in Hz.
@@ -271,6 +283,15 @@ impl fmt::Display for CaptureEvent {
                     "; listening begins anew"
                 };
                 write!(f, "{source} is back after a gap of {:.1} s{anew}", gap.0)
+            }
+            CaptureEvent::Stalled { source } => {
+                write!(
+                    f,
+                    "{source} gives nothing any more; waiting for it to go on"
+                )
+            }
+            CaptureEvent::GoesOn { source, gap } => {
+                write!(f, "{source} goes on after a gap of {:.1} s", gap.0)
             }
             CaptureEvent::WrongRate { claimed, measured } => write!(
                 f,
