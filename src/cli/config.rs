@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ColorChoice, Context};
+use super::{ColorChoice, Context, text::read_settings};
 use crate::{
     decision::{Preset, average::Mean},
     sink::{
@@ -279,7 +279,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with file, line and the nearest known setting.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        let text = read_settings(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         })?;
