@@ -285,7 +285,10 @@ impl fmt::Display for CaptureEvent {
                 write!(f, "{source} is back after a gap of {:.1} s{anew}", gap.0)
             }
             CaptureEvent::Stalled { source } => {
-                write!(f, "{source} gives nothing any more; waiting for it to go on")
+                write!(
+                    f,
+                    "{source} gives nothing any more; waiting for it to go on"
+                )
             }
             CaptureEvent::GoesOn { source, gap } => {
                 write!(f, "{source} goes on after a gap of {:.1} s", gap.0)

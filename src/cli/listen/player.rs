@@ -78,10 +78,12 @@ impl Player {
             stop: Arc::clone(stop),
         };
         // Not joined: a pipe that nobody writes to may hold it for ever.
-        thread::Builder::new().name("reader".into()).spawn(move || {
-            let end = file.read(|block| blocks.send(Read::Block(block.to_vec())).is_ok());
-            let _ = blocks.send(Read::End(end));
-        })?;
+        thread::Builder::new()
+            .name("reader".into())
+            .spawn(move || {
+                let end = file.read(|block| blocks.send(Read::Block(block.to_vec())).is_ok());
+                let _ = blocks.send(Read::End(end));
+            })?;
         let thread = thread::Builder::new()
             .name("player".into())
             .spawn(move || playing.run(&read, speed))?;
