@@ -48,7 +48,7 @@ use crate::{
     },
     song::SongClassifier,
     source::{
-        capture::{self, Capture, CaptureEvent, Selection},
+        capture::{self, Capture, CaptureEvent, Latency, Selection},
         file::{AudioFile, RawFormat, RawPcm},
     },
     units::{SampleRate, Seconds},
@@ -253,6 +253,12 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             &model,
             Selection::parse(device),
             pipeline_config(&args, settings),
+            // Only the view shows a level that moves.
+            if on_screen {
+                Latency::Low
+            } else {
+                Latency::Any
+            },
         )?
     };
     let averaging = args
@@ -488,8 +494,9 @@ impl Stream {
         model: &Arc<Model>,
         selection: Selection,
         config: PipelineConfig,
+        latency: Latency,
     ) -> anyhow::Result<Self> {
-        let capture = Capture::start(model, selection, config)?;
+        let capture = Capture::start(model, selection, config, latency)?;
         Ok(Self {
             source: capture.source().id.clone(),
             controls: Arc::clone(capture.controls()),
@@ -520,8 +527,15 @@ impl Stream {
         };
         let (controls, counters) = (listener.controls(), listener.counters());
         let source = shown_input(path);
-        let player = Player::start(file, &source, input, listener, speed, stop)
-            .context("cannot start the playing threads")?;
+        let player = Player::start(
+            file,
+            &source,
+            input,
+            (listener, updates.clone()),
+            speed,
+            stop,
+        )
+        .context("cannot start the playing threads")?;
         Ok(Self {
             source,
             controls,

@@ -10,7 +10,7 @@ use cpal::traits::HostTrait;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{
-    CaptureError, CaptureEvent, Selection,
+    CaptureError, CaptureEvent, Latency, Selection,
     devices::{id_of, output_is_recorded_itself, plan, silent_while_idle},
     rate::RateWatch,
     stream::{Active, FIRST_SAMPLES, close},
@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// No samples for this long, and the source counts as lost: a suspended or removed PulseAudio sink delivers neither
-/// samples nor an error. Seven times the period we ask for.
-const WATCHDOG: Duration = Duration::from_millis(600);
+/// samples nor an error. Four times the period we ask for.
+const WATCHDOG: Duration = Duration::from_millis(1000);
 
 /// A sound system that has not answered after this long is stuck: PulseAudio does not answer who opens a source that
 /// is suspended, until it no longer is.
@@ -38,7 +38,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 const REMIND: Duration = Duration::from_secs(60);
 
 /// How often the supervisor looks.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(200);
 
 /// How often it asks which source is the default.
 const DEFAULT_CHECK: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ const MAX_BLOCK: usize = 16_384;
 pub(super) struct Supervisor {
     pub(super) listener: Listener,
     selection: Selection,
+    latency: Latency,
     pub(super) active: Active,
     orders: Receiver<Selection>,
     events: Sender<CaptureEvent>,
@@ -115,12 +116,14 @@ impl Supervisor {
         model: &Arc<Model>,
         selection: Selection,
         pipeline: PipelineConfig,
+        latency: Latency,
         orders: Receiver<Selection>,
         events: Sender<CaptureEvent>,
     ) -> Result<Self, CaptureError> {
         let plan = {
             let selection = selection.clone();
-            ask(move || plan(&selection, None)).map_err(|_| stuck("the sound system"))??
+            ask(move || plan(&selection, None, latency))
+                .map_err(|_| stuck("the sound system"))??
         };
         for message in &plan.notes {
             let message = message.clone();
@@ -135,11 +138,13 @@ impl Supervisor {
         let name = plan.source.to_string();
         let active = ask(move || plan.open(input)).map_err(|_| stuck(&name))??;
         listener.set_fill_silence(silent_while_idle(&active.source));
+        listener.set_unhurried(latency == Latency::Any);
         let now = Instant::now();
         Ok(Self {
             host_name: Some(active.source.host.clone()),
             listener,
             selection,
+            latency,
             active,
             orders,
             events,
@@ -230,7 +235,7 @@ impl Supervisor {
                 source: active.source.clone(),
                 rate: active.rate,
                 n_channels: active.n_channels,
-                format: active.format.to_string(),
+                format: active.format.clone(),
             },
         };
         self.tell(event);
@@ -266,7 +271,6 @@ impl Supervisor {
     /// Closes the stream and opens it, or another, until samples can flow again. Without a reason, the user has chosen
     /// another. `false` when nobody wants it any more.
     fn come_back(&mut self, reason: Option<String>) -> bool {
-        self.listener.set_lost();
         let now = Instant::now();
         let source = self.active.source.clone();
         let is_new = self.trouble.is_none();
@@ -290,6 +294,8 @@ impl Supervisor {
         if let Some(event) = event {
             self.tell(event);
         }
+        // After the event: whoever sees that the state is lost can be told why.
+        self.listener.set_lost();
         if let Some(stream) = self.active.stream.take() {
             close(stream);
         }
@@ -324,7 +330,8 @@ impl Supervisor {
             return Err(stuck(&self.active.source.to_string()));
         }
         let (selection, host_name) = (self.selection.clone(), self.host_name.clone());
-        let plan = match ask(move || plan(&selection, host_name.as_deref())) {
+        let latency = self.latency;
+        let plan = match ask(move || plan(&selection, host_name.as_deref(), latency)) {
             Ok(plan) => plan?,
             Err(unanswered) => {
                 self.stuck = Some(unanswered);
