@@ -221,14 +221,19 @@ impl Supervisor {
     /// Samples of the present stream arrive.
     fn began(&mut self, now: Instant) {
         let active = &self.active;
-        let event = match self.trouble.take() {
-            Some(Trouble {
-                lost_at, before, ..
-            }) if before.0 == active.source.id && before.1 == active.rate => {
+        let trouble = self.trouble.take();
+        let gap = trouble.as_ref().map(|trouble| {
+            let heard = active.rate.duration(self.frames).0;
+            Seconds(((now - trouble.lost_at).as_secs_f64() - heard).max(0.0))
+        });
+        let event = match (trouble, gap) {
+            (Some(Trouble { before, .. }), Some(gap))
+                if before.0 == active.source.id && before.1 == active.rate =>
+            {
                 CaptureEvent::Resumed {
                     source: active.source.clone(),
-                    gap: Seconds((now - lost_at).as_secs_f64()),
-                    window_kept: now - lost_at < Duration::from_secs_f64(FRAME.0),
+                    gap,
+                    window_kept: gap.0 < FRAME.0,
                 }
             }
             _ => CaptureEvent::Started {
@@ -238,7 +243,11 @@ impl Supervisor {
                 format: active.format.clone(),
             },
         };
+        // Before the first readout of it.
         self.tell(event);
+        if let Some(gap) = gap {
+            self.listener.set_back(gap);
+        }
     }
 
     fn default_moved(&self) -> Option<String> {
@@ -309,9 +318,8 @@ impl Supervisor {
                 }
             }
             must_wait = true;
-            let lost_at = self.trouble.as_ref().map_or(now, |t| t.lost_at);
             // A new host every time: the old one may belong to a server that is no more.
-            let Err(error) = self.reopen(lost_at) else {
+            let Err(error) = self.reopen() else {
                 return true;
             };
             let event = self
@@ -324,8 +332,8 @@ impl Supervisor {
         }
     }
 
-    fn reopen(&mut self, lost_at: Instant) -> Result<(), CaptureError> {
-        // An answer that comes late is of no use, as the gap has grown; but it says that it is worth asking again.
+    fn reopen(&mut self) -> Result<(), CaptureError> {
+        // An answer that comes late is of no use; but it says that it is worth asking again.
         if self.stuck.as_ref().is_some_and(|try_| !try_.is_finished()) {
             return Err(stuck(&self.active.source.to_string()));
         }
@@ -338,20 +346,13 @@ impl Supervisor {
                 return Err(stuck("the sound system"));
             }
         };
-        let gap = Seconds(lost_at.elapsed().as_secs_f64());
-        let input = self.listener.reattach(plan.rate, MAX_BLOCK, gap)?;
+        let input = self.listener.reattach_lost(plan.rate, MAX_BLOCK)?;
         let name = plan.source.to_string();
         let opened = ask(move || plan.open(input)).unwrap_or_else(|unanswered| {
             self.stuck = Some(unanswered);
             Err(stuck(&name))
         });
-        self.active = match opened {
-            Ok(active) => active,
-            Err(error) => {
-                self.listener.set_lost();
-                return Err(error);
-            }
-        };
+        self.active = opened?;
         self.host_name = Some(self.active.source.host.clone());
         let fill = silent_while_idle(&self.active.source);
         self.listener.set_fill_silence(fill);
@@ -361,6 +362,11 @@ impl Supervisor {
         self.last_sound = now;
         self.default_checked = now;
         self.rate_watch = RateWatch::new(now);
+        if fill {
+            // It may give nothing for hours, and is silent meanwhile.
+            self.flowing = true;
+            self.began(now);
+        }
         Ok(())
     }
 
