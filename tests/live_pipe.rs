@@ -239,3 +239,37 @@ fn a_terminal_that_hangs_up_ends_the_view() {
         thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// The system says when nobody listens at a port; the heartbeat says that the program lives.
+#[cfg(target_os = "linux")] // which reports closed ports
+#[test]
+fn a_receiver_that_refuses_is_told_once_and_again_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = socket.local_addr().unwrap();
+    drop(socket);
+    let osc = target.to_string();
+    let (_listening, mut stdin, messages, said) = listen(&["--osc", &osc], dir.path());
+    stdin.write_all(&samples()).unwrap();
+    until(&messages, |m| m["type"] == "genre");
+    let next = || said.recv_timeout(PATIENCE).unwrap();
+    let nobody = next();
+    assert!(
+        nobody.contains(&format!("nobody listens at {osc} (osc)")),
+        "{nobody}"
+    );
+    let socket = std::net::UdpSocket::bind(target).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut packet = [0; 1_536];
+    loop {
+        let length = socket.recv(&mut packet).unwrap();
+        let found = rosc::decoder::decode_udp(&packet[..length]).unwrap().1;
+        if matches!(found, rosc::OscPacket::Message(m) if m.addr == "/genre/alive") {
+            break;
+        }
+    }
+    // The pipe stalls meanwhile, which is said, too.
+    let back = format!("osc {osc}: reached again");
+    let said = [next(), next()];
+    assert!(said.iter().any(|line| line.contains(&back)), "{said:?}");
+}

@@ -8,13 +8,13 @@
 use std::{
     fmt,
     io::{self, Read as _, Write as _},
-    net::{Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _},
+    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
     time::{Duration, Instant},
 };
 
 use serde_json::json;
 
-use super::{Hello, Sink, SinkError, Status, Update};
+use super::{Hello, Sink, SinkError, Status, Update, shown_target};
 use crate::{decision::State, genre::Labels};
 
 /// Port of receivers that are given without one.
@@ -56,9 +56,8 @@ enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::At(host, port) => write!(f, "{host}:{port}"),
-            Self::Discover => write!(f, "{DISCOVER}"),
+            Self::At(host, port) => f.write_str(&shown_target(host, *port)),
+            Self::Discover => f.write_str(DISCOVER),
         }
     }
 }
@@ -148,7 +147,7 @@ impl Os2lSink {
         let place = if target == DISCOVER {
             Place::Discover
         } else {
-            let (host, port) = parse_target(target)?;
+            let (host, port) = super::parse_target("os2l", target, DEFAULT_PORT)?;
             Place::At(host, port)
         };
         Ok(Self {
@@ -317,34 +316,6 @@ fn discover() -> io::Result<SocketAddr> {
             "no receiver was found in the network ({SERVICE}); give its address instead"
         ))
     })
-}
-
-fn parse_target(target: &str) -> Result<(String, u16), SinkError> {
-    let wrong = |why: &str| SinkError::Setting {
-        feed: "os2l",
-        what: "receiver",
-        value: target.to_owned(),
-        why: format!("{why}; write HOST:PORT, such as 127.0.0.1:9996, or '{DISCOVER}'"),
-    };
-    let bare_v6 = target.parse::<Ipv6Addr>().is_ok();
-    let (host, port) = match target
-        .rsplit_once(':')
-        .filter(|_| !bare_v6 && !target.ends_with(']'))
-    {
-        None => (target, DEFAULT_PORT),
-        Some((host, port)) => (
-            host,
-            port.parse()
-                .ok()
-                .filter(|&port| port != 0)
-                .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
-        ),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() || host.contains(['/', ' ']) {
-        return Err(wrong("there is no usable host name in it"));
-    }
-    Ok((host.to_owned(), port))
 }
 
 /// Checks a receiver as it is given on the command line or in the configuration.

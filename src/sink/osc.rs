@@ -14,6 +14,7 @@ use rosc::{OscMessage, OscPacket, OscType};
 use super::{
     Hello, Sink, SinkError, Status, Update,
     map::{Event, Map, Rule, Type, address_parts, expand},
+    shown_target,
 };
 use crate::{
     decision::{Reason, State},
@@ -470,11 +471,7 @@ impl OscSink {
     }
 
     fn target(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        shown_target(&self.host, self.port)
     }
 
     fn send(&mut self, messages: Vec<OscMessage>) -> Result<(), SinkError> {
@@ -596,50 +593,7 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
 /// # Errors
 /// [`SinkError::Setting`] when it is of no such form.
 pub fn parse_target(target: &str, default_port: u16) -> Result<(String, u16), SinkError> {
-    let wrong = |why: &str| SinkError::Setting {
-        feed: "osc",
-        what: "receiver",
-        value: target.to_owned(),
-        why: format!("{why}; write HOST:PORT, such as 127.0.0.1:9000"),
-    };
-    let (host, port) = if let Some(rest) = target.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("a [ has no ]"))?;
-        if host.parse::<Ipv6Addr>().is_err() {
-            return Err(wrong("what stands in [ ] is no IPv6 address"));
-        }
-        match rest {
-            "" => (host, None),
-            rest => (
-                host,
-                Some(
-                    rest.strip_prefix(':')
-                        .ok_or_else(|| wrong("a : is missing after ]"))?,
-                ),
-            ),
-        }
-    } else if target.parse::<Ipv6Addr>().is_ok() {
-        (target, None)
-    } else {
-        match target.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (target, None),
-        }
-    };
-    if host.is_empty()
-        || host.chars().any(|c| c.is_whitespace() || "/:@".contains(c))
-            && host.parse::<Ipv6Addr>().is_err()
-    {
-        return Err(wrong("there is no usable host name in it"));
-    }
-    let port = match port {
-        None => default_port,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
-    };
-    Ok((host.to_owned(), port))
+    super::parse_target("osc", target, default_port)
 }
 
 #[cfg(test)]

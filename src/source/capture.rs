@@ -102,7 +102,7 @@ pub enum Latency {
     /// Within a tenth of a second: somebody watches the level.
     #[default]
     Low,
-    /// Within half a second, at a third of the cost.
+    /// Within a second, at less than half the cost.
     Any,
 }
 

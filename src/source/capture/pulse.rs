@@ -100,7 +100,7 @@ mod record {
     fn blocks_a_second(latency: Latency) -> u32 {
         match latency {
             Latency::Low => 12,
-            Latency::Any => 4,
+            Latency::Any => 2,
         }
     }
 

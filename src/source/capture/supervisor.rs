@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// No samples for this long, and the source counts as lost: a suspended or removed PulseAudio sink delivers neither
-/// samples nor an error. Four times the period we ask for.
-const WATCHDOG: Duration = Duration::from_millis(1000);
+/// samples nor an error. Three times the longest period we ask for.
+const WATCHDOG: Duration = Duration::from_millis(1500);
 
 /// A sound system that has not answered after this long is stuck: PulseAudio does not answer who opens a source that
 /// is suspended, until it no longer is.
