@@ -383,6 +383,28 @@ impl Listener {
         max_block: usize,
         gap: Seconds,
     ) -> Result<AudioInput, RealtimeError> {
+        self.attach(rate, max_block, Some(gap))
+    }
+
+    /// As [`Listener::reattach`], but it stays lost until [`Listener::set_back`], so that what has come back can be told before
+    /// the first readout of it.
+    ///
+    /// # Errors
+    /// As [`Listener::reattach`].
+    pub fn reattach_lost(
+        &mut self,
+        rate: SampleRate,
+        max_block: usize,
+    ) -> Result<AudioInput, RealtimeError> {
+        self.attach(rate, max_block, None)
+    }
+
+    fn attach(
+        &mut self,
+        rate: SampleRate,
+        max_block: usize,
+        gap: Option<Seconds>,
+    ) -> Result<AudioInput, RealtimeError> {
         let engine = match &self.model {
             Some(model) if rate != self.config.rate => {
                 Some(engine(model, rate, &self.config.pipeline)?)
@@ -419,8 +441,8 @@ impl Listener {
         }
     }
 
-    /// Says that the same source goes on, `gap` after its last sample: the end of [`Listener::set_lost`] where nothing has
-    /// to be attached anew, such as a pipe whose writer paused.
+    /// Says that the source goes on, `gap` after its last sample: the end of [`Listener::set_lost`] where nothing was attached
+    /// anew, such as a pipe whose writer paused, or after [`Listener::reattach_lost`].
     pub fn set_back(&self, gap: Seconds) {
         // A worker that has ended has nothing more to hear.
         let _ = self.commands.send(Command::Back(gap));

@@ -1,6 +1,7 @@
 //! `genrescope listen`: a microphone, the system's sound or a file, heard live.
 
 mod player;
+mod trouble;
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -17,7 +18,10 @@ use std::{
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
 
-use self::player::{Played, Player};
+use self::{
+    player::{Played, Player},
+    trouble::Troubles,
+};
 use super::{
     Context, complain,
     config::{HoldSetting, Listen, MeanKind, PresetKind},
@@ -26,7 +30,7 @@ use super::{
     quiet::{PassOn, QuietStderr},
     shown_input,
     signals::{Again, Stop},
-    text::too_short,
+    text::{read_settings, too_short},
     tui::{Action, Depth, LiveScreen, View, plain_line},
 };
 use crate::{
@@ -39,11 +43,12 @@ use crate::{
         hold::HoldGenre,
         jsonl::JsonlSink,
         map::Map,
+        os2l::Os2lSink,
         osc::{OscConfig, OscSink},
     },
     song::SongClassifier,
     source::{
-        capture::{self, Capture, CaptureEvent, Selection},
+        capture::{self, Capture, CaptureEvent, Latency, Selection},
         file::{AudioFile, RawFormat, RawPcm},
     },
     units::{SampleRate, Seconds},
@@ -127,6 +132,10 @@ pub struct ListenArgs {
     /// Allow OSC to multicast and broadcast addresses.
     #[arg(long)]
     pub osc_multicast: bool,
+
+    /// Also send OS2L to this lighting program, HOST or HOST:PORT, or 'auto' to find one in the network; may be given several times.
+    #[arg(long, value_name = "HOST")]
+    pub os2l: Vec<String>,
 
     /// Print plain lines even on a terminal.
     #[arg(long, conflicts_with = "json")]
@@ -244,6 +253,12 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             &model,
             Selection::parse(device),
             pipeline_config(&args, settings),
+            // Only the view shows a level that moves.
+            if on_screen {
+                Latency::Low
+            } else {
+                Latency::Any
+            },
         )?
     };
     let averaging = args
@@ -262,12 +277,14 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     );
     let mut feeds = Feeds::new(hello);
     add_feeds(&mut feeds, &args, context, json)?;
+    // The first of them, see there.
+    let stdout = json.then_some(0);
     let kept = settings.hold_genre.as_ref().map(HoldSetting::rule);
     // The configuration was checked when it was read.
     let kept = args.hold_genre.or(kept.and_then(Result::ok));
     anyhow::ensure!(
         args.hold_genre.is_none() || !feeds.runners().is_empty(),
-        "--hold-genre needs a feed that keeps the genre: --json, --json-file FILE or --osc HOST"
+        "--hold-genre needs a feed that keeps the genre: --json, --json-file FILE, --osc HOST or --os2l HOST"
     );
     feeds.set_hold(kept);
 
@@ -285,12 +302,15 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             newest: None,
         })
     };
-    let result = attend(&mut stream, &mut feeds, show.as_mut(), stop.flag());
+    let result = attend(&mut stream, &mut feeds, stdout, show.as_mut(), stop.flag());
     // The terminal is given back before anything more is said.
     drop(show);
     drop(quiet);
-    drop(feeds);
+    let feeds = feeds.finish();
     let heard = result?;
+    if let Some(error) = stdout.and_then(|index| feeds.get(index)?.last_error.as_ref()) {
+        anyhow::bail!("{error}");
+    }
     if let Some(played) = stream.end(stop.asked())? {
         let name = args.input.as_deref().map(shown_input).unwrap_or_default();
         for remark in &played.remarks {
@@ -302,6 +322,11 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the command line says, or else the configuration.
+fn given<'a>(args: &'a [String], settings: &'a [String]) -> &'a [String] {
+    if args.is_empty() { settings } else { args }
 }
 
 fn add_feeds(
@@ -320,11 +345,11 @@ fn add_feeds(
         let runner = SinkRunner::spawn(Box::new(JsonlSink::append(path)?), feeds.hello())?;
         feeds.add(runner);
     }
-    let receivers = if args.osc.is_empty() {
-        &settings.osc
-    } else {
-        &args.osc
-    };
+    for target in given(&args.os2l, &settings.os2l) {
+        let sink = Os2lSink::new(target)?;
+        feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello())?);
+    }
+    let receivers = given(&args.osc, &settings.osc);
     if receivers.is_empty() {
         // A map in the configuration file waits for a receiver on the command line.
         let without = [
@@ -366,8 +391,7 @@ fn add_feeds(
 pub(super) fn load_map(name: &str) -> anyhow::Result<Map> {
     let path = Path::new(name);
     if path.extension().is_some() || path.exists() {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read OSC map '{name}'"))?;
+        let text = read_settings(path).with_context(|| format!("cannot read OSC map '{name}'"))?;
         return Ok(Map::from_toml(&text, name)?);
     }
     Ok(Map::preset(name)?)
@@ -377,7 +401,7 @@ pub(super) fn load_map(name: &str) -> anyhow::Result<Map> {
 fn make_json_file_ready(path: &Path, input: Option<&Path>) -> anyhow::Result<()> {
     // Nothing is lost by writing to a pipe or a terminal.
     if is_stream(path) {
-        return Ok(());
+        return must_have_reader(path);
     }
     let output = OutputFile::at(path)?;
     output.must_not_be(input, "the file to listen to")?;
@@ -402,6 +426,27 @@ fn is_stream(path: &Path) -> bool {
         let _ = path;
         false
     }
+}
+
+/// To open a pipe that nobody reads would wait for a reader, for ever if need be.
+#[cfg(unix)]
+fn must_have_reader(path: &Path) -> anyhow::Result<()> {
+    use rustix::{
+        fs::{Mode, OFlags, open},
+        io::Errno,
+    };
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    anyhow::ensure!(
+        open(path, flags, Mode::empty()).map(drop) != Err(Errno::NXIO),
+        "nobody reads the pipe '{}'; start what reads it first",
+        path.display()
+    );
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn must_have_reader(_: &Path) -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Opens the input; `None` when the user asks to end first, as a pipe that nobody writes to never opens.
@@ -449,8 +494,9 @@ impl Stream {
         model: &Arc<Model>,
         selection: Selection,
         config: PipelineConfig,
+        latency: Latency,
     ) -> anyhow::Result<Self> {
-        let capture = Capture::start(model, selection, config)?;
+        let capture = Capture::start(model, selection, config, latency)?;
         Ok(Self {
             source: capture.source().id.clone(),
             controls: Arc::clone(capture.controls()),
@@ -481,8 +527,15 @@ impl Stream {
         };
         let (controls, counters) = (listener.controls(), listener.counters());
         let source = shown_input(path);
-        let player = Player::start(file, &source, input, listener, speed, stop)
-            .context("cannot start the playing threads")?;
+        let player = Player::start(
+            file,
+            &source,
+            input,
+            (listener, updates.clone()),
+            speed,
+            stop,
+        )
+        .context("cannot start the playing threads")?;
         Ok(Self {
             source,
             controls,
@@ -537,6 +590,7 @@ trait Show {
 fn attend(
     stream: &mut Stream,
     feeds: &mut Feeds,
+    stdout: Option<usize>,
     show: &mut dyn Show,
     stop: &AtomicBool,
 ) -> anyhow::Result<bool> {
@@ -545,7 +599,7 @@ fn attend(
     let is_file = matches!(stream.kind, Kind::File(_));
     let mut updates = stream.updates.clone();
     let mut ticked = Instant::now();
-    let mut told = vec![None; feeds.runners().len()];
+    let mut troubles = Troubles::default();
     while !stop.load(Ordering::Relaxed) {
         let patience = show.pace().saturating_sub(ticked.elapsed());
         let update = updates.recv_timeout(patience);
@@ -585,7 +639,9 @@ fn attend(
                 updates = never();
             }
         }
-        tell_trouble(feeds, show, &mut told);
+        for message in troubles.news(feeds.runners(), Instant::now()) {
+            show.say(&message);
+        }
         if ticked.elapsed() >= show.pace() {
             let elapsed = ticked.elapsed();
             ticked = Instant::now();
@@ -593,28 +649,12 @@ fn attend(
                 return Ok(heard);
             }
             // With its only reader gone, JSON on standard output has come to its end.
-            if feeds.runners().iter().any(|runner| {
-                let stats = runner.stats();
-                stats.ended
-                    && stats.last_error.is_none()
-                    && runner.name().contains("standard output")
-            }) {
+            if stdout.is_some_and(|index| feeds.runners()[index].stats().ended) {
                 return Ok(heard);
             }
         }
     }
     Ok(heard)
-}
-
-/// Says what has gone wrong with a feed since the last time, each thing once.
-fn tell_trouble(feeds: &Feeds, show: &mut dyn Show, told: &mut [Option<String>]) {
-    for (runner, told) in feeds.runners().iter().zip(told) {
-        let error = runner.stats().last_error;
-        if error.is_some() && error != *told {
-            show.say(error.as_deref().unwrap_or_default());
-            *told = error;
-        }
-    }
 }
 
 fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {

@@ -163,8 +163,8 @@ pub(super) enum Command {
 pub(super) struct Attach {
     pub(super) feed: Feed,
     pub(super) rate: SampleRate,
-    /// How long nothing could be heard.
-    pub(super) gap: Seconds,
+    /// How long nothing could be heard; `None` where that is told later.
+    pub(super) gap: Option<Seconds>,
     /// With a new rate comes a new engine.
     pub(super) engine: Option<(Box<dyn Engine>, Geometry)>,
 }
@@ -275,7 +275,9 @@ impl Worker {
             ear.set_averaging();
             ear.engine.set_hold(self.controls.hold);
         }
-        ear.returns(attach.gap);
+        if let Some(gap) = attach.gap {
+            ear.returns(gap);
+        }
     }
 
     fn take_controls(&mut self) {

@@ -96,6 +96,16 @@ impl Selection {
     }
 }
 
+/// How soon samples must be heard after they sounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Latency {
+    /// Within a tenth of a second: somebody watches the level.
+    #[default]
+    Low,
+    /// Within a second, at less than half the cost.
+    Any,
+}
+
 /// Why a source could not be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -342,6 +352,7 @@ impl Capture {
         model: &Arc<Model>,
         selection: Selection,
         pipeline: PipelineConfig,
+        latency: Latency,
     ) -> Result<Self, CaptureError> {
         let (orders, orders_in) = crossbeam_channel::unbounded();
         let (events_out, events) = crossbeam_channel::bounded(256);
@@ -350,7 +361,8 @@ impl Capture {
         let supervisor = thread::Builder::new()
             .name("capture".into())
             .spawn(move || {
-                match Supervisor::open(&model, selection, pipeline, orders_in, events_out) {
+                match Supervisor::open(&model, selection, pipeline, latency, orders_in, events_out)
+                {
                     Ok(supervisor) => {
                         let listener = &supervisor.listener;
                         let handles = Handles {

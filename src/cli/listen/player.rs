@@ -56,12 +56,13 @@ enum Read {
 }
 
 impl Player {
-    /// Plays `file`, called `name`, `speed` times as fast as it sounds; without a speed, as fast as it goes.
+    /// Plays `file`, called `name`, `speed` times as fast as it sounds; without a speed, as fast as it goes. With the
+    /// listener come the readouts that wait to be shown, which are the caller's.
     pub(super) fn start(
         mut file: AudioFile,
         name: &str,
         input: AudioInput,
-        listener: Listener,
+        (listener, waiting): (Listener, Receiver<Readout>),
         speed: Option<f64>,
         stop: &Arc<AtomicBool>,
     ) -> io::Result<Self> {
@@ -72,7 +73,7 @@ impl Player {
             name: name.to_owned(),
             rate: file.rate(),
             input,
-            waiting: listener.updates(),
+            waiting,
             listener: Arc::clone(&listener),
             events: out,
             stop: Arc::clone(stop),
