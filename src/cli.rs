@@ -19,7 +19,7 @@ pub mod text;
 pub mod tui;
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Read as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -153,7 +153,15 @@ fn read_model_file<T>(
         size <= most as u64,
         "'{name}' is no model file: it has {size} bytes, a model file has at most {most}"
     );
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read model file '{name}'"))?;
+    // A device or a pipe states no length.
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read model file '{name}'"))?;
+    anyhow::ensure!(
+        bytes.len() <= most,
+        "'{name}' is no model file: a model file has at most {most} bytes"
+    );
     // The first 8 bytes are the length of the JSON that follows.
     anyhow::ensure!(
         bytes.get(8) == Some(&b'{'),

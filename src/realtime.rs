@@ -295,6 +295,8 @@ struct Shared {
     subscribers: Mutex<Vec<Sender<Readout>>>,
     stop: AtomicBool,
     ended: AtomicBool,
+    /// See [`Listener::set_unhurried`].
+    unhurried: AtomicBool,
 }
 
 impl Shared {
@@ -342,6 +344,7 @@ impl Listener {
             subscribers: Mutex::default(),
             stop: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            unhurried: AtomicBool::new(false),
         });
         let (ring, feed) = ring(&config);
         let (commands, received) = crossbeam_channel::unbounded();
@@ -380,6 +383,28 @@ impl Listener {
         max_block: usize,
         gap: Seconds,
     ) -> Result<AudioInput, RealtimeError> {
+        self.attach(rate, max_block, Some(gap))
+    }
+
+    /// As [`Listener::reattach`], but it stays lost until [`Listener::set_back`], so that what has come back can be told before
+    /// the first readout of it.
+    ///
+    /// # Errors
+    /// As [`Listener::reattach`].
+    pub fn reattach_lost(
+        &mut self,
+        rate: SampleRate,
+        max_block: usize,
+    ) -> Result<AudioInput, RealtimeError> {
+        self.attach(rate, max_block, None)
+    }
+
+    fn attach(
+        &mut self,
+        rate: SampleRate,
+        max_block: usize,
+        gap: Option<Seconds>,
+    ) -> Result<AudioInput, RealtimeError> {
         let engine = match &self.model {
             Some(model) if rate != self.config.rate => {
                 Some(engine(model, rate, &self.config.pipeline)?)
@@ -414,6 +439,22 @@ impl Listener {
         if let Some(worker) = &self.worker {
             worker.thread().unpark();
         }
+    }
+
+    /// Says that the source goes on, `gap` after its last sample: the end of [`Listener::set_lost`] where nothing was attached
+    /// anew, such as a pipe whose writer paused, or after [`Listener::reattach_lost`].
+    pub fn set_back(&self, gap: Seconds) {
+        // A worker that has ended has nothing more to hear.
+        let _ = self.commands.send(Command::Back(gap));
+        if let Some(worker) = &self.worker {
+            worker.thread().unpark();
+        }
+    }
+
+    /// Nobody looks at the level: the worker may look into the ring a quarter as often, and the processor sleeps longer.
+    /// Readouts come up to 0.2 s later. It holds for every source.
+    pub fn set_unhurried(&self, unhurried: bool) {
+        self.shared.unhurried.store(unhurried, Ordering::Relaxed);
     }
 
     /// Whether a source that delivers nothing is silent rather than stuck: system audio on Windows is like that while

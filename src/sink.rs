@@ -148,7 +148,7 @@ pub enum SinkError {
         feed: String,
     },
     /// The receiver cannot be reached now; the runner tries again.
-    #[error("{feed}: cannot reach {target}: {source}")]
+    #[error("{}", unreachable_words(.feed, .target, .source))]
     Unreachable {
         /// Name of the feed.
         feed: String,
@@ -189,6 +189,13 @@ pub enum SinkError {
         #[source]
         source: io::Error,
     },
+    /// Standard output takes nothing more. There is no other: the feed is over.
+    #[error("cannot write standard output: {source}")]
+    StandardOutput {
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// A file could not be opened.
     #[error("cannot open '{path}': {source}{hint}")]
     File {
@@ -214,7 +221,81 @@ pub enum SinkError {
 impl SinkError {
     /// No try will be better.
     fn is_final(&self) -> bool {
-        matches!(self, Self::Setting { .. } | Self::Multicast { .. })
+        matches!(
+            self,
+            Self::Setting { .. } | Self::Multicast { .. } | Self::StandardOutput { .. }
+        )
+    }
+}
+
+fn unreachable_words(feed: &str, target: &str, source: &io::Error) -> String {
+    if source.kind() == io::ErrorKind::ConnectionRefused {
+        format!("nobody listens at {target} ({feed}); it is tried again")
+    } else {
+        format!("{feed}: cannot reach {target}: {source}")
+    }
+}
+
+/// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
+#[cfg(any(feature = "osc", feature = "os2l"))]
+fn parse_target(
+    feed: &'static str,
+    target: &str,
+    default_port: u16,
+) -> Result<(String, u16), SinkError> {
+    let wrong = |why: &str| SinkError::Setting {
+        feed,
+        what: "receiver",
+        value: target.to_owned(),
+        why: format!("{why}; write HOST:PORT, such as 127.0.0.1:{default_port}"),
+    };
+    let (host, port) = if let Some(rest) = target.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("a [ has no ]"))?;
+        if host.parse::<std::net::Ipv6Addr>().is_err() {
+            return Err(wrong("what stands in [ ] is no IPv6 address"));
+        }
+        match rest {
+            "" => (host, None),
+            rest => (
+                host,
+                Some(
+                    rest.strip_prefix(':')
+                        .ok_or_else(|| wrong("a : is missing after ]"))?,
+                ),
+            ),
+        }
+    } else if target.parse::<std::net::Ipv6Addr>().is_ok() {
+        (target, None)
+    } else {
+        match target.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (target, None),
+        }
+    };
+    if host.is_empty()
+        || host.chars().any(|c| c.is_whitespace() || "/:@".contains(c))
+            && host.parse::<std::net::Ipv6Addr>().is_err()
+    {
+        return Err(wrong("there is no usable host name in it"));
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|&port| port != 0)
+            .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
+    };
+    Ok((host.to_owned(), port))
+}
+
+/// `HOST:PORT` or `[IPv6]:PORT`.
+#[cfg(any(feature = "osc", feature = "os2l"))]
+fn shown_target(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
     }
 }
 
@@ -307,6 +388,22 @@ struct Shared {
 }
 
 impl Shared {
+    fn stats(&self) -> SinkStats {
+        let last_error = self
+            .last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        SinkStats {
+            sent: self.sent.load(Ordering::Relaxed),
+            missed: self.missed.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            connected: self.connected.load(Ordering::Relaxed),
+            ended: self.ended.load(Ordering::Relaxed),
+            unheard: self.unheard.load(Ordering::Relaxed),
+            last_error: last_error.clone(),
+        }
+    }
+
     fn failed(&self, error: &SinkError) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         *self
@@ -415,20 +512,7 @@ impl SinkRunner {
 
     /// What the feed did so far.
     pub fn stats(&self) -> SinkStats {
-        SinkStats {
-            sent: self.shared.sent.load(Ordering::Relaxed),
-            missed: self.shared.missed.load(Ordering::Relaxed),
-            errors: self.shared.errors.load(Ordering::Relaxed),
-            connected: self.shared.connected.load(Ordering::Relaxed),
-            ended: self.shared.ended.load(Ordering::Relaxed),
-            unheard: self.shared.unheard.load(Ordering::Relaxed),
-            last_error: self
-                .shared
-                .last_error
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        }
+        self.shared.stats()
     }
 
     fn offer(&self, message: Message) -> bool {
@@ -445,10 +529,17 @@ impl SinkRunner {
     }
 }
 
-impl Drop for SinkRunner {
-    fn drop(&mut self) {
+impl SinkRunner {
+    /// No more comes: the thread delivers what it has, and ends.
+    fn close(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.queue = None; // wakes the thread
+    }
+}
+
+impl Drop for SinkRunner {
+    fn drop(&mut self) {
+        self.close();
         let ended = !matches!(
             self.done.recv_timeout(DROP_GRACE),
             Err(RecvTimeoutError::Timeout)
@@ -623,6 +714,13 @@ impl Worker {
     }
 }
 
+/// Ends several feeds at once: one that is stuck does not make the others wait.
+fn end_together(mut runners: Vec<SinkRunner>) {
+    for runner in &mut runners {
+        runner.close();
+    }
+}
+
 /// All feeds of one stream: stamps readouts with time and sequence and hands them to each.
 #[derive(Debug)]
 pub struct Feeds {
@@ -661,6 +759,14 @@ impl Feeds {
     /// The feeds, for their names and counters.
     pub fn runners(&self) -> &[SinkRunner] {
         &self.runners
+    }
+
+    /// Ends all feeds, within [`DROP_GRACE`] whatever their receivers do, and says what each did.
+    pub fn finish(mut self) -> Vec<SinkStats> {
+        let runners = std::mem::take(&mut self.runners);
+        let told: Vec<Arc<Shared>> = runners.iter().map(|r| Arc::clone(&r.shared)).collect();
+        end_together(runners);
+        told.iter().map(|shared| shared.stats()).collect()
     }
 
     /// Hands a readout to every feed without waiting, stamped with the present time. Returns the update.
@@ -721,6 +827,12 @@ impl Feeds {
             seq: self.seq,
             held,
         }
+    }
+}
+
+impl Drop for Feeds {
+    fn drop(&mut self) {
+        end_together(std::mem::take(&mut self.runners));
     }
 }
 

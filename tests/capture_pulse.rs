@@ -158,9 +158,13 @@ impl Rig {
 
     /// `listen` on the monitor: its JSON Lines, and what it says besides.
     fn listen(&self) -> (Process, Receiver<String>, Receiver<String>) {
+        self.listen_to("Null Output")
+    }
+
+    fn listen_to(&self, device: &str) -> (Process, Receiver<String>, Receiver<String>) {
         let child = self
             .genrescope()
-            .args(["listen", "--device", "Null Output", "--json"])
+            .args(["listen", "--device", device, "--json"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -245,7 +249,11 @@ fn lines(output: impl Read + Send + 'static) -> Receiver<String> {
 }
 
 /// The first message that `wanted` accepts.
-fn wait_for(what: &str, messages: &Receiver<String>, wanted: impl Fn(&Value) -> bool) -> Value {
+fn wait_for(
+    what: &str,
+    messages: &Receiver<String>,
+    mut wanted: impl FnMut(&Value) -> bool,
+) -> Value {
     let deadline = Instant::now() + PATIENCE;
     let mut last = String::from("nothing");
     loop {
@@ -416,6 +424,68 @@ fn a_suspended_sink_is_lost_and_found_again() {
         assert!(Instant::now() < deadline, "it does not end");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A second sink beside the first, whose name is `other`.
+fn add_other_sink(rig: &Rig) {
+    rig.pactl(&[
+        "load-module",
+        "module-null-sink",
+        "sink_name=other",
+        "sink_properties=device.description=Other",
+    ]);
+}
+
+/// Where the server moves streams to another source, a listener must not go on under the name of one that is gone.
+#[test]
+fn a_removed_source_is_lost_even_where_the_server_moves_its_streams() {
+    let Some(rig) = Rig::new() else { return };
+    let _server = rig.start_server();
+    rig.pactl(&["load-module", "module-rescue-streams"]);
+    let (_listening, messages, said) = rig.listen_to("speakers.monitor");
+    add_other_sink(&rig);
+    wait_for("silence", &messages, |m| m["state"] == "silent");
+    let modules = rig
+        .command("pactl")
+        .args(["list", "short", "modules"])
+        .output();
+    let modules = String::from_utf8(modules.unwrap().stdout).unwrap();
+    let speakers = modules
+        .lines()
+        .find(|line| line.contains("sink_name=speakers"));
+    let number = speakers.unwrap().split_whitespace().next().unwrap();
+    rig.pactl(&["unload-module", number]);
+    wait_for("loss", &messages, |m| m["state"] == "lost");
+    wait_for_words(&said, "no source is called 'speakers.monitor'");
+}
+
+#[test]
+fn another_default_is_told_as_lost_hello_and_a_state_once_each() {
+    let Some(rig) = Rig::new() else { return };
+    let _server = rig.start_server();
+    add_other_sink(&rig);
+    rig.pactl(&["set-default-sink", "speakers"]);
+    let (_listening, messages, said) = rig.listen_to("system");
+    wait_for("silence", &messages, |m| m["state"] == "silent");
+    rig.pactl(&["set-default-sink", "other"]);
+    let mut told = Vec::new();
+    wait_for("a readout of the other one", &messages, |m| {
+        let is_other = m["source"] == "pulseaudio:other.monitor";
+        if m["type"] != "genre" {
+            told.push(format!("{} {}", m["type"], m["state"]));
+        }
+        is_other && is_readout(m)
+    });
+    // Another rate or not, listening begins anew or goes on; which of the two is not the point here.
+    let last = told.pop();
+    assert_eq!(told, [r#""status" "lost""#, r#""hello" null"#], "{last:?}");
+    let last = last.unwrap_or_default();
+    assert!(
+        last.starts_with(r#""status""#) && !last.contains("lost"),
+        "{last}"
+    );
+    wait_for_words(&said, "the default is now pulseaudio:other.monitor");
+    wait_for_words(&said, "listening to Monitor of Other");
 }
 
 /// The same name with another rate, then with one that cannot be heard, then as before.

@@ -23,12 +23,13 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ColorChoice, Context};
+use super::{ColorChoice, Context, text::read_settings};
 use crate::{
     decision::{Preset, average::Mean},
     sink::{
         hold::HoldGenre,
         map::PRESETS,
+        os2l,
         osc::{DEFAULT_PORT, parse_target},
     },
     toml_words,
@@ -82,6 +83,8 @@ pub struct Listen {
     pub json_file: Option<PathBuf>,
     /// OSC receivers, `HOST:PORT`.
     pub osc: Vec<String>,
+    /// OS2L receivers, `HOST:PORT`, or `auto`.
+    pub os2l: Vec<String>,
     /// A preset (`default`, `qlcplus`, `magicq`, `grandma3`, `resolume`) or a map file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub osc_map: Option<String>,
@@ -100,6 +103,7 @@ impl Default for Listen {
             json: false,
             json_file: None,
             osc: Vec::new(),
+            os2l: Vec::new(),
             osc_map: None,
         }
     }
@@ -279,7 +283,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], with file, line and the nearest known setting.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        let text = read_settings(path).map_err(|source| ConfigError::Read {
             path: path.to_owned(),
             source,
         })?;
@@ -388,6 +392,17 @@ impl Config {
             parse_target(target, DEFAULT_PORT).map_err(|error| ConfigError::Value {
                 path: path.to_owned(),
                 key: "listen.osc",
+                reason: error.to_string(),
+            })?;
+        }
+        if self.listen.os2l.len() > 16 {
+            let value = format!("{} receivers", self.listen.os2l.len());
+            return Err(out_of_range("listen.os2l", value, "at most 16 receivers"));
+        }
+        for target in &self.listen.os2l {
+            os2l::check_target(target).map_err(|error| ConfigError::Value {
+                path: path.to_owned(),
+                key: "listen.os2l",
                 reason: error.to_string(),
             })?;
         }
@@ -575,7 +590,7 @@ mod tests {
         assert_eq!(
             error("[listen]\nxyz = 1\n"),
             "config.toml:2: there is no setting 'xyz' here; \
-             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, osc_map"
+             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, os2l, osc_map"
         );
     }
 

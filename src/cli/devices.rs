@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{
     Context,
     quiet::{PassOn, QuietStderr},
+    text::plain,
 };
 use crate::source::capture::{self, SourceInfo, SourceKind};
 
@@ -106,7 +107,8 @@ fn table(sources: &[SourceInfo]) -> String {
             });
             text.push_str(&format!(
                 "{mark} {}\n    {format}{}\n",
-                source.name, source.id
+                plain(&source.name),
+                plain(&source.id)
             ));
         }
     }
@@ -144,6 +146,9 @@ mod tests {
         ];
         sources[2].format = None;
         insta::assert_snapshot!(table(&sources));
+        let odd = source("pulseaudio:x", "a\u{1b}[2Jb\nc", SourceKind::Input, false);
+        let shown = table(&[odd]);
+        assert!(shown.contains("a\\u{1b}[2Jb\\nc"), "{shown}");
         assert!(table(&[]).starts_with("There is nothing to listen to"));
     }
 }

@@ -1,5 +1,8 @@
 //! `genrescope listen`: a microphone, the system's sound or a file, heard live.
 
+mod player;
+mod trouble;
+
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -8,13 +11,17 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
 
+use self::{
+    player::{Played, Player},
+    trouble::Troubles,
+};
 use super::{
     Context, complain,
     config::{HoldSetting, Listen, MeanKind, PresetKind},
@@ -23,7 +30,7 @@ use super::{
     quiet::{PassOn, QuietStderr},
     shown_input,
     signals::{Again, Stop},
-    text::too_short,
+    text::{read_settings, too_short},
     tui::{Action, Depth, LiveScreen, View, plain_line},
 };
 use crate::{
@@ -36,12 +43,13 @@ use crate::{
         hold::HoldGenre,
         jsonl::JsonlSink,
         map::Map,
+        os2l::Os2lSink,
         osc::{OscConfig, OscSink},
     },
     song::SongClassifier,
     source::{
-        capture::{self, Capture, CaptureEvent, Selection},
-        file::{AudioFile, FileError, RawFormat, RawPcm},
+        capture::{self, Capture, CaptureEvent, Latency, Selection},
+        file::{AudioFile, RawFormat, RawPcm},
     },
     units::{SampleRate, Seconds},
 };
@@ -51,9 +59,6 @@ const REPEAT_S: f64 = 30.0;
 
 /// A feed may hold up a file this long; a device it never holds up.
 const FEED_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Readouts that may wait to be shown before a file pauses: none is lost, however fast it is played.
-const READOUTS_AHEAD: usize = 16;
 
 /// Arguments of `genrescope listen`.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -127,6 +132,10 @@ pub struct ListenArgs {
     /// Allow OSC to multicast and broadcast addresses.
     #[arg(long)]
     pub osc_multicast: bool,
+
+    /// Also send OS2L to this lighting program, HOST or HOST:PORT, or 'auto' to find one in the network; may be given several times.
+    #[arg(long, value_name = "HOST")]
+    pub os2l: Vec<String>,
 
     /// Print plain lines even on a terminal.
     #[arg(long, conflicts_with = "json")]
@@ -244,6 +253,12 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             &model,
             Selection::parse(device),
             pipeline_config(&args, settings),
+            // Only the view shows a level that moves.
+            if on_screen {
+                Latency::Low
+            } else {
+                Latency::Any
+            },
         )?
     };
     let averaging = args
@@ -262,12 +277,14 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     );
     let mut feeds = Feeds::new(hello);
     add_feeds(&mut feeds, &args, context, json)?;
+    // The first of them, see there.
+    let stdout = json.then_some(0);
     let kept = settings.hold_genre.as_ref().map(HoldSetting::rule);
     // The configuration was checked when it was read.
     let kept = args.hold_genre.or(kept.and_then(Result::ok));
     anyhow::ensure!(
         args.hold_genre.is_none() || !feeds.runners().is_empty(),
-        "--hold-genre needs a feed that keeps the genre: --json, --json-file FILE or --osc HOST"
+        "--hold-genre needs a feed that keeps the genre: --json, --json-file FILE, --osc HOST or --os2l HOST"
     );
     feeds.set_hold(kept);
 
@@ -285,12 +302,15 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             newest: None,
         })
     };
-    let result = attend(&mut stream, &mut feeds, show.as_mut(), stop.flag());
+    let result = attend(&mut stream, &mut feeds, stdout, show.as_mut(), stop.flag());
     // The terminal is given back before anything more is said.
     drop(show);
     drop(quiet);
-    drop(feeds);
+    let feeds = feeds.finish();
     let heard = result?;
+    if let Some(error) = stdout.and_then(|index| feeds.get(index)?.last_error.as_ref()) {
+        anyhow::bail!("{error}");
+    }
     if let Some(played) = stream.end(stop.asked())? {
         let name = args.input.as_deref().map(shown_input).unwrap_or_default();
         for remark in &played.remarks {
@@ -302,6 +322,11 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the command line says, or else the configuration.
+fn given<'a>(args: &'a [String], settings: &'a [String]) -> &'a [String] {
+    if args.is_empty() { settings } else { args }
 }
 
 fn add_feeds(
@@ -320,11 +345,11 @@ fn add_feeds(
         let runner = SinkRunner::spawn(Box::new(JsonlSink::append(path)?), feeds.hello())?;
         feeds.add(runner);
     }
-    let receivers = if args.osc.is_empty() {
-        &settings.osc
-    } else {
-        &args.osc
-    };
+    for target in given(&args.os2l, &settings.os2l) {
+        let sink = Os2lSink::new(target)?;
+        feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello())?);
+    }
+    let receivers = given(&args.osc, &settings.osc);
     if receivers.is_empty() {
         // A map in the configuration file waits for a receiver on the command line.
         let without = [
@@ -366,8 +391,7 @@ fn add_feeds(
 pub(super) fn load_map(name: &str) -> anyhow::Result<Map> {
     let path = Path::new(name);
     if path.extension().is_some() || path.exists() {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read OSC map '{name}'"))?;
+        let text = read_settings(path).with_context(|| format!("cannot read OSC map '{name}'"))?;
         return Ok(Map::from_toml(&text, name)?);
     }
     Ok(Map::preset(name)?)
@@ -377,7 +401,7 @@ pub(super) fn load_map(name: &str) -> anyhow::Result<Map> {
 fn make_json_file_ready(path: &Path, input: Option<&Path>) -> anyhow::Result<()> {
     // Nothing is lost by writing to a pipe or a terminal.
     if is_stream(path) {
-        return Ok(());
+        return must_have_reader(path);
     }
     let output = OutputFile::at(path)?;
     output.must_not_be(input, "the file to listen to")?;
@@ -402,6 +426,27 @@ fn is_stream(path: &Path) -> bool {
         let _ = path;
         false
     }
+}
+
+/// To open a pipe that nobody reads would wait for a reader, for ever if need be.
+#[cfg(unix)]
+fn must_have_reader(path: &Path) -> anyhow::Result<()> {
+    use rustix::{
+        fs::{Mode, OFlags, open},
+        io::Errno,
+    };
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    anyhow::ensure!(
+        open(path, flags, Mode::empty()).map(drop) != Err(Errno::NXIO),
+        "nobody reads the pipe '{}'; start what reads it first",
+        path.display()
+    );
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn must_have_reader(_: &Path) -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Opens the input; `None` when the user asks to end first, as a pipe that nobody writes to never opens.
@@ -444,27 +489,14 @@ enum Kind {
     File(Player),
 }
 
-/// A file on its way through the live path.
-struct Player {
-    thread: JoinHandle<Result<Played, FileError>>,
-    // Dropped after the thread has ended, or by a signal before.
-    _listener: Listener,
-}
-
-/// What became of a file.
-struct Played {
-    length: Seconds,
-    /// What a listener should know of it: it breaks off, or parts of it could not be decoded.
-    remarks: Vec<String>,
-}
-
 impl Stream {
     fn device(
         model: &Arc<Model>,
         selection: Selection,
         config: PipelineConfig,
+        latency: Latency,
     ) -> anyhow::Result<Self> {
-        let capture = Capture::start(model, selection, config)?;
+        let capture = Capture::start(model, selection, config, latency)?;
         Ok(Self {
             source: capture.source().id.clone(),
             controls: Arc::clone(capture.controls()),
@@ -493,88 +525,43 @@ impl Stream {
             (true, _) => None,
             (false, speed) => Some(speed.unwrap_or(1.0)),
         };
-        let (waiting, stop) = (updates.clone(), Arc::clone(stop));
         let (controls, counters) = (listener.controls(), listener.counters());
-        let thread = thread::Builder::new()
-            .name("player".into())
-            .spawn(move || play(file, input, speed, &waiting, &stop))
-            .context("cannot start the playing thread")?;
+        let source = shown_input(path);
+        let player = Player::start(
+            file,
+            &source,
+            input,
+            (listener, updates.clone()),
+            speed,
+            stop,
+        )
+        .context("cannot start the playing threads")?;
         Ok(Self {
-            source: shown_input(path),
+            source,
             controls,
             counters,
             updates,
-            kind: Kind::File(Player {
-                thread,
-                _listener: listener,
-            }),
+            kind: Kind::File(player),
         })
     }
 
     fn events(&self) -> Receiver<CaptureEvent> {
         match &self.kind {
             Kind::Device(capture) => capture.events().clone(),
-            Kind::File(_) => never(),
+            Kind::File(player) => player.events(),
         }
     }
 
-    /// What there is to say of the input, once all of it was heard. A reader that waits for more is not waited for after a request to end.
+    /// What there is to say of the input, once all of it was heard.
     fn end(self, stopped: bool) -> anyhow::Result<Option<Played>> {
         match self.kind {
-            Kind::Device(capture) => drop(capture),
-            Kind::File(player) => {
-                if !stopped || player.thread.is_finished() {
-                    let played = player
-                        .thread
-                        .join()
-                        .map_err(|_| anyhow::anyhow!("the playing thread failed"))??;
-                    return Ok(Some(played));
-                }
+            Kind::Device(capture) => {
+                drop(capture);
+                Ok(None)
             }
+            Kind::File(player) => player.end(stopped),
         }
-        Ok(None)
     }
-}
-
-/// Feeds a file into the live path, `speed` times as fast as it sounds, or as fast as it goes.
-fn play(
-    mut file: AudioFile,
-    mut input: crate::realtime::AudioInput,
-    speed: Option<f64>,
-    waiting: &Receiver<Readout>,
-    stop: &AtomicBool,
-) -> Result<Played, FileError> {
-    const PATIENCE: Duration = Duration::from_millis(100);
-    const PIECE: usize = 4096;
-    let stopped = || stop.load(Ordering::Relaxed);
-    let rate = file.rate();
-    let started = Instant::now();
-    let mut pushed = 0_u64;
-    let remarks = file.read(|block| {
-        // A packet may be longer than the ring.
-        for piece in block.chunks(PIECE) {
-            // What nobody shows yet is waited for.
-            while !stopped()
-                && (waiting.len() >= READOUTS_AHEAD || !input.wait_for_room(piece.len(), PATIENCE))
-            {
-                thread::sleep(Duration::from_millis(1));
-            }
-            if let Some(speed) = speed {
-                let due = Duration::from_secs_f64(rate.duration(pushed).0 / speed);
-                while !stopped() && started.elapsed() < due {
-                    thread::sleep(due.saturating_sub(started.elapsed()).min(PATIENCE));
-                }
-            }
-            input.push_interleaved(piece, 1);
-            pushed += piece.len() as u64;
-        }
-        !stopped()
-    });
-    input.finish();
-    Ok(Played {
-        length: rate.duration(pushed),
-        remarks: remarks?,
-    })
 }
 
 /// Something that shows what happens.
@@ -603,6 +590,7 @@ trait Show {
 fn attend(
     stream: &mut Stream,
     feeds: &mut Feeds,
+    stdout: Option<usize>,
     show: &mut dyn Show,
     stop: &AtomicBool,
 ) -> anyhow::Result<bool> {
@@ -611,10 +599,24 @@ fn attend(
     let is_file = matches!(stream.kind, Kind::File(_));
     let mut updates = stream.updates.clone();
     let mut ticked = Instant::now();
-    let mut told = vec![None; feeds.runners().len()];
+    let mut troubles = Troubles::default();
     while !stop.load(Ordering::Relaxed) {
         let patience = show.pace().saturating_sub(ticked.elapsed());
-        match updates.recv_timeout(patience) {
+        let update = updates.recv_timeout(patience);
+        // Before the readout that it brought: why a source is lost, where the next one comes from.
+        loop {
+            match events.try_recv() {
+                Ok(event) => {
+                    tell_feeds(feeds, &event);
+                    show.event(&event);
+                }
+                Err(TryRecvError::Disconnected) if !is_file => {
+                    anyhow::bail!("the capture thread has failed; this is a defect of genrescope")
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        match update {
             Ok(readout) => {
                 heard = true;
                 if is_file {
@@ -637,19 +639,9 @@ fn attend(
                 updates = never();
             }
         }
-        loop {
-            match events.try_recv() {
-                Ok(event) => {
-                    tell_feeds(feeds, &event);
-                    show.event(&event);
-                }
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => {
-                    anyhow::bail!("the capture thread has failed; this is a defect of genrescope")
-                }
-            }
+        for message in troubles.news(feeds.runners(), Instant::now()) {
+            show.say(&message);
         }
-        tell_trouble(feeds, show, &mut told);
         if ticked.elapsed() >= show.pace() {
             let elapsed = ticked.elapsed();
             ticked = Instant::now();
@@ -657,12 +649,7 @@ fn attend(
                 return Ok(heard);
             }
             // With its only reader gone, JSON on standard output has come to its end.
-            if feeds.runners().iter().any(|runner| {
-                let stats = runner.stats();
-                stats.ended
-                    && stats.last_error.is_none()
-                    && runner.name().contains("standard output")
-            }) {
+            if stdout.is_some_and(|index| feeds.runners()[index].stats().ended) {
                 return Ok(heard);
             }
         }
@@ -670,23 +657,14 @@ fn attend(
     Ok(heard)
 }
 
-/// Says what has gone wrong with a feed since the last time, each thing once.
-fn tell_trouble(feeds: &Feeds, show: &mut dyn Show, told: &mut [Option<String>]) {
-    for (runner, told) in feeds.runners().iter().zip(told) {
-        let error = runner.stats().last_error;
-        if error.is_some() && error != *told {
-            show.say(error.as_deref().unwrap_or_default());
-            *told = error;
-        }
-    }
-}
-
 fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {
     match event {
         CaptureEvent::Started { source, .. } if *feeds.hello().source != *source.id => {
             feeds.set_source(source.id.as_str());
         }
-        CaptureEvent::Lost { .. } | CaptureEvent::StillLost { .. } => {
+        CaptureEvent::Lost { .. }
+        | CaptureEvent::StillLost { .. }
+        | CaptureEvent::Stalled { .. } => {
             feeds.status(State::Lost, Some(&event.to_string()));
         }
         _ => {}
@@ -802,7 +780,13 @@ impl Show for OnScreen {
                 view.set_trouble(None);
                 view.say(event.to_string());
             }
-            CaptureEvent::Lost { .. } | CaptureEvent::StillLost { .. } => {
+            CaptureEvent::GoesOn { .. } => {
+                view.set_trouble(None);
+                view.say(event.to_string());
+            }
+            CaptureEvent::Lost { .. }
+            | CaptureEvent::StillLost { .. }
+            | CaptureEvent::Stalled { .. } => {
                 view.set_trouble(Some(event.to_string()));
             }
             _ => view.say(event.to_string()),

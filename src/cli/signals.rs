@@ -26,6 +26,36 @@ pub enum Again {
     Ends,
 }
 
+/// After a request to end, the program has this long to do so by itself.
+#[cfg(unix)]
+const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Ends the program some seconds after a request, should whoever must see the request be stuck: in a write to a terminal that
+/// is stopped, or to a pipe that nobody reads.
+#[cfg(unix)]
+fn end_whatever_happens(signals: &[i32], newest: Arc<AtomicUsize>) -> std::io::Result<()> {
+    use signal_hook::low_level::{emulate_default_handler, pipe};
+    use std::{io::Read as _, os::unix::net::UnixStream};
+    let (mut asked, ask) = UnixStream::pair()?;
+    for &signal in signals {
+        pipe::register(signal, ask.try_clone()?)?;
+    }
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            // It waits without a clock, so it costs nothing.
+            if asked.read_exact(&mut [0]).is_err() {
+                return;
+            }
+            std::thread::sleep(GRACE);
+            // What the terminal was; writing to it might wait for ever.
+            let _ = crossterm::terminal::disable_raw_mode();
+            let signal = newest.load(Ordering::Relaxed) as i32;
+            let _ = emulate_default_handler(signal);
+        })?;
+    Ok(())
+}
+
 impl Stop {
     /// Is asked from now on whenever a signal to end comes.
     ///
@@ -51,6 +81,9 @@ impl Stop {
             }
             flag::register_usize(signal, Arc::clone(&self.signal), signal as usize)?;
             flag::register(signal, Arc::clone(&self.asked))?;
+        }
+        if again == Again::Waits {
+            end_whatever_happens(&[SIGINT, SIGTERM, SIGHUP], Arc::clone(&self.signal))?;
         }
         Ok(())
     }

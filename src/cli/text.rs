@@ -1,6 +1,11 @@
 //! Words for people: names that are safe to print, columns that line up, errors that say each thing once.
 
-use std::{borrow::Cow, path::Path};
+use std::{
+    borrow::Cow,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -26,6 +31,22 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text of a settings file. A device or a pipe that never ends is refused instead of being read for ever.
+///
+/// # Errors
+/// When it cannot be read, is no text, or is longer than any settings are.
+pub fn read_settings(path: &Path) -> io::Result<String> {
+    const MOST: u64 = 1 << 20;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(io::Error::other(
+            "it has more than 1 MiB, so it is no settings file",
+        ));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text (UTF-8)"))
 }
 
 /// The name of a file as it is shown to people.

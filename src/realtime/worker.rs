@@ -152,6 +152,8 @@ impl Drop for Feed {
 pub(super) enum Command {
     /// The source is gone.
     Lost,
+    /// The source goes on, after so long.
+    Back(Seconds),
     /// The source is back, or another one has taken its place.
     Attach(Box<Attach>),
     /// Whether a source that delivers nothing is silent.
@@ -161,8 +163,8 @@ pub(super) enum Command {
 pub(super) struct Attach {
     pub(super) feed: Feed,
     pub(super) rate: SampleRate,
-    /// How long nothing could be heard.
-    pub(super) gap: Seconds,
+    /// How long nothing could be heard; `None` where that is told later.
+    pub(super) gap: Option<Seconds>,
     /// With a new rate comes a new engine.
     pub(super) engine: Option<(Box<dyn Engine>, Geometry)>,
 }
@@ -231,7 +233,7 @@ impl Worker {
             thread::park_timeout(if empty_looks > IDLE_AFTER {
                 self.ear.shared.counters.set_level_dbfs(MIN_LEVEL_DBFS);
                 IDLE_INTERVAL
-            } else if self.ear.rests() {
+            } else if self.ear.rests() || self.ear.shared.unhurried.load(Ordering::Relaxed) {
                 IDLE_INTERVAL
             } else {
                 WAKE_INTERVAL
@@ -255,6 +257,7 @@ impl Worker {
                     self.ear.publish_now();
                     self.ear.shared.counters.set_level_dbfs(MIN_LEVEL_DBFS);
                 }
+                Command::Back(gap) => self.ear.returns(gap),
                 Command::Attach(attach) => self.attach(*attach),
                 Command::FillSilence(fill) => self.fill = fill.then(Instant::now),
             }
@@ -272,10 +275,9 @@ impl Worker {
             ear.set_averaging();
             ear.engine.set_hold(self.controls.hold);
         }
-        // Counted when samples come: until then, the source may fail to come back and be attached again.
-        ear.returning_after = (attach.gap.0 > 0.0).then_some(attach.gap);
-        ear.publisher.returning = ear.publisher.lost;
-        ear.publisher.lost = false;
+        if let Some(gap) = attach.gap {
+            ear.returns(gap);
+        }
     }
 
     fn take_controls(&mut self) {
@@ -401,6 +403,14 @@ impl Ear {
     /// Nothing but zeros for a second.
     fn rests(&self) -> bool {
         self.silence.zeros >= u64::from(self.rate.hz())
+    }
+
+    /// The next samples come `gap` after the last ones.
+    fn returns(&mut self, gap: Seconds) {
+        // Counted when samples come: until then, the source may fail to come back and be attached again.
+        self.returning_after = (gap.0 > 0.0).then_some(gap);
+        self.publisher.returning = self.publisher.lost;
+        self.publisher.lost = false;
     }
 
     /// As the controls say, where they say anything.

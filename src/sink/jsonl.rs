@@ -111,6 +111,8 @@ fn civil(days: u64) -> (u64, u64, u64) {
 pub struct JsonlSink {
     name: String,
     out: Box<dyn Write + Send>,
+    /// Nothing can be opened in its place.
+    is_stdout: bool,
 }
 
 impl std::fmt::Debug for JsonlSink {
@@ -127,12 +129,16 @@ impl JsonlSink {
         Self {
             name: name.into(),
             out: Box::new(out),
+            is_stdout: false,
         }
     }
 
     /// To standard output.
     pub fn stdout() -> Self {
-        Self::new("json on standard output", io::stdout())
+        Self {
+            is_stdout: true,
+            ..Self::new("json on standard output", io::stdout())
+        }
     }
 
     /// To the end of a file, which is made if it is not there: what it holds is kept.
@@ -179,6 +185,7 @@ impl JsonlSink {
             io::ErrorKind::BrokenPipe => SinkError::Closed {
                 feed: self.name.clone(),
             },
+            _ if self.is_stdout => SinkError::StandardOutput { source },
             _ => SinkError::Write {
                 target: self.name.clone(),
                 source,

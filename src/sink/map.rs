@@ -25,6 +25,8 @@ pub enum Event {
     Confidence,
     /// The state's name; on change, resent.
     State,
+    /// 1 every second as long as the program runs, 0 when it ends in order: what stops coming is dead.
+    Alive,
     /// Why no genre is named, `none` where one is; on change, resent.
     Reason,
     /// The probability of music, 0 to 1, and -1 where it is not known; with the scores, resent.
@@ -97,6 +99,7 @@ impl Default for Map {
         Self {
             port: default_port(),
             rules: vec![
+                rule(Event::Alive, "/genre/alive"),
                 rule(Event::State, "/genre/state"),
                 rule(Event::Reason, "/genre/reason"),
                 rule(Event::Top, "/genre/top"),

@@ -14,6 +14,7 @@ use rosc::{OscMessage, OscPacket, OscType};
 use super::{
     Hello, Sink, SinkError, Status, Update,
     map::{Event, Map, Rule, Type, address_parts, expand},
+    shown_target,
 };
 use crate::{
     decision::{Reason, State},
@@ -38,6 +39,9 @@ const STANDING: [Event; 8] = [
     Event::Score,
 ];
 
+/// A heartbeat is sent every second: a desk that misses several knows that the program was killed.
+pub const ALIVE_PERIOD: Duration = Duration::from_secs(1);
+
 /// What the receiver should know is sent again every five seconds, as UDP loses messages and receivers start late.
 pub const RESEND_PERIOD: Duration = Duration::from_secs(5);
 
@@ -58,6 +62,9 @@ pub struct OscEncoder {
     scores_at: Option<Instant>,
     scores_wait: bool,
     resend_at: Option<Instant>,
+    alive_at: Option<Instant>,
+    /// The stream has ended.
+    over: bool,
 }
 
 impl OscEncoder {
@@ -74,6 +81,8 @@ impl OscEncoder {
             scores_at: None,
             scores_wait: false,
             resend_at: None,
+            alive_at: None,
+            over: false,
         }
     }
 
@@ -157,6 +166,10 @@ impl OscEncoder {
     /// Time passes: scores that waited, and what is due to be sent again.
     pub fn tick(&mut self, now: Instant) -> Vec<OscMessage> {
         let mut out = Vec::new();
+        if self.alive_at.is_none_or(|at| now >= at) {
+            self.alive_at = Some(now + ALIVE_PERIOD);
+            self.told(&[Event::Alive], &mut out);
+        }
         self.scores_if_due(now, false, &mut out);
         if self.resend_at.is_some_and(|at| now >= at) {
             self.resend_at = Some(now + RESEND_PERIOD);
@@ -180,6 +193,7 @@ impl OscEncoder {
         let mut out = Vec::new();
         if self.labels.is_some() {
             self.state = Some(State::Lost);
+            self.over = true;
             if let Some(index) = self.shown.take() {
                 self.active(index, false, &mut out);
             }
@@ -187,6 +201,7 @@ impl OscEncoder {
                 newest.readout.set_state(State::Lost);
             }
             self.told(&STANDING, &mut out);
+            self.told(&[Event::Alive], &mut out);
         }
         out
     }
@@ -254,6 +269,7 @@ impl OscEncoder {
                 Event::Index => Value::Number(index as f32),
                 Event::Name => Value::Text(name),
                 Event::Confidence => Value::Number(confidence),
+                Event::Alive => Value::Number(if self.over { 0.0 } else { 1.0 }),
                 Event::State => match self.state {
                     Some(state) => Value::Text(state.as_str()),
                     None => continue,
@@ -371,7 +387,7 @@ impl Event {
             Event::Score | Event::Active | Event::Confidence | Event::Music | Event::Position => {
                 Type::Float
             }
-            Event::Index => Type::Int,
+            Event::Index | Event::Alive => Type::Int,
             Event::Name | Event::State | Event::Reason | Event::Top => Type::String,
         }
     }
@@ -455,11 +471,7 @@ impl OscSink {
     }
 
     fn target(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        shown_target(&self.host, self.port)
     }
 
     fn send(&mut self, messages: Vec<OscMessage>) -> Result<(), SinkError> {
@@ -581,50 +593,7 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
 /// # Errors
 /// [`SinkError::Setting`] when it is of no such form.
 pub fn parse_target(target: &str, default_port: u16) -> Result<(String, u16), SinkError> {
-    let wrong = |why: &str| SinkError::Setting {
-        feed: "osc",
-        what: "receiver",
-        value: target.to_owned(),
-        why: format!("{why}; write HOST:PORT, such as 127.0.0.1:9000"),
-    };
-    let (host, port) = if let Some(rest) = target.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']').ok_or_else(|| wrong("a [ has no ]"))?;
-        if host.parse::<Ipv6Addr>().is_err() {
-            return Err(wrong("what stands in [ ] is no IPv6 address"));
-        }
-        match rest {
-            "" => (host, None),
-            rest => (
-                host,
-                Some(
-                    rest.strip_prefix(':')
-                        .ok_or_else(|| wrong("a : is missing after ]"))?,
-                ),
-            ),
-        }
-    } else if target.parse::<Ipv6Addr>().is_ok() {
-        (target, None)
-    } else {
-        match target.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (target, None),
-        }
-    };
-    if host.is_empty()
-        || host.chars().any(|c| c.is_whitespace() || "/:@".contains(c))
-            && host.parse::<Ipv6Addr>().is_err()
-    {
-        return Err(wrong("there is no usable host name in it"));
-    }
-    let port = match port {
-        None => default_port,
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or_else(|| wrong("the port is not a number from 1 to 65535"))?,
-    };
-    Ok((host.to_owned(), port))
+    super::parse_target("osc", target, default_port)
 }
 
 #[cfg(test)]
@@ -739,6 +708,7 @@ mod tests {
         let start = Instant::now();
         encoder.status(&status(State::Live));
         encoder.update(&fixtures::update(1, Some(9)), start);
+        assert_eq!(text(&encoder.tick(start)), ["/genre/alive i:1"]);
         let mut newer = fixtures::update(2, Some(9));
         newer.readout.confidence = 0.5;
         let at = |millis| start + Duration::from_millis(millis);
@@ -758,12 +728,13 @@ mod tests {
         let resent = text(&encoder.tick(at(5_001)));
         assert_eq!(
             resent.len(),
-            17,
-            "state, reason, top, index, name, confidence, music, ten scores"
+            18,
+            "alive, state, reason, top, index, name, confidence, music, ten scores"
         );
         assert!(resent.iter().all(|line| !line.contains("active")));
         assert!(encoder.tick(at(6_000)).is_empty());
-        assert_eq!(encoder.tick(at(10_002)).len(), 17);
+        assert_eq!(text(&encoder.tick(at(6_002))), ["/genre/alive i:1"]);
+        assert_eq!(encoder.tick(at(10_002)).len(), 18);
     }
 
     #[test]
@@ -784,7 +755,11 @@ mod tests {
         encoder.update(&fixtures::update(2, Some(8)), Instant::now());
         let goodbye = text(&encoder.goodbye());
         assert_eq!(goodbye[0], "/genre/active/reggae f:0");
-        for zero in ["/genre/score/reggae f:0", "/genre/confidence f:0"] {
+        for zero in [
+            "/genre/score/reggae f:0",
+            "/genre/confidence f:0",
+            "/genre/alive i:0",
+        ] {
             assert!(goodbye.iter().any(|line| line == zero), "{goodbye:?}");
         }
         assert!(

@@ -96,6 +96,16 @@ impl Selection {
     }
 }
 
+/// How soon samples must be heard after they sounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Latency {
+    /// Within a tenth of a second: somebody watches the level.
+    #[default]
+    Low,
+    /// Within a second, at less than half the cost.
+    Any,
+}
+
 /// Why a source could not be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -224,6 +234,18 @@ pub enum CaptureEvent {
         /// What was heard before still counts (same rate, and a gap shorter than a frame).
         window_kept: bool,
     },
+    /// A pipe gives nothing, and has not ended: whoever writes into it has paused.
+    Stalled {
+        /// Its name.
+        source: String,
+    },
+    /// A pipe that had stalled goes on.
+    GoesOn {
+        /// Its name.
+        source: String,
+        /// How long it gave nothing.
+        gap: Seconds,
+    },
     /// The source delivers at another rate than it claims.
     WrongRate {
         /// What it claims, in Hz.
@@ -271,6 +293,15 @@ impl fmt::Display for CaptureEvent {
                     "; listening begins anew"
                 };
                 write!(f, "{source} is back after a gap of {:.1} s{anew}", gap.0)
+            }
+            CaptureEvent::Stalled { source } => {
+                write!(
+                    f,
+                    "{source} gives nothing any more; waiting for it to go on"
+                )
+            }
+            CaptureEvent::GoesOn { source, gap } => {
+                write!(f, "{source} goes on after a gap of {:.1} s", gap.0)
             }
             CaptureEvent::WrongRate { claimed, measured } => write!(
                 f,
@@ -321,6 +352,7 @@ impl Capture {
         model: &Arc<Model>,
         selection: Selection,
         pipeline: PipelineConfig,
+        latency: Latency,
     ) -> Result<Self, CaptureError> {
         let (orders, orders_in) = crossbeam_channel::unbounded();
         let (events_out, events) = crossbeam_channel::bounded(256);
@@ -329,7 +361,8 @@ impl Capture {
         let supervisor = thread::Builder::new()
             .name("capture".into())
             .spawn(move || {
-                match Supervisor::open(&model, selection, pipeline, orders_in, events_out) {
+                match Supervisor::open(&model, selection, pipeline, latency, orders_in, events_out)
+                {
                     Ok(supervisor) => {
                         let listener = &supervisor.listener;
                         let handles = Handles {

@@ -3,9 +3,11 @@
 use std::{
     io::{self, Stdout},
     sync::Arc,
+    thread,
     time::Duration,
 };
 
+use crossbeam_channel::{Receiver, TryRecvError};
 use crossterm::{
     event::{self, Event},
     execute,
@@ -76,6 +78,7 @@ pub struct LiveScreen {
     pub view: View,
     controls: Arc<Controls>,
     counters: Arc<Counters>,
+    keys: Receiver<io::Result<Event>>,
 }
 
 impl LiveScreen {
@@ -100,18 +103,26 @@ impl LiveScreen {
             view,
             controls,
             counters,
+            keys: read_keys()?,
         })
     }
 
     /// Takes the next key that was pressed, if any, and does what it asks of every stream; what only the caller can do
-    /// is returned.
+    /// is returned. A terminal that has hung up quits.
     ///
     /// # Errors
-    /// When the terminal is gone.
+    /// When the terminal cannot be read.
     pub fn key(&mut self) -> io::Result<Option<Action>> {
-        while event::poll(Duration::ZERO)? {
-            let Event::Key(key) = event::read()? else {
-                continue;
+        if hung_up() {
+            return Ok(Some(Action::Quit));
+        }
+        loop {
+            let key = match self.keys.try_recv() {
+                Ok(Ok(Event::Key(key))) => key,
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) => return Err(error),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return Ok(Some(Action::Quit)),
             };
             match self.view.key(key) {
                 Some(Action::Reset) => self.controls.reset(),
@@ -139,6 +150,38 @@ impl LiveScreen {
         self.view.tick(elapsed);
         self.screen.draw(&self.view)
     }
+}
+
+/// Keys, read on a thread of their own: at a terminal that has hung up, crossterm reads for ever and never returns. The
+/// thread ends with the program.
+fn read_keys() -> io::Result<Receiver<io::Result<Event>>> {
+    let (out, keys) = crossbeam_channel::unbounded();
+    thread::Builder::new().name("keys".into()).spawn(move || {
+        loop {
+            let event = event::read();
+            let failed = event.is_err();
+            if out.send(event).is_err() || failed {
+                return;
+            }
+        }
+    })?;
+    Ok(keys)
+}
+
+/// Is there nobody at the terminal any more?
+#[cfg(unix)]
+fn hung_up() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let terminal = io::stdin();
+    let mut asked = [PollFd::new(&terminal, PollFlags::empty())];
+    let at_once = Timespec::default();
+    poll(&mut asked, Some(&at_once)).is_ok() && asked[0].revents().contains(PollFlags::HUP)
+}
+
+/// Elsewhere the program ends with its console.
+#[cfg(not(unix))]
+fn hung_up() -> bool {
+    false
 }
 
 fn restore() {

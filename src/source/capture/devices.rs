@@ -1,23 +1,24 @@
 //! Finding devices: what there is, which one is meant, and how it is to be opened.
 
-use cpal::{
-    BufferSize,
-    traits::{DeviceTrait, HostTrait},
-};
+use cpal::traits::{DeviceTrait, HostTrait};
 
 use super::{
-    CaptureError, Selection, SourceInfo, SourceKind, Sources,
+    CaptureError, Latency, Selection, SourceInfo, SourceKind, Sources,
     pulse::pulse_cookie,
     stream::{Plan, backend},
 };
 use crate::units::SampleRate;
 
-/// Sample frames per period that we ask PulseAudio for; its default gives fragments of two seconds. Its client clears
-/// a mebibyte for each period: with 1024 frames, that cost three times what listening costs.
+/// Sample frames per period that cpal asks PulseAudio for where we do not ask it ourselves; its default gives fragments of
+/// two seconds.
+#[cfg(not(target_os = "linux"))]
 const PULSE_PERIOD: u32 = 4096;
 
 /// Name of cpal's host for PulseAudio and pipewire-pulse.
-const PULSE: &str = "PulseAudio";
+pub(super) const PULSE: &str = "PulseAudio";
+
+/// Name of its host for ALSA.
+const ALSA: &str = "ALSA";
 
 /// All sources of the default sound system; with `all_hosts`, of every sound system there is.
 ///
@@ -66,7 +67,11 @@ pub fn choose<'a>(sources: &'a [SourceInfo], wanted: &str) -> Result<&'a SourceI
 }
 
 /// Finds the source and the format to open it with; in the sound system of that name alone, if one is given.
-pub(super) fn plan(selection: &Selection, host_name: Option<&str>) -> Result<Plan, CaptureError> {
+pub(super) fn plan(
+    selection: &Selection,
+    host_name: Option<&str>,
+    latency: Latency,
+) -> Result<Plan, CaptureError> {
     let Found {
         devices: mut found,
         mut notes,
@@ -115,9 +120,12 @@ pub(super) fn plan(selection: &Selection, host_name: Option<&str>) -> Result<Pla
         source_name: source.to_string(),
         error,
     })?;
-    let mut config = supported.config();
+    let config = supported.config();
+    #[cfg(not(target_os = "linux"))]
+    let mut config = config;
+    #[cfg(not(target_os = "linux"))]
     if source.host == PULSE {
-        config.buffer_size = BufferSize::Fixed(PULSE_PERIOD);
+        config.buffer_size = cpal::BufferSize::Fixed(PULSE_PERIOD);
     }
     Ok(Plan {
         host: host_named(&source.host)?,
@@ -126,6 +134,7 @@ pub(super) fn plan(selection: &Selection, host_name: Option<&str>) -> Result<Pla
         config,
         format: supported.sample_format(),
         rate,
+        latency,
         notes,
     })
 }
@@ -179,6 +188,27 @@ enum Hosts<'a> {
     All,
     /// The one of this name.
     Only(&'a str),
+}
+
+/// ALSA lists what its plugins are called, whether or not there is anything to capture behind them.
+fn alsa_captures(id: &str, error: Option<&cpal::Error>) -> bool {
+    // They give zeros, or the default source once more.
+    const CONVERTERS: [&str; 7] = [
+        "null",
+        "lavrate",
+        "samplerate",
+        "speexrate",
+        "speex",
+        "upmix",
+        "vdownmix",
+    ];
+    let name = id.split_once(':').map_or(id, |(_, name)| name);
+    let there = error.is_none_or(|error| {
+        use cpal::ErrorKind as Kind;
+        // Somebody else has it, now or always: that is said when it is to be opened.
+        matches!(error.kind(), Kind::DeviceBusy | Kind::PermissionDenied)
+    });
+    there && !CONVERTERS.contains(&name)
 }
 
 struct Found {
@@ -260,6 +290,9 @@ fn host_devices(host: &cpal::Host) -> Result<Vec<(SourceInfo, cpal::Device)>, cp
         } else {
             device.default_output_config()
         };
+        if host.id().name() == ALSA && !alsa_captures(&id, config.as_ref().err()) {
+            continue;
+        }
         let info = SourceInfo {
             name: device.to_string(),
             kind,
@@ -312,6 +345,20 @@ mod tests {
         ] {
             assert_eq!(choose(&sources, wanted).unwrap().id, expected, "{wanted}");
         }
+    }
+
+    #[test]
+    fn alsa_plugins_that_capture_nothing_are_left_out() {
+        let error = |kind| cpal::Error::new(kind);
+        let absent = error(cpal::ErrorKind::DeviceNotAvailable);
+        let busy = error(cpal::ErrorKind::DeviceBusy);
+        assert!(alsa_captures("alsa:hw:CARD=PCH,DEV=0", None));
+        assert!(alsa_captures("alsa:hw:CARD=PCH,DEV=0", Some(&busy)));
+        assert!(alsa_captures("alsa:default", None));
+        assert!(!alsa_captures("alsa:default", Some(&absent)));
+        assert!(!alsa_captures("alsa:pulse", Some(&absent)));
+        assert!(!alsa_captures("alsa:null", None));
+        assert!(!alsa_captures("alsa:lavrate", None));
     }
 
     #[test]

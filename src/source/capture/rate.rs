@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// The rate is measured over this time, after [`RATE_SETTLING`] in which sources deliver in bursts.
-const RATE_WINDOW: Duration = Duration::from_secs(10);
+const RATE_WINDOW: Duration = Duration::from_secs(30);
 const RATE_SETTLING: Duration = Duration::from_secs(2);
 
 /// Relative error of the rate above which a source is said to lie; crystals are better than 0.0005.

@@ -14,7 +14,7 @@ use cpal::{
     traits::{DeviceTrait, StreamTrait},
 };
 
-use super::{CaptureError, SourceInfo};
+use super::{CaptureError, Latency, SourceInfo};
 use crate::{realtime::AudioInput, units::SampleRate};
 
 /// A source that was just opened may take this long until its first samples.
@@ -34,6 +34,14 @@ impl Signals {
     pub(super) fn messages(&self) -> Vec<String> {
         let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *messages)
+    }
+
+    /// The stream is over.
+    #[cfg(target_os = "linux")]
+    pub(super) fn fail(&self, message: &str) {
+        let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.push(message.to_owned());
+        self.fatal.store(true, Ordering::Release);
     }
 
     fn error(&self, error: &cpal::Error) {
@@ -64,8 +72,21 @@ pub(super) struct Plan {
     pub(super) config: StreamConfig,
     pub(super) format: SampleFormat,
     pub(super) rate: SampleRate,
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "PulseAudio is asked for it")
+    )]
+    pub(super) latency: Latency,
     /// What a person should know: see [`super::Sources::notes`].
     pub(super) notes: Vec<String>,
+}
+
+/// A stream that is closed when it is dropped.
+#[expect(dead_code, reason = "they are kept to run, and asked for nothing")]
+pub(super) enum Running {
+    Cpal(cpal::Stream),
+    #[cfg(target_os = "linux")]
+    Pulse(super::pulse::Record),
 }
 
 /// A stream that runs.
@@ -73,9 +94,10 @@ pub(super) struct Active {
     pub(super) source: SourceInfo,
     pub(super) rate: SampleRate,
     pub(super) n_channels: u16,
-    pub(super) format: SampleFormat,
+    /// How samples are written, such as `f32`.
+    pub(super) format: String,
     pub(super) signals: Arc<Signals>,
-    pub(super) stream: Option<cpal::Stream>,
+    pub(super) stream: Option<Running>,
     /// Asked for the default source from time to time.
     pub(super) host: cpal::Host,
 }
@@ -83,18 +105,45 @@ pub(super) struct Active {
 impl Plan {
     pub(super) fn open(self, input: AudioInput) -> Result<Active, CaptureError> {
         let signals = Arc::<Signals>::default();
+        #[cfg(target_os = "linux")]
+        if self.source.host == super::devices::PULSE {
+            let (stream, format) = self.record(input, &signals)?;
+            return Ok(self.active(format.to_owned(), signals, Running::Pulse(stream)));
+        }
         let stream = self.build(input, &signals)?;
         stream
             .play()
             .map_err(|error| backend(&self.source, &error))?;
-        Ok(Active {
+        let format = self.format.to_string();
+        Ok(self.active(format, signals, Running::Cpal(stream)))
+    }
+
+    fn active(self, format: String, signals: Arc<Signals>, stream: Running) -> Active {
+        Active {
             source: self.source,
             rate: self.rate,
             n_channels: self.config.channels,
-            format: self.format,
+            format,
             signals,
             stream: Some(stream),
             host: self.host,
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn record(
+        &self,
+        input: AudioInput,
+        signals: &Arc<Signals>,
+    ) -> Result<(super::pulse::Record, &'static str), CaptureError> {
+        let id = &self.source.id;
+        let name = id.split_once(':').map_or(id.as_str(), |(_, name)| name);
+        let format = (self.config.channels, self.rate.hz());
+        super::pulse::Record::open(name, format, self.latency, input, signals).map_err(|error| {
+            CaptureError::Backend {
+                source_name: self.source.to_string(),
+                message: error.to_string(),
+            }
         })
     }
 
@@ -151,7 +200,7 @@ impl Plan {
 }
 
 /// Closing can hang when the server does not answer; nobody has to wait for that.
-pub(super) fn close(stream: cpal::Stream) {
+pub(super) fn close(stream: Running) {
     let (closed, wait) = crossbeam_channel::bounded::<()>(0);
     let closing = thread::Builder::new()
         .name("closing".into())

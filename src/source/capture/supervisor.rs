@@ -10,7 +10,7 @@ use cpal::traits::HostTrait;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::{
-    CaptureError, CaptureEvent, Selection,
+    CaptureError, CaptureEvent, Latency, Selection,
     devices::{id_of, output_is_recorded_itself, plan, silent_while_idle},
     rate::RateWatch,
     stream::{Active, FIRST_SAMPLES, close},
@@ -24,8 +24,8 @@ use crate::{
 };
 
 /// No samples for this long, and the source counts as lost: a suspended or removed PulseAudio sink delivers neither
-/// samples nor an error. Seven times the period we ask for.
-const WATCHDOG: Duration = Duration::from_millis(600);
+/// samples nor an error. Three times the longest period we ask for.
+const WATCHDOG: Duration = Duration::from_millis(1500);
 
 /// A sound system that has not answered after this long is stuck: PulseAudio does not answer who opens a source that
 /// is suspended, until it no longer is.
@@ -38,7 +38,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 const REMIND: Duration = Duration::from_secs(60);
 
 /// How often the supervisor looks.
-const TICK: Duration = Duration::from_millis(50);
+const TICK: Duration = Duration::from_millis(200);
 
 /// How often it asks which source is the default.
 const DEFAULT_CHECK: Duration = Duration::from_secs(2);
@@ -49,6 +49,7 @@ const MAX_BLOCK: usize = 16_384;
 pub(super) struct Supervisor {
     pub(super) listener: Listener,
     selection: Selection,
+    latency: Latency,
     pub(super) active: Active,
     orders: Receiver<Selection>,
     events: Sender<CaptureEvent>,
@@ -115,12 +116,14 @@ impl Supervisor {
         model: &Arc<Model>,
         selection: Selection,
         pipeline: PipelineConfig,
+        latency: Latency,
         orders: Receiver<Selection>,
         events: Sender<CaptureEvent>,
     ) -> Result<Self, CaptureError> {
         let plan = {
             let selection = selection.clone();
-            ask(move || plan(&selection, None)).map_err(|_| stuck("the sound system"))??
+            ask(move || plan(&selection, None, latency))
+                .map_err(|_| stuck("the sound system"))??
         };
         for message in &plan.notes {
             let message = message.clone();
@@ -135,11 +138,13 @@ impl Supervisor {
         let name = plan.source.to_string();
         let active = ask(move || plan.open(input)).map_err(|_| stuck(&name))??;
         listener.set_fill_silence(silent_while_idle(&active.source));
+        listener.set_unhurried(latency == Latency::Any);
         let now = Instant::now();
         Ok(Self {
             host_name: Some(active.source.host.clone()),
             listener,
             selection,
+            latency,
             active,
             orders,
             events,
@@ -216,24 +221,33 @@ impl Supervisor {
     /// Samples of the present stream arrive.
     fn began(&mut self, now: Instant) {
         let active = &self.active;
-        let event = match self.trouble.take() {
-            Some(Trouble {
-                lost_at, before, ..
-            }) if before.0 == active.source.id && before.1 == active.rate => {
+        let trouble = self.trouble.take();
+        let gap = trouble.as_ref().map(|trouble| {
+            let heard = active.rate.duration(self.frames).0;
+            Seconds(((now - trouble.lost_at).as_secs_f64() - heard).max(0.0))
+        });
+        let event = match (trouble, gap) {
+            (Some(Trouble { before, .. }), Some(gap))
+                if before.0 == active.source.id && before.1 == active.rate =>
+            {
                 CaptureEvent::Resumed {
                     source: active.source.clone(),
-                    gap: Seconds((now - lost_at).as_secs_f64()),
-                    window_kept: now - lost_at < Duration::from_secs_f64(FRAME.0),
+                    gap,
+                    window_kept: gap.0 < FRAME.0,
                 }
             }
             _ => CaptureEvent::Started {
                 source: active.source.clone(),
                 rate: active.rate,
                 n_channels: active.n_channels,
-                format: active.format.to_string(),
+                format: active.format.clone(),
             },
         };
+        // Before the first readout of it.
         self.tell(event);
+        if let Some(gap) = gap {
+            self.listener.set_back(gap);
+        }
     }
 
     fn default_moved(&self) -> Option<String> {
@@ -266,7 +280,6 @@ impl Supervisor {
     /// Closes the stream and opens it, or another, until samples can flow again. Without a reason, the user has chosen
     /// another. `false` when nobody wants it any more.
     fn come_back(&mut self, reason: Option<String>) -> bool {
-        self.listener.set_lost();
         let now = Instant::now();
         let source = self.active.source.clone();
         let is_new = self.trouble.is_none();
@@ -290,6 +303,8 @@ impl Supervisor {
         if let Some(event) = event {
             self.tell(event);
         }
+        // After the event: whoever sees that the state is lost can be told why.
+        self.listener.set_lost();
         if let Some(stream) = self.active.stream.take() {
             close(stream);
         }
@@ -303,9 +318,8 @@ impl Supervisor {
                 }
             }
             must_wait = true;
-            let lost_at = self.trouble.as_ref().map_or(now, |t| t.lost_at);
             // A new host every time: the old one may belong to a server that is no more.
-            let Err(error) = self.reopen(lost_at) else {
+            let Err(error) = self.reopen() else {
                 return true;
             };
             let event = self
@@ -318,33 +332,27 @@ impl Supervisor {
         }
     }
 
-    fn reopen(&mut self, lost_at: Instant) -> Result<(), CaptureError> {
-        // An answer that comes late is of no use, as the gap has grown; but it says that it is worth asking again.
+    fn reopen(&mut self) -> Result<(), CaptureError> {
+        // An answer that comes late is of no use; but it says that it is worth asking again.
         if self.stuck.as_ref().is_some_and(|try_| !try_.is_finished()) {
             return Err(stuck(&self.active.source.to_string()));
         }
         let (selection, host_name) = (self.selection.clone(), self.host_name.clone());
-        let plan = match ask(move || plan(&selection, host_name.as_deref())) {
+        let latency = self.latency;
+        let plan = match ask(move || plan(&selection, host_name.as_deref(), latency)) {
             Ok(plan) => plan?,
             Err(unanswered) => {
                 self.stuck = Some(unanswered);
                 return Err(stuck("the sound system"));
             }
         };
-        let gap = Seconds(lost_at.elapsed().as_secs_f64());
-        let input = self.listener.reattach(plan.rate, MAX_BLOCK, gap)?;
+        let input = self.listener.reattach_lost(plan.rate, MAX_BLOCK)?;
         let name = plan.source.to_string();
         let opened = ask(move || plan.open(input)).unwrap_or_else(|unanswered| {
             self.stuck = Some(unanswered);
             Err(stuck(&name))
         });
-        self.active = match opened {
-            Ok(active) => active,
-            Err(error) => {
-                self.listener.set_lost();
-                return Err(error);
-            }
-        };
+        self.active = opened?;
         self.host_name = Some(self.active.source.host.clone());
         let fill = silent_while_idle(&self.active.source);
         self.listener.set_fill_silence(fill);
@@ -354,6 +362,11 @@ impl Supervisor {
         self.last_sound = now;
         self.default_checked = now;
         self.rate_watch = RateWatch::new(now);
+        if fill {
+            // It may give nothing for hours, and is silent meanwhile.
+            self.flowing = true;
+            self.began(now);
+        }
         Ok(())
     }
 
