@@ -655,7 +655,7 @@ mod tests {
     #[test]
     fn arguments_are_checked() {
         let args = parse(&[]).unwrap();
-        assert!((4..=6).contains(&args.styles.len()));
+        assert!((3..=6).contains(&args.styles.len()));
         let args = parse(&["--styles", "jazz, metal", "--seconds", "5"]).unwrap();
         assert_eq!(args.styles, [Style::Jazz, Style::Metal]);
         for wrong in [
