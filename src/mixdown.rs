@@ -10,7 +10,9 @@
     clippy::disallowed_macros
 )]
 
-use crate::units::{all_zero, sane};
+#[cfg(any(feature = "file", test))]
+use crate::units::all_zero;
+use crate::units::sane;
 
 /// Frames after which it is judged anew which of the two is heard: 85 ms at 48 kHz. They are counted from the beginning of the
 /// stream, so that the block size changes nothing.
@@ -86,6 +88,7 @@ impl Mixdown {
     ///
     /// # Real-time
     /// Safe on the audio thread.
+    #[cfg(any(feature = "file", test))]
     pub(crate) fn interleaved(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
         let n_frames = mono
             .len()
@@ -110,39 +113,52 @@ impl Mixdown {
                 }
             }
             2 => self.stereo(samples.as_chunks().0, mono),
-            n => self.many(samples, n, mono),
+            n => {
+                for (out, frame) in mono.iter_mut().zip(samples.chunks_exact(n)) {
+                    *out = self.frame(n, frame.iter().copied());
+                }
+            }
         }
     }
 
-    fn many(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
-        let scale = 1.0 / n_channels as f32;
+    /// One frame of `n_channels` samples, however they lie. Samples are made [`sane`] on the way.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn frame(
+        &mut self,
+        n_channels: usize,
+        frame: impl Iterator<Item = f32> + Clone,
+    ) -> f32 {
+        let frame = frame.map(sane);
         let known = n_channels.min(MAX_CHANNELS);
-        for (frame, out) in samples.chunks_exact(n_channels).zip(mono) {
-            if self.n.is_multiple_of(STRIDE) {
-                let reference = sane(frame[self.many.loudest.min(known - 1)]);
-                let (mut sum, mut power) = (0.0, 0.0);
-                for (channel, &sample) in frame.iter().take(known).enumerate() {
-                    let sample = sane(sample);
-                    sum += sample;
-                    power += sample * sample;
-                    self.many.power[channel] += sample * sample;
-                    self.many.product[channel] += sample * reference;
-                }
-                // As with two channels: four times the squares of the mean, and of what it leaves out.
-                let mean = 4.0 * sum * sum / (known * known) as f32;
-                self.mean_power += mean;
-                self.difference_power += (4.0 * power / known as f32 - mean).max(0.0);
+        if self.n.is_multiple_of(STRIDE) {
+            let loudest = self.many.loudest.min(known.saturating_sub(1));
+            let reference = frame.clone().nth(loudest).unwrap_or(0.0);
+            let (mut sum, mut power) = (0.0, 0.0);
+            let totals = self.many.power.iter_mut().zip(&mut self.many.product);
+            for (sample, (of_power, of_product)) in frame.clone().take(known).zip(totals) {
+                sum += sample;
+                power += sample * sample;
+                *of_power += sample * sample;
+                *of_product += sample * reference;
             }
-            *out = if self.difference {
-                let (signed, rest) = frame.split_at(known);
-                let turned = signed.iter().zip(&self.many.signs);
-                let turned: f32 = turned.map(|(&sample, sign)| sign * sane(sample)).sum();
-                (turned + rest.iter().map(|&sample| sane(sample)).sum::<f32>()) * scale
-            } else {
-                frame.iter().map(|&sample| sane(sample)).sum::<f32>() * scale
-            };
-            self.advance(1);
+            // As with two channels: four times the squares of the mean, and of what it leaves out.
+            let known = known.max(1) as f32;
+            let mean = 4.0 * sum * sum / (known * known);
+            self.mean_power += mean;
+            self.difference_power += (4.0 * power / known - mean).max(0.0);
         }
+        let sum: f32 = if self.difference {
+            // Channels beyond the known ones are taken as they are.
+            let signs = self.many.signs.iter().copied().take(known);
+            let signs = signs.chain(std::iter::repeat(1.0));
+            frame.zip(signs).map(|(sample, sign)| sign * sample).sum()
+        } else {
+            frame.sum()
+        };
+        self.advance(1);
+        sum * (1.0 / n_channels.max(1) as f32)
     }
 
     /// Mixes as many `frames`, left and right each, as `mono` has room for. Samples are made [`sane`] on the way.

@@ -128,9 +128,10 @@ impl AudioInput {
                     self.mixdown.stereo(frames, &mut mono);
                 }
                 _ => {
-                    let scale = 1.0 / n_channels as f32;
                     for (out, frame) in mono.iter_mut().zip(block.chunks_exact(n_channels)) {
-                        *out = frame.iter().map(|&s| sane(convert(s))).sum::<f32>() * scale;
+                        *out = self
+                            .mixdown
+                            .frame(n_channels, frame.iter().map(|&s| convert(s)));
                         n_frames += 1;
                     }
                 }
@@ -145,7 +146,6 @@ impl AudioInput {
     /// Safe on the audio thread.
     pub fn push_planar(&mut self, channels: &[&[f32]]) {
         let n_frames = channels.iter().map(|c| c.len()).min().unwrap_or(0);
-        let scale = 1.0 / channels.len().max(1) as f32;
         let mut mono = [0.0_f32; CHUNK];
         let mut start = 0;
         while start < n_frames {
@@ -172,14 +172,11 @@ impl AudioInput {
                 let frames = stereo.get(..length).unwrap_or_default();
                 self.mixdown.stereo(frames, &mut mono);
             } else {
-                mono.fill(0.0);
-                for part in parts {
-                    for (out, &sample) in mono.iter_mut().zip(part) {
-                        *out += sane(sample);
-                    }
-                }
-                for out in &mut mono {
-                    *out *= scale;
+                for (index, out) in mono.iter_mut().take(length).enumerate() {
+                    let frame = parts
+                        .clone()
+                        .map(|part| part.get(index).copied().unwrap_or(0.0));
+                    *out = self.mixdown.frame(channels.len(), frame);
                 }
             }
             self.write(mono.get(..length).unwrap_or_default());

@@ -250,6 +250,30 @@ fn channels_that_cancel_each_other_out_are_heard() {
 }
 
 #[test]
+fn four_channels_that_cancel_in_pairs_are_heard_whichever_way_they_come() {
+    fn heard(push: impl Fn(&mut AudioInput, &[f32], &[f32])) -> Vec<f32> {
+        let (mut input, _listener, seen) = start();
+        let front = ramp(0, 12_000);
+        let back: Vec<f32> = front.iter().map(|sample| -sample).collect();
+        for (front, back) in front.chunks(500).zip(back.chunks(500)) {
+            push(&mut input, front, back);
+            assert!(input.wait_until_consumed(PATIENCE));
+        }
+        seen.samples()
+    }
+    let planar = heard(|input, front, back| input.push_planar(&[front, front, back, back]));
+    let interleaved = heard(|input, front, back| {
+        let frames = front.iter().zip(back);
+        let samples: Vec<f32> = frames.flat_map(|(&f, &b)| [f, f, b, b]).collect();
+        input.push_interleaved(&samples, 4);
+    });
+    assert_eq!(planar, interleaved);
+    // Nothing at first; once it is noticed, all of it.
+    assert!(planar[..4_096].iter().all(|&sample| sample == 0.0));
+    assert!(planar[8_192..].iter().any(|sample| sample.abs() > 0.0));
+}
+
+#[test]
 fn strange_blocks_are_no_samples() {
     let (mut input, _listener, seen) = start();
     input.push_interleaved(&[0.5; 64], 0);
