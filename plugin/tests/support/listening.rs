@@ -17,7 +17,7 @@ use genrescope::{
     source::{file::AudioFile, synth},
     units::{SampleRate, Seconds},
 };
-use genrescope_plugin::params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE};
+use genrescope_plugin_core::params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE};
 
 /// A plugin that a host has activated.
 pub trait Deck {

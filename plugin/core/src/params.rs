@@ -154,7 +154,8 @@ impl Default for GenrescopeParams {
             .with_string_to_value(Arc::new(parse_seconds)),
             hold: BoolParam::new("Hold", false),
             reset: BoolParam::new("Reset", false),
-            midi: BoolParam::new("MIDI Out", true),
+            // Off until asked: to an instrument further down the chain a genre's note is a key that somebody plays.
+            midi: BoolParam::new("MIDI Out", false),
             midi_channel: IntParam::new("MIDI Channel", 1, IntRange::Linear { min: 1, max: 16 })
                 .non_automatable(),
             base_note: IntParam::new(
