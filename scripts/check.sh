@@ -21,5 +21,3 @@ if [ "${1:-}" != tests ]; then
     fi
 fi
 cargo test --locked --workspace --no-fail-fast
-# Networks without tract, as the plugin runs them.
-cargo test --locked --package genrescope --no-default-features --test network --test allocation

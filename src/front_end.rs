@@ -7,6 +7,7 @@
 pub mod mel;
 pub mod resample;
 pub mod stft;
+mod tagger;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,6 +16,8 @@ use crate::units::{SampleRate, Seconds, all_zero};
 use mel::MelBands;
 use resample::Resampler;
 use stft::Stft;
+use tagger::PreEmphasis;
+pub use tagger::TaggerFrontEnd;
 
 /// Every number of the front end. It travels with the weights in the model file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,28 +70,30 @@ pub enum FrontEndError {
     },
 }
 
+/// `Ok`, or what is wrong with `field`.
+fn check(
+    ok: bool,
+    field: &'static str,
+    value: f64,
+    allowed: &'static str,
+) -> Result<(), FrontEndError> {
+    if ok {
+        Ok(())
+    } else {
+        Err(FrontEndError::Field {
+            field,
+            value,
+            allowed,
+        })
+    }
+}
+
 impl FrontEndConfig {
     /// Whether every field is within its range.
     ///
     /// # Errors
     /// [`FrontEndError`] naming the first field that is not.
     pub fn validate(&self) -> Result<(), FrontEndError> {
-        fn check(
-            ok: bool,
-            field: &'static str,
-            value: f64,
-            allowed: &'static str,
-        ) -> Result<(), FrontEndError> {
-            if ok {
-                Ok(())
-            } else {
-                Err(FrontEndError::Field {
-                    field,
-                    value,
-                    allowed,
-                })
-            }
-        }
         let nyquist = self.sample_rate as f32 / 2.0;
         check(
             (8_000..=48_000).contains(&self.sample_rate),
@@ -167,15 +172,82 @@ pub struct FrontEnd {
     config: FrontEndConfig,
     input_rate: SampleRate,
     resampler: Resampler,
+    analysis: Analysis,
+    tagger: Option<Analysis>,
+}
+
+/// Which picture a column belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Picture {
+    /// That of [`FrontEndConfig`].
+    Mel,
+    /// That of [`TaggerFrontEnd`].
+    Tagger,
+}
+
+/// From samples at the front end's own rate to columns of one picture.
+#[derive(Clone, Debug)]
+struct Analysis {
+    pre_emphasis: Option<PreEmphasis>,
     stft: Stft,
     log_mel: LogMel,
+}
+
+impl Analysis {
+    fn push(&mut self, samples: &[f32], mut on_column: impl FnMut(&[f32])) {
+        let Self {
+            pre_emphasis,
+            stft,
+            log_mel,
+        } = self;
+        let mut transform =
+            |samples: &[f32]| stft.push(samples, |power| on_column(log_mel.column(power)));
+        match pre_emphasis {
+            None => transform(samples),
+            Some(filter) => filter.push(samples, transform),
+        }
+    }
+
+    fn finish(&mut self, mut on_column: impl FnMut(&[f32])) {
+        let Self {
+            pre_emphasis,
+            stft,
+            log_mel,
+        } = self;
+        if let Some(filter) = pre_emphasis {
+            filter.finish(|samples| {
+                stft.push(samples, |power| on_column(log_mel.column(power)));
+            });
+        }
+        stft.finish(|power| on_column(log_mel.column(power)));
+    }
+
+    fn reset(&mut self) {
+        if let Some(filter) = &mut self.pre_emphasis {
+            filter.reset();
+        }
+        self.stft.reset();
+    }
+}
+
+/// How the sums of mel bands become cells.
+#[derive(Clone, Copy, Debug)]
+enum Scale {
+    Decibel {
+        floor_db: f32,
+    },
+    Log {
+        epsilon: f32,
+        offset: f32,
+        divisor: f32,
+    },
 }
 
 /// From a power spectrum to a column.
 #[derive(Clone, Debug)]
 struct LogMel {
     bands: MelBands,
-    floor_db: f32,
+    scale: Scale,
     /// `[n_mels]`
     column: Vec<f32>,
     /// `column` is that of silence.
@@ -188,7 +260,14 @@ impl LogMel {
         // Silence after silence is the same column again.
         if !(silent && self.silent) {
             self.bands.apply(power, &mut self.column);
-            mel::power_to_db(&mut self.column, self.floor_db);
+            match self.scale {
+                Scale::Decibel { floor_db } => mel::power_to_db(&mut self.column, floor_db),
+                Scale::Log {
+                    epsilon,
+                    offset,
+                    divisor,
+                } => mel::power_to_log(&mut self.column, epsilon, offset, divisor),
+            }
         }
         self.silent = silent;
         &self.column
@@ -221,14 +300,30 @@ impl FrontEnd {
             config: config.clone(),
             input_rate,
             resampler: Resampler::new(input_rate, own_rate),
-            stft: Stft::new(n_fft, hop_length),
-            log_mel: LogMel {
-                bands: MelBands::new(sample_rate, n_fft, n_mels, fmin_hz, fmax_hz),
-                floor_db,
-                column: vec![0.0; n_mels],
-                silent: false,
+            analysis: Analysis {
+                pre_emphasis: None,
+                stft: Stft::new(n_fft, hop_length),
+                log_mel: LogMel {
+                    bands: MelBands::new(sample_rate, n_fft, n_mels, fmin_hz, fmax_hz),
+                    scale: Scale::Decibel { floor_db },
+                    column: vec![0.0; n_mels],
+                    silent: false,
+                },
             },
+            tagger: None,
         })
+    }
+
+    /// The same, with the picture of a tagger beside it: both are made of one resampled stream.
+    ///
+    /// # Errors
+    /// [`FrontEndError`] naming the field of `config` that is out of range.
+    pub fn with_tagger(mut self, config: Option<&TaggerFrontEnd>) -> Result<Self, FrontEndError> {
+        self.tagger = match config {
+            None => None,
+            Some(config) => Some(config.analysis(self.config.sample_rate)?),
+        };
+        Ok(self)
     }
 
     /// The numbers it was built with.
@@ -260,14 +355,27 @@ impl FrontEnd {
     ///
     /// Samples are made [`sane`](crate::units::sane) first, so that neither NaN nor denormals nor 1e9 travel on.
     pub fn push(&mut self, samples: &[f32], mut on_column: impl FnMut(&[f32])) {
+        self.push_pictures(samples, |picture, column| {
+            if picture == Picture::Mel {
+                on_column(column);
+            }
+        });
+    }
+
+    /// As [`FrontEnd::push`], with the columns of both pictures. Those of the tagger come first where both become
+    /// final by the same samples; in which order they come depends on how the samples were split.
+    pub fn push_pictures(&mut self, samples: &[f32], mut on_column: impl FnMut(Picture, &[f32])) {
         let Self {
             resampler,
-            stft,
-            log_mel,
+            analysis,
+            tagger,
             ..
         } = self;
         resampler.push(samples, |samples| {
-            stft.push(samples, |power| on_column(log_mel.column(power)));
+            if let Some(tagger) = tagger {
+                tagger.push(samples, |column| on_column(Picture::Tagger, column));
+            }
+            analysis.push(samples, |column| on_column(Picture::Mel, column));
         });
     }
 
@@ -277,22 +385,40 @@ impl FrontEnd {
     /// A signal of `n` samples at the front end's own rate has `1 + n / hop_length` columns in all, an
     /// empty one none.
     pub fn finish(&mut self, mut on_column: impl FnMut(&[f32])) {
+        self.finish_pictures(|picture, column| {
+            if picture == Picture::Mel {
+                on_column(column);
+            }
+        });
+    }
+
+    /// As [`FrontEnd::finish`], with the columns of both pictures.
+    pub fn finish_pictures(&mut self, mut on_column: impl FnMut(Picture, &[f32])) {
         let Self {
             resampler,
-            stft,
-            log_mel,
+            analysis,
+            tagger,
             ..
         } = self;
         resampler.finish(|samples| {
-            stft.push(samples, |power| on_column(log_mel.column(power)));
+            if let Some(tagger) = &mut *tagger {
+                tagger.push(samples, |column| on_column(Picture::Tagger, column));
+            }
+            analysis.push(samples, |column| on_column(Picture::Mel, column));
         });
-        stft.finish(|power| on_column(log_mel.column(power)));
+        if let Some(tagger) = tagger {
+            tagger.finish(|column| on_column(Picture::Tagger, column));
+        }
+        analysis.finish(|column| on_column(Picture::Mel, column));
     }
 
     /// Forgets all samples. Allocates nothing.
     pub fn reset(&mut self) {
         self.resampler.reset();
-        self.stft.reset();
+        self.analysis.reset();
+        if let Some(tagger) = &mut self.tagger {
+            tagger.reset();
+        }
     }
 }
 

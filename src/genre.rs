@@ -199,6 +199,11 @@ impl Scores {
         Self::new(&vec_of(1.0 / len as f32)[..len.clamp(1, MAX_LABELS)])
     }
 
+    /// No score for any of `len` labels: there is nothing to have an opinion of.
+    pub fn zeros(len: usize) -> Self {
+        Self::new(&[0.0; MAX_LABELS][..len.clamp(1, MAX_LABELS)])
+    }
+
     /// The scores, in label order.
     pub fn as_slice(&self) -> &[f32] {
         &self.values[..self.len]

@@ -38,6 +38,7 @@ pub mod genre;
 mod mixdown;
 pub mod network;
 pub mod pipeline;
+pub mod readout;
 pub mod realtime;
 pub mod sink;
 pub mod song;
@@ -47,7 +48,6 @@ pub mod teach;
 #[cfg(feature = "cli")]
 mod toml_words;
 pub mod units;
-pub mod window;
 
 /// What README.md shows must compile.
 #[cfg(all(doctest, feature = "file"))]

@@ -1,14 +1,16 @@
-//! Two channels become one: their mean, or half their difference while they cancel each other out.
+//! Several channels become one: their mean, or what is left of them when those that stand on their head
+//! are turned round, while they cancel each other out.
 //!
-//! A balanced line in a stereo socket, a cable with two wires swapped or a "wide" mix gives a left and a right that are each other's
-//! negative: plain to every ear, and silence to whoever adds them up.
+//! A balanced line in a stereo socket, a cable with two wires swapped or a "wide" mix gives a left and a right
+//! that are each other's negative: plain to every ear, and silence to whoever adds them up. Of two channels,
+//! half the difference is heard then; of more, each is turned round that runs against the loudest.
 #![deny(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::disallowed_macros
 )]
 
-use crate::units::sane;
+use crate::units::{all_zero, sane};
 
 /// Frames after which it is judged anew which of the two is heard: 85 ms at 48 kHz. They are counted from the beginning of the
 /// stream, so that the block size changes nothing.
@@ -24,7 +26,10 @@ const CANCELLED: f32 = 400.0;
 /// The mean is heard again when the difference has less than this many times its power (20 dB).
 const RESTORED: f32 = 100.0;
 
-/// Which of mean and difference is heard of a stereo stream, and what is known of them since it was judged last.
+/// Channels that may be turned round. Those beyond are taken as they are.
+const MAX_CHANNELS: usize = 64;
+
+/// Which of mean and difference is heard of a stream, and what is known of them since it was judged last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mixdown {
     /// Frames since then.
@@ -32,9 +37,114 @@ pub(crate) struct Mixdown {
     mean_power: f32,
     difference_power: f32,
     difference: bool,
+    /// Of streams of more than two channels.
+    many: Many,
+}
+
+/// What is known of each of many channels.
+#[derive(Clone, Debug)]
+struct Many {
+    /// 1, or -1 for a channel that is turned round.
+    signs: [f32; MAX_CHANNELS],
+    power: [f32; MAX_CHANNELS],
+    /// Its product with the channel `loudest`, which was it in the last cell.
+    product: [f32; MAX_CHANNELS],
+    loudest: usize,
+}
+
+impl Default for Many {
+    fn default() -> Self {
+        Self {
+            signs: [1.0; MAX_CHANNELS],
+            power: [0.0; MAX_CHANNELS],
+            product: [0.0; MAX_CHANNELS],
+            loudest: 0,
+        }
+    }
+}
+
+impl Many {
+    /// Turns round what runs against the loudest channel, or nothing, for a new cell.
+    fn judge(&mut self, difference: bool) {
+        let mut loudest = 0;
+        for channel in 0..MAX_CHANNELS {
+            let against = difference && self.product[channel] < 0.0;
+            self.signs[channel] = if against { -1.0 } else { 1.0 };
+            if self.power[channel] > self.power[loudest] {
+                loudest = channel;
+            }
+        }
+        self.loudest = loudest;
+        self.power = [0.0; MAX_CHANNELS];
+        self.product = [0.0; MAX_CHANNELS];
+    }
 }
 
 impl Mixdown {
+    /// Mixes as many frames of `n_channels` samples as `mono` has room for. Samples are made [`sane`] on
+    /// the way.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn interleaved(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
+        let n_frames = mono
+            .len()
+            .min(samples.len().checked_div(n_channels).unwrap_or(0));
+        let (Some(samples), Some(mono)) = (
+            samples.get(..n_frames * n_channels),
+            mono.get_mut(..n_frames),
+        ) else {
+            return;
+        };
+        // Silence of many channels costs a look.
+        if all_zero(samples) {
+            mono.fill(0.0);
+            self.advance(n_frames);
+            return;
+        }
+        match n_channels {
+            0 => {}
+            1 => {
+                for (to, &from) in mono.iter_mut().zip(samples) {
+                    *to = sane(from);
+                }
+            }
+            2 => self.stereo(samples.as_chunks().0, mono),
+            n => self.many(samples, n, mono),
+        }
+    }
+
+    fn many(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
+        let scale = 1.0 / n_channels as f32;
+        let known = n_channels.min(MAX_CHANNELS);
+        for (frame, out) in samples.chunks_exact(n_channels).zip(mono) {
+            if self.n.is_multiple_of(STRIDE) {
+                let reference = sane(frame[self.many.loudest.min(known - 1)]);
+                let (mut sum, mut power) = (0.0, 0.0);
+                for (channel, &sample) in frame.iter().take(known).enumerate() {
+                    let sample = sane(sample);
+                    sum += sample;
+                    power += sample * sample;
+                    self.many.power[channel] += sample * sample;
+                    self.many.product[channel] += sample * reference;
+                }
+                // As with two channels: four times the squares of the mean, and of what it leaves out.
+                let mean = 4.0 * sum * sum / (known * known) as f32;
+                self.mean_power += mean;
+                self.difference_power += (4.0 * power / known as f32 - mean).max(0.0);
+            }
+            *out = if self.difference {
+                let (signed, rest) = frame.split_at(known);
+                let turned = signed.iter().zip(&self.many.signs);
+                let turned: f32 = turned.map(|(&sample, sign)| sign * sane(sample)).sum();
+                (turned + rest.iter().map(|&sample| sane(sample)).sum::<f32>()) * scale
+            } else {
+                frame.iter().map(|&sample| sane(sample)).sum::<f32>() * scale
+            };
+            self.advance(1);
+        }
+    }
+
     /// Mixes as many `frames`, left and right each, as `mono` has room for. Samples are made [`sane`] on the way.
     ///
     /// # Real-time
@@ -72,6 +182,7 @@ impl Mixdown {
             let heard = self.mean_power + self.difference_power > 0.0;
             if heard {
                 self.difference = self.difference_power > least * self.mean_power;
+                self.many.judge(self.difference);
             }
             (self.mean_power, self.difference_power) = (0.0, 0.0);
         }
@@ -178,5 +289,36 @@ mod tests {
         let mono = mixed(&frames, 512);
         assert!(mono.iter().all(|x| x.is_finite()));
         assert_eq!(mono[17], 0.0);
+    }
+
+    #[test]
+    fn many_channels_that_cancel_in_pairs_are_heard() {
+        let (front, back) = (noise(4 * CELL, 0.0, 1.0), noise(4 * CELL, 0.3, 0.5));
+        let quad = |at: usize| {
+            let ([a, _], [_, b]) = (front[at], back[at]);
+            [a, -a, b, -b]
+        };
+        let samples: Vec<f32> = (0..front.len()).flat_map(quad).collect();
+        let mut whole = vec![0.0; front.len()];
+        Mixdown::default().interleaved(&samples, 4, &mut whole);
+        let power = |mono: &[f32]| mono.iter().map(|x| x * x).sum::<f32>() / mono.len() as f32;
+        assert!(power(&whole[..CELL]) < 1e-9, "{}", power(&whole[..CELL]));
+        let heard = power(&whole[2 * CELL..]);
+        assert!(heard > 0.05, "{heard}");
+        // In blocks of any size, the same.
+        let (mut split, mut mixdown) = (vec![0.0; whole.len()], Mixdown::default());
+        for (samples, mono) in samples.chunks(4 * 100).zip(split.chunks_mut(100)) {
+            mixdown.interleaved(samples, 4, mono);
+        }
+        assert_eq!(split, whole);
+        // Channels that do not cancel are the mean, as ever.
+        let plain: Vec<f32> = (0..front.len())
+            .flat_map(|at| [front[at][0], back[at][0], 0.5])
+            .collect();
+        Mixdown::default().interleaved(&plain, 3, &mut whole);
+        assert_eq!(
+            whole[3 * CELL],
+            (front[3 * CELL][0] + back[3 * CELL][0] + 0.5) * (1.0 / 3.0)
+        );
     }
 }

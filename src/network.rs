@@ -5,11 +5,10 @@ pub mod bundle;
 mod graph;
 pub mod kernel;
 pub mod level;
-#[cfg(not(feature = "tract"))]
-mod plan;
 pub mod quantise;
 mod recent;
 mod rolling;
+pub mod tagger;
 
 use std::sync::{Arc, OnceLock};
 
@@ -23,10 +22,12 @@ use self::{
     graph::{Graph, Runner},
     recent::MusicHead,
     rolling::{Columns, Trunk},
+    tagger::TaggerStream,
 };
 use crate::{
-    front_end::FrontEndConfig,
+    front_end::{FrontEnd, FrontEndConfig, FrontEndError, Picture},
     genre::{Labels, Scores},
+    units::SampleRate,
 };
 
 /// Columns are clipped to this many decibels either way before anything is computed from them: far beyond what a
@@ -42,7 +43,6 @@ pub enum Engine {
     #[default]
     Fused,
     /// The convolution and the pool that tract brings, in f32: slower, kept to check and to measure against.
-    #[cfg(feature = "tract")]
     Tract,
 }
 
@@ -154,6 +154,15 @@ impl Model {
         &self.card.front_end
     }
 
+    /// The pictures that its networks look at, made of mono samples at `rate`.
+    ///
+    /// # Errors
+    /// [`FrontEndError`] naming the field that is out of range.
+    pub fn listen(&self, rate: SampleRate) -> Result<FrontEnd, FrontEndError> {
+        let tagger = self.card.architecture.tagger.as_ref();
+        FrontEnd::new(self.front_end(), rate)?.with_tagger(tagger.map(|tagger| &tagger.front_end))
+    }
+
     /// Mel columns in one frame (1366).
     pub fn n_frames(&self) -> usize {
         self.card.architecture.frame_columns
@@ -247,6 +256,8 @@ pub struct Scored<'a> {
     pub recent: &'a [f32],
     /// Probability that those newest seconds are music, 0..=1; `None` where the model cannot tell.
     pub music: Option<f32>,
+    /// Log-odds of each of [`tagger::Tagger::sounds`] in the newest segment; empty without a second trunk.
+    pub sounds: &'a [f32],
     model: &'a Model,
 }
 
@@ -264,6 +275,9 @@ pub struct Network {
     runner: Runner,
     columns: Columns,
     trunk: Trunk,
+    tagger: Option<TaggerStream>,
+    /// Columns of the second picture in a whole frame.
+    tagger_columns: usize,
     /// The window of [`Network::score_frame`], allocated by its first call.
     frame: Option<Box<(Columns, Trunk)>>,
     outputs: Outputs,
@@ -280,7 +294,14 @@ struct Outputs {
 impl Network {
     /// A network with an empty window. All memory is allocated here and by the first scoring.
     pub fn new(model: &Arc<Model>) -> Self {
+        let numbers = model.front_end();
+        let hop_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let per_column = model.graph.tagger().map_or(0.0, |plans| {
+            hop_s * plans.tagger().front_end.columns_per_second()
+        });
         Self {
+            tagger: model.graph.tagger().map(TaggerStream::new),
+            tagger_columns: (per_column * model.n_frames() as f64) as usize,
             runner: Runner::new(&model.graph),
             columns: Columns::new(model),
             trunk: Trunk::new(model),
@@ -310,6 +331,18 @@ impl Network {
         push(&mut self.columns, column, self.model.front_end().floor_db);
     }
 
+    /// Appends one column of `picture`, as the front end of [`Model::listen`] gives them.
+    pub fn push_picture(&mut self, picture: Picture, column: &[f32]) {
+        match picture {
+            Picture::Mel => self.push(column),
+            Picture::Tagger => {
+                if let Some(tagger) = &mut self.tagger {
+                    tagger.push(column);
+                }
+            }
+        }
+    }
+
     /// Scores the window as it stands. `None` until [`Model::step_columns`] columns were heard.
     /// With less than a frame, what was heard stands for the whole: [`Architecture::trunk_columns`] has the rule.
     ///
@@ -321,21 +354,39 @@ impl Network {
             runner,
             columns,
             trunk,
+            tagger,
+            tagger_columns,
             outputs,
             ..
         } = self;
-        score(model, runner, columns, trunk, outputs)
+        if columns.len() < model.step_columns() {
+            return None;
+        }
+        if let Some(tagger) = tagger {
+            tagger.update(*tagger_columns)?;
+        }
+        score(model, runner, columns, trunk, tagger.as_ref(), outputs)
     }
 
     /// Scores a whole frame of shape `[n_columns, n_mels]` (column after column) without touching the window and
     /// without re-use: the oracle that [`Network::score`] must equal. Of more columns than a frame has, the last count.
     pub fn score_frame(&mut self, frame: &[f32]) -> Option<Scored<'_>> {
+        self.score_pictures(frame, &[])
+    }
+
+    /// As [`Network::score_frame`], with the second picture of the same time, `[columns, n_mels]`. A model with a second
+    /// trunk reads an empty picture as silence. The segments of [`Network::score`] are forgotten.
+    pub fn score_pictures(&mut self, frame: &[f32], second: &[f32]) -> Option<Scored<'_>> {
         let Self {
             model,
             runner,
+            tagger,
             outputs,
             ..
         } = self;
+        if let Some(tagger) = tagger {
+            tagger.look(second)?;
+        }
         let (n_mels, floor_db) = (model.front_end().n_mels, model.front_end().floor_db);
         let fresh = || Box::new((Columns::new(model), Trunk::new(model)));
         let (columns, trunk) = &mut **self.frame.get_or_insert_with(fresh);
@@ -344,13 +395,23 @@ impl Network {
         for column in frame.chunks_exact(n_mels) {
             push(columns, column, floor_db);
         }
-        score(model, runner, columns, trunk, outputs)
+        score(model, runner, columns, trunk, tagger.as_ref(), outputs)
     }
 
     /// Empties the window.
     pub fn reset(&mut self) {
-        self.columns.clear();
+        self.keep_newest(0);
+    }
+
+    /// Empties the window of all but the newest `n_columns` mel columns, and of the second picture what lies beside
+    /// them.
+    pub fn keep_newest(&mut self, n_columns: usize) {
+        self.columns.keep_newest(n_columns);
         self.trunk.clear();
+        if let Some(tagger) = &mut self.tagger {
+            let share = n_columns as f64 / self.model.n_frames() as f64;
+            tagger.keep_newest((share * self.tagger_columns as f64) as usize);
+        }
     }
 }
 
@@ -369,6 +430,7 @@ fn score<'a>(
     runner: &mut Runner,
     columns: &Columns,
     trunk: &mut Trunk,
+    tagger: Option<&'a TaggerStream>,
     outputs: &'a mut Outputs,
 ) -> Option<Scored<'a>> {
     if columns.len() < model.step_columns() {
@@ -383,10 +445,12 @@ fn score<'a>(
         .head(
             |block| trunk.columns(block),
             |block, values| trunk.read(block, values),
+            tagger.map(TaggerStream::features),
             write,
         )
         .ok()?;
     recent::summarise(model, trunk, columns, &mut outputs.recent);
+    let sounds = tagger.map_or(&[][..], TaggerStream::sounds);
     Some(Scored {
         logits: &outputs.logits,
         embedding: &outputs.embedding,
@@ -394,8 +458,9 @@ fn score<'a>(
         music: model
             .music
             .as_ref()
-            .map(|head| head.probability(&outputs.recent)),
+            .map(|head| head.probability(&outputs.recent, sounds)),
         recent: &outputs.recent,
+        sounds,
         model,
     })
 }

@@ -10,10 +10,9 @@ use crate::{
         Decision, DecisionConfig, DecisionError, Observation, Readout, average::Mean,
         change::ChangeDetector, silence::SilenceGate,
     },
-    front_end::{FrontEnd, FrontEndError},
+    front_end::{FrontEnd, FrontEndError, Picture},
     network::{Model, Network, bundle::DecisionDefaults},
     units::{SampleRate, Seconds},
-    window::Window,
 };
 
 /// How a stream becomes readouts.
@@ -78,8 +77,6 @@ struct Columns {
     decision: Decision,
     gate: SilenceGate,
     change: ChangeDetector,
-    /// The newest columns, for a network that must forget the older ones.
-    window: Window,
     defaults: DecisionDefaults,
     hop_columns: usize,
     /// Length of a column in seconds.
@@ -110,7 +107,7 @@ impl Pipeline {
             });
         }
         let numbers = model.front_end();
-        let front_end = FrontEnd::new(numbers, rate)?;
+        let front_end = model.listen(rate)?;
         let defaults = &model.card().decision;
         let silence_dbfs = config.decision.silence_dbfs;
         let decision = Decision::new(model.labels().len(), config.decision, defaults)?;
@@ -127,7 +124,6 @@ impl Pipeline {
                 decision,
                 gate: SilenceGate::new(rate, silence_dbfs),
                 change: ChangeDetector::new(model),
-                window: Window::new(numbers.n_mels, model.n_frames()),
                 defaults: defaults.clone(),
                 hop_columns: steps as usize * model.step_columns(),
                 column_s,
@@ -137,7 +133,7 @@ impl Pipeline {
                 n_columns: 0,
                 longest_silence: 0.0,
             },
-            chunks: Chunks::new(),
+            chunks: Chunks::new(rate),
         })
     }
 
@@ -156,7 +152,9 @@ impl Pipeline {
         let (front_end, state) = (&mut self.front_end, &mut self.state);
         self.chunks
             .finish(|rest| state.take_chunk(rest, front_end, &mut on_readout));
-        front_end.finish(|column| state.take_column(column, &mut on_readout));
+        front_end.finish_pictures(|picture, column| {
+            state.take_column(picture, column, &mut on_readout);
+        });
     }
 
     /// The newest readout.
@@ -239,13 +237,22 @@ impl Columns {
         on_readout: &mut impl FnMut(&Readout),
     ) {
         self.gate.push(chunk);
-        front_end.push(chunk, |column| self.take_column(column, on_readout));
+        front_end.push_pictures(chunk, |picture, column| {
+            self.take_column(picture, column, on_readout);
+        });
     }
 
-    fn take_column(&mut self, column: &[f32], on_readout: &mut impl FnMut(&Readout)) {
+    fn take_column(
+        &mut self,
+        picture: Picture,
+        column: &[f32],
+        on_readout: &mut impl FnMut(&Readout),
+    ) {
+        self.network.push_picture(picture, column);
+        if picture == Picture::Tagger {
+            return;
+        }
         self.n_columns += 1;
-        self.window.push(column);
-        self.network.push(column);
         self.in_network += 1;
         self.since_readout += 1;
         if self.gate.is_silent() {
@@ -270,7 +277,7 @@ impl Columns {
 
     fn observe(&mut self) -> Readout {
         let silent = self.gate.is_silent();
-        let n_columns = self.in_network.min(self.network_len());
+        let n_columns = self.network.n_columns();
         // From the middle of the first column to that of the last: a whole frame is 29.12 s.
         let heard = Seconds(n_columns.saturating_sub(1) as f64 * self.column_s);
         let (mut music, mut difference) = (None, None);
@@ -295,7 +302,8 @@ impl Columns {
         let readout = self.decision.observe(&seen);
         // The picture still shows the talk, or the last song; only the newest seconds are what plays now.
         let talk_is_over = was_not_music && !self.decision.is_not_music() && !silent;
-        let song_changed = self.decision.detects_changes() && self.change.is_change(difference);
+        let song_changed = self.decision.detects_changes()
+            && difference.is_some_and(|difference| difference > self.decision.change_above());
         if talk_is_over {
             self.begin_anew(KEPT_ON_CHANGE);
         } else if song_changed {
@@ -319,17 +327,9 @@ impl Columns {
         self.keep_newest((kept.0 / self.column_s) as usize);
     }
 
-    fn network_len(&self) -> usize {
-        self.window.capacity()
-    }
-
     /// Empties the network of all but the newest columns.
     fn keep_newest(&mut self, n_columns: usize) {
-        self.window.truncate_to_newest(n_columns);
-        self.network.reset();
-        for column in self.window.columns() {
-            self.network.push(column);
-        }
-        self.in_network = self.window.len();
+        self.network.keep_newest(n_columns);
+        self.in_network = self.network.n_columns();
     }
 }

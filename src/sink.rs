@@ -30,6 +30,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod hold;
 pub mod jsonl;
 #[cfg(feature = "osc")]
 pub mod map;
@@ -50,6 +51,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use hold::{HoldGenre, Holder};
 use thiserror::Error;
 
 use crate::{
@@ -111,6 +113,8 @@ pub struct Update {
     /// Counts the updates of a session, from 1, without gaps: a receiver that sees a gap missed something.
     /// Unlike [`Readout::seq`] it goes on when the source was lost and came back.
     pub seq: u64,
+    /// No genre is named at present: the one in the readout is kept for the feeds ([`HoldGenre`]).
+    pub held: bool,
 }
 
 impl Update {
@@ -625,6 +629,7 @@ pub struct Feeds {
     hello: Hello,
     runners: Vec<SinkRunner>,
     seq: u64,
+    holder: Option<Holder>,
 }
 
 impl Feeds {
@@ -634,7 +639,13 @@ impl Feeds {
             hello,
             runners: Vec::new(),
             seq: 0,
+            holder: None,
         }
+    }
+
+    /// Keeps the last genre for the feeds while none is named; `None`: they are told what is named and nothing else.
+    pub fn set_hold(&mut self, rule: Option<HoldGenre>) {
+        self.holder = rule.map(Holder::new);
     }
 
     /// What feeds are greeted with.
@@ -697,13 +708,18 @@ impl Feeds {
 
     fn stamp(&mut self, readout: &Readout) -> Update {
         self.seq += 1;
+        let (readout, held) = match &mut self.holder {
+            Some(holder) => holder.apply(readout),
+            None => (*readout, false),
+        };
         Update {
-            readout: *readout,
+            readout,
             labels: self.hello.labels.clone(),
             source: Arc::clone(&self.hello.source),
             model: Arc::clone(&self.hello.model),
             time: SystemTime::now(),
             seq: self.seq,
+            held,
         }
     }
 }
@@ -712,6 +728,7 @@ impl Feeds {
 pub(crate) mod tests {
     use super::*;
     use crate::{
+        decision::Reason,
         genre::{GTZAN, Scores},
         units::Seconds,
     };
@@ -732,10 +749,12 @@ pub(crate) mod tests {
             } else {
                 State::Unsure
             },
+            reason: genre.is_none().then_some(Reason::LowScore),
             genre,
             confidence: 0.64,
             scores: Scores::new(&scores),
             frame_scores: Scores::new(&scores),
+            music: Some(0.98),
             level_dbfs: -18.24,
             position: Seconds(2.048 * seq as f64),
             heard: Seconds(29.12),
@@ -754,6 +773,7 @@ pub(crate) mod tests {
             model: hello.model,
             time: hello.time,
             seq,
+            held: false,
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
         average::{mean_of, vote},
         silence::SilenceGate,
     },
-    front_end::{FrontEnd, FrontEndError},
+    front_end::{FrontEnd, FrontEndError, Picture},
     genre::Scores,
     network::{Model, Network, bundle::DecisionDefaults},
     units::{SampleRate, Seconds},
@@ -188,6 +188,12 @@ struct Columns {
     /// For each of them: was there sound?
     sounds: VecDeque<bool>,
     first: usize,
+    /// Of the second picture, columns from `first_second` on.
+    second: VecDeque<f32>,
+    second_mels: usize,
+    /// Its columns for each mel column; 0 where there is no second picture.
+    second_per_column: f64,
+    first_second: usize,
     n_columns: usize,
     next_frame: usize,
     frames: Vec<(usize, Frame)>,
@@ -214,9 +220,10 @@ impl SongClassifier {
             }
         }
         let numbers = model.front_end();
-        let front_end = FrontEnd::new(numbers, rate)?;
+        let front_end = model.listen(rate)?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
         let defaults = &model.card().decision;
+        let tagger = model.card().architecture.tagger.as_ref();
         Ok(Self {
             front_end,
             network: Network::new(model),
@@ -237,12 +244,18 @@ impl SongClassifier {
                 kept: VecDeque::new(),
                 sounds: VecDeque::new(),
                 first: 0,
+                second: VecDeque::new(),
+                second_mels: tagger.map_or(1, |tagger| tagger.front_end.n_mels),
+                second_per_column: tagger.map_or(0.0, |tagger| {
+                    column_s * tagger.front_end.columns_per_second()
+                }),
+                first_second: 0,
                 n_columns: 0,
                 next_frame: 0,
                 frames: Vec::new(),
                 keep_embeddings: false,
             },
-            chunks: Chunks::new(),
+            chunks: Chunks::new(rate),
             samples: 0,
             sounding: 0,
         })
@@ -286,9 +299,11 @@ impl SongClassifier {
         }
         let (columns, network, temperatures) =
             (&mut self.columns, &mut self.network, &self.defaults);
-        self.front_end.push(chunk, |column| {
-            columns.take(column, sounds, network, temperatures);
-        });
+        self.front_end
+            .push_pictures(chunk, |picture, column| match picture {
+                Picture::Mel => columns.take(column, sounds, network, temperatures),
+                Picture::Tagger => columns.second.extend(column),
+            });
     }
 
     /// The song ends: what is it?
@@ -299,7 +314,10 @@ impl SongClassifier {
         let (columns, network, temperatures) =
             (&mut self.columns, &mut self.network, &self.defaults);
         self.front_end
-            .finish(|column| columns.take(column, sounds, network, temperatures));
+            .finish_pictures(|picture, column| match picture {
+                Picture::Mel => columns.take(column, sounds, network, temperatures),
+                Picture::Tagger => columns.second.extend(column),
+            });
         let duration = self.rate.duration(self.samples);
         let short = duration.0 + 0.05 < FRAME.0;
         let frames = columns.finish(network, temperatures);
@@ -373,6 +391,11 @@ impl Columns {
         self.kept.drain(..drop * self.n_mels);
         self.sounds.drain(..drop);
         self.first += drop;
+        let before = (self.first as f64 * self.second_per_column) as usize;
+        let drop = before.saturating_sub(self.first_second);
+        self.second
+            .drain(..(drop * self.second_mels).min(self.second.len()));
+        self.first_second = before;
     }
 
     fn score(
@@ -393,7 +416,14 @@ impl Columns {
         }
         let from = from * self.n_mels;
         let columns = &self.kept.make_contiguous()[from..from + len * self.n_mels];
-        let scored = network.score_frame(columns)?;
+        let place = |column: usize| {
+            let place = (column as f64 * self.second_per_column) as usize;
+            place.saturating_sub(self.first_second) * self.second_mels
+        };
+        let end = place(start + len).min(self.second.len());
+        let begin = place(start).min(end);
+        let second = &self.second.make_contiguous()[begin..end];
+        let scored = network.score_pictures(columns, second)?;
         Some(Frame {
             start: Seconds(start as f64 * self.column_s),
             scores: scored.scores(temperatures.temperature_at(Seconds(len as f64 * self.column_s))),

@@ -932,3 +932,419 @@ fn an_m4a_file_without_its_index_is_incomplete() {
         "{error}"
     );
 }
+
+/// Seconds that are heard of a file, and what is said of it.
+fn heard(path: &Path) -> (f64, Vec<String>) {
+    let mut file = AudioFile::open(path).unwrap();
+    let mut n = 0;
+    let notes = file
+        .read(|mono| {
+            n += mono.len();
+            true
+        })
+        .unwrap();
+    (file.rate().duration(n as u64).0, notes)
+}
+
+/// What ffmpeg makes of the 2-s sweep, as bytes; `None` if it cannot.
+fn made(folder: &Path, name: &str, args: &str) -> Option<Vec<u8>> {
+    let (source, path) = (folder.join("sweep.wav"), folder.join(name));
+    if !source.is_file() {
+        write_wav(&source, 44_100, 2, &sweep(44_100));
+    }
+    let mut command = vec!["-i", source.to_str().unwrap()];
+    command.extend(args.split_whitespace());
+    command.push(path.to_str().unwrap());
+    run_ffmpeg(&command)?;
+    Some(fs::read(path).unwrap())
+}
+
+/// Writes the bytes and listens: all of `seconds` is heard, and nothing is said.
+fn whole(folder: &Path, name: &str, bytes: &[u8], seconds: f64) {
+    let path = folder.join(name);
+    fs::write(&path, bytes).unwrap();
+    let (got, notes) = heard(&path);
+    assert!(
+        (got - seconds).abs() < 0.15,
+        "{name}: {got} s of {seconds} s"
+    );
+    assert!(notes.is_empty(), "{name}: {notes:?}");
+}
+
+#[test]
+fn no_stated_or_guessed_length_cuts_an_mp3() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let bare = "-c:a libmp3lame -ac 2 -ar 44100 -write_xing 0 -id3v2_version 0 -b:a";
+    let loud = made(dir, "loud.mp3", &format!("{bare} 320k")).unwrap();
+    let low = made(dir, "low.mp3", &format!("{bare} 32k")).unwrap();
+    let vbr = [&loud[..], &low, &low, &low].concat();
+    whole(dir, "vbr.mp3", &vbr, 8.2);
+    // A count of frames that is none, or too small.
+    let counted = made(dir, "xing.mp3", "-c:a libmp3lame -q:a 4 -id3v2_version 0").unwrap();
+    let at = counted
+        .windows(4)
+        .position(|four| matches!(four, b"Xing" | b"Info"))
+        .unwrap();
+    for frames in [0_u32, 5] {
+        let mut bytes = counted.clone();
+        bytes[at + 8..at + 12].copy_from_slice(&frames.to_be_bytes());
+        whole(dir, "counted.mp3", &bytes, 2.0);
+    }
+    // Files joined with all their tags, and pictures in them that look like frames.
+    let mut tag = b"ID3\x03\0\0\0\0\x10\0APIC".to_vec();
+    tag.resize(10 + 2_048, 0xff);
+    let trailer = [&b"TAG"[..], &[b' '; 125]].concat();
+    let joined = [&tag[..], &counted, &trailer, &tag, &counted].concat();
+    whole(dir, "joined.mp3", &joined, 4.0);
+}
+
+#[test]
+fn a_stream_that_changes_on_the_way_is_heard_to_its_end() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let bare = "-c:a libmp3lame -write_xing 0 -id3v2_version 0";
+    let mono = made(dir, "mono.mp3", &format!("{bare} -ac 1")).unwrap();
+    let stereo = made(dir, "stereo.mp3", bare).unwrap();
+    let other = made(dir, "48.mp3", &format!("{bare} -ar 48000")).unwrap();
+    let low = made(dir, "22.mp3", &format!("{bare} -ar 22050")).unwrap();
+    let all = [&mono[..], &stereo, &other, &low, &mono].concat();
+    whole(dir, "all.mp3", &all, 10.3);
+    let aac = made(dir, "a.aac", "-c:a aac").unwrap();
+    let slow = made(dir, "b.aac", "-c:a aac -ar 32000 -ac 1").unwrap();
+    whole(dir, "all.aac", &[&aac[..], &slow, &aac].concat(), 6.15);
+}
+
+#[test]
+fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
+    let (folder, wav, samples) = one_wav();
+    let dir = folder.path();
+    let want = mono(&samples, 2);
+    let good = fs::read(&wav).unwrap();
+    let data = good.windows(4).position(|four| four == b"data").unwrap();
+    let check = |name: &str, bytes: &[u8]| {
+        fs::write(dir.join(name), bytes).unwrap();
+        let (got, file) = read(&dir.join(name)).unwrap();
+        assert_eq!(got, want, "{name}");
+        assert!(!file.is_truncated(), "{name}");
+    };
+    // Too short, and those of the whole file.
+    for size in [0, 800, good.len() as u32] {
+        let mut bytes = good.clone();
+        bytes[data + 4..data + 8].copy_from_slice(&size.to_le_bytes());
+        check("size.wav", &bytes);
+    }
+    // A chunk behind the sound is none of it; one before it may state a wrong length.
+    let list = [&b"LIST\x14\0\0\0INFOISFT"[..], &[b'x'; 12]].concat();
+    check("behind.wav", &[&good[..], &list].concat());
+    let mut astray = [&good[..data], &list, &good[data..]].concat();
+    astray[data + 4] = 0x77;
+    check("astray.wav", &astray);
+    // 64-bit lengths.
+    for (name, long) in [("RF64", (good.len() - data - 8) as u64), ("BW64", 0)] {
+        let ds64 = [
+            &b"ds64\x1c\0\0\0"[..],
+            &[0; 8],
+            &long.to_le_bytes(),
+            &[0; 12],
+        ]
+        .concat();
+        let mut bytes = [&good[..12], &ds64, &good[12..]].concat();
+        bytes[..4].copy_from_slice(name.as_bytes());
+        let at = data + ds64.len() + 4;
+        bytes[at..at + 4].fill(0xff);
+        check(&format!("{name}.wav"), &bytes);
+    }
+    // A format chunk of 18 bytes and two more, and one that says little of what it could.
+    let format = |size: u32| {
+        let mut bytes = b"RIFF\0\0\0\0WAVEfmt ".to_vec();
+        bytes.extend(size.to_le_bytes());
+        for number in [3_u16, 2, 8_000, 0, 0xfa00, 0, 8, 32, 2, 0] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.truncate(20 + size as usize);
+        [&bytes[..], &good[data..]].concat()
+    };
+    for size in [16, 18, 20] {
+        check(&format!("fmt{size}.wav"), &format(size));
+    }
+    // AIFF: a form that claims to be short, and sound that does.
+    let sound: Vec<u8> = samples.iter().flat_map(|x| x.to_be_bytes()).collect();
+    for (form, stated) in [(50_u32, sound.len() as u32 + 8), (4, 1_000), (0, 8)] {
+        let mut bytes = b"FORM".to_vec();
+        bytes.extend(form.to_be_bytes());
+        bytes.extend(b"AIFCCOMM\0\0\0\x18\0\x02");
+        bytes.extend((samples.len() as u32 / 2).to_be_bytes());
+        // 8000 = 1.953125 * 2^12.
+        bytes.extend(b"\0\x20\x40\x0b\xfa\0\0\0\0\0\0\0fl32\0\0SSND");
+        bytes.extend(stated.to_be_bytes());
+        bytes.extend([0; 8]);
+        bytes.extend(&sound);
+        check("a.aiff", &bytes);
+    }
+}
+
+#[test]
+fn what_nobody_hears_refuses_no_flac() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let good = made(dir, "good.flac", "-c:a flac").unwrap();
+    let mut bytes = good.clone();
+    bytes[8..10].fill(0);
+    whole(dir, "block.flac", &bytes, 2.0);
+    // A picture that states another length than its block has, and a block that states too much.
+    for size in [64_u32, 0x00ff_ffff] {
+        let mut picture = (0x0600_0000 | size).to_be_bytes().to_vec();
+        picture.extend(3_u32.to_be_bytes());
+        picture.extend([0xee; 60]);
+        let bytes = [&good[..42], &picture, &good[42..]].concat();
+        whole(dir, "picture.flac", &bytes, 2.0);
+    }
+}
+
+/// Pages of an Ogg file, each with a new place on the clock, and its checksum again.
+fn with_granules(bytes: &[u8], granule: impl Fn(u64) -> u64) -> Vec<u8> {
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    while out.get(at..at + 4) == Some(b"OggS") {
+        let n_segments = usize::from(out[at + 26]);
+        let body: usize = out[at + 27..at + 27 + n_segments]
+            .iter()
+            .map(|&n| usize::from(n))
+            .sum();
+        let end = at + 27 + n_segments + body;
+        let old = u64::from_le_bytes(out[at + 6..at + 14].try_into().unwrap());
+        if old > 0 {
+            out[at + 6..at + 14].copy_from_slice(&granule(old).to_le_bytes());
+            // Live streams have no last page.
+            out[at + 5] &= !4;
+        }
+        out[at + 22..at + 26].fill(0);
+        let mut sum = 0_u32;
+        for &byte in &out[at..end] {
+            sum ^= u32::from(byte) << 24;
+            for _ in 0..8 {
+                sum = if sum >> 31 == 1 {
+                    sum << 1 ^ 0x04c1_1db7
+                } else {
+                    sum << 1
+                };
+            }
+        }
+        out[at + 22..at + 26].copy_from_slice(&sum.to_le_bytes());
+        at = end;
+    }
+    out
+}
+
+#[test]
+fn an_ogg_clock_that_is_wrong_or_late_cuts_nothing() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    for (name, args) in [
+        ("a.ogg", "-c:a libvorbis -page_duration 200000"),
+        ("a.opus", "-c:a libopus -page_duration 200000"),
+    ] {
+        let Some(good) = made(dir, name, args) else {
+            eprintln!("skipped, because this ffmpeg cannot write it: {name}");
+            continue;
+        };
+        let late = with_granules(&good, |granule| granule + 48_000 * 3_600);
+        whole(dir, &format!("late_{name}"), &late, 2.0);
+        whole(
+            dir,
+            &format!("none_{name}"),
+            &with_granules(&good, |_| 1),
+            2.0,
+        );
+        // A recording of a live stream ends within a page.
+        let path = dir.join(format!("live_{name}"));
+        fs::write(&path, &late[..late.len() - 100]).unwrap();
+        assert_eq!(heard(&path).1, Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn opus_in_matroska_may_state_another_rate() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let Some(mut bytes) = made(dir, "a.webm", "-c:a libopus") else {
+        return;
+    };
+    let rate = [&b"\xb5\x88"[..], &48_000_f64.to_be_bytes()].concat();
+    let at = bytes
+        .windows(rate.len())
+        .position(|ten| ten == rate)
+        .unwrap();
+    bytes[at + 2..at + 10].copy_from_slice(&44_100_f64.to_be_bytes());
+    whole(dir, "44.webm", &bytes, 2.0);
+    // A recording that was ended, of a stream that does not say how long it is.
+    let segment = bytes
+        .windows(4)
+        .position(|id| id == b"\x18\x53\x80\x67")
+        .unwrap();
+    bytes[segment + 4] = 1;
+    bytes[segment + 5..segment + 12].fill(0xff);
+    let path = dir.join("live.webm");
+    fs::write(&path, &bytes[..bytes.len() - 700]).unwrap();
+    assert_eq!(heard(&path).1, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_not_read_is_named_and_never_taken_for_mp3() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("song.mp3");
+    // A frame of MP3 by chance, twice.
+    let mut noise = vec![0x33_u8; 60_000];
+    noise[1_000..1_004].copy_from_slice(b"\xff\xfb\x90\x64");
+    noise[1_417..1_421].copy_from_slice(b"\xff\xfb\x90\x64");
+    for (start, name) in [
+        (&b"wvpk"[..], "WavPack"),
+        (b"MPCK", "Musepack"),
+        (b"MAC ", "Monkey's Audio"),
+        (b"DSD ", "DSD"),
+        (b"TTA1", "True Audio"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"),
+        (b"\x7fELF", "a program"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"\xff\xd8\xff\xe0", "a picture"),
+        (b"RIFF\0\0\0\0AVI ", "an AVI video"),
+        (b"!<arch>", "an archive"),
+        (
+            b"OggS\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x50Speex   ",
+            "Speex",
+        ),
+    ] {
+        let bytes = [start, &noise].concat();
+        for tag in [&b""[..], b"ID3\x03\0\0\0\0\0\x04abcd"] {
+            fs::write(&path, [tag, &bytes].concat()).unwrap();
+            let told = AudioFile::open(&path).unwrap_err().to_string();
+            assert!(
+                told.contains(&format!("looks like {name}")) || told.contains(name),
+                "{told}"
+            );
+            assert!(!told.contains("damaged"), "{told}");
+        }
+    }
+    fs::write(&path, &noise).unwrap();
+    let error = AudioFile::open(&path).unwrap_err();
+    assert!(matches!(error, FileError::NotAudio { .. }), "{error}");
+    // Zeros only is said of zeros only.
+    fs::write(&path, [&[0; 4_000][..], b"something"].concat()).unwrap();
+    let told = AudioFile::open(&path).unwrap_err().to_string();
+    assert!(!told.contains("zeros only"), "{told}");
+    for (start, what) in [
+        (&b"Salted__"[..], "OpenSSL"),
+        (b"\0\0\0\x18ftypaax ", "Audible"),
+    ] {
+        fs::write(&path, [start, &noise].concat()).unwrap();
+        let told = AudioFile::open(&path).unwrap_err().to_string();
+        assert!(told.contains("encrypted") && told.contains(what), "{told}");
+    }
+}
+
+#[test]
+fn no_program_is_a_song() {
+    let folders = [
+        "/usr/bin",
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/share/icons",
+        "/usr/lib/python3",
+    ];
+    let mut n = 0;
+    for folder in folders {
+        for entry in fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .take(100)
+        {
+            if entry.path().is_file() {
+                n += 1;
+                let opened = AudioFile::open(entry.path());
+                assert!(
+                    opened.is_err(),
+                    "{:?}",
+                    opened.map(|file| format!("{file:?}"))
+                );
+            }
+        }
+    }
+    println!("{n} files looked at");
+}
+
+#[test]
+fn a_protected_m4a_is_called_encrypted() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = made(folder.path(), "a.m4a", "-c:a aac").unwrap();
+    let entry = bytes.windows(4).rposition(|four| four == b"mp4a").unwrap();
+    let entry = bytes[..entry]
+        .windows(4)
+        .rposition(|four| four == b"mp4a")
+        .unwrap_or(entry);
+    bytes[entry..entry + 4].copy_from_slice(b"drms");
+    let path = folder.path().join("bought.m4p");
+    fs::write(&path, bytes).unwrap();
+    let error = AudioFile::open(&path).unwrap_err();
+    assert!(matches!(error, FileError::Encrypted { .. }), "{error}");
+}
+
+#[test]
+fn four_channels_that_cancel_in_pairs_are_no_silence() {
+    let (_folder, path, samples) = one_wav();
+    let quad: Vec<f32> = samples
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .flat_map(|&[a, b]| [a, b, -a, -b])
+        .collect();
+    write_wav(&path, 8_000, 4, &quad);
+    let (got, _) = read(&path).unwrap();
+    let power = got[8_192..].iter().map(|x| x * x).sum::<f32>();
+    assert!(power > 1.0, "{power}");
+}
+
+/// A picture of many megabytes before the sound costs no memory.
+#[test]
+fn a_large_picture_is_passed_over() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let sound = made(folder.path(), "a.mp3", "-c:a libmp3lame -id3v2_version 0").unwrap();
+    // 200 MB, in sevenths of bytes.
+    let n: u32 = 200 << 20;
+    let size = [21, 14, 7, 0].map(|shift| (n >> shift & 0x7f) as u8);
+    let header = [&b"ID3\x04\0\0"[..], &size].concat();
+    let path = folder.path().join("picture.mp3");
+    let mut file = fs::File::create(&path).unwrap();
+    // A hole costs no disk.
+    io::Write::write_all(&mut file, &header).unwrap();
+    io::Seek::seek(&mut file, io::SeekFrom::Start(10 + u64::from(n))).unwrap();
+    io::Write::write_all(&mut file, &sound).unwrap();
+    drop(file);
+    let before = resident_bytes();
+    let (seconds, _) = heard(&path);
+    assert!((seconds - 2.0).abs() < 0.1, "{seconds}");
+    if let (Some(before), Some(after)) = (before, resident_bytes()) {
+        assert!(after < before + (100 << 20), "{before} to {after}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The networks, with and without tract (`--no-default-features`): the plan against a slow, obvious computation, and the rolling window against the whole one.
+//! The networks: the plan against a slow, obvious computation, and the rolling window against the whole one.
 
 #![allow(
     clippy::unwrap_used,
@@ -498,7 +498,6 @@ fn integers(architecture: &Architecture, seed: u64) -> Bundle {
     calibration.quantised()
 }
 
-#[cfg(feature = "tract")]
 #[test]
 fn both_engines_compute_the_same() {
     use genrescope::network::Engine;

@@ -47,6 +47,7 @@ fn readout(seq: u64, genre: Option<usize>) -> Readout {
         frames: 3,
         seq,
         changed: true,
+        ..Readout::warming(10)
     }
 }
 

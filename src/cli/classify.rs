@@ -6,8 +6,9 @@ mod work;
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
     io::{self, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     thread,
@@ -96,7 +97,7 @@ pub struct ClassifyArgs {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 
-    /// Write to FILE instead of standard output.
+    /// Write to FILE instead of standard output: as CSV or JSON lines, if its name ends in .csv, .json or .jsonl.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -130,11 +131,16 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let format = match (args.json, args.csv) {
         (true, _) => Format::Json,
         (_, true) => Format::Csv,
-        _ => Format::Table,
+        _ => args.output.as_deref().map_or(Format::Table, named_format),
     };
     anyhow::ensure!(
+        format != Format::Csv || !args.timeline && !args.frames,
+        "--timeline and --frames do not fit into CSV; give --json, or an --output that does not end in .csv"
+    );
+    let options = args.options();
+    anyhow::ensure!(
         !args.resume || format != Format::Table,
-        "--resume needs --json or --csv, which can be read back"
+        "--resume needs --json or --csv, which can be read back, or an --output that ends in .jsonl or .csv"
     );
     anyhow::ensure!(
         !args.resume || !args.paths.iter().any(|path| is_stdin(path)),
@@ -163,7 +169,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     SongClassifier::new(&job.model, SampleRate::MIN, job.rule)?;
 
     let earlier = match &output {
-        Some(output) if args.resume => Earlier::read(output, format, &job.model)?,
+        Some(output) if args.resume => Earlier::read(output, format, &job.model, &options)?,
         _ => Earlier::default(),
     };
     let mut found = find(&args.paths, &job.stop);
@@ -203,33 +209,44 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         show_frames: args.frames,
         show_timeline: args.timeline,
         name_width: output::name_width(&names, to_terminal),
+        options,
+        n_written: 0,
     };
-    if fresh {
-        printer.header()?;
-    }
     let progress = progress_bar(files.len(), to_terminal);
     let jobs = args.jobs.map_or_else(
         || thread::available_parallelism().map_or(1, std::num::NonZero::get),
         usize::from,
     );
     let mut finished = 0_usize;
-    classify_all(&job, &files, jobs, |index, outcome| {
-        finished += 1;
-        progress.inc(1);
-        let path = &files[index];
-        match outcome {
-            Ok(heard) => progress.suspend(|| printer.song(path, &names[index], &heard)),
-            Err(reason) => {
-                failed += 1;
-                progress.suspend(|| {
-                    complain(format_args!("{reason}"));
-                    printer.failure(path, &reason)
-                })
+    let header = if fresh { printer.header() } else { Ok(()) };
+    let listened = header.and_then(|()| {
+        classify_all(&job, &files, jobs, |index, outcome| {
+            finished += 1;
+            progress.inc(1);
+            let path = &files[index];
+            match outcome {
+                Ok(heard) => progress.suspend(|| printer.song(path, &names[index], &heard)),
+                Err(reason) => {
+                    failed += 1;
+                    progress.suspend(|| {
+                        complain(format_args!("{reason}"));
+                        printer.failure(path, &reason)
+                    })
+                }
             }
-        }
-    })?;
+        })
+    });
     progress.finish_and_clear();
-    printer.out.flush()?;
+    let written = listened.and_then(|()| printer.out.flush());
+    let n_written = printer.n_written;
+    drop(printer);
+    if let (Some(output), true) = (
+        &output,
+        fresh && n_written == 0 || written.is_err() && n_written < 2,
+    ) {
+        output.undo();
+    }
+    written?;
 
     let interrupted = job.stop.asked();
     if interrupted {
@@ -259,6 +276,35 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         (_, 0) => ExitCode::SUCCESS,
         (..) => ExitCode::from(1),
     })
+}
+
+/// What the name of an output file asks for.
+fn named_format(path: &Path) -> Format {
+    let extension = path.extension().map(OsStr::to_ascii_lowercase);
+    match extension.as_deref().and_then(OsStr::to_str) {
+        Some("csv") => Format::Csv,
+        Some("json" | "jsonl" | "ndjson") => Format::Json,
+        _ => Format::Table,
+    }
+}
+
+impl ClassifyArgs {
+    /// What shapes an answer, as it would be typed: it is written beside every answer.
+    fn options(&self) -> String {
+        let average = self.average.to_possible_value();
+        let average = average.as_ref().map_or("", |value| value.get_name());
+        let (skip, hop) = (self.skip, self.hop);
+        let mut options = format!("--average {average} --skip {skip} --hop {hop}");
+        if let Some(score) = self.unsure_below {
+            options += &format!(" --unsure-below {score}");
+        }
+        for (given, name) in [(self.timeline, "timeline"), (self.frames, "frames")] {
+            if given {
+                options += &format!(" --{name}");
+            }
+        }
+        options
+    }
 }
 
 /// Where the answers go; behind those of `earlier`, where there are any.

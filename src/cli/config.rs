@@ -25,12 +25,14 @@ use thiserror::Error;
 
 use super::{ColorChoice, Context};
 use crate::{
-    decision::{DEFAULT_AVERAGING, average::Mean},
+    decision::{Preset, average::Mean},
     sink::{
+        hold::HoldGenre,
         map::PRESETS,
         osc::{DEFAULT_PORT, parse_target},
     },
     toml_words,
+    units::Seconds,
 };
 
 /// Everything that can be set in the file.
@@ -55,9 +57,21 @@ pub struct Config {
 pub struct Listen {
     /// `default`, `system`, or (a unique part of) the name or id of a source.
     pub device: String,
-    /// Time constant of the running average in seconds, 0 to 600; without it, 10.
+    /// How restless the answer may be: `steady`, `balanced` or `fast`; without it, balanced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<PresetKind>,
+    /// Time constant of the running average in seconds, 0 to 600; without it, the preset's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub averaging: Option<f64>,
+    /// How long another genre must be the best before it is shown, in seconds, 0 to 600; without it, the preset's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dwell: Option<f64>,
+    /// Score below which no genre is shown, 0 to 1; without it, the model's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsure_below: Option<f32>,
+    /// How long feeds keep the last genre while none is named: seconds, or `silence`; without it, not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_genre: Option<HoldSetting>,
     /// How frame scores become one: `arithmetic` or `geometric`; without it, arithmetic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<MeanKind>,
@@ -77,7 +91,11 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             device: "default".into(),
+            preset: None,
             averaging: None,
+            dwell: None,
+            unsure_below: None,
+            hold_genre: None,
             mean: None,
             json: false,
             json_file: None,
@@ -102,6 +120,59 @@ impl From<MeanKind> for Mean {
         match kind {
             MeanKind::Arithmetic => Mean::Arithmetic,
             MeanKind::Geometric => Mean::Geometric,
+        }
+    }
+}
+
+/// How restless the answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PresetKind {
+    /// Few changes, each well founded.
+    Steady,
+    /// Between the two.
+    Balanced,
+    /// The best guess soon, and another as soon as it leads.
+    Fast,
+}
+
+impl From<PresetKind> for Preset {
+    fn from(kind: PresetKind) -> Self {
+        match kind {
+            PresetKind::Steady => Preset::Steady,
+            PresetKind::Balanced => Preset::Balanced,
+            PresetKind::Fast => Preset::Fast,
+        }
+    }
+}
+
+/// [`HoldGenre`] as it is written: seconds, or the word `silence`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HoldSetting {
+    /// For so many seconds.
+    Seconds(f64),
+    /// `silence`: until silence.
+    Word(String),
+}
+
+impl HoldSetting {
+    /// What it means.
+    ///
+    /// # Errors
+    /// In words, when it is neither of the two.
+    pub fn rule(&self) -> Result<HoldGenre, String> {
+        match self {
+            Self::Seconds(seconds) if (0.0..=3600.0).contains(seconds) => {
+                Ok(HoldGenre::For(Seconds(*seconds)))
+            }
+            Self::Seconds(seconds) => Err(format!(
+                "{seconds} is not in 0 to 3600 seconds; 'silence' keeps it until silence"
+            )),
+            Self::Word(word) if word == "silence" => Ok(HoldGenre::UntilSilence),
+            Self::Word(word) => Err(format!(
+                "'{word}' is neither a number of seconds nor the word 'silence'"
+            )),
         }
     }
 }
@@ -279,11 +350,35 @@ impl Config {
             value,
             allowed,
         };
-        if let Some(averaging) = self.listen.averaging
-            && !(0.0..=600.0).contains(&averaging)
-        {
-            let value = averaging.to_string();
-            return Err(out_of_range("listen.averaging", value, "0 to 600 seconds"));
+        let listen = &self.listen;
+        let numbers = [
+            (
+                "listen.averaging",
+                listen.averaging,
+                600.0,
+                "0 to 600 seconds",
+            ),
+            ("listen.dwell", listen.dwell, 600.0, "0 to 600 seconds"),
+            (
+                "listen.unsure_below",
+                listen.unsure_below.map(f64::from),
+                1.0,
+                "0 to 1",
+            ),
+        ];
+        for (key, value, most, allowed) in numbers {
+            if let Some(value) = value
+                && !(0.0..=most).contains(&value)
+            {
+                return Err(out_of_range(key, value.to_string(), allowed));
+            }
+        }
+        if let Some(Err(reason)) = listen.hold_genre.as_ref().map(HoldSetting::rule) {
+            return Err(ConfigError::Value {
+                path: path.to_owned(),
+                key: "listen.hold_genre",
+                reason,
+            });
         }
         if self.listen.osc.len() > 16 {
             let value = format!("{} receivers", self.listen.osc.len());
@@ -308,7 +403,10 @@ impl Config {
     /// As TOML with every setting: what is not set has the value that is used then, or stands as a comment where there is none.
     pub fn in_effect(&self) -> String {
         let mut whole = self.clone();
-        whole.listen.averaging.get_or_insert(DEFAULT_AVERAGING.0);
+        let preset = *whole.listen.preset.get_or_insert(PresetKind::Balanced);
+        let preset = Preset::from(preset);
+        whole.listen.averaging.get_or_insert(preset.averaging().0);
+        whole.listen.dwell.get_or_insert(preset.dwell().0);
         whole.listen.mean.get_or_insert(MeanKind::Arithmetic);
         whole
             .listen
@@ -321,6 +419,12 @@ impl Config {
                 "# model: the one that is built in\n\n[listen]",
                 1,
             );
+        }
+        if self.listen.unsure_below.is_none() {
+            text += "# unsure_below: the model's own\n";
+        }
+        if self.listen.hold_genre.is_none() {
+            text += "# hold_genre: not at all\n";
         }
         if self.listen.json_file.is_none() {
             text += "# json_file: none\n";
@@ -395,6 +499,8 @@ mod tests {
         assert_eq!(Config::from_toml("", path).unwrap(), Config::default());
         let mut config = Config::default();
         config.listen.averaging = Some(12.5);
+        config.listen.preset = Some(PresetKind::Steady);
+        config.listen.hold_genre = Some(HoldSetting::Word("silence".into()));
         config.listen.osc = vec!["127.0.0.1:9000".into()];
         config.color = Color::Never;
         assert_eq!(Config::from_toml(&config.to_toml(), path).unwrap(), config);
@@ -407,7 +513,11 @@ mod tests {
             "color",
             "model",
             "device",
+            "preset = \"balanced\"",
             "averaging = 10.0",
+            "dwell = 6.0",
+            "unsure_below",
+            "hold_genre",
             "mean = \"arithmetic\"",
             "json",
             "json_file",
@@ -465,7 +575,7 @@ mod tests {
         assert_eq!(
             error("[listen]\nxyz = 1\n"),
             "config.toml:2: there is no setting 'xyz' here; \
-             there are device, averaging, mean, json, json_file, osc, osc_map"
+             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, osc_map"
         );
     }
 
@@ -478,6 +588,14 @@ mod tests {
         assert_eq!(
             error("[listen]\naveraging = nan\n"),
             "config.toml: listen.averaging = NaN is out of range (0 to 600 seconds)"
+        );
+        assert_eq!(
+            error("[listen]\nunsure_below = 1.5\n"),
+            "config.toml: listen.unsure_below = 1.5 is out of range (0 to 1)"
+        );
+        assert_eq!(
+            error("[listen]\nhold_genre = \"ever\"\n"),
+            "config.toml: listen.hold_genre: 'ever' is neither a number of seconds nor the word 'silence'"
         );
         let text = error("[listen]\njson = \"yes\"\n");
         assert_eq!(

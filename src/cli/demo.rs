@@ -580,9 +580,7 @@ impl Show for Lines {
             None => {
                 let words = match readout.state {
                     State::Warming => return Ok(()),
-                    State::NotMusic => "hears no music",
-                    State::Silent => "hears silence",
-                    _ => readout.state.as_str(),
+                    state => state.words(),
                 };
                 writeln!(out, "{:>5}    {words}", readout.position)?;
             }

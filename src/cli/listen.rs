@@ -17,7 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never}
 
 use super::{
     Context, complain,
-    config::MeanKind,
+    config::{HoldSetting, Listen, MeanKind, PresetKind},
     json_lines, open_input,
     output_file::OutputFile,
     quiet::{PassOn, QuietStderr},
@@ -27,12 +27,13 @@ use super::{
     tui::{Action, Depth, LiveScreen, View, plain_line},
 };
 use crate::{
-    decision::{Readout, State},
+    decision::{DecisionConfig, Preset, Readout, State},
     network::Model,
     pipeline::PipelineConfig,
     realtime::{Controls, Counters, Listener, RealtimeConfig},
     sink::{
         Feeds, Hello, SinkError, SinkRunner,
+        hold::HoldGenre,
         jsonl::JsonlSink,
         map::Map,
         osc::{OscConfig, OscSink},
@@ -83,9 +84,25 @@ pub struct ListenArgs {
     #[arg(long, requires = "input", conflicts_with = "speed")]
     pub fast: bool,
 
+    /// How restless the answer may be: sets --averaging and --dwell, and how sure a first guess must be [default: balanced].
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub preset: Option<PresetKind>,
+
     /// Time constant of the running average, 0 (every frame as it is) to 600 seconds.
     #[arg(long, value_name = "SECONDS", value_parser = parse_averaging)]
     pub averaging: Option<f64>,
+
+    /// How long another genre must be the best before it is shown, 0 to 600 seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_averaging)]
+    pub dwell: Option<f64>,
+
+    /// Score below which no genre is shown, 0 to 1; at 0, all music gets a genre [default: the model's own].
+    #[arg(long, value_name = "SCORE", value_parser = parse_score)]
+    pub unsure_below: Option<f32>,
+
+    /// While no genre is named, feeds keep the last one for so many seconds, or until 'silence': lights do not go dark.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_hold)]
+    pub hold_genre: Option<HoldGenre>,
 
     /// How frame scores become one: their mean, or their geometric mean (one clear no weighs more) [default: arithmetic].
     #[arg(long, value_enum, value_name = "KIND")]
@@ -167,6 +184,38 @@ fn parse_averaging(text: &str) -> Result<f64, String> {
     parse_number(text, 0.0..=600.0)
 }
 
+fn parse_score(text: &str) -> Result<f32, String> {
+    parse_number(text, 0.0..=1.0).map(|score| score as f32)
+}
+
+fn parse_hold(text: &str) -> Result<HoldGenre, String> {
+    let setting = match text.parse() {
+        Ok(seconds) => HoldSetting::Seconds(seconds),
+        Err(_) => HoldSetting::Word(text.to_owned()),
+    };
+    setting.rule()
+}
+
+/// How scores become a readout, as the options and then the configuration say.
+fn pipeline_config(args: &ListenArgs, settings: &Listen) -> PipelineConfig {
+    let preset = preset(args, settings);
+    let mut decision = DecisionConfig::preset(preset);
+    if let Some(dwell) = args.dwell.or(settings.dwell) {
+        decision.dwell = Seconds(dwell);
+    }
+    decision.unsure_below = args.unsure_below.or(settings.unsure_below);
+    PipelineConfig {
+        decision,
+        ..PipelineConfig::default()
+    }
+}
+
+fn preset(args: &ListenArgs, settings: &Listen) -> Preset {
+    args.preset
+        .or(settings.preset)
+        .map_or_else(Preset::default, Preset::from)
+}
+
 /// Listens until it is told to stop, or the input ends.
 ///
 /// # Errors
@@ -188,14 +237,20 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
         let Some(file) = open_unless_stopped(path, args.raw, &stop)? else {
             return Ok(stop.exit_code());
         };
-        Stream::file(&model, path, file, &args, stop.flag())?
+        Stream::file(&model, path, file, &args, settings, stop.flag())?
     } else {
         let device = args.device.as_deref().unwrap_or(&settings.device);
-        Stream::device(&model, Selection::parse(device))?
+        Stream::device(
+            &model,
+            Selection::parse(device),
+            pipeline_config(&args, settings),
+        )?
     };
-    if let Some(averaging) = args.averaging.or(settings.averaging) {
-        stream.controls.set_averaging(Seconds(averaging));
-    }
+    let averaging = args
+        .averaging
+        .or(settings.averaging)
+        .map_or_else(|| preset(&args, settings).averaging(), Seconds);
+    stream.controls.set_averaging(averaging);
     if let Some(mean) = args.mean.or(settings.mean) {
         stream.controls.set_mean(mean.into());
     }
@@ -207,6 +262,14 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     );
     let mut feeds = Feeds::new(hello);
     add_feeds(&mut feeds, &args, context, json)?;
+    let kept = settings.hold_genre.as_ref().map(HoldSetting::rule);
+    // The configuration was checked when it was read.
+    let kept = args.hold_genre.or(kept.and_then(Result::ok));
+    anyhow::ensure!(
+        args.hold_genre.is_none() || !feeds.runners().is_empty(),
+        "--hold-genre needs a feed that keeps the genre: --json, --json-file FILE or --osc HOST"
+    );
+    feeds.set_hold(kept);
 
     let mut show: Box<dyn Show> = if json {
         Box::new(Silent)
@@ -396,8 +459,12 @@ struct Played {
 }
 
 impl Stream {
-    fn device(model: &Arc<Model>, selection: Selection) -> anyhow::Result<Self> {
-        let capture = Capture::start(model, selection, PipelineConfig::default())?;
+    fn device(
+        model: &Arc<Model>,
+        selection: Selection,
+        config: PipelineConfig,
+    ) -> anyhow::Result<Self> {
+        let capture = Capture::start(model, selection, config)?;
         Ok(Self {
             source: capture.source().id.clone(),
             controls: Arc::clone(capture.controls()),
@@ -412,12 +479,13 @@ impl Stream {
         path: &Path,
         file: AudioFile,
         args: &ListenArgs,
+        settings: &Listen,
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let config = RealtimeConfig {
             rate: file.rate(),
             max_block: 8192,
-            pipeline: PipelineConfig::default(),
+            pipeline: pipeline_config(args, settings),
         };
         let (input, listener) = Listener::start(model, config)?;
         let updates = listener.updates();
@@ -809,5 +877,10 @@ mod tests {
         assert_eq!(parse_speed("0").unwrap_err(), "0 is not in 0.01 to 10000");
         assert!(parse_speed("nan").is_err());
         assert_eq!(parse_averaging("-1").unwrap_err(), "-1 is not in 0 to 600");
+        assert_eq!(parse_score("0.4"), Ok(0.4));
+        assert_eq!(parse_score("1.1").unwrap_err(), "1.1 is not in 0 to 1");
+        assert_eq!(parse_hold("30"), Ok(HoldGenre::For(Seconds(30.0))));
+        assert_eq!(parse_hold("silence"), Ok(HoldGenre::UntilSilence));
+        assert!(parse_hold("nan").unwrap_err().contains("silence"));
     }
 }

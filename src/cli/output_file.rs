@@ -123,6 +123,15 @@ impl OutputFile {
         self.open(&options)
     }
 
+    /// Takes the file away again, if nothing was there when it was looked at: what was to be written
+    /// could not be.
+    pub fn undo(&self) {
+        if !self.exists {
+            // What is left is an empty file, at worst.
+            let _ = fs::remove_file(&self.real);
+        }
+    }
+
     /// Writes behind what is there.
     ///
     /// # Errors

@@ -361,19 +361,21 @@ mod tests {
         let mut scores = [0.04_f32; 10];
         scores[9] = 0.45;
         scores[6] = 0.23;
-        Readout {
-            state,
+        let mut readout = Readout {
             genre,
             confidence: 0.45,
             scores: Scores::new(&scores),
             frame_scores: Scores::new(&scores),
+            music: Some(0.98),
             level_dbfs: -18.2,
             position: Seconds(position),
             heard: Seconds(position.min(29.12)),
             frames: 5,
             seq: 3,
-            changed: false,
-        }
+            ..Readout::warming(10)
+        };
+        readout.set_state(state);
+        readout
     }
 
     fn view(depth: Depth) -> View {

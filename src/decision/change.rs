@@ -201,8 +201,8 @@ impl ChangeDetector {
         }
     }
 
-    /// Takes the summary of the newest audio, shape `[summary_len]`, and tells how much it differs: above 0 is a change. `None` while too
-    /// little was heard.
+    /// Takes the summary of the newest audio, shape `[summary_len]`, and tells how much it differs: above 0 is a change, unless
+    /// [`Rules`](super::Rules) ask for more. `None` while too little was heard.
     pub fn push(&mut self, summary: &[f32]) -> Option<f32> {
         let mut row = self.spare.pop().unwrap_or_default();
         row.clear();
@@ -248,11 +248,6 @@ impl ChangeDetector {
         }
     }
 
-    /// Is a difference of this size a change?
-    pub fn is_change(&self, difference: Option<f32>) -> bool {
-        difference.is_some_and(|difference| difference > 0.0)
-    }
-
     /// Another song seems to begin: what was heard is remembered, but it is not the song so far.
     pub fn song_changed(&mut self) {
         self.of_song = 0;
@@ -287,7 +282,7 @@ mod tests {
             let wander = |k: usize| centre + spread * (((i * 7 + k * 3) % 11) as f32 / 5.0 - 1.0);
             let summary: Vec<f32> = (0..8).map(wander).collect();
             let difference = detector.push(&summary);
-            if detector.is_change(difference) {
+            if difference.is_some_and(|difference| difference > 0.0) {
                 changed = true;
                 detector.song_changed();
             }

@@ -1,24 +1,9 @@
-//! Which genre is shown: the best, but not at once and not back and forth.
+//! Which genre is shown: the best, but not at once and not back and forth; and never one that the scores speak against.
 
+use super::{Reason, Rules};
 use crate::{genre::Scores, units::Seconds};
 
-/// Within one song, another genre must lead for this many times as long as the shown one had stood when it began to: one song is seldom two
-/// genres.
-const INERTIA: f64 = 2.0;
-
-/// However long a genre was shown, another one that leads for this long takes its place.
-const LONGEST_DWELL: Seconds = Seconds(45.0);
-
-/// A genre that is shown again within this time was taken back too early.
-const RETURNS_WITHIN: Seconds = Seconds(120.0);
-
-/// How much longer the next genre must lead for each such return.
-const PER_RETURN: Seconds = Seconds(12.0);
-
-/// Time constant with which returns are forgotten.
-const RETURNS_FADE: Seconds = Seconds(60.0);
-
-/// A genre that leads but is not shown yet.
+/// A genre that is the best but is not shown yet.
 #[derive(Clone, Copy, Debug)]
 struct Challenger {
     genre: usize,
@@ -35,21 +20,23 @@ struct Restlessness {
     /// Returns to a genre that had been left, as of `counted`, fading.
     returns: f64,
     counted: Seconds,
+    rules: Rules,
 }
 
 impl Restlessness {
-    fn new(n_labels: usize) -> Self {
+    fn new(n_labels: usize, rules: Rules) -> Self {
         Self {
             newest: None,
             left: vec![None; n_labels],
             returns: 0.0,
             counted: Seconds(0.0),
+            rules,
         }
     }
 
     fn returns(&self, now: Seconds) -> f64 {
         let since = (now.0 - self.counted.0).max(0.0);
-        self.returns * (-since / RETURNS_FADE.0).exp()
+        self.returns * (-since / f64::from(self.rules.returns_fade)).exp()
     }
 
     /// How much longer than usual `genre` must lead.
@@ -57,7 +44,7 @@ impl Restlessness {
         if self.newest.is_none_or(|newest| newest == genre) {
             return Seconds(0.0);
         }
-        Seconds(PER_RETURN.0 * self.returns(now))
+        Seconds(f64::from(self.rules.per_return) * self.returns(now))
     }
 
     fn shown(&mut self, genre: usize, now: Seconds) {
@@ -67,7 +54,8 @@ impl Restlessness {
             None => {}
         }
         self.newest = Some(genre);
-        if self.left[genre].is_some_and(|left| now.0 - left.0 < RETURNS_WITHIN.0) {
+        let within = f64::from(self.rules.returns_within);
+        if self.left[genre].is_some_and(|left| now.0 - left.0 < within) {
             self.returns = self.returns(now) + 1.0;
             self.counted = now;
         }
@@ -80,86 +68,133 @@ impl Restlessness {
     }
 }
 
+/// What is to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chosen {
+    /// This genre.
+    Genre(usize),
+    /// None, and why.
+    None(Reason),
+}
+
 /// Chooses the genre to show from averaged scores. Its clock is the stream position.
 #[derive(Clone, Debug)]
 pub(super) struct Hysteresis {
     dwell: Seconds,
     margin: f32,
-    shown: Option<usize>,
-    shown_since: Seconds,
-    /// The song seems to have changed, and nothing was shown since.
+    rules: Rules,
+    /// The genre that was chosen last within this song.
+    chosen: Option<usize>,
+    /// It is on show: nothing has spoken against it since it was chosen.
+    on_show: bool,
+    /// The song seems to have changed, and nothing was chosen since.
     after_change: bool,
     challenger: Option<Challenger>,
     restlessness: Restlessness,
 }
 
 impl Hysteresis {
-    /// Another genre than the shown one must lead by `margin` for `dwell`, or longer where the shown one has stood for long.
-    pub(super) fn new(n_labels: usize, dwell: Seconds, margin: f32) -> Self {
+    /// A genre that is shown goes when another leads by `margin`; that one is shown when it has been the best for `dwell`.
+    pub(super) fn new(n_labels: usize, dwell: Seconds, margin: f32, rules: Rules) -> Self {
         Self {
             dwell,
             margin,
-            shown: None,
-            shown_since: Seconds(0.0),
+            rules,
+            chosen: None,
+            on_show: false,
             after_change: false,
             challenger: None,
-            restlessness: Restlessness::new(n_labels),
+            restlessness: Restlessness::new(n_labels, rules),
         }
     }
 
-    /// The genre that was chosen last.
+    /// The genre that is on show.
     pub(super) fn shown(&self) -> Option<usize> {
-        self.shown
+        self.chosen.filter(|_| self.on_show)
     }
 
-    /// The song seems to have changed, and nothing was shown since.
+    /// The song seems to have changed, and nothing was chosen since.
     pub(super) fn after_change(&self) -> bool {
         self.after_change
     }
 
-    /// The genre to show: the best, but another one than the shown only after it has led by the margin for the dwell,
-    /// or for [`INERTIA`] times as long as the other was shown. Where the answer has gone back and forth, each change must last the longer.
-    pub(super) fn choose(&mut self, scores: &Scores, position: Seconds) -> Option<usize> {
+    /// The genre to show, or why none is.
+    ///
+    /// The genre on show stays while its own score is not below `threshold` and no other leads by the margin. Once it is gone, only the best comes
+    /// back, and it must be surer by the band. Another genre must besides have been the best for the dwell, longer where the answer has gone back and forth,
+    /// and be surer by `early` where little was heard.
+    pub(super) fn choose(
+        &mut self,
+        scores: &Scores,
+        position: Seconds,
+        threshold: f32,
+        early: f32,
+    ) -> Chosen {
         let (best, score) = scores.top();
-        let since = match self.challenger {
-            Some(challenger) if challenger.genre == best => challenger.since,
-            _ => position,
+        let enter = threshold + self.rules.band;
+        let low = |needed: f32| {
+            if score >= needed {
+                None
+            } else if score >= enter {
+                Some(Reason::FirstSeconds)
+            } else {
+                Some(Reason::LowScore)
+            }
         };
-        let (stays, dwell) = if let Some(shown) = self.shown {
-            let lead = score - scores.as_slice()[shown];
-            let stood = since.0 - self.shown_since.0;
-            let dwell = (INERTIA * stood).clamp(self.dwell.0, LONGEST_DWELL.0.max(self.dwell.0));
-            (best == shown || lead < self.margin, Seconds(dwell))
-        } else {
-            (false, Seconds(0.0))
+        let refused = match self.chosen {
+            None => low(enter + early),
+            Some(chosen) if chosen == best => {
+                self.challenger = None;
+                low(if self.on_show { threshold } else { enter })
+            }
+            Some(chosen) => {
+                let since = match self.challenger {
+                    Some(challenger) if challenger.genre == best => challenger.since,
+                    _ => position,
+                };
+                self.challenger = Some(Challenger { genre: best, since });
+                let own = scores.as_slice()[chosen];
+                if self.on_show && own >= threshold && score - own < self.margin {
+                    return Chosen::Genre(chosen);
+                }
+                let dwell = if self.after_change {
+                    0.0
+                } else {
+                    self.dwell.0 + self.restlessness.surcharge(best, position).0
+                };
+                low(enter + early)
+                    .or_else(|| (position.0 - since.0 < dwell).then_some(Reason::Overtaken))
+            }
         };
-        if stays {
-            self.challenger = None;
-            return self.shown;
+        if let Some(reason) = refused {
+            self.on_show = false;
+            return Chosen::None(reason);
         }
-        let dwell = dwell.0 + self.restlessness.surcharge(best, position).0;
-        if position.0 - since.0 >= dwell {
-            self.shown = Some(best);
-            self.shown_since = position;
-            self.after_change = false;
+        if self.chosen != Some(best) {
             self.challenger = None;
+            self.chosen = Some(best);
             self.restlessness.shown(best, position);
-        } else {
-            self.challenger = Some(Challenger { genre: best, since });
         }
-        self.shown
+        self.after_change = false;
+        self.on_show = true;
+        Chosen::Genre(best)
+    }
+
+    /// Nothing is shown for now, for another reason than the scores.
+    pub(super) fn hide(&mut self) {
+        self.on_show = false;
     }
 
     /// The song seems to have changed, but it may be the same that goes on.
     pub(super) fn song_changed(&mut self) {
-        self.after_change |= self.shown.is_some();
-        self.shown = None;
+        self.after_change |= self.chosen.is_some();
         self.challenger = None;
     }
 
     /// Something else begins.
     pub(super) fn forget(&mut self) {
-        self.shown = None;
+        self.chosen = None;
+        self.on_show = false;
         self.after_change = false;
         self.challenger = None;
         self.restlessness.forget();
@@ -171,10 +206,23 @@ mod tests {
     use super::*;
 
     const STEP: f64 = 1.365;
+    const THRESHOLD: f32 = 0.4;
 
-    /// Plays (genre, seconds) in turn, each part announced as a change of song, and gives the positions at which another genre is shown.
-    fn changes(parts: &[(usize, f64)]) -> Vec<(usize, f64)> {
-        let mut hysteresis = Hysteresis::new(3, Seconds(8.0), 0.15);
+    fn hysteresis(n_labels: usize, dwell: f64) -> Hysteresis {
+        Hysteresis::new(n_labels, Seconds(dwell), 0.15, Rules::default())
+    }
+
+    fn shown(hysteresis: &mut Hysteresis, scores: &[f32], now: f64) -> Option<usize> {
+        match hysteresis.choose(&Scores::new(scores), Seconds(now), THRESHOLD, 0.0) {
+            Chosen::Genre(genre) => Some(genre),
+            Chosen::None(_) => None,
+        }
+    }
+
+    /// Plays (genre, seconds) in turn, each part announced as a change of song if it is `told`, and gives the positions at which another genre is
+    /// shown.
+    fn changes(parts: &[(usize, f64)], told: bool) -> Vec<(usize, f64)> {
+        let mut hysteresis = hysteresis(3, 8.0);
         let (mut now, mut newest, mut changes) = (0.0, None, Vec::new());
         for &(genre, seconds) in parts {
             let mut scores = [0.1; 3];
@@ -182,15 +230,16 @@ mod tests {
             let until = now + seconds;
             while now < until {
                 now += STEP;
-                let shown = hysteresis.choose(&Scores::new(&scores), Seconds(now));
-                if let Some(shown) = shown
+                if let Some(shown) = shown(&mut hysteresis, &scores, now)
                     && newest != Some(shown)
                 {
                     changes.push((shown, now));
                     newest = Some(shown);
                 }
             }
-            hysteresis.song_changed();
+            if told {
+                hysteresis.song_changed();
+            }
         }
         changes
     }
@@ -198,16 +247,20 @@ mod tests {
     #[test]
     fn an_answer_that_goes_back_and_forth_comes_to_rest() {
         let there_and_back = [(0, 20.0), (1, 10.0)].repeat(16);
-        let shown = changes(&there_and_back);
+        let shown = changes(&there_and_back, false);
         assert!(shown.len() >= 3, "the first ones are shown: {shown:?}");
         assert!(shown.len() <= 16, "of 32, half at most: {shown:?}");
         let first = [(0, 20.0), (1, 10.0), (0, 20.0)];
-        assert_eq!(changes(&first).len(), 3, "one return costs nothing yet");
+        assert_eq!(
+            changes(&first, false).len(),
+            3,
+            "one return costs nothing yet"
+        );
     }
 
     #[test]
     fn new_songs_are_shown_as_soon_as_the_first() {
-        let changes = changes(&[(0, 60.0), (1, 60.0), (2, 60.0)]);
+        let changes = changes(&[(0, 60.0), (1, 60.0), (2, 60.0)], true);
         let late: Vec<f64> = changes
             .iter()
             .zip([0.0, 60.0, 120.0])
@@ -218,33 +271,72 @@ mod tests {
     }
 
     #[test]
-    fn what_was_shown_for_long_gives_way_the_later_but_it_does() {
-        let until_another = |shown_for: f64| {
-            let mut hysteresis = Hysteresis::new(2, Seconds(15.0), 0.15);
-            let (first, second) = (Scores::new(&[0.9, 0.1]), Scores::new(&[0.1, 0.9]));
-            let mut now = 0.0;
-            while now < shown_for {
-                now += STEP;
-                assert_eq!(hysteresis.choose(&first, Seconds(now)), Some(0));
-            }
-            let from = now;
-            while hysteresis.choose(&second, Seconds(now)) == Some(0) {
-                now += STEP;
-            }
-            now - from
-        };
-        for (shown_for, seconds) in [(5.0, 15.0), (15.0, 30.0), (1_800.0, LONGEST_DWELL.0)] {
-            let until = until_another(shown_for);
-            assert!(
-                (seconds - STEP..seconds + 2.0 * STEP).contains(&until),
-                "{until} s after {shown_for} s"
-            );
+    fn another_genre_is_shown_after_the_dwell_and_none_before() {
+        let mut hysteresis = hysteresis(2, 8.0);
+        let mut now = 0.0;
+        while now < 30.0 {
+            now += STEP;
+            assert_eq!(shown(&mut hysteresis, &[0.9, 0.1], now), Some(0));
         }
+        let from = now;
+        let until = loop {
+            now += STEP;
+            match shown(&mut hysteresis, &[0.1, 0.9], now) {
+                None => assert!(now < from + 12.0, "never shown"),
+                Some(genre) => break (genre, now - from),
+            }
+        };
+        assert_eq!(until.0, 1);
+        assert!((8.0..8.0 + 2.0 * STEP).contains(&until.1), "{until:?}");
+    }
+
+    #[test]
+    fn a_lead_within_the_margin_changes_nothing() {
+        let mut hysteresis = hysteresis(2, 0.0);
+        assert_eq!(shown(&mut hysteresis, &[0.6, 0.4], 1.0), Some(0));
+        assert_eq!(shown(&mut hysteresis, &[0.43, 0.57], 2.0), Some(0));
+        assert_eq!(shown(&mut hysteresis, &[0.42, 0.58], 3.0), Some(1));
+    }
+
+    #[test]
+    fn the_reason_is_what_is_missing() {
+        let mut hysteresis = hysteresis(2, 8.0);
+        let mut ask = |scores: &[f32], now: f64, early: f32| {
+            hysteresis.choose(&Scores::new(scores), Seconds(now), THRESHOLD, early)
+        };
+        assert_eq!(
+            ask(&[0.6, 0.4], 1.0, 0.3),
+            Chosen::None(Reason::FirstSeconds)
+        );
+        // To be shown takes more than to go on being shown.
+        assert_eq!(ask(&[0.42, 0.3], 2.0, 0.0), Chosen::None(Reason::LowScore));
+        assert_eq!(ask(&[0.6, 0.4], 3.0, 0.0), Chosen::Genre(0));
+        assert_eq!(ask(&[0.42, 0.3], 4.0, 0.0), Chosen::Genre(0));
+        assert_eq!(ask(&[0.39, 0.3], 5.0, 0.0), Chosen::None(Reason::LowScore));
+        assert_eq!(ask(&[0.6, 0.4], 6.0, 0.0), Chosen::Genre(0));
+        assert_eq!(ask(&[0.1, 0.9], 7.0, 0.0), Chosen::None(Reason::Overtaken));
+    }
+
+    #[test]
+    fn a_false_alarm_leaves_what_is_shown_and_a_new_genre_must_be_surer_at_first() {
+        let mut hysteresis = hysteresis(2, 8.0);
+        assert_eq!(shown(&mut hysteresis, &[0.8, 0.2], 1.0), Some(0));
+        hysteresis.song_changed();
+        let look = |hysteresis: &mut Hysteresis, scores: &[f32], early| {
+            hysteresis.choose(&Scores::new(scores), Seconds(2.0), THRESHOLD, early)
+        };
+        assert_eq!(look(&mut hysteresis, &[0.5, 0.4], 0.4), Chosen::Genre(0));
+        hysteresis.song_changed();
+        assert_eq!(
+            look(&mut hysteresis, &[0.3, 0.7], 0.4),
+            Chosen::None(Reason::FirstSeconds)
+        );
+        assert_eq!(look(&mut hysteresis, &[0.3, 0.7], 0.0), Chosen::Genre(1));
     }
 
     #[test]
     fn restlessness_is_forgotten_with_time_and_with_the_song() {
-        let mut restless = Restlessness::new(2);
+        let mut restless = Restlessness::new(2, Rules::default());
         for (i, genre) in [0, 1, 0, 1, 0].into_iter().enumerate() {
             restless.shown(genre, Seconds(10.0 * i as f64));
         }

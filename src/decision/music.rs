@@ -60,6 +60,8 @@ pub(super) struct MusicGate {
     smooth: MusicSmoother,
     /// The same over more looks: only a first genre waits for it.
     lasting: MusicSmoother,
+    /// The smoothed probability of music; none before the first look.
+    probability: Option<f32>,
     not_music: bool,
     /// Has it been told from talk and noise well enough to name a genre, with nothing against it since? None before the first look, and
     /// with a model that cannot tell.
@@ -74,6 +76,7 @@ impl MusicGate {
             doubt_below,
             smooth: MusicSmoother::default(),
             lasting: MusicSmoother::with(TRUST_SMOOTHING),
+            probability: None,
             not_music: false,
             trusted: None,
         }
@@ -85,6 +88,7 @@ impl MusicGate {
             self.smooth.push(probability),
             self.lasting.push(probability),
         );
+        self.probability = Some(smooth);
         let harder = |below: f32, times: f32| {
             let odds = times * below / (1.0 - below).max(1e-6);
             odds / (1.0 + odds)
@@ -101,6 +105,11 @@ impl MusicGate {
         } else {
             smooth.min(lasting) >= harder(self.doubt_below, DOUBT_HYSTERESIS)
         });
+    }
+
+    /// The smoothed probability of music, 0..=1; none before the first look.
+    pub(super) fn probability(&self) -> Option<f32> {
+        self.probability
     }
 
     /// It is something other than music.

@@ -20,6 +20,10 @@ const LOUDNESS_DECAY_DB_PER_S: f32 = 0.5;
 /// Length of a block.
 const BLOCKS_PER_SECOND: u32 = 10;
 
+/// Blocks over which the recent loudness is a median: what is louder for less than half of these 8 s, such as a squeal or a dropped
+/// microphone, does not make what follows silent.
+const LASTING_BLOCKS: usize = 80;
+
 /// Lowest level that is reported.
 pub const LOWEST_DBFS: f32 = -120.0;
 
@@ -35,6 +39,9 @@ pub struct SilenceGate {
     hop_energy: f64,
     hop_len: u64,
     loudness_dbfs: f32,
+    /// Levels of the newest blocks, in a ring.
+    levels: [f32; LASTING_BLOCKS],
+    newest: usize,
     silent_blocks: u32,
     sounding_blocks: u32,
     closed: bool,
@@ -53,6 +60,8 @@ impl SilenceGate {
             hop_energy: 0.0,
             hop_len: 0,
             loudness_dbfs: LOWEST_DBFS,
+            levels: [LOWEST_DBFS; LASTING_BLOCKS],
+            newest: 0,
             silent_blocks: 0,
             sounding_blocks: 0,
             closed: false,
@@ -93,8 +102,10 @@ impl SilenceGate {
         self.hop_len += u64::from(self.in_block);
         self.energy = 0.0;
         self.in_block = 0;
-        self.loudness_dbfs =
-            (self.loudness_dbfs - LOUDNESS_DECAY_DB_PER_S * self.block_s).max(level);
+        self.newest = (self.newest + 1) % LASTING_BLOCKS;
+        self.levels[self.newest] = level;
+        let faded = self.loudness_dbfs - LOUDNESS_DECAY_DB_PER_S * self.block_s;
+        self.loudness_dbfs = faded.max(self.lasting_level());
         let relative = (self.loudness_dbfs - RELATIVE_DB).min(RELATIVE_BELOW_DBFS);
         let threshold =
             self.floor_dbfs.max(relative) + if self.closed { HYSTERESIS_DB } else { 0.0 };
@@ -112,6 +123,13 @@ impl SilenceGate {
         if self.seconds() >= SILENT_AFTER_S {
             self.closed = true;
         }
+    }
+
+    /// The level that half of the newest blocks exceed.
+    fn lasting_level(&self) -> f32 {
+        let mut levels = self.levels;
+        let (_, median, _) = levels.select_nth_unstable_by(LASTING_BLOCKS / 2, f32::total_cmp);
+        *median
     }
 
     /// Seconds of silence up to now; 0 while there is sound.
@@ -145,6 +163,8 @@ impl SilenceGate {
             hop_energy: 0.0,
             hop_len: 0,
             loudness_dbfs: LOWEST_DBFS,
+            levels: [LOWEST_DBFS; LASTING_BLOCKS],
+            newest: 0,
             silent_blocks: 0,
             sounding_blocks: 0,
             closed: false,
@@ -221,6 +241,22 @@ mod tests {
             noise.is_silent(),
             "46 dB below the music, under -48 dBFS, is the noise between songs"
         );
+    }
+
+    #[test]
+    fn a_squeal_does_not_make_quiet_music_silent() {
+        let quiet = 10_f32.powf(-48.0 / 20.0);
+        let mut gate = gate();
+        gate.push(&tone(20.0, quiet));
+        gate.push(&tone(2.0, 1.0));
+        for second in 0..30 {
+            gate.push(&tone(1.0, quiet));
+            assert!(!gate.is_silent(), "{second} s after it");
+        }
+        let mut first = super::tests::gate();
+        first.push(&tone(2.0, 1.0));
+        first.push(&tone(10.0, quiet));
+        assert!(!first.is_silent(), "nor as the first thing that is heard");
     }
 
     #[test]

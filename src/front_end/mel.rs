@@ -56,6 +56,46 @@ impl MelBands {
         Self { bands, weights }
     }
 
+    /// Triangles that are linear in Kaldi's mel scale, `1127 ln(1 + f / 700)`, times `gain`, over the
+    /// power spectrum of an FFT of `n_fft` samples at `sample_rate` Hz.
+    /// Bands beyond the highest bin stay empty.
+    ///
+    /// Equals `torchaudio.compliance.kaldi.get_mel_banks` without VTLN.
+    pub fn kaldi(
+        (sample_rate, n_fft): (u32, usize),
+        n_mels: usize,
+        (fmin_hz, fmax_hz): (f32, f32),
+        gain: f64,
+    ) -> Self {
+        let mel = |hz: f64| 1_127.0 * (1.0 + hz / 700.0).ln();
+        let (low, high) = (mel(f64::from(fmin_hz)), mel(f64::from(fmax_hz)));
+        let step = (high - low) / (n_mels as f64 + 1.0);
+        let bin_hz = f64::from(sample_rate) / n_fft as f64;
+        let (mut bands, mut weights) = (Vec::with_capacity(n_mels), Vec::new());
+        for k in 0..n_mels {
+            let left = low + k as f64 * step;
+            let start = weights.len();
+            let mut first_bin = 0;
+            // Kaldi leaves out the bin of half the rate.
+            for bin in 0..n_fft / 2 {
+                let hz = bin as f64 * bin_hz;
+                let triangle = ((mel(hz) - left) / step).min((left + 2.0 * step - mel(hz)) / step);
+                if triangle > 0.0 {
+                    if weights.len() == start {
+                        first_bin = bin;
+                    }
+                    weights.push((triangle * gain) as f32);
+                }
+            }
+            bands.push(Band {
+                first_bin,
+                start,
+                end: weights.len(),
+            });
+        }
+        Self { bands, weights }
+    }
+
     /// Number of bands.
     pub fn n_mels(&self) -> usize {
         self.bands.len()
@@ -90,6 +130,13 @@ impl MelBands {
 pub fn power_to_db(mel: &mut [f32], floor_db: f32) {
     for value in mel {
         *value = (20.0 * std::f32::consts::LOG10_2 * log2(value.max(TINY_POWER))).max(floor_db);
+    }
+}
+
+/// Turns mel powers into `(ln(power + epsilon) + offset) / divisor`, in place.
+pub fn power_to_log(mel: &mut [f32], epsilon: f32, offset: f32, divisor: f32) {
+    for value in mel {
+        *value = (std::f32::consts::LN_2 * log2(*value + epsilon) + offset) / divisor;
     }
 }
 

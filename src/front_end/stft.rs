@@ -39,6 +39,37 @@ impl Stft {
     /// # Panics
     /// When `n_fft` is odd or 0, or `hop_length` is not within `1..=n_fft`.
     pub fn new(n_fft: usize, hop_length: usize) -> Self {
+        let window = (0..n_fft)
+            .map(|n| {
+                let turn = std::f64::consts::TAU * n as f64 / n_fft as f64;
+                (0.5 - 0.5 * turn.cos()) as f32
+            })
+            .collect();
+        Self::with_window(hop_length, window)
+    }
+
+    /// A transform by a symmetric Hann window of `win_length` samples, centred in `n_fft`, every
+    /// `hop_length`: `torch.stft(window=hann_window(win_length, periodic=False))`.
+    ///
+    /// # Panics
+    /// When `n_fft` is odd or 0, `win_length` is not within `2..=n_fft`, or `hop_length` is not within
+    /// `1..=n_fft`.
+    pub fn symmetric(n_fft: usize, win_length: usize, hop_length: usize) -> Self {
+        assert!(
+            (2..=n_fft).contains(&win_length),
+            "win_length = {win_length} of {n_fft}"
+        );
+        let before = (n_fft - win_length) / 2;
+        let mut window = vec![0.0; n_fft];
+        for (n, value) in window[before..before + win_length].iter_mut().enumerate() {
+            let turn = std::f64::consts::TAU * n as f64 / (win_length - 1) as f64;
+            *value = (0.5 - 0.5 * turn.cos()) as f32;
+        }
+        Self::with_window(hop_length, window)
+    }
+
+    fn with_window(hop_length: usize, window: Vec<f32>) -> Self {
+        let n_fft = window.len();
         assert!(
             n_fft > 0 && n_fft.is_multiple_of(2),
             "n_fft = {n_fft} is odd or 0"
@@ -48,12 +79,6 @@ impl Stft {
             "hop_length = {hop_length} of {n_fft}"
         );
         let fft = RealFftPlanner::new().plan_fft_forward(n_fft);
-        let window = (0..n_fft)
-            .map(|n| {
-                let turn = std::f64::consts::TAU * n as f64 / n_fft as f64;
-                (0.5 - 0.5 * turn.cos()) as f32
-            })
-            .collect();
         let mut stft = Self {
             n_fft,
             hop_length,

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{bundle::ModelError, level::Level};
+use super::{bundle::ModelError, level::Level, tagger::Tagger};
 
 /// Frequency x time extent of every convolution kernel (the paper's "33 kernels").
 pub const KERNEL: usize = 3;
@@ -50,6 +50,9 @@ pub struct Architecture {
     /// Statistics of blocks' outputs, appended to the embedding in this order.
     #[serde(default)]
     pub statistics: Vec<Statistic>,
+    /// A second trunk: its embedding and what it makes of its classes are appended to the embedding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagger: Option<Tagger>,
     /// From the embedding to the labels.
     pub head: Head,
 }
@@ -170,6 +173,7 @@ impl Architecture {
             cycle_after: Some(3),
             pooling: Pooling::Flatten,
             statistics: Vec::new(),
+            tagger: None,
             head: Head {
                 hidden: None,
                 activation: Activation::Softmax,
@@ -250,7 +254,7 @@ impl Architecture {
             .statistics
             .iter()
             .map(|statistic| self.blocks[statistic.block - 1].filters * statistic.groups);
-        pooled + statistics.sum::<usize>()
+        pooled + statistics.sum::<usize>() + self.tagger.as_ref().map_or(0, Tagger::len)
     }
 
     /// Length of the embedding: the input of the last dense layer.

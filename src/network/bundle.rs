@@ -495,11 +495,12 @@ impl Bundle {
     }
 
     /// The same model with convolution weights in int8. What has one input channel or is dense stays in f32: it is
-    /// small, and it is where rounding shows.
+    /// small, and it is where rounding shows. The dense layers of the tagger are not small.
     #[must_use]
     pub fn quantised(&self) -> Self {
         let tensors = self.tensors.iter().map(|(name, weights)| {
-            let convolution = weights.shape.len() == 4 && weights.shape[1] > 1;
+            let convolution = weights.shape.len() == 4 && weights.shape[1] > 1
+                || weights.shape.len() == 2 && name.starts_with("mn.");
             (
                 name.clone(),
                 if convolution {
@@ -609,6 +610,9 @@ impl Bundle {
         } = &self.card;
         check_front_end(front_end)?;
         architecture.check(front_end.n_mels)?;
+        if let Some(tagger) = &architecture.tagger {
+            tagger.check(front_end.sample_rate)?;
+        }
         check_decision(decision)?;
         for accuracy in &self.card.accuracies {
             let Accuracy {
@@ -771,6 +775,21 @@ impl fmt::Display for ModelCard {
             "head",
             &format!("{top}; {:?}", head.activation).to_lowercase(),
         )?;
+        if let Some(tagger) = &self.architecture.tagger {
+            line(
+                "second trunk",
+                &format!(
+                    "MobileNet of {} blocks, {} values and {} groups of its {} classes, {} mel bands x {} columns, {:.1} s",
+                    tagger.blocks.len(),
+                    tagger.embedding,
+                    tagger.groups.len(),
+                    tagger.classes.len(),
+                    tagger.front_end.n_mels,
+                    tagger.segment_columns,
+                    tagger.segment_columns as f64 / tagger.front_end.columns_per_second(),
+                ),
+            )?;
+        }
         let front_end = &self.front_end;
         let seconds = (self.architecture.frame_columns.saturating_sub(1) * front_end.hop_length)
             as f64
@@ -851,6 +870,9 @@ fn expected_tensors(
             expected.insert(format!("{name}.bias"), vec![3 * units]);
             inputs = units;
         }
+    }
+    if let Some(tagger) = &architecture.tagger {
+        expected.extend(tagger.tensors());
     }
     let mut inputs = architecture.pooled_len(n_mels);
     if let Some(hidden) = architecture.head.hidden {

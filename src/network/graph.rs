@@ -1,5 +1,4 @@
-//! The networks in tract: with its [`operators`], the only room that names it. Without the feature `tract`, [`super::plan`] stands in its place, under the same
-//! names, and runs the same operators.
+//! The networks in tract: with its [`operators`], the only room that names it.
 //!
 //! Each block is a plan of its own over `[column, frequency, channel]`, so that [`super::rolling`] decides which columns of which block are
 //! computed. A block's plan takes its input columns with one neighbour at each side (zeros beyond the window) and pads
@@ -13,6 +12,9 @@
 //! stream's window has filled, scoring allocates nothing.
 
 mod operators;
+mod tagger;
+
+pub(super) use tagger::TaggerPlans;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +22,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-#[cfg(feature = "tract")]
 #[allow(
     clippy::wildcard_imports,
     reason = "tract's macros name what its prelude for operators exports"
@@ -31,12 +32,6 @@ use tract_core::{
         cnn::{Conv, KernelFormat, MaxPool, PaddingSpec, PoolSpec},
         nn::DataFormat,
     },
-};
-
-#[cfg(not(feature = "tract"))]
-use super::plan::{
-    Context, Datum, OutletId, TVec, Tensor, TractResult, TypedModel, TypedSimplePlan,
-    TypedSimpleState, tvec,
 };
 
 use operators::{
@@ -63,6 +58,7 @@ const CHUNK_VALUES: usize = 256 << 10;
 pub(super) struct Graph {
     blocks: Vec<BlockPlans>,
     head: HeadPlan,
+    tagger: Option<Arc<TaggerPlans>>,
 }
 
 /// What one stream needs to run a [`Graph`].
@@ -108,7 +104,6 @@ struct BlockPlans {
 #[derive(Clone, Debug)]
 enum Form {
     Fused(Fused),
-    #[cfg(feature = "tract")]
     Tract {
         /// `[filters, channels in, time, frequency]`.
         weight: Arc<Tensor>,
@@ -156,7 +151,6 @@ impl Graph {
                     let convolution = convolution(bundle, index, geometry, (input, path))?;
                     (Form::Fused(Fused(Arc::new(convolution))), input)
                 }
-                #[cfg(feature = "tract")]
                 Engine::Tract => {
                     let name = format!("block{}", index + 1);
                     let weight = kernel(&constant(bundle, &format!("{name}.weight"))?)?;
@@ -177,7 +171,20 @@ impl Graph {
             (rows_in, channels_in) = (geometry.rows_out(), block.filters);
         }
         let head = HeadPlan::new(bundle, &blocks)?;
-        Ok(Self { blocks, head })
+        let tagger = match &architecture.tagger {
+            None => None,
+            Some(tagger) => Some(Arc::new(TaggerPlans::new(bundle, tagger, path)?)),
+        };
+        Ok(Self {
+            blocks,
+            head,
+            tagger,
+        })
+    }
+
+    /// The second trunk, if the model has one.
+    pub(super) fn tagger(&self) -> Option<&Arc<TaggerPlans>> {
+        self.tagger.as_ref()
     }
 
     /// Values in an output column of block `index` (from 0).
@@ -196,7 +203,6 @@ impl Graph {
     pub(super) fn output(&self, index: usize) -> Option<Quantisation> {
         match &self.blocks[index].form {
             Form::Fused(fused) => fused.0.output(),
-            #[cfg(feature = "tract")]
             Form::Tract { .. } => None,
         }
     }
@@ -280,13 +286,11 @@ fn wire_block(
 ) -> TractResult<OutletId> {
     match &plans.form {
         Form::Fused(fused) => Ok(model.wire_node("block", Operator(fused.clone()), &[input])?[0]),
-        #[cfg(feature = "tract")]
         Form::Tract { weight, bias } => wire_stock(model, input, plans.geometry, (weight, bias)),
     }
 }
 
 /// A block in tract's own operators.
-#[cfg(feature = "tract")]
 fn wire_stock(
     model: &mut TypedModel,
     input: OutletId,
@@ -402,6 +406,10 @@ impl HeadPlan {
             let shape = [columns, geometry.rows_out(), geometry.block.filters];
             outlets.push(model.add_source(format!("block{}", index + 1), f32::fact(shape))?);
         }
+        let tagger = match &self.architecture.tagger {
+            None => None,
+            Some(tagger) => Some(model.add_source("tagger", f32::fact([tagger.len()]))?),
+        };
         let input_of = |block: usize| -> TractResult<OutletId> {
             let place = self.inputs.iter().position(|&index| index == block);
             place
@@ -436,6 +444,7 @@ impl HeadPlan {
             let input = input_of(statistic.block - 1)?;
             parts.push(model.wire_node(format!("statistic{}", index + 1), operator, &[input])?[0]);
         }
+        parts.extend(tagger);
         let mut embedding = match parts.as_slice() {
             [one] => *one,
             _ => model.wire_node("pooled", Operator(Join), &parts)?[0],
@@ -478,7 +487,6 @@ fn constant(bundle: &Bundle, name: &str) -> TractResult<Tensor> {
 }
 
 /// `[out, in, frequency, time]` as `[out, in, time, frequency]`.
-#[cfg(feature = "tract")]
 fn kernel(weight: &Tensor) -> TractResult<Tensor> {
     weight.clone().permute_axes(&[0, 1, 3, 2])
 }
@@ -553,12 +561,13 @@ impl Runner {
         Ok(())
     }
 
-    /// Runs the head. `columns(block)` tells how many output columns `block` (from 0) has, `read(block, buffer)` fills `buffer` with them; `write`
-    /// takes embedding and logits.
+    /// Runs the head. `columns(block)` tells how many output columns `block` (from 0) has, `read(block, buffer)` fills `buffer` with them; `tagger` are the second trunk's
+    /// values; `write` takes embedding and logits.
     pub(super) fn head(
         &mut self,
         columns: impl Fn(usize) -> usize,
         mut read: impl FnMut(usize, &mut [f32]),
+        tagger: Option<&[f32]>,
         write: impl FnOnce(&[f32], &[f32]),
     ) -> TractResult<()> {
         let head = &self.graph.head;
@@ -567,7 +576,7 @@ impl Runner {
             Some(state) if state.columns == extents => state,
             other => other.insert(HeadState {
                 state: head.plan(&extents)?.spawn()?,
-                inputs: extents.iter().map(|_| Recycled::default()).collect(),
+                inputs: vec![Recycled::default(); extents.len() + 1].into(),
                 columns: extents,
             }),
         };
@@ -580,6 +589,13 @@ impl Runner {
             ];
             inputs.push(state.inputs[place].write(false, &shape, |tensor| {
                 read(block, tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
+                Ok(())
+            })?);
+        }
+        if let (Some(features), Some(recycled)) = (tagger, state.inputs.last_mut()) {
+            inputs.push(recycled.write(false, &[features.len()], |tensor| {
+                let mut plain = tensor.try_as_plain_ram_mut()?;
+                plain.as_slice_mut::<f32>()?.copy_from_slice(features);
                 Ok(())
             })?);
         }

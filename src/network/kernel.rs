@@ -25,8 +25,13 @@
 
 use std::fmt;
 
+pub(crate) use mobile::{
+    Activation, Depthwise, Excitation, LastPool, MobileBlock, MobileScratch, Pointwise, Stem,
+};
+
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod mobile;
 mod portable;
 #[cfg(test)]
 mod tests;
@@ -447,13 +452,13 @@ impl Convolution {
                     input,
                     columns,
                 };
-                run_f32(
-                    self.path,
-                    &job,
-                    &mut output,
-                    &mut scratch.floats,
-                    &mut scratch.pooled,
-                );
+                let run = Run::<f32> {
+                    job,
+                    output: &mut output,
+                    padded: &mut scratch.floats,
+                    pooled: &mut scratch.pooled,
+                };
+                dispatch(self.path, run);
                 Ok(())
             }
             (
@@ -472,13 +477,13 @@ impl Convolution {
                     input,
                     columns,
                 };
-                run_u8(
-                    self.path,
-                    &job,
-                    &mut output,
-                    &mut scratch.bytes,
-                    &mut scratch.integers,
-                );
+                let run = Run::<i32> {
+                    job,
+                    output: &mut output,
+                    padded: &mut scratch.bytes,
+                    pooled: &mut scratch.integers,
+                };
+                dispatch(self.path, run);
                 Ok(())
             }
             _ => Err(Mismatch),
@@ -582,9 +587,11 @@ struct Tile<'a, T, W> {
     input: &'a [T],
     /// Where in it the taps of each place begin.
     places: [usize; PLACES],
+    /// Columns that are looked at: three, or one for a pointwise convolution.
+    taps: usize,
     /// Values from one column to the next.
     column: usize,
-    /// Values of three neighbouring rows.
+    /// Values of the rows that are looked at: three neighbours, or one row.
     run: usize,
     /// Weights of the groups of the tile, one after the other.
     weights: &'a [W],
@@ -603,9 +610,9 @@ impl<T, W> Tile<'_, T, W> {
     #[inline(always)]
     fn is_sound(&self, groups: usize, weights_per_input: usize) -> bool {
         let last = self.places.iter().copied().max().unwrap_or(0);
-        last.checked_add((KERNEL - 1) * self.column + self.run)
+        last.checked_add((self.taps - 1) * self.column + self.run)
             .is_some_and(|end| end <= self.input.len())
-            && self.weights.len() >= groups * KERNEL * self.run * weights_per_input
+            && self.weights.len() >= groups * self.taps * self.run * weights_per_input
     }
 }
 
@@ -731,6 +738,7 @@ fn run<E: Engine, A: Sum>(
             let mut tile = Tile {
                 input: padded,
                 places: [0; PLACES],
+                taps: KERNEL,
                 column,
                 run,
                 weights: &job.weights[group * group_len..(group + groups) * group_len],
@@ -856,54 +864,62 @@ fn quantise(value: f32, steps: f32, zero: f32) -> u8 {
     (scaled + ROUND).to_bits() as u8
 }
 
-/// Makes the function that picks the path: one safe, generic body, compiled once per set of instructions.
-macro_rules! dispatch {
-    ($name:ident, $sum:ty, $input:ty, $weight:ty) => {
-        fn $name(
-            path: Path,
-            job: &Job<'_, $input, $weight>,
-            output: &mut Output<'_>,
-            padded: &mut Vec<$input>,
-            pooled: &mut Vec<$sum>,
-        ) {
-            #[cfg(target_arch = "x86_64")]
-            match path {
-                Path::Avx2 => {
-                    if let Some(engine) = x86_64::Avx2::detect() {
-                        return engine.run(job, output, padded, pooled);
-                    }
-                }
-                Path::AvxVnni => {
-                    if let Some(engine) = x86_64::AvxVnni::detect() {
-                        return engine.run(job, output, padded, pooled);
-                    }
-                }
-                Path::Avx512Vnni => {
-                    if let Some(engine) = x86_64::Avx512Vnni::detect() {
-                        return engine.run(job, output, padded, pooled);
-                    }
-                }
-                _ => {}
-            }
-            #[cfg(target_arch = "aarch64")]
-            match path {
-                Path::Neon => {
-                    if let Some(engine) = aarch64::Neon::detect() {
-                        return engine.run(job, output, padded, pooled);
-                    }
-                }
-                Path::NeonDot => {
-                    if let Some(engine) = aarch64::NeonDot::detect() {
-                        return engine.run(job, output, padded, pooled);
-                    }
-                }
-                _ => {}
-            }
-            let _ = path;
-            run::<_, $sum>(portable::Portable, job, output, padded, pooled);
-        }
-    };
+/// Work whose inner loops are compiled once per set of instructions.
+trait Task {
+    /// Does it. To be inlined always: what is inlined is compiled for the instructions of the caller.
+    fn perform<E: Engine>(self, engine: E);
 }
 
-dispatch!(run_u8, i32, u8, i8);
-dispatch!(run_f32, f32, f32, f32);
+/// Performs a task by the instructions of `path`, if this processor has them.
+fn dispatch(path: Path, task: impl Task) {
+    #[cfg(target_arch = "x86_64")]
+    match path {
+        Path::Avx2 => {
+            if let Some(engine) = x86_64::Avx2::detect() {
+                return engine.perform(task);
+            }
+        }
+        Path::AvxVnni => {
+            if let Some(engine) = x86_64::AvxVnni::detect() {
+                return engine.perform(task);
+            }
+        }
+        Path::Avx512Vnni => {
+            if let Some(engine) = x86_64::Avx512Vnni::detect() {
+                return engine.perform(task);
+            }
+        }
+        _ => {}
+    }
+    #[cfg(target_arch = "aarch64")]
+    match path {
+        Path::Neon => {
+            if let Some(engine) = aarch64::Neon::detect() {
+                return engine.perform(task);
+            }
+        }
+        Path::NeonDot => {
+            if let Some(engine) = aarch64::NeonDot::detect() {
+                return engine.perform(task);
+            }
+        }
+        _ => {}
+    }
+    let _ = path;
+    task.perform(portable::Portable);
+}
+
+/// One call of [`Convolution::run`] with its memory.
+struct Run<'a, 'b, A: Sum> {
+    job: Job<'a, A::Input, A::Weight>,
+    output: &'a mut Output<'b>,
+    padded: &'a mut Vec<A::Input>,
+    pooled: &'a mut Vec<A>,
+}
+
+impl<A: Sum> Task for Run<'_, '_, A> {
+    #[inline(always)]
+    fn perform<E: Engine>(self, engine: E) {
+        run(engine, &self.job, self.output, self.padded, self.pooled);
+    }
+}

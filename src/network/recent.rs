@@ -16,7 +16,7 @@ pub(super) const RECENT_STEPS: usize = 3;
 const MEL_UNIT: f32 = 10.0;
 
 /// A logistic layer on the summary of the newest columns: the tensors `trust.music.weight` (shape `[summary_len]`, or its first
-/// `[top_len]`) and `trust.music.bias` (shape `[1]`).
+/// `[top_len]`; with a second trunk the log-odds of its sounds may follow) and `trust.music.bias` (shape `[1]`).
 #[derive(Clone, Debug)]
 pub(super) struct MusicHead {
     weight: Vec<f32>,
@@ -48,11 +48,14 @@ impl MusicHead {
         else {
             return Ok(None);
         };
-        if !([[all], [top]].iter().any(|len| weight.shape() == len) && bias.shape() == [1]) {
+        let tagger = model.card().architecture.tagger.as_ref();
+        let both = all + tagger.map_or(0, |tagger| tagger.sounds.len());
+        let lens = [[both], [all], [top]];
+        if !(lens.iter().any(|len| weight.shape() == len) && bias.shape() == [1]) {
             return Err(ModelError::field(
                 "trust.music.weight",
                 format!("{:?} with a bias of {:?}", weight.shape(), bias.shape()),
-                format!("[{all}] (or [{top}]) with a bias of [1]"),
+                format!("[{both}] (or [{all}] or [{top}]) with a bias of [1]"),
             ));
         }
         Ok(Some(Self {
@@ -62,12 +65,12 @@ impl MusicHead {
     }
 
     /// Probability of music, 0..=1.
-    pub(super) fn probability(&self, summary: &[f32]) -> f32 {
+    pub(super) fn probability(&self, summary: &[f32], sounds: &[f32]) -> f32 {
         let logit: f32 = self.bias
             + self
                 .weight
                 .iter()
-                .zip(summary)
+                .zip(summary.iter().chain(sounds))
                 .map(|(w, x)| w * x)
                 .sum::<f32>();
         if logit.is_finite() {

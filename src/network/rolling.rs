@@ -233,6 +233,18 @@ impl Columns {
         self.total = 0;
     }
 
+    /// Forgets all but the newest columns: the window begins with them.
+    pub(super) fn keep_newest(&mut self, columns: usize) {
+        let kept = columns.min(self.ring.len);
+        self.ring.advance(self.ring.len - kept);
+        self.ring.len = kept;
+        if let Some((_, powers)) = &mut self.powers {
+            powers.advance(powers.len - kept);
+            powers.len = kept;
+        }
+        self.total = kept as u64;
+    }
+
     fn window(&self) -> Window {
         Window {
             start: self.total - self.ring.len as u64,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::{
-    decision::{Readout, State},
+    decision::{Readout, Reason, State},
     genre::{MAX_LABELS, Scores},
     units::Seconds,
 };
@@ -13,7 +13,7 @@ use crate::{
 const TRIES: usize = 4;
 
 /// Scalars before the scores, in 32-bit words; see [`Slot::write`].
-const N_SCALARS: usize = 13;
+const N_SCALARS: usize = 15;
 
 /// No genre.
 const NO_GENRE: u32 = u32::MAX;
@@ -91,10 +91,12 @@ impl Slot {
         // Taken apart without `..`, so that a new field cannot be forgotten here.
         let Readout {
             state,
+            reason,
             genre,
             confidence,
             scores,
             frame_scores,
+            music,
             level_dbfs,
             position,
             heard,
@@ -105,8 +107,10 @@ impl Slot {
         let (position, heard) = (position.0.to_bits(), heard.0.to_bits());
         let words = [
             encode_state(state),
+            encode_reason(reason),
             genre.map_or(NO_GENRE, |index| index as u32),
             confidence.to_bits(),
+            music.unwrap_or(f32::NAN).to_bits(),
             level_dbfs.to_bits(),
             position as u32,
             (position >> 32) as u32,
@@ -155,8 +159,10 @@ impl Slot {
 
         let [
             state,
+            reason,
             genre,
             confidence,
+            music,
             level_dbfs,
             position_low,
             position_high,
@@ -174,10 +180,12 @@ impl Slot {
         };
         Some(Readout {
             state: decode_state(state),
+            reason: decode_reason(reason),
             genre: (genre != NO_GENRE).then_some(genre as usize),
             confidence: f32::from_bits(confidence),
             scores: scores(&values[0], lengths >> 16),
             frame_scores: scores(&values[1], lengths & 0xffff),
+            music: Some(f32::from_bits(music)).filter(|music| !music.is_nan()),
             level_dbfs: f32::from_bits(level_dbfs),
             position: Seconds(f64::from_bits(wide(position_low, position_high))),
             heard: Seconds(f64::from_bits(wide(heard_low, heard_high))),
@@ -212,6 +220,17 @@ const fn decode_state(word: u32) -> State {
     }
 }
 
+/// 0 for none, else the place in [`Reason::ALL`] from 1.
+fn encode_reason(reason: Option<Reason>) -> u32 {
+    let place = reason.and_then(|reason| Reason::ALL.iter().position(|&other| other == reason));
+    place.map_or(0, |place| place as u32 + 1)
+}
+
+fn decode_reason(word: u32) -> Option<Reason> {
+    let place = word.checked_sub(1)?;
+    Reason::ALL.get(place as usize).copied()
+}
+
 impl std::fmt::Debug for ReadoutCell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("ReadoutCell").field(&self.load()).finish()
@@ -237,10 +256,12 @@ mod tests {
         let value = (seq % 1000) as f32 / 1000.0;
         Readout {
             state,
+            reason: decode_reason((seq % 9) as u32),
             genre: seq.is_multiple_of(3).then_some(seq as usize % n_labels),
             confidence: value,
             scores: Scores::new(&vec![value; n_labels]),
             frame_scores: Scores::new(&vec![1.0 - value; n_labels]),
+            music: (!seq.is_multiple_of(5)).then_some(value),
             level_dbfs: -value,
             position: Seconds(seq as f64 * 2.048),
             heard: Seconds(seq as f64 / 3.0),
@@ -266,6 +287,9 @@ mod tests {
     fn states_survive() {
         for word in 0..7 {
             assert_eq!(encode_state(decode_state(word)), word);
+        }
+        for word in 0..=Reason::ALL.len() as u32 {
+            assert_eq!(encode_reason(decode_reason(word)), word);
         }
     }
 

@@ -611,9 +611,7 @@ impl Publisher {
     /// A readout out of turn: a button was pressed, or the source came or went.
     fn publish_now(&mut self, mut readout: Readout, clock: &Clock) {
         if self.lost {
-            readout.state = State::Lost;
-            readout.genre = None;
-            readout.confidence = 0.0;
+            readout.set_state(State::Lost);
             readout.level_dbfs = MIN_LEVEL_DBFS;
         }
         readout.changed = self.differs(&readout);
@@ -663,9 +661,7 @@ impl Drop for Farewell {
         if thread::panicking()
             && let Some(mut readout) = self.shared.cell.load()
         {
-            readout.state = State::Lost;
-            readout.genre = None;
-            readout.confidence = 0.0;
+            readout.set_state(State::Lost);
             readout.changed = true;
             readout.seq += 1;
             self.shared.cell.store(&readout);

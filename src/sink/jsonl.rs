@@ -10,7 +10,10 @@ use std::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{Hello, Sink, SinkError, Status, Update};
-use crate::genre::{Labels, Scores};
+use crate::{
+    decision::Reason,
+    genre::{Labels, Scores},
+};
 
 /// Version of the messages: the field `v` of each. It changes when a field is removed or changes its meaning; new
 /// fields may appear at any time.
@@ -31,6 +34,13 @@ pub fn update_line(update: &Update) -> String {
         window_s: round(update.readout.heard.0, 1_000.0),
         changed: update.readout.changed,
         state: update.readout.state.as_str(),
+        reason: update.readout.reason.map(Reason::as_str),
+        held: update.held,
+        music: update
+            .readout
+            .music
+            .map(|music| round(f64::from(finite(music)), 1_000.0)),
+        position_s: round(update.readout.position.0, 1_000.0),
         level_dbfs: round(f64::from(finite(update.readout.level_dbfs)), 10.0),
         model: &update.model,
     })
@@ -211,6 +221,10 @@ struct GenreMessage<'a> {
     window_s: f64,
     changed: bool,
     state: &'static str,
+    reason: Option<&'static str>,
+    held: bool,
+    music: Option<f64>,
+    position_s: f64,
     level_dbfs: f64,
     model: &'a str,
 }
@@ -299,7 +313,7 @@ mod tests {
     fn a_genre_message_is_exactly_the_schema() {
         assert_eq!(
             update_line(&fixtures::update(42, Some(9))),
-            r#"{"v":1,"type":"genre","t":"2001-09-09T01:46:40.123Z","seq":42,"source":"test:source","genre":"rock","confidence":0.64,"scores":{"blues":0.04,"classical":0.04,"country":0.04,"disco":0.04,"hiphop":0.04,"jazz":0.04,"metal":0.04,"pop":0.04,"reggae":0.04,"rock":0.64},"frames":5,"window_s":29.12,"changed":false,"state":"live","level_dbfs":-18.2,"model":"test-model"}"#
+            r#"{"v":1,"type":"genre","t":"2001-09-09T01:46:40.123Z","seq":42,"source":"test:source","genre":"rock","confidence":0.64,"scores":{"blues":0.04,"classical":0.04,"country":0.04,"disco":0.04,"hiphop":0.04,"jazz":0.04,"metal":0.04,"pop":0.04,"reggae":0.04,"rock":0.64},"frames":5,"window_s":29.12,"changed":false,"state":"live","reason":null,"held":false,"music":0.98,"position_s":86.016,"level_dbfs":-18.2,"model":"test-model"}"#
         );
     }
 
@@ -409,18 +423,11 @@ mod tests {
             let emitted: serde_json::Value = serde_json::from_str(emitted).unwrap();
             assert_eq!(*documented, emitted, "docs/messages.md");
         }
-        for state in [
-            State::Warming,
-            State::Provisional,
-            State::Live,
-            State::Unsure,
-            State::NotMusic,
-            State::Silent,
-            State::Lost,
-        ] {
+        let names = State::ALL.map(State::as_str);
+        for name in names.into_iter().chain(Reason::ALL.map(Reason::as_str)) {
             assert!(
-                text.contains(&format!("`{}`", state.as_str())),
-                "docs/messages.md does not explain {state:?}"
+                text.contains(&format!("| `{name}` |")),
+                "docs/messages.md does not explain {name}"
             );
         }
     }

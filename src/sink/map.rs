@@ -25,6 +25,12 @@ pub enum Event {
     Confidence,
     /// The state's name; on change, resent.
     State,
+    /// Why no genre is named, `none` where one is; on change, resent.
+    Reason,
+    /// The probability of music, 0 to 1, and -1 where it is not known; with the scores, resent.
+    Music,
+    /// The position in the stream, in seconds; with the scores, not resent.
+    Position,
 }
 
 /// Type of a rule's argument.
@@ -92,11 +98,14 @@ impl Default for Map {
             port: default_port(),
             rules: vec![
                 rule(Event::State, "/genre/state"),
+                rule(Event::Reason, "/genre/reason"),
                 rule(Event::Top, "/genre/top"),
                 rule(Event::Index, "/genre/index"),
                 rule(Event::Name, "/genre/name"),
                 rule(Event::Active, "/genre/active/{label}"),
                 rule(Event::Confidence, "/genre/confidence"),
+                rule(Event::Music, "/genre/music"),
+                rule(Event::Position, "/genre/position"),
                 rule(Event::Score, "/genre/score/{label}"),
             ],
         }

@@ -15,7 +15,10 @@ use super::{
     Hello, Sink, SinkError, Status, Update,
     map::{Event, Map, Rule, Type, address_parts, expand},
 };
-use crate::{decision::State, genre::Labels};
+use crate::{
+    decision::{Reason, State},
+    genre::Labels,
+};
 
 /// Port of receivers that are given without one.
 pub const DEFAULT_PORT: u16 = 9000;
@@ -23,21 +26,23 @@ pub const DEFAULT_PORT: u16 = 9000;
 /// Scores are sent at most four times a second.
 pub const SCORE_PERIOD: Duration = Duration::from_millis(250);
 
-/// What stands until it changes, and is therefore sent again; `active` is sent on change alone.
-const STANDING: [Event; 6] = [
+/// What stands until it changes, and is therefore sent again; `active` is sent on change alone, and the position is over at once.
+const STANDING: [Event; 8] = [
     Event::State,
+    Event::Reason,
     Event::Top,
     Event::Index,
     Event::Name,
     Event::Confidence,
+    Event::Music,
     Event::Score,
 ];
 
 /// What the receiver should know is sent again every five seconds, as UDP loses messages and receivers start late.
 pub const RESEND_PERIOD: Duration = Duration::from_secs(5);
 
-/// Sent as the genre's name while none is shown.
-pub const NO_GENRE: &str = "none";
+/// Sent as the genre's name while none is shown, and as the reason while one is.
+pub const NONE: &str = "none";
 
 /// Decides which messages a receiver gets and when. Its clock is the `now` that it is given.
 #[derive(Debug)]
@@ -47,6 +52,8 @@ pub struct OscEncoder {
     parts: Vec<String>,
     shown: Option<usize>,
     state: Option<State>,
+    /// The reason that was told last; none before the first.
+    reason: Option<&'static str>,
     newest: Option<Update>,
     scores_at: Option<Instant>,
     scores_wait: bool,
@@ -62,6 +69,7 @@ impl OscEncoder {
             parts: Vec::new(),
             shown: None,
             state: None,
+            reason: None,
             newest: None,
             scores_at: None,
             scores_wait: false,
@@ -79,6 +87,7 @@ impl OscEncoder {
         self.labels = Some(hello.labels.clone());
         self.shown = None;
         self.state = None;
+        self.reason = None;
         self.newest = None;
         self.scores_at = None;
         self.scores_wait = false;
@@ -98,6 +107,7 @@ impl OscEncoder {
             .filter(|&index| index < self.parts.len());
         let changed = shown != self.shown || self.newest.is_none();
         self.newest = Some(update.clone());
+        self.told_reason(&mut out);
         if changed {
             let before = std::mem::replace(&mut self.shown, shown);
             if let Some(index) = before {
@@ -121,13 +131,27 @@ impl OscEncoder {
             self.state = Some(status.state);
             self.told(&[Event::State], &mut out);
         }
-        if status.state == State::Lost
-            && let Some(index) = self.shown.take()
-        {
-            self.active(index, false, &mut out);
-            self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
+        if status.state == State::Lost {
+            if let Some(newest) = &mut self.newest {
+                newest.readout.set_state(State::Lost);
+            }
+            self.told_reason(&mut out);
+            if let Some(index) = self.shown.take() {
+                self.active(index, false, &mut out);
+                self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
+            }
         }
         out
+    }
+
+    /// The reason, when it is another.
+    fn told_reason(&mut self, out: &mut Vec<OscMessage>) {
+        let newest = self.newest.as_ref();
+        let reason = newest.map(|newest| reason_name(newest.readout.reason));
+        if reason.is_some() && reason != self.reason {
+            self.reason = reason;
+            self.told(&[Event::Reason], out);
+        }
     }
 
     /// Time passes: scores that waited, and what is due to be sent again.
@@ -159,10 +183,10 @@ impl OscEncoder {
             if let Some(index) = self.shown.take() {
                 self.active(index, false, &mut out);
             }
-            self.told(
-                &[Event::State, Event::Top, Event::Index, Event::Name],
-                &mut out,
-            );
+            if let Some(newest) = &mut self.newest {
+                newest.readout.set_state(State::Lost);
+            }
+            self.told(&STANDING, &mut out);
         }
         out
     }
@@ -178,7 +202,15 @@ impl OscEncoder {
                 // Its confidence moves with the scores.
                 self.told(&[Event::Top], out);
             }
-            self.told(&[Event::Confidence, Event::Score], out);
+            self.told(
+                &[
+                    Event::Confidence,
+                    Event::Music,
+                    Event::Position,
+                    Event::Score,
+                ],
+                out,
+            );
         }
     }
 
@@ -208,7 +240,7 @@ impl OscEncoder {
             let name = self
                 .shown
                 .and_then(|index| labels.get(index))
-                .unwrap_or(NO_GENRE);
+                .unwrap_or(NONE);
             let index = self
                 .shown
                 .map_or(-1, |index| i32::try_from(index).unwrap_or(i32::MAX));
@@ -226,6 +258,16 @@ impl OscEncoder {
                     Some(state) => Value::Text(state.as_str()),
                     None => continue,
                 },
+                Event::Reason | Event::Music | Event::Position => {
+                    let Some(Update { readout, .. }) = &self.newest else {
+                        continue;
+                    };
+                    match rule.on {
+                        Event::Reason => Value::Text(reason_name(readout.reason)),
+                        Event::Music => Value::Number(readout.music.unwrap_or(-1.0)),
+                        _ => Value::Number(readout.position.0 as f32),
+                    }
+                }
                 Event::Score | Event::Active => continue,
             };
             self.message(rule, self.shown, &value, out);
@@ -310,6 +352,10 @@ impl OscEncoder {
     }
 }
 
+fn reason_name(reason: Option<Reason>) -> &'static str {
+    reason.map_or(NONE, Reason::as_str)
+}
+
 /// What an event has to say.
 enum Value<'a> {
     Number(f32),
@@ -322,9 +368,11 @@ enum Value<'a> {
 impl Event {
     pub(super) fn default_type(self) -> Type {
         match self {
-            Event::Score | Event::Active | Event::Confidence => Type::Float,
+            Event::Score | Event::Active | Event::Confidence | Event::Music | Event::Position => {
+                Type::Float
+            }
             Event::Index => Type::Int,
-            Event::Name | Event::State | Event::Top => Type::String,
+            Event::Name | Event::State | Event::Reason | Event::Top => Type::String,
         }
     }
 }
@@ -632,8 +680,9 @@ mod tests {
         );
         let first = text(&encoder.update(&fixtures::update(1, Some(9)), Instant::now()));
         assert_eq!(
-            first[..5],
+            first[..6],
             [
+                "/genre/reason s:none",
                 "/genre/active/rock f:1",
                 "/genre/top s:rock i:9 f:0.64",
                 "/genre/index i:9",
@@ -641,9 +690,13 @@ mod tests {
                 "/genre/confidence f:0.64",
             ]
         );
-        assert_eq!(first.len(), 15);
-        assert_eq!(first[5], "/genre/score/blues f:0.04");
-        assert_eq!(first[14], "/genre/score/rock f:0.64");
+        assert_eq!(
+            first[6..8],
+            ["/genre/music f:0.98", "/genre/position f:2.048"]
+        );
+        assert_eq!(first.len(), 18);
+        assert_eq!(first[8], "/genre/score/blues f:0.04");
+        assert_eq!(first[17], "/genre/score/rock f:0.64");
     }
 
     #[test]
@@ -693,7 +746,11 @@ mod tests {
         assert!(encoder.tick(at(200)).is_empty());
         let late = text(&encoder.tick(at(260)));
         assert_eq!(late[0], "/genre/top s:rock i:9 f:0.5");
-        assert_eq!(late.len(), 12, "top, confidence and ten scores");
+        assert_eq!(
+            late.len(),
+            14,
+            "top, confidence, music, position, ten scores"
+        );
         assert!(
             encoder.tick(at(600)).is_empty(),
             "nothing new, nothing sent"
@@ -701,12 +758,12 @@ mod tests {
         let resent = text(&encoder.tick(at(5_001)));
         assert_eq!(
             resent.len(),
-            15,
-            "state, top, index, name, confidence, ten scores"
+            17,
+            "state, reason, top, index, name, confidence, music, ten scores"
         );
         assert!(resent.iter().all(|line| !line.contains("active")));
         assert!(encoder.tick(at(6_000)).is_empty());
-        assert_eq!(encoder.tick(at(10_002)).len(), 15);
+        assert_eq!(encoder.tick(at(10_002)).len(), 17);
     }
 
     #[test]
@@ -717,6 +774,7 @@ mod tests {
             text(&encoder.status(&status(State::Lost))),
             [
                 "/genre/state s:lost",
+                "/genre/reason s:source_lost",
                 "/genre/active/reggae f:0",
                 "/genre/top s:none i:-1 f:0",
                 "/genre/index i:-1",
@@ -724,7 +782,11 @@ mod tests {
             ]
         );
         encoder.update(&fixtures::update(2, Some(8)), Instant::now());
-        assert_eq!(text(&encoder.goodbye())[0], "/genre/active/reggae f:0");
+        let goodbye = text(&encoder.goodbye());
+        assert_eq!(goodbye[0], "/genre/active/reggae f:0");
+        for zero in ["/genre/score/reggae f:0", "/genre/confidence f:0"] {
+            assert!(goodbye.iter().any(|line| line == zero), "{goodbye:?}");
+        }
         assert!(
             OscEncoder::new(Map::default()).goodbye().is_empty(),
             "nothing was ever said"

@@ -8,11 +8,16 @@
 //! Third-party decoders read data from anywhere. Should one panic, the panic is caught here and the file
 //! reported as corrupt.
 
+mod aiff;
 mod au;
+mod containers;
 mod decoder;
 mod error;
+mod flac;
+mod frames;
+mod input;
+mod pcm;
 mod raw;
-mod reader;
 mod signature;
 mod wav;
 
@@ -23,30 +28,31 @@ use std::{
     io::{self, Read, Seek},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Mutex,
 };
 
-use symphonia::core::{
-    codecs::{CodecParameters, audio::AudioCodecParameters},
-    common::Limit,
-    errors::Error as SymphoniaError,
-    formats::{FormatOptions, Track, TrackType, probe::Hint},
-    io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource},
-    meta::MetadataOptions,
+use symphonia::{
+    core::{
+        codecs::{CodecParameters, audio::AudioCodecParameters},
+        errors::Error as SymphoniaError,
+        formats::{FormatOptions, FormatReader, Track, TrackType},
+        io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource},
+    },
+    default::formats::{CafReader, FlacReader, IsoMp4Reader, MkvReader, OggReader},
 };
 
 pub use error::FileError;
 pub use raw::{RawFormat, RawPcm};
 
 use self::{
-    au::{Refusal, is_au},
-    decoder::{Decoded, Decoder},
+    decoder::{Decoded, Packets},
+    frames::{Frames, skip_tag},
+    input::{EndlessSource, Input},
+    pcm::{Pcm, Refusal, Sound},
     raw::Raw,
-    reader::{EndlessSource, SyncReader},
-    signature::{is_mp4, looks_like, looks_like_audio},
-    wav::{WavSource, is_wav},
+    signature::Kind,
 };
 use crate::{
+    front_end::resample::Resampler,
     mixdown::Mixdown,
     units::{SampleRate, Seconds},
 };
@@ -54,10 +60,8 @@ use crate::{
 /// A block has at least this many frames (one sample of every channel), unless the file ends or the
 /// stream is raw and has no more to give at the moment.
 const BLOCK_FRAMES: usize = 4_096;
-/// Bytes of the file's beginning that are looked at to say what it might be instead of audio.
-const SIGNATURE_BYTES: usize = 64;
-/// Largest picture or tag that the metadata readers may take into memory, in bytes. None is used.
-const METADATA_LIMIT: usize = 64 * 1024;
+/// Bytes of a container's beginning that are looked at to say whether it is whole and open.
+const HEADER_BYTES: usize = 64 * 1024;
 /// What `path` says in messages when the samples come through a pipe.
 const PIPE: &str = "standard input";
 
@@ -90,8 +94,9 @@ pub struct AudioFile {
     n_frames: u64,
     skipped: u64,
     truncated: bool,
-    /// The header names no length: wherever the stream ends is its end.
-    endless: bool,
+    ends: Ends,
+    /// From the rate of the packets to the file's, one for each channel, where they differ.
+    resamplers: Option<(Format, Vec<Resampler>)>,
     /// Told by the next call: what came before it is given out first.
     pending: Option<FileError>,
     /// `[n_frames, n_channels]` of the block at hand, for [`AudioFile::next_block`].
@@ -106,6 +111,19 @@ enum Source {
     Raw(Raw),
     /// Nothing more comes.
     Ended,
+}
+
+/// What tells that a file was to be longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// Its header, and a demuxer that runs out of bytes.
+    AsTold,
+    /// What reads it has counted.
+    AsCounted,
+    /// Nothing: it ends where it ends.
+    Whole,
+    /// A demuxer that runs out of bytes, unless the stream's clock shows that it is part of a live one.
+    WholeIfLate,
 }
 
 /// What one turn of a source gave.
@@ -141,47 +159,76 @@ impl AudioFile {
         let mut file = File::open(path).map_err(failed)?;
         // A pipe cannot be read twice.
         if !metadata.is_file() {
-            return Self::from_stream(path.to_owned(), Box::new(file), None);
+            return Self::from_stream(path.to_owned(), Box::new(file));
         }
-        let mut signature = [0; SIGNATURE_BYTES];
-        let mut n_signature = 0;
-        while n_signature < signature.len() {
-            match file.read(&mut signature[n_signature..]).map_err(failed)? {
-                0 => break,
-                n => n_signature += n,
-            }
-        }
-        file.rewind().map_err(failed)?;
-        let n_bytes = Some(metadata.len());
-        let signature = &signature[..n_signature];
-        if is_au(signature) {
-            return Self::from_stream(path.to_owned(), Box::new(file), n_bytes);
-        }
-        let source: Box<dyn MediaSource> = if is_wav(signature) {
-            Box::new(WavSource::new(file, metadata.len()).map_err(failed)?)
-        } else {
-            Box::new(file)
+        let n_bytes = metadata.len();
+        let copy = file.try_clone().map_err(failed)?;
+        let mut input = Input::new(Box::new(copy), Some(n_bytes));
+        let kind = begin(&mut input).map_err(failed)?;
+        let encrypted = |what| FileError::Encrypted {
+            path: path.to_owned(),
+            what,
         };
-        match Self::probe(path.to_owned(), source, signature, n_bytes) {
-            // Some demuxers look at a file's end first. If it is damaged or missing, what comes before
-            // can still be read like a stream.
-            Err(FileError::Corrupt { path, at, reason }) if n_bytes.is_some() => {
-                let file = File::open(&path).map_err(failed)?;
-                let source: Box<dyn MediaSource> = if is_mp4(signature) {
-                    Box::new(EndlessSource(file))
-                } else {
-                    Box::new(ReadOnlySource::new(file))
+        let mut cut_off = false;
+        match kind {
+            Kind::Ogg => {
+                cut_off = containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?;
+            }
+            Kind::Mp4 if containers::is_mp4_encrypted(&mut file, n_bytes).map_err(failed)? => {
+                return Err(encrypted("protected against copying"));
+            }
+            Kind::Matroska => {
+                let start = input.peek(HEADER_BYTES).map_err(failed)?;
+                if containers::is_matroska_encrypted(start) {
+                    return Err(encrypted("protected against copying"));
+                }
+                cut_off = containers::is_matroska_cut_off(start, n_bytes);
+            }
+            _ => {}
+        }
+        let position = input.position();
+        let rewind = |file: &mut File| file.seek(io::SeekFrom::Start(position));
+        rewind(&mut file).map_err(failed)?;
+        let opened = match kind {
+            // These have an index at their end.
+            Kind::Mp4 | Kind::Matroska | Kind::Caf if position == 0 => {
+                let again = || {
+                    let mut file = File::open(path).map_err(failed)?;
+                    rewind(&mut file).map_err(failed)?;
+                    Ok(file)
                 };
-                match Self::probe(path.clone(), source, signature, n_bytes) {
-                    Ok(mut file) => {
-                        file.truncated = true;
-                        Ok(file)
+                let opened = Self::container(path, kind, Box::new(file), Some(n_bytes));
+                match opened {
+                    // Some demuxers look at a file's end first. If it is damaged or missing, what
+                    // comes before can still be read like a stream.
+                    Err(FileError::Corrupt { path, at, reason }) => {
+                        let source: Box<dyn MediaSource> = if kind == Kind::Mp4 {
+                            Box::new(EndlessSource(again()?))
+                        } else {
+                            Box::new(ReadOnlySource::new(again()?))
+                        };
+                        cut_off |= kind != Kind::Matroska;
+                        Self::container(&path, kind, source, Some(n_bytes))
+                            .map_err(|_| FileError::Corrupt { path, at, reason })
                     }
-                    Err(_) => Err(FileError::Corrupt { path, at, reason }),
+                    other => other,
                 }
             }
-            other => other,
-        }
+            _ => {
+                // The clone has gone on where this one stands, too.
+                let mut input = Input::new(Box::new(file), Some(n_bytes));
+                input.started_at(position);
+                Self::from_input(path, kind, input, position > 0)
+            }
+        };
+        let mut file = opened?;
+        file.ends = match kind {
+            Kind::Ogg | Kind::Matroska if !cut_off => Ends::Whole,
+            Kind::Ogg => Ends::WholeIfLate,
+            _ => Ends::AsTold,
+        };
+        file.truncated |= cut_off && kind != Kind::Ogg;
+        Ok(file)
     }
 
     /// Decodes what comes through `reader`, such as standard input, from a header on: WAV and every other
@@ -190,58 +237,143 @@ impl AudioFile {
     /// # Errors
     /// [`FileError`], with `standard input` for the path.
     pub fn from_reader(reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
-        Self::from_stream(PathBuf::from(PIPE), reader, None)
+        Self::from_stream(PathBuf::from(PIPE), reader)
     }
 
-    /// `n_bytes`: how many `reader` holds, where it is known.
-    fn from_stream(
-        path: PathBuf,
-        mut reader: Box<dyn Read + Send>,
-        n_bytes: Option<u64>,
-    ) -> Result<Self, FileError> {
-        let mut start = Vec::with_capacity(SIGNATURE_BYTES);
-        (&mut reader)
-            .take(SIGNATURE_BYTES as u64)
-            .read_to_end(&mut start)
-            .map_err(|error| FileError::from_io(&path, error))?;
-        if start.is_empty() {
+    fn from_stream(path: PathBuf, reader: Box<dyn Read + Send>) -> Result<Self, FileError> {
+        let failed = |error| FileError::from_io(&path, error);
+        let mut input = Input::new(reader, None);
+        if input.peek(1).map_err(failed)?.is_empty() {
             return Err(FileError::Empty { path });
         }
-        let signature = start.clone();
-        let mut endless = false;
-        if is_wav(&signature) {
-            endless = wav::open_header(&mut start, &mut reader)
-                .map_err(|error| FileError::from_io(&path, error))?;
-        }
-        if is_au(&signature) {
-            endless = au::translate(&mut start, &mut reader, n_bytes).map_err(|refusal| {
-                let path = path.clone();
-                match refusal {
-                    Refusal::Damaged(reason) => FileError::Corrupt {
-                        path,
-                        at: Seconds(0.0),
-                        reason,
-                    },
-                    Refusal::Unsupported(reason) => FileError::Unsupported {
-                        path,
-                        container: "au",
-                        reason,
-                    },
-                    Refusal::Io(error) => FileError::from_io(&path, error),
-                }
-            })?;
-        }
-        let whole = io::Cursor::new(start).chain(reader);
-        let source = ReadOnlySource::new(SyncReader(Mutex::new(Box::new(whole))));
-        let mut file = Self::probe(path, Box::new(source), &signature, None)?;
-        if endless {
-            file.endless = true;
-            file.declared_frames = None;
-        }
-        if let (true, Source::Decoded(decoded)) = (is_au(&signature), &mut file.source) {
-            decoded.name = decoded.name.replacen("aiff", "au", 1);
+        let kind = begin(&mut input).map_err(failed)?;
+        let tagged = input.position() > 0;
+        let mut file = Self::from_input(&path, kind, input, tagged)?;
+        if matches!(kind, Kind::Ogg | Kind::Matroska) {
+            // A live stream ends wherever it does.
+            file.ends = Ends::Whole;
         }
         Ok(file)
+    }
+
+    /// Reads `input`, which begins with what `kind` says, from here on. `tagged`: behind a tag.
+    fn from_input(
+        path: &Path,
+        kind: Kind,
+        mut input: Input,
+        tagged: bool,
+    ) -> Result<Self, FileError> {
+        let failed = |error| FileError::from_io(path, error);
+        let refused = |container: &'static str| {
+            move |refusal| match refusal {
+                Refusal::Damaged(reason) => FileError::Corrupt {
+                    path: path.to_owned(),
+                    at: Seconds(0.0),
+                    reason,
+                },
+                Refusal::Unsupported(reason) => FileError::Unsupported {
+                    path: path.to_owned(),
+                    container,
+                    reason,
+                },
+                Refusal::Io(error) => FileError::from_io(path, error),
+            }
+        };
+        match kind {
+            Kind::Wav => match wav::header(&mut input).map_err(refused("wav"))? {
+                wav::Held::Sound(sound) => Self::from_sound(path, "wav", input, sound),
+                wav::Held::Mpeg => Self::from_frames(path, input, true),
+            },
+            Kind::Aiff => {
+                let sound = aiff::header(&mut input).map_err(refused("aiff"))?;
+                Self::from_sound(path, "aiff", input, sound)
+            }
+            Kind::Au => {
+                let sound = au::header(&mut input).map_err(refused("au"))?;
+                Self::from_sound(path, "au", input, sound)
+            }
+            Kind::Flac => {
+                let (input, n_frames) = flac::translate(input).map_err(refused("flac"))?;
+                let n_bytes = input.n_bytes();
+                let source = Box::new(ReadOnlySource::new(input));
+                let mut file = Self::container(path, kind, source, n_bytes)?;
+                // FLAC of silence packs a few hundred frames into a byte.
+                let most = n_bytes.map_or(u64::MAX, |n| n.saturating_mul(512));
+                file.declared_frames = n_frames.map(|n| n.min(most));
+                Ok(file)
+            }
+            Kind::Ogg | Kind::Caf | Kind::Mp4 | Kind::Matroska => {
+                let n_bytes = input.n_bytes();
+                Self::container(path, kind, Box::new(ReadOnlySource::new(input)), n_bytes)
+            }
+            Kind::Encrypted(what) => Err(FileError::Encrypted {
+                path: path.to_owned(),
+                what,
+            }),
+            Kind::Other(what) => Err(FileError::NotAudio {
+                path: path.to_owned(),
+                looks_like: Some(what),
+            }),
+            Kind::Unknown => {
+                let start = input.peek(signature::BYTES).map_err(failed)?.to_vec();
+                Self::from_frames(path, input, tagged).map_err(|error| match error {
+                    FileError::NotAudio { path, looks_like } => {
+                        let looks_like = looks_like.or_else(|| signature::resembles(&start));
+                        FileError::NotAudio { path, looks_like }
+                    }
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// Samples behind a header, next in `input`.
+    fn from_sound(
+        path: &Path,
+        container: &'static str,
+        mut input: Input,
+        sound: Sound,
+    ) -> Result<Self, FileError> {
+        let unsupported = |reason: String| FileError::Unsupported {
+            path: path.to_owned(),
+            container,
+            reason,
+        };
+        if let Some(what) =
+            pcm::disguised(&mut input).map_err(|error| FileError::from_io(path, error))?
+        {
+            return Err(unsupported(format!(
+                "{what}, written as if it were samples"
+            )));
+        }
+        let params = sound.params();
+        let pcm = Pcm::new(input, sound);
+        let n_frames = pcm.n_frames();
+        let rate = params.sample_rate;
+        let mut file = Self::first(path, Packets::Pcm(pcm), &params, container)?;
+        file.declared_frames = n_frames.filter(|&n| n > 0 && rate == Some(file.rate.hz()));
+        file.ends = Ends::AsCounted;
+        Ok(file)
+    }
+
+    /// MPEG audio or AAC, somewhere in `input`.
+    fn from_frames(path: &Path, input: Input, tagged: bool) -> Result<Self, FileError> {
+        let failed = |error| FileError::from_io(path, error);
+        match Frames::find(input, tagged).map_err(failed)? {
+            Ok(frames) => {
+                let params = frames.params();
+                let mut file = Self::first(path, Packets::Frames(frames), &params, "")?;
+                file.ends = Ends::AsCounted;
+                Ok(file)
+            }
+            Err(mut rest) => {
+                let zeros = only_zeros(&mut rest).map_err(failed)?;
+                Err(FileError::NotAudio {
+                    path: path.to_owned(),
+                    looks_like: zeros.then_some("zeros only: perhaps a download that failed"),
+                })
+            }
+        }
     }
 
     /// Decodes bare samples that come through `reader`.
@@ -274,160 +406,189 @@ impl AudioFile {
             n_frames: 0,
             skipped: 0,
             truncated: false,
-            endless: false,
+            ends: Ends::AsTold,
+            resamplers: None,
             pending: None,
             interleaved: Vec::new(),
             mixdown: Mixdown::default(),
         }
     }
 
-    /// Finds the format, the track and its decoder.
-    fn probe(
-        path: PathBuf,
+    /// Finds the track of a container and its decoder.
+    fn container(
+        path: &Path,
+        kind: Kind,
         source: Box<dyn MediaSource>,
-        signature: &[u8],
         n_bytes: Option<u64>,
     ) -> Result<Self, FileError> {
-        let opened = guarded(|| Self::probe_unguarded(path.clone(), source, signature, n_bytes));
+        let opened = guarded(|| Self::container_unguarded(path, kind, source, n_bytes));
         opened.unwrap_or_else(|()| {
             Err(FileError::Corrupt {
-                path,
+                path: path.to_owned(),
                 at: Seconds(0.0),
                 reason: "its header makes the decoder fail".into(),
             })
         })
     }
 
-    fn probe_unguarded(
-        path: PathBuf,
+    fn container_unguarded(
+        path: &Path,
+        kind: Kind,
         source: Box<dyn MediaSource>,
-        signature: &[u8],
         n_bytes: Option<u64>,
     ) -> Result<Self, FileError> {
-        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-        let metadata = MetadataOptions::default()
-            .limit_tag_bytes(Limit::Maximum(METADATA_LIMIT))
-            .limit_visual_bytes(Limit::Maximum(METADATA_LIMIT));
-        // No hint from the file's name: many names are wrong.
-        let probed = symphonia::default::get_probe().probe(
-            &Hint::new(),
-            stream,
-            FormatOptions::default(),
-            metadata,
-        );
-        let format = match probed {
-            Ok(format) => format,
-            Err(SymphoniaError::IoError(error))
+        let corrupt = |reason: String| FileError::Corrupt {
+            path: path.to_owned(),
+            at: Seconds(0.0),
+            reason,
+        };
+        let unsupported = |container: &'static str, reason: String| FileError::Unsupported {
+            path: path.to_owned(),
+            container,
+            reason,
+        };
+        let format = demuxer(kind, source).map_err(|error| match error {
+            SymphoniaError::IoError(error)
                 if error.kind() != io::ErrorKind::UnexpectedEof
                     && error.raw_os_error().is_some() =>
             {
-                return Err(FileError::from_io(&path, error));
+                FileError::from_io(path, error)
             }
-            Err(SymphoniaError::DecodeError(reason) | SymphoniaError::LimitError(reason)) => {
-                let reason = format!("its header cannot be read: {reason}");
-                return Err(FileError::Corrupt {
-                    path,
-                    at: Seconds(0.0),
-                    reason,
-                });
+            SymphoniaError::DecodeError(reason) | SymphoniaError::LimitError(reason) => {
+                corrupt(format!("its header cannot be read: {reason}"))
             }
-            Err(SymphoniaError::Unsupported(reason)) if reason.ends_with("missing moov atom") => {
-                return Err(match n_bytes {
+            SymphoniaError::Unsupported(reason) if reason.ends_with("missing moov atom") => {
+                let path = path.to_owned();
+                match n_bytes {
                     Some(_) => FileError::Incomplete { path },
                     None => FileError::IndexAtEnd { path },
-                });
+                }
             }
-            // A format that was recognised, with something in it that is not.
-            Err(SymphoniaError::Unsupported(reason)) if !reason.starts_with("core (probe)") => {
-                let reason = reason.to_owned();
-                return Err(FileError::Unsupported {
-                    path,
-                    container: "audio",
-                    reason,
-                });
-            }
-            Err(_) if looks_like_audio(signature) => {
-                let reason = "it begins like audio, but its header is damaged or incomplete".into();
-                return Err(FileError::Corrupt {
-                    path,
-                    at: Seconds(0.0),
-                    reason,
-                });
-            }
-            Err(_) => {
-                return Err(FileError::NotAudio {
-                    path,
-                    looks_like: looks_like(signature),
-                });
-            }
-        };
+            SymphoniaError::Unsupported(reason) => unsupported("audio", reason.to_owned()),
+            _ => corrupt("it begins like audio, but its header is damaged or incomplete".into()),
+        })?;
         let info = format.format_info();
-        let (container, container_name) = (info.long_name, info.short_name);
-        let Some(track) = format
-            .default_track(TrackType::Audio)
-            .or_else(|| format.first_track(TrackType::Audio))
-        else {
-            return Err(FileError::NoAudioTrack { path, container });
+        let (container, short_name) = (info.long_name, info.short_name);
+        let audio = |track: &&Track| matches!(track.codec_params, Some(CodecParameters::Audio(_)));
+        let default = format.default_track(TrackType::Audio).map(|track| track.id);
+        let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
+        tracks.sort_by_key(|track| Some(track.id) != default);
+        // The first one that there is a decoder for.
+        let mut reason = None;
+        let mut found = None;
+        for track in tracks {
+            let Some(CodecParameters::Audio(params)) = &track.codec_params else {
+                continue;
+            };
+            match decoder::Decoder::new(params) {
+                Ok((_, codec)) => {
+                    let declared = declared_frames(track, params, codec, n_bytes);
+                    found = Some((track.id, params.clone(), declared));
+                    break;
+                }
+                Err(SymphoniaError::Unsupported(why)) => {
+                    reason.get_or_insert(why.to_owned());
+                }
+                Err(why) => {
+                    reason.get_or_insert(why.to_string());
+                }
+            }
+        }
+        let Some((id, params, declared)) = found else {
+            return Err(match reason {
+                Some(reason) => unsupported(container, reason),
+                None => FileError::NoAudioTrack {
+                    path: path.to_owned(),
+                    container,
+                },
+            });
         };
-        let Some(CodecParameters::Audio(params)) = &track.codec_params else {
-            return Err(FileError::NoAudioTrack { path, container });
+        let packets = Packets::Track { format, id };
+        let mut file = Self::first_unguarded(path, packets, &params, short_name)?;
+        let hz = file.rate.hz();
+        file.declared_frames = match params.sample_rate {
+            Some(declared_rate) if declared_rate != hz => {
+                declared.map(|n| (n as f64 * f64::from(hz) / f64::from(declared_rate)) as u64)
+            }
+            _ => declared,
         };
-        let (decoder, codec) = Decoder::new(params).map_err(|error| {
+        Ok(file)
+    }
+
+    /// Decodes the beginning of `packets`.
+    fn first(
+        path: &Path,
+        packets: Packets,
+        params: &AudioCodecParameters,
+        container: &'static str,
+    ) -> Result<Self, FileError> {
+        let opened = guarded(|| Self::first_unguarded(path, packets, params, container));
+        opened.unwrap_or_else(|()| {
+            Err(FileError::Corrupt {
+                path: path.to_owned(),
+                at: Seconds(0.0),
+                reason: "its header makes the decoder fail".into(),
+            })
+        })
+    }
+
+    fn first_unguarded(
+        path: &Path,
+        packets: Packets,
+        params: &AudioCodecParameters,
+        container: &'static str,
+    ) -> Result<Self, FileError> {
+        let decoded = Decoded::new(packets, params, container).map_err(|error| {
             let reason = match error {
                 SymphoniaError::Unsupported(reason) => reason.to_owned(),
                 other => other.to_string(),
             };
             FileError::Unsupported {
-                path: path.clone(),
-                container,
+                path: path.to_owned(),
+                container: if container.is_empty() {
+                    "aac"
+                } else {
+                    container
+                },
                 reason,
             }
         })?;
-        let declared_frames = declared_frames(track, params, codec, n_bytes);
-        let (declared_rate, track_id) = (params.sample_rate, track.id);
-        let n_channels = params
-            .channels
-            .as_ref()
-            .map_or(0, symphonia::core::audio::Channels::count);
-        let name = format!("{container_name}/{codec}");
-        let decoded = Decoded::new(format, decoder, track_id, name);
         let mut file = Self::new(
-            path,
+            path.to_owned(),
             Source::Decoded(Box::new(decoded)),
             SampleRate::MIN,
-            n_channels,
+            0,
         );
         // Some headers name another rate than the decoder delivers (HE-AAC), some none: the first
         // packet that can be decoded has the last word.
-        let first = file.first_rate()?;
-        let hz = first.or(declared_rate).unwrap_or(0);
+        let hz = file.first_rate()?;
         file.rate = SampleRate::new(hz).map_err(|source| FileError::Rate {
-            path: file.path.clone(),
+            path: path.to_owned(),
             source,
         })?;
-        file.declared_frames = match declared_rate {
-            Some(declared) if declared != hz => {
-                declared_frames.map(|n| (n as f64 * f64::from(hz) / f64::from(declared)) as u64)
-            }
-            _ => declared_frames,
-        };
         Ok(file)
     }
 
     /// Decodes up to the first packet with samples, which stays in `interleaved`, and gives its rate.
-    fn first_rate(&mut self) -> Result<Option<u32>, FileError> {
+    fn first_rate(&mut self) -> Result<u32, FileError> {
         let Source::Decoded(decoded) = &mut self.source else {
-            return Ok(None);
+            return Ok(0);
         };
         loop {
             match decoded.next(&mut self.interleaved, &mut self.skipped) {
                 Ok((Turn::Samples, format)) => {
                     self.n_channels = format.n_channels;
                     self.n_frames = (self.interleaved.len() / format.n_channels) as u64;
-                    return Ok(Some(format.rate));
+                    return Ok(format.rate);
                 }
                 Ok((Turn::Nothing, _)) => {}
                 Ok((Turn::End, _)) => {
+                    let (path, skipped) = (self.path.clone(), self.skipped);
+                    return Err(FileError::NoSamples { path, skipped });
+                }
+                Err(SymphoniaError::IoError(error))
+                    if error.kind() == io::ErrorKind::UnexpectedEof =>
+                {
                     let (path, skipped) = (self.path.clone(), self.skipped);
                     return Err(FileError::NoSamples { path, skipped });
                 }
@@ -461,7 +622,7 @@ impl AudioFile {
     }
 
     /// Length of the whole file as far as its header tells, and never longer than its bytes allow. An
-    /// estimate for MP3 files without a Xing or VBRI header; `None` for streams.
+    /// estimate where it has no frames' count; `None` for streams, and for formats that say nothing to rely on.
     pub fn duration(&self) -> Option<Seconds> {
         self.declared_frames.map(|n| self.rate.duration(n))
     }
@@ -492,25 +653,20 @@ impl AudioFile {
     /// other out, as they do where one was recorded upside down), some 4096 at a time. `false` when there are no more; `mono` is empty then.
     ///
     /// # Errors
-    /// [`FileError::Corrupt`], [`FileError::RateChanged`] or [`FileError::Read`] after all that could be
+    /// [`FileError::Corrupt`] or [`FileError::Read`] after all that could be
     /// decoded was given. The file has ended then.
     pub fn next_block(&mut self, mono: &mut Vec<f32>) -> Result<bool, FileError> {
         mono.clear();
         let mut interleaved = std::mem::take(&mut self.interleaved);
         let more = self.fill(&mut interleaved);
         if let (Ok(true), 1..) = (&more, self.n_channels) {
-            match self.n_channels {
-                1 => mono.extend_from_slice(&interleaved),
-                2 => {
-                    let (frames, _) = interleaved.as_chunks::<2>();
-                    mono.resize(frames.len(), 0.0);
-                    self.mixdown.stereo(frames, mono);
-                }
-                _ => {
-                    let scale = 1.0 / self.n_channels as f32;
-                    let frames = interleaved.chunks_exact(self.n_channels);
-                    mono.extend(frames.map(|frame| frame.iter().sum::<f32>() * scale));
-                }
+            mono.resize(interleaved.len() / self.n_channels, 0.0);
+            // Of one channel nothing is changed.
+            if self.n_channels == 1 {
+                mono.copy_from_slice(&interleaved);
+            } else {
+                self.mixdown
+                    .interleaved(&interleaved, self.n_channels, mono);
             }
         }
         interleaved.clear();
@@ -580,18 +736,13 @@ impl AudioFile {
             let turn = guarded(|| self.source.next(samples, &mut self.skipped));
             match turn {
                 Ok(Ok((Turn::Samples, format))) => {
-                    if format.rate != self.rate.hz() || format.n_channels != self.n_channels {
+                    if format.rate != self.rate.hz() {
+                        let new = samples.split_off(before);
+                        self.resample(&new, format, samples);
+                    }
+                    if format.n_channels != self.n_channels {
                         // The two kinds of frames do not mix in one block.
                         let new = samples.split_off(before);
-                        if format.rate != self.rate.hz() {
-                            self.end(Some(FileError::RateChanged {
-                                path: self.path.clone(),
-                                at: self.rate.duration(self.n_frames),
-                                from: self.rate,
-                                to: format.rate,
-                            }));
-                            break;
-                        }
                         if before > 0 {
                             // Down to the channels of this block: the next one has the new number.
                             rechannel(&new, format.n_channels, self.n_channels, samples);
@@ -610,7 +761,11 @@ impl AudioFile {
                 Ok(Err(SymphoniaError::IoError(error)))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
-                    self.truncated = !self.endless;
+                    self.truncated |= match self.ends {
+                        Ends::AsTold => true,
+                        Ends::AsCounted | Ends::Whole => false,
+                        Ends::WholeIfLate => !self.source.starts_late(),
+                    };
                     self.end(None);
                 }
                 Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
@@ -644,11 +799,37 @@ impl AudioFile {
         }
     }
 
+    /// Appends frames of another rate as frames of the file's.
+    fn resample(&mut self, new: &[f32], format: Format, samples: &mut Vec<f32>) {
+        if self.resamplers.as_ref().is_none_or(|(of, _)| *of != format) {
+            self.resamplers = SampleRate::new(format.rate).ok().map(|rate| {
+                let one = Resampler::new(rate, self.rate);
+                (format, vec![one; format.n_channels])
+            });
+        }
+        let (Some((_, resamplers)), n) = (&mut self.resamplers, format.n_channels) else {
+            return;
+        };
+        let before = samples.len();
+        for (channel, resampler) in resamplers.iter_mut().enumerate() {
+            let input: Vec<f32> = new.iter().skip(channel).step_by(n).copied().collect();
+            let mut output = Vec::new();
+            resampler.push(&input, |more| output.extend_from_slice(more));
+            samples.resize(before + n * output.len(), 0.0);
+            let places = samples[before..].iter_mut().skip(channel).step_by(n);
+            places.zip(output).for_each(|(to, from)| *to = from);
+        }
+    }
+
     /// Nothing more comes but, perhaps, `error`.
     fn end(&mut self, error: Option<FileError>) {
+        if let Source::Decoded(decoded) = &self.source {
+            self.truncated |= decoded.is_truncated();
+        }
         // Encoders round the length to packets and cut their own delay, so a little may be missing.
         let allowance = u64::from(self.rate.hz()) / 5;
         if error.is_none()
+            && self.ends == Ends::AsTold
             && self
                 .declared_frames
                 .is_some_and(|n| self.n_frames + allowance + n / 100 < n)
@@ -658,6 +839,45 @@ impl AudioFile {
         self.source = Source::Ended;
         self.pending = error;
     }
+}
+
+/// Passes over tags at the beginning, and says what comes next.
+fn begin(input: &mut Input) -> io::Result<Kind> {
+    // Ten such tags are junk, or made to annoy.
+    for _ in 0..10 {
+        if !input.peek(3)?.starts_with(b"ID3") || !skip_tag(input)? {
+            break;
+        }
+    }
+    Ok(signature::kind(signature::peek(input)?))
+}
+
+/// Whether nothing but zeros comes.
+fn only_zeros(input: &mut Input) -> io::Result<bool> {
+    let (mut any, mut buffer) = (false, vec![0; HEADER_BYTES]);
+    loop {
+        match input.read(&mut buffer)? {
+            0 => return Ok(any),
+            n if buffer[..n].iter().any(|&byte| byte != 0) => return Ok(false),
+            _ => any = true,
+        }
+    }
+}
+
+/// The demuxer of a container that was recognised.
+fn demuxer(
+    kind: Kind,
+    source: Box<dyn MediaSource>,
+) -> Result<Box<dyn FormatReader>, SymphoniaError> {
+    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+    let options = FormatOptions::default();
+    Ok(match kind {
+        Kind::Flac => Box::new(FlacReader::try_new(stream, options)?),
+        Kind::Ogg => Box::new(OggReader::try_new(stream, options)?),
+        Kind::Caf => Box::new(CafReader::try_new(stream, options)?),
+        Kind::Matroska => Box::new(MkvReader::try_new(stream, options)?),
+        _ => Box::new(IsoMp4Reader::try_new(stream, options)?),
+    })
 }
 
 thread_local! {
@@ -693,7 +913,7 @@ impl fmt::Debug for AudioFile {
 }
 
 /// Rate and channels of decoded samples.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Format {
     rate: u32,
     n_channels: usize,
@@ -715,6 +935,10 @@ impl Source {
                 },
             )),
         }
+    }
+
+    fn starts_late(&self) -> bool {
+        matches!(self, Self::Decoded(decoded) if decoded.starts_late)
     }
 }
 

@@ -1,11 +1,15 @@
 //! The commands.
 
 mod calibrate;
+mod ears;
+
+mod distil;
 mod evaluate;
 mod experiments;
 mod fit;
 mod live;
 mod reference;
+mod trunk;
 
 use std::{
     fs,
@@ -51,6 +55,13 @@ enum Command {
     Fit(FitArgs),
     /// Fit what a model file says beside its genres, without training: temperatures, music, song changes, thresholds.
     Calibrate(calibrate::CalibrateArgs),
+    /// Train a trunk by hints and tags, without a label, and write it as a model whose head is a probe.
+    Trunk(trunk::TrunkArgs),
+    /// Learn a head over both trunks: what the tagger says of the genres, corrected.
+    Ears(ears::EarsArgs),
+
+    /// Teach the second trunk to hear through rooms, noise and small loudspeakers what it hears without them.
+    Distil(distil::DistilArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
@@ -225,7 +236,10 @@ pub(crate) fn run() -> Result<()> {
     match Cli::parse().command {
         Command::Folds(args) => folds(&args),
         Command::Fit(args) => fit::run(&args),
+        Command::Trunk(args) => trunk::run(&args),
+        Command::Ears(args) => ears::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
+        Command::Distil(args) => distil::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Experiments(args) => experiments::run(&args),
         Command::Reference(args) => reference::run(&args),

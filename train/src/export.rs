@@ -89,6 +89,7 @@ pub fn architecture(net: &Net, loss: Loss) -> Architecture {
             })
             .collect(),
         cycle_after: spec.recurrent.is_empty().then_some(spec.repeated),
+        tagger: None,
         pooling: if spec.taps.first() != Some(&Tap::Top) {
             Pooling::None
         } else if spec.recurrent.is_empty() {

@@ -99,6 +99,9 @@ pub struct Recipe {
     /// Weight of the hints: whatever is done to an example, and however little of it is heard, a linear layer beside the head is to say from the
     /// embedding what the teacher's features of the clean recording are (mean squared error, each feature standardised). 0: no hints.
     pub hint: f32,
+    /// Weight of the genres. 0: the trunk learns from tags and hints alone, and no label reaches it.
+    #[serde(skip_serializing_if = "is_one")]
+    pub labels: f32,
     /// How much of each target is what the teacher says ([`crate::teacher`]); the rest is the label. 0: no teacher is asked.
     pub distil: f32,
     /// L2 penalty of the regression that the teacher is.
@@ -170,6 +173,7 @@ impl Default for Recipe {
             anchor: 0.0,
             tags: 0.0,
             hint: 0.0,
+            labels: 1.0,
             distil: 0.0,
             teacher_decay: 5e-2,
             yamnet: false,
@@ -199,6 +203,14 @@ fn is_zero(n: &usize) -> bool {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands over a reference"
 )]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_one(value: &f32) -> bool {
+    *value == 1.0
+}
+
 fn is_false(flag: &bool) -> bool {
     !flag
 }
@@ -795,9 +807,9 @@ fn gradients(
             let weight = weights[i] / all;
             let (value, mut gradient) = loss_and_gradient(recipe.loss, &trace.logits, &target);
             for g in &mut gradient {
-                *g *= weight;
+                *g *= recipe.labels * weight;
             }
-            loss += f64::from(weight) * value;
+            loss += f64::from(recipe.labels * weight) * value;
             right += usize::from(argmax(&trace.logits) == argmax(&target));
             let mut embedding = Vec::new();
             if let (Some((w, b)), true) = (task.tagger, recipe.tags > 0.0 && !own.tags.is_empty()) {

@@ -1,6 +1,8 @@
 //! How a listener fares: spliced and damaged streams, made by seed from what is there, heard through the product's
 //! own [`Pipeline`] with the model that knows none of it, and one table of what came of them.
 
+pub mod modern;
+
 use std::{fmt::Write as _, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +15,7 @@ use genrescope::{
 
 use crate::{
     degrade::Damage,
-    material::{Clip, Material, columns, steps_with},
+    material::{Clip, Material, steps_of},
     metrics::{Share, auroc, calibration},
     parallel,
     rng::Rng,
@@ -602,13 +604,11 @@ fn music_rows(
         let model = &models[model % models.len()];
         let mut logits = Vec::new();
         // The first two looks see less than their three steps.
-        steps_with(model, &columns(model, &samples)?, |k, scored| {
-            if k >= 2
-                && let Some(p) = scored.music
-            {
+        for step in steps_of(model, &samples)?.iter().skip(2) {
+            if let Some(p) = step.music {
                 logits.push((p / (1.0 - p).max(1e-7)).max(1e-7).ln());
             }
-        });
+        }
         Ok(logits)
     });
     let asked = asked.into_iter().collect::<Result<Vec<_>>>()?;

@@ -47,6 +47,8 @@ pub struct Material {
     pub other: Vec<Clip>,
     /// Songs that no fold has heard, with the name of their folder; many are of no genre among the labels.
     pub songs: Vec<Clip>,
+    /// Music of today without labels, machine-made (`synthetic_music` beside the songs): that it is music is all it tells.
+    pub modern: Vec<Clip>,
     /// What was left out, in words.
     pub notes: Vec<String>,
 }
@@ -92,6 +94,12 @@ impl Material {
             .songs
             .filter(|folder| folder.is_dir())
             .map(Dataset::unlabelled)
+            .transpose()?;
+        let modern = places
+            .songs
+            .and_then(|folder| Some(folder.parent()?.join("synthetic_music")))
+            .filter(|folder| folder.is_dir())
+            .map(|folder| Dataset::unlabelled(&folder))
             .transpose()?;
         let mut notes = Vec::new();
         let mut read = |items: Vec<(std::path::PathBuf, Clip)>| -> Vec<Clip> {
@@ -140,6 +148,10 @@ impl Material {
         };
         let mut other = read(unlabelled(&other));
         let songs = songs.map_or(Vec::new(), |songs| read(unlabelled(&songs)));
+        let mut modern = modern.map_or(Vec::new(), |modern| read(unlabelled(&modern)));
+        for (index, clip) in modern.iter_mut().enumerate() {
+            clip.fold = index % folds;
+        }
         ensure!(
             !music.is_empty() && !other.is_empty(),
             "'{}' holds {} recordings with labels and '{}' {} that are not music; both are needed",
@@ -185,6 +197,7 @@ impl Material {
             music,
             other,
             songs,
+            modern,
             notes,
         })
     }
@@ -218,6 +231,53 @@ pub struct Step {
     pub recent: Vec<f32>,
     /// Of the window.
     pub embedding: Vec<f32>,
+    /// Log-odds of the second trunk's classes that tell music from the rest, see [`genrescope::network::Scored::sounds`].
+    pub sounds: Vec<f32>,
+    /// Probability of music, where the model can tell.
+    pub music: Option<f32>,
+}
+
+/// Streams samples at [`RATE`] through a model's front end and network, as a listener would hear them, and keeps every
+/// step.
+///
+/// # Errors
+/// When the model's front end cannot be built.
+pub fn steps_of(model: &Arc<Model>, samples: &[f32]) -> Result<Vec<Step>> {
+    let rate = SampleRate::new(RATE).context("12 kHz")?;
+    let mut front_end = model.listen(rate)?;
+    let mut network = Network::new(model);
+    let (mut columns, mut steps) = (0, Vec::new());
+    // The grid of the product: what comes in one chunk comes together.
+    for chunk in samples.chunks(CHUNK) {
+        front_end.push_pictures(chunk, |picture, column| {
+            network.push_picture(picture, column);
+            if picture == front_end::Picture::Mel {
+                columns += 1;
+                if columns % model.step_columns() == 0
+                    && let Some(scored) = network.score()
+                {
+                    steps.push(Step::of(&scored));
+                }
+            }
+        });
+    }
+    Ok(steps)
+}
+
+/// Samples that the product takes at a time.
+const CHUNK: usize = 256;
+
+impl Step {
+    fn of(scored: &Scored<'_>) -> Self {
+        Self {
+            heard: scored.n_columns,
+            logits: scored.logits.to_vec(),
+            recent: scored.recent.to_vec(),
+            embedding: scored.embedding.to_vec(),
+            sounds: scored.sounds.to_vec(),
+            music: scored.music,
+        }
+    }
 }
 
 /// Streams mel columns through the network, as a listener would hear them, and shows every step: its number, and what
@@ -240,12 +300,7 @@ pub fn steps_with(model: &Arc<Model>, columns: &[f32], mut each: impl FnMut(usiz
 pub fn steps(model: &Arc<Model>, columns: &[f32]) -> Vec<Step> {
     let mut steps = Vec::new();
     steps_with(model, columns, |_, scored| {
-        steps.push(Step {
-            heard: scored.n_columns,
-            logits: scored.logits.to_vec(),
-            recent: scored.recent.to_vec(),
-            embedding: scored.embedding.to_vec(),
-        });
+        steps.push(Step::of(scored));
     });
     steps
 }

@@ -242,7 +242,7 @@ fn kept_rows(
 }
 
 /// Everything a picture depends on.
-fn key(path: &Path) -> Result<String> {
+pub(crate) fn key(path: &Path) -> Result<String> {
     let meta = fs::metadata(path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let modified = meta

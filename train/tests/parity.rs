@@ -6,12 +6,10 @@
     reason = "helpers of tests, too, fail by panicking and say what they skip"
 )]
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-};
+mod npz;
 
-use flate2::read::DeflateDecoder;
+use std::path::{Path, PathBuf};
+
 use genrescope::network::{
     Bundle, Model, Network,
     architecture::{Head, Pooling},
@@ -22,6 +20,7 @@ use genrescope_train::{
     net::{NetSpec, Tap},
     transfer,
 };
+use npz::array;
 
 const AUTHORS: &str = "crnn_net_gru_adam_ours_epoch_40.h5";
 const CHOI_CRNN: &str = "music_tagger_crnn_weights_theano.h5";
@@ -42,53 +41,6 @@ fn reference() -> Option<PathBuf> {
         reference.join("oracle.npz").display()
     );
     None
-}
-
-/// One array of an npz file: shape and values. Only what `numpy.savez` writes for C-ordered little-endian float32.
-fn array(npz: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
-    let bytes = std::fs::read(npz).unwrap();
-    let u16_at = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
-    let u32_at = |at: usize| u16_at(at) + (u16_at(at + 2) << 16);
-    let end = (0..bytes.len() - 21)
-        .rev()
-        .find(|&at| bytes[at..].starts_with(b"PK\x05\x06"))
-        .unwrap();
-    let mut entry = u32_at(end + 16);
-    for _ in 0..u16_at(end + 10) {
-        let (method, packed, name_len) =
-            (u16_at(entry + 10), u32_at(entry + 20), u16_at(entry + 28));
-        let local = u32_at(entry + 42);
-        if bytes[entry + 46..entry + 46 + name_len] == *format!("{name}.npy").as_bytes() {
-            let start = local + 30 + u16_at(local + 26) + u16_at(local + 28);
-            let packed = &bytes[start..start + packed];
-            let mut npy = Vec::new();
-            match method {
-                0 => npy.extend(packed),
-                8 => drop(DeflateDecoder::new(packed).read_to_end(&mut npy).unwrap()),
-                other => panic!("compression method {other}"),
-            }
-            assert!(npy.starts_with(b"\x93NUMPY\x01"));
-            let header_len = usize::from(u16::from_le_bytes([npy[8], npy[9]]));
-            let header = std::str::from_utf8(&npy[10..10 + header_len]).unwrap();
-            assert!(
-                header.contains("'<f4'") && header.contains("'fortran_order': False"),
-                "{header}"
-            );
-            let shape = header.split(['(', ')']).nth(1).unwrap();
-            let shape = shape
-                .split(',')
-                .filter_map(|n| n.trim().parse().ok())
-                .collect();
-            let values = npy[10 + header_len..]
-                .as_chunks::<4>()
-                .0
-                .iter()
-                .map(|quad| f32::from_le_bytes(*quad));
-            return (shape, values.collect());
-        }
-        entry += 46 + name_len + u16_at(entry + 30) + u16_at(entry + 32);
-    }
-    panic!("{name} is not in {}", npz.display());
 }
 
 /// The four published pictures as frames `[column, band]`.

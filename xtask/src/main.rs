@@ -1,4 +1,7 @@
 //! `cargo xtask bundle genrescope-plugin --release` makes the plugin bundles and says how large they are.
+//! `cargo xtask corpus FOLDER` compares what is heard of files with what ffmpeg hears.
+
+mod corpus;
 
 use std::{env, fs, path::Path};
 
@@ -6,8 +9,11 @@ use std::{env, fs, path::Path};
 const MAX_BUNDLE: u64 = 12_000_000;
 
 fn main() -> nice_plug_xtask::Result<()> {
-    nice_plug_xtask::main()?;
     let arguments: Vec<String> = env::args().collect();
+    if arguments.get(1).map(String::as_str) == Some("corpus") {
+        corpus::run(&arguments[2..]);
+    }
+    nice_plug_xtask::main()?;
     if arguments.get(1).map(String::as_str) != Some("bundle") {
         return Ok(());
     }

@@ -193,6 +193,7 @@ impl Editor {
                 *shown = score;
             }
             model.genre = readout.genre;
+            model.reason = readout.reason;
             model.confidence = readout.confidence;
             model.heard_s = readout.heard.0;
             model.status = Status::Listening(readout.state);

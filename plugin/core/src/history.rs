@@ -90,10 +90,12 @@ mod tests {
         let scores = Scores::uniform(2);
         Readout {
             state: State::Live,
+            reason: None,
             genre: Some(0),
             confidence: 0.5,
             scores,
             frame_scores: scores,
+            music: None,
             level_dbfs: -20.0,
             position: Seconds(position),
             heard: Seconds(29.12),

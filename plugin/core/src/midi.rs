@@ -322,10 +322,12 @@ mod tests {
         let scores = Scores::new(scores);
         Readout {
             state,
+            reason: None,
             genre,
             confidence: scores.top().1,
             scores,
             frame_scores: scores,
+            music: None,
             level_dbfs: -18.0,
             position: Seconds(30.0),
             heard: Seconds(29.12),

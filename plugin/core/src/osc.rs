@@ -131,10 +131,12 @@ mod tests {
         let scores = Scores::new(&[0.2, 0.8]);
         let readout = Readout {
             state: State::Live,
+            reason: None,
             genre: Some(1),
             confidence: 0.8,
             scores,
             frame_scores: scores,
+            music: None,
             level_dbfs: -12.0,
             position: Seconds(30.0),
             heard: Seconds(29.12),

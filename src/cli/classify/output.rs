@@ -45,6 +45,10 @@ pub(super) struct Printer<'a> {
     pub(super) show_frames: bool,
     pub(super) show_timeline: bool,
     pub(super) name_width: usize,
+    /// The arguments that shape an answer, as they would be typed.
+    pub(super) options: String,
+    /// Answers that were written, failures among them.
+    pub(super) n_written: usize,
 }
 
 /// What to call the files in the table: their paths below the folder that holds them all, so that no two look the same.
@@ -79,7 +83,7 @@ pub(super) fn name_width(names: &[String], to_terminal: bool) -> usize {
 }
 
 /// Columns of a CSV file before those of the labels.
-pub(super) const COLUMNS: [&str; 9] = [
+pub(super) const COLUMNS: [&str; 10] = [
     "path",
     "genre",
     "confidence",
@@ -89,7 +93,66 @@ pub(super) const COLUMNS: [&str; 9] = [
     "short",
     "error",
     "model",
+    "options",
 ];
+
+/// Where [`COLUMNS`] has the model.
+pub(super) const MODEL: usize = 8;
+
+/// Where [`COLUMNS`] has the options.
+pub(super) const OPTIONS: usize = 9;
+
+/// `path` as text from which [`from_text`] makes it again. A name that is no UTF-8 has its other bytes
+/// as `\x` and two hexadecimal digits, and its backslashes doubled; so has one that could be taken for
+/// such.
+pub(super) fn to_text(path: &Path) -> String {
+    if let Some(text) = path.to_str().filter(|text| !text.contains("\\x")) {
+        return text.to_owned();
+    }
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text += &chunk.valid().replace('\\', "\\\\");
+        for byte in chunk.invalid() {
+            text += &format!("\\x{byte:02x}");
+        }
+    }
+    text
+}
+
+/// The path that [`to_text`] has written.
+pub(super) fn from_text(text: &str) -> PathBuf {
+    if !text.contains("\\x") {
+        return text.into();
+    }
+    let (mut bytes, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find('\\') {
+        bytes.extend(&rest.as_bytes()[..at]);
+        rest = &rest[at + 1..];
+        let byte = rest
+            .strip_prefix('x')
+            .and_then(|tail| u8::from_str_radix(tail.get(..2)?, 16).ok());
+        if let Some(byte) = byte {
+            bytes.push(byte);
+            rest = &rest[3..];
+        } else {
+            bytes.push(b'\\');
+            rest = rest.strip_prefix('\\').unwrap_or(rest);
+        }
+    }
+    bytes.extend(rest.as_bytes());
+    path_of(bytes)
+}
+
+#[cfg(unix)]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
 
 impl Printer<'_> {
     /// What stands before the first answer.
@@ -114,6 +177,7 @@ impl Printer<'_> {
 
     /// The answer for one file.
     pub(super) fn song(&mut self, path: &Path, shown: &str, heard: &Heard) -> io::Result<()> {
+        self.n_written += 1;
         match self.format {
             Format::Table => self.table(shown, heard)?,
             Format::Json => {
@@ -123,7 +187,7 @@ impl Printer<'_> {
             Format::Csv => {
                 let song = &heard.song;
                 let mut row = vec![
-                    path.display().to_string(),
+                    to_text(path),
                     self.genre(song.verdict).unwrap_or_default().to_owned(),
                     format!("{:.4}", confidence(song.verdict, &song.scores)),
                     song.verdict.as_str().to_owned(),
@@ -132,6 +196,7 @@ impl Printer<'_> {
                     song.short.to_string(),
                     heard.notes.join("; "),
                     self.model.card().name.clone(),
+                    self.options.clone(),
                 ];
                 row.extend(
                     song.scores
@@ -150,14 +215,17 @@ impl Printer<'_> {
         match self.format {
             Format::Table => Ok(()),
             Format::Json => {
+                self.n_written += 1;
                 writeln!(self.out, "{}", failure_json(path, reason))?;
                 self.out.flush()
             }
             Format::Csv => {
-                let mut row = vec![path.display().to_string()];
+                self.n_written += 1;
+                let mut row = vec![to_text(path)];
                 row.extend(std::iter::repeat_n(String::new(), 6));
                 row.push(reason.to_owned());
                 row.push(self.model.card().name.clone());
+                row.push(self.options.clone());
                 row.extend(std::iter::repeat_n(
                     String::new(),
                     self.model.labels().len(),
@@ -179,7 +247,7 @@ impl Printer<'_> {
         let mut object = json!({
             "v": SCHEMA,
             "type": "song",
-            "path": path.display().to_string(),
+            "path": to_text(path),
             "genre": self.genre(song.verdict),
             "confidence": rounded(confidence(song.verdict, &song.scores)),
             "scores": by_label(labels, &song.scores),
@@ -188,6 +256,7 @@ impl Printer<'_> {
             "seconds": (song.duration.0 * 100.0).round() / 100.0,
             "short": song.short,
             "model": self.model.card().name,
+            "options": self.options,
         });
         if !heard.notes.is_empty() {
             object["notes"] = json!(heard.notes);
@@ -221,9 +290,9 @@ impl Printer<'_> {
         let name = pad(&end_of(shown, self.name_width), self.name_width);
         let answer = match song.verdict {
             Verdict::Genre(genre) => self.model.labels().get(genre).unwrap_or_default(),
-            Verdict::Unsure => "not sure",
+            Verdict::Unsure => "unsure",
             Verdict::NotMusic => "not music",
-            Verdict::Silent => "silence",
+            Verdict::Silent => "silent",
             Verdict::TooShort => "too short",
         };
         let bold = self.paint(&pad(answer, 10), "1");
@@ -279,11 +348,7 @@ impl Printer<'_> {
         for stretch in stretches(readouts) {
             let what = match (stretch.genre, stretch.state) {
                 (Some(genre), _) => self.model.labels().get(genre).unwrap_or_default(),
-                (None, State::Warming) => "listening",
-                (None, State::NotMusic) => "not music",
-                (None, State::Unsure) => "not sure",
-                (None, State::Silent) => "silence",
-                (None, _) => "-",
+                (None, state) => state.words(),
             };
             let bar = if stretch.genre.is_some() {
                 (stretch.confidence * BAR) as usize
@@ -354,7 +419,7 @@ fn stretches(readouts: &[Readout]) -> Vec<Stretch> {
 
 fn failure_json(path: &Path, reason: &str) -> Value {
     json!({
-        "v": SCHEMA, "type": "error", "path": path.display().to_string(), "genre": null, "error": reason,
+        "v": SCHEMA, "type": "error", "path": to_text(path), "genre": null, "error": reason,
     })
 }
 
@@ -384,6 +449,27 @@ mod tests {
     use super::*;
     use crate::song::{Frame, Song};
 
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_text_come_back_from_it() {
+        for name in [
+            &b"plain.mp3"[..],
+            "日本.mp3".as_bytes(),
+            b"caf\xe9.mp3",
+            b"a\\b\xff\\.mp3",
+            b"not \\xe9.mp3",
+            b"dir\\file.mp3",
+            b"\\x",
+            b"\xc3",
+        ] {
+            let path = path_of(name.to_vec());
+            let text = to_text(&path);
+            assert_eq!(from_text(&text), path, "{text}");
+        }
+        assert_eq!(to_text(&path_of(b"caf\xe9.mp3".to_vec())), "caf\\xe9.mp3");
+        assert_eq!(to_text(Path::new("dir\\file.mp3")), "dir\\file.mp3");
+    }
+
     /// Every answer in docs/messages.md is what is emitted for the value it shows, field by field.
     #[test]
     fn the_documented_answers_are_what_is_emitted() {
@@ -402,6 +488,8 @@ mod tests {
             show_frames: false,
             show_timeline: false,
             name_width: 8,
+            options: "--average mean --skip 20 --hop 29.12".to_owned(),
+            n_written: 0,
         };
         let mut scores = [0.04_f32; 10];
         scores[9] = 0.64;

@@ -12,16 +12,13 @@ use serde_json::Value;
 
 use super::{
     super::{json_lines, output_file::OutputFile, text::name_of},
-    output::{COLUMNS, Format},
+    output::{COLUMNS, Format, MODEL, OPTIONS, from_text},
 };
 use crate::network::Model;
 
-/// One file by all its names. An output file is text: a name that is none is known by what was written of it.
+/// One file by all its names.
 pub(super) fn key_of(path: &Path) -> PathBuf {
-    match path.to_str() {
-        Some(_) => fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
-        None => path.to_string_lossy().into_owned().into(),
-    }
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// What an earlier run wrote.
@@ -46,8 +43,14 @@ impl Earlier {
     /// Reads the file at `output`; one that is not there or empty holds nothing.
     ///
     /// # Errors
-    /// When it cannot be read, holds something else than answers of `classify`, or those of another model.
-    pub(super) fn read(output: &OutputFile, format: Format, model: &Model) -> anyhow::Result<Self> {
+    /// When it cannot be read, holds something else than answers of `classify`, or those of another model
+    /// or of other options.
+    pub(super) fn read(
+        output: &OutputFile,
+        format: Format,
+        model: &Model,
+        options: &str,
+    ) -> anyhow::Result<Self> {
         let name = name_of(output.path());
         let text = match fs::read(output.real()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -58,13 +61,13 @@ impl Earlier {
             ..Self::default()
         };
         match format {
-            Format::Csv => earlier.read_csv(&name, model)?,
-            Format::Json | Format::Table => earlier.read_json(&name, model)?,
+            Format::Csv => earlier.read_csv(&name, model, options)?,
+            Format::Json | Format::Table => earlier.read_json(&name, model, options)?,
         }
         Ok(earlier)
     }
 
-    fn read_json(&mut self, name: &str, model: &Model) -> anyhow::Result<()> {
+    fn read_json(&mut self, name: &str, model: &Model, options: &str) -> anyhow::Result<()> {
         let last = self.text.len() - self.text.iter().rev().take_while(|&&b| b != b'\n').count();
         // A whole answer without its line end is an answer.
         if json_lines::message(&self.text[last..]).is_some() {
@@ -92,8 +95,11 @@ impl Earlier {
                 theirs.is_none_or(|theirs| theirs == model.card().name),
                 other_model(name, theirs.unwrap_or_default())
             );
+            if theirs.is_some() {
+                same_options(name, value["options"].as_str(), options)?;
+            }
             self.records.push(Record {
-                key: key_of(Path::new(path)),
+                key: key_of(&from_text(path)),
                 bytes,
                 failed: theirs.is_none(),
             });
@@ -102,7 +108,7 @@ impl Earlier {
         Ok(())
     }
 
-    fn read_csv(&mut self, name: &str, model: &Model) -> anyhow::Result<()> {
+    fn read_csv(&mut self, name: &str, model: &Model, options: &str) -> anyhow::Result<()> {
         self.end = end_of_csv(&self.text);
         let expected: Vec<&str> = COLUMNS.into_iter().chain(model.labels().iter()).collect();
         let foreign =
@@ -127,15 +133,16 @@ impl Earlier {
             if self.header == 0 {
                 self.header = bytes.end;
                 anyhow::ensure!(
-                    row.iter()
-                        .take(COLUMNS.len() - 1)
-                        .eq(COLUMNS.into_iter().take(COLUMNS.len() - 1)),
+                    row.iter().take(MODEL).eq(COLUMNS.into_iter().take(MODEL)),
                     foreign()
                 );
                 anyhow::ensure!(
-                    row.get(COLUMNS.len() - 1) == Some(COLUMNS[COLUMNS.len() - 1]),
+                    row.get(MODEL) == Some(COLUMNS[MODEL]),
                     "'{name}' does not say which model its answers are from; give another --output"
                 );
+                if row.get(OPTIONS) != Some(COLUMNS[OPTIONS]) {
+                    same_options(name, None, options)?;
+                }
                 let labels: Vec<&str> = row.iter().skip(COLUMNS.len()).collect();
                 anyhow::ensure!(
                     labels.iter().copied().eq(model.labels().iter()),
@@ -146,7 +153,7 @@ impl Earlier {
             let (Some(path), Some(state), Some(theirs), true) = (
                 row.get(0),
                 row.get(3),
-                row.get(COLUMNS.len() - 1),
+                row.get(MODEL),
                 row.len() == expected.len(),
             ) else {
                 anyhow::bail!(
@@ -158,8 +165,11 @@ impl Earlier {
                 );
             };
             anyhow::ensure!(theirs == model.card().name, other_model(name, theirs));
+            if !state.is_empty() {
+                same_options(name, row.get(OPTIONS), options)?;
+            }
             self.records.push(Record {
-                key: key_of(Path::new(path)),
+                key: key_of(&from_text(path)),
                 bytes,
                 failed: state.is_empty(),
             });
@@ -229,6 +239,21 @@ fn other_model(name: &str, theirs: &str) -> String {
     format!(
         "'{name}' holds the answers of another model ({theirs}); give another --output, or that model"
     )
+}
+
+/// Refuses answers that were made with other options.
+fn same_options(name: &str, theirs: Option<&str>, ours: &str) -> anyhow::Result<()> {
+    let theirs = theirs.with_context(|| {
+        format!(
+            "'{name}' does not say with which options its answers were made; give another --output"
+        )
+    })?;
+    anyhow::ensure!(
+        theirs == ours,
+        "'{name}' holds answers that were made with other options ({theirs}) than those of now ({ours}); give \
+         another --output, or those options"
+    );
+    Ok(())
 }
 
 /// Where the last whole row ends: a line end in quotes ends none.

@@ -115,11 +115,8 @@ impl View {
                 let name = self.labels.get(genre).unwrap_or("?").to_owned();
                 (name, self.depth.color(colour(genre)))
             }
-            (State::Unsure, _) => ("not sure".into(), plain),
-            (State::NotMusic, _) => ("no music".into(), plain),
-            (State::Silent, _) => ("silence".into(), plain),
-            (State::Lost, _) => ("lost".into(), plain),
             (State::Warming | State::Live | State::Provisional, _) => ("...".into(), plain),
+            (state, _) => (state.words().into(), plain),
         }
     }
 
@@ -323,10 +320,10 @@ impl View {
                 (glyph, style, self.labels.get(genre).unwrap_or("?"))
             }
             Some(Moment { state, .. }) => match state {
-                State::Unsure => ("░", plain, "not sure"),
-                State::NotMusic => ("~", plain, "no music"),
-                State::Lost => ("x", plain, "lost"),
-                State::Silent => ("·", plain, "silence"),
+                State::Unsure => ("░", plain, state.words()),
+                State::NotMusic => ("~", plain, state.words()),
+                State::Lost => ("x", plain, state.words()),
+                State::Silent => ("·", plain, state.words()),
                 State::Warming | State::Provisional | State::Live => ("·", plain, ""),
             },
             None => (" ", plain, ""),

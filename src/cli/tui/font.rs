@@ -84,9 +84,9 @@ mod tests {
     fn the_font_has_every_letter_of_the_genres() {
         for label in GTZAN.iter().chain(&[
             "0123456789%",
-            "not sure",
-            "no music",
-            "silence",
+            "unsure",
+            "not music",
+            "silent",
             "lost",
             "...",
         ]) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    decision::{FRAME, Readout, State},
+    decision::{FRAME, Readout, Reason, State},
     genre::Labels,
     units::Seconds,
 };
@@ -43,15 +43,22 @@ pub fn state_words(readout: &Readout, labels: &Labels, since: Duration) -> Strin
             runner_up()
         ),
         State::Live => format!("live: {confidence:.0} %{}", runner_up()),
-        State::Unsure => match (name(0), name(1)) {
-            // One candidate far ahead is not what it is unsure of.
-            (Some(first), _) if readout.confidence > 0.6 => format!("{first}, or no music at all"),
-            (Some(first), Some(second)) => format!("unsure between {first} and {second}"),
-            _ => "unsure".into(),
-        },
-        State::NotMusic => "sound, but not music".into(),
-        State::Silent => "nothing to hear".into(),
-        State::Lost => "the source is gone".into(),
+        State::Unsure => {
+            let why = readout.reason.map_or("unsure", Reason::words);
+            match (readout.reason, name(0), name(1)) {
+                (Some(Reason::LowScore), Some(first), Some(second)) => {
+                    format!("unsure between {first} and {second}")
+                }
+                (_, Some(first), _) => {
+                    let share = readout.confidence * 100.0;
+                    format!("{}: {why} ({first} {share:.0} %)", readout.state.words())
+                }
+                _ => why.into(),
+            }
+        }
+        State::NotMusic | State::Silent | State::Lost => {
+            readout.reason.map_or("", Reason::words).into()
+        }
     }
 }
 
@@ -82,6 +89,13 @@ mod tests {
             words(State::Unsure, None, 40.0),
             "unsure between rock and metal"
         );
+        let mut overtaken = readout(State::Unsure, None, 40.0);
+        overtaken.reason = Some(Reason::Overtaken);
+        assert_eq!(
+            state_words(&overtaken, &labels, Duration::ZERO),
+            "unsure: another genre is taking over (rock 45 %)"
+        );
+        assert_eq!(words(State::NotMusic, None, 40.0), "sound, but not music");
         assert_eq!(
             words(State::Provisional, Some(9), 12.3),
             "so far, after 12 of 29 s: 45 %, then metal 23 %"

@@ -1,19 +1,13 @@
-//! What the networks compute, as operators that tract (or [`super::super::plan`]) can run. Each writes its output where it wrote it the last
-//! time ([`Recycled`]).
+//! What the networks compute, as operators that tract runs. Each writes its output where it
+//! wrote it the last time ([`Recycled`]).
 
 use std::{fmt, sync::Arc};
 
-#[cfg(feature = "tract")]
 #[allow(
     clippy::wildcard_imports,
     reason = "tract's macros name what its prelude for operators exports"
 )]
 use tract_core::internal::*;
-
-#[cfg(not(feature = "tract"))]
-use super::super::plan::{
-    Context, Datum, IntoTValue, OpState, Operation, TValue, TVec, Tensor, TractResult, tvec,
-};
 
 use super::super::{
     architecture::StatisticKind,
@@ -116,7 +110,6 @@ impl<T: Compute> OperatorState<T> {
     }
 }
 
-#[cfg(feature = "tract")]
 impl<T: Compute> Op for Operator<T> {
     fn name(&self) -> StaticName {
         T::NAME.into()
@@ -125,7 +118,6 @@ impl<T: Compute> Op for Operator<T> {
     op_as_typed_op!();
 }
 
-#[cfg(feature = "tract")]
 impl<T: Compute> EvalOp for Operator<T> {
     fn eval_out_of_plan(&self, inputs: TVec<TValue>) -> TractResult<Option<TVec<TValue>>> {
         OperatorState::<T>::new().run(&self.0, &inputs).map(Some)
@@ -136,7 +128,6 @@ impl<T: Compute> EvalOp for Operator<T> {
     }
 }
 
-#[cfg(feature = "tract")]
 impl<T: Compute> TypedOp for Operator<T> {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let shapes = inputs.iter().map(|fact| {
@@ -155,7 +146,6 @@ impl<T: Compute> TypedOp for Operator<T> {
     as_op!();
 }
 
-#[cfg(feature = "tract")]
 impl<T: Compute> OpState for OperatorState<T> {
     fn eval(
         &mut self,
@@ -171,25 +161,6 @@ impl<T: Compute> OpState for OperatorState<T> {
 
     fn reset_lanes(&mut self, _: &[LaneId]) -> TractResult<()> {
         Ok(())
-    }
-}
-
-#[cfg(not(feature = "tract"))]
-impl<T: Compute> Operation for Operator<T> {
-    fn name(&self) -> &'static str {
-        T::NAME
-    }
-
-    fn state(&self) -> Box<dyn OpState> {
-        Box::new((self.0.clone(), OperatorState::<T>::new()))
-    }
-}
-
-#[cfg(not(feature = "tract"))]
-impl<T: Compute> OpState for (T, OperatorState<T>) {
-    fn eval(&mut self, inputs: &[TValue]) -> TractResult<TVec<TValue>> {
-        let (op, state) = self;
-        state.run(op, inputs)
     }
 }
 

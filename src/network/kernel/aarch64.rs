@@ -16,7 +16,7 @@ use std::{
     array,
 };
 
-use super::{Engine, Job, KERNEL, LANES, Output, PLACES, QUAD, Sum, Sums, Tile};
+use super::{Engine, LANES, PLACES, QUAD, Sums, Task, Tile};
 
 /// Vectors of four values in a group.
 const QUARTERS: usize = LANES / 4;
@@ -36,26 +36,14 @@ macro_rules! engine {
                 ($(is_aarch64_feature_detected!($feature))&&*).then_some(Self(()))
             }
 
-            /// [`super::run`], compiled for these instructions.
-            pub(super) fn run<A: Sum>(
-                self,
-                job: &Job<'_, A::Input, A::Weight>,
-                output: &mut Output<'_>,
-                padded: &mut Vec<A::Input>,
-                pooled: &mut Vec<A>,
-            ) {
+            /// The task, compiled for these instructions.
+            pub(super) fn perform(self, task: impl Task) {
                 #[target_feature(enable = $enable)]
-                fn inner<A: Sum>(
-                    engine: $name,
-                    job: &Job<'_, A::Input, A::Weight>,
-                    output: &mut Output<'_>,
-                    padded: &mut Vec<A::Input>,
-                    pooled: &mut Vec<A>,
-                ) {
-                    super::run(engine, job, output, padded, pooled);
+                fn inner(engine: $name, task: impl Task) {
+                    task.perform(engine);
                 }
                 // SAFETY: `self` exists, so the processor has these features.
-                unsafe { inner(self, job, output, padded, pooled) }
+                unsafe { inner(self, task) }
             }
         }
 
@@ -100,7 +88,7 @@ unsafe fn integers<const DOT: bool>(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32
             vshlq_n_s32::<7>(vld1q_s32(tile.sums.as_ptr().add(quarter * 4)))
         });
         let mut totals = [start; PLACES];
-        for tap in 0..KERNEL {
+        for tap in 0..tile.taps {
             let inputs = tile
                 .places
                 .map(|place| tile.input.as_ptr().add(place + tap * tile.column));
@@ -172,7 +160,7 @@ unsafe fn widened(total: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
 fn floats<const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums: &mut Sums<f32>) {
     assert!(tile.is_sound(1, LANES));
     let mut totals = [[vdupq_n_f32(0.0); QUARTERS]; PLACES];
-    for tap in 0..KERNEL {
+    for tap in 0..tile.taps {
         // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`.
         unsafe {
             let inputs = tile

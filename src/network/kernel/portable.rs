@@ -1,6 +1,6 @@
 //! Tiles in plain Rust: what the other paths must equal.
 
-use super::{Engine, KERNEL, LANES, PLACES, QUAD, Sums, Tile};
+use super::{Engine, LANES, PLACES, QUAD, Sums, Tile};
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
@@ -20,7 +20,7 @@ impl Engine for Portable {
         {
             let mut total = [0_i32; LANES];
             let mut weights = tile.weights.as_chunks::<{ LANES * QUAD }>().0.iter();
-            for tap in 0..KERNEL {
+            for tap in 0..tile.taps {
                 let start = place + tap * tile.column;
                 for (input, weights) in tile.input[start..start + tile.run]
                     .as_chunks::<QUAD>()
@@ -50,7 +50,7 @@ impl Engine for Portable {
         {
             let mut total = [0.0_f32; LANES];
             let mut weights = tile.weights.as_chunks::<LANES>().0.iter();
-            for tap in 0..KERNEL {
+            for tap in 0..tile.taps {
                 let start = place + tap * tile.column;
                 for (&input, weights) in
                     tile.input[start..start + tile.run].iter().zip(&mut weights)

@@ -10,7 +10,7 @@
 
 use std::{arch::x86_64::*, array};
 
-use super::{Engine, Job, KERNEL, LANES, MAX_GROUPS, Output, PLACES, QUAD, Sum, Sums, Tile};
+use super::{Engine, LANES, MAX_GROUPS, PLACES, QUAD, Sums, Task, Tile};
 
 /// Places in a tile of 32 registers: with four groups 20 sums, 4 registers of weights, and one for each place. (With six
 /// places the compiler loads them all first and spills; measured, that costs a tenth.)
@@ -35,26 +35,14 @@ macro_rules! engine {
                 ($(is_x86_feature_detected!($feature))&&*).then_some(Self(()))
             }
 
-            /// [`super::run`], compiled for these instructions.
-            pub(super) fn run<A: Sum>(
-                self,
-                job: &Job<'_, A::Input, A::Weight>,
-                output: &mut Output<'_>,
-                padded: &mut Vec<A::Input>,
-                pooled: &mut Vec<A>,
-            ) {
+            /// The task, compiled for these instructions.
+            pub(super) fn perform(self, task: impl Task) {
                 #[target_feature(enable = $enable)]
-                fn inner<A: Sum>(
-                    engine: $name,
-                    job: &Job<'_, A::Input, A::Weight>,
-                    output: &mut Output<'_>,
-                    padded: &mut Vec<A::Input>,
-                    pooled: &mut Vec<A>,
-                ) {
-                    super::run(engine, job, output, padded, pooled);
+                fn inner(engine: $name, task: impl Task) {
+                    task.perform(engine);
                 }
                 // SAFETY: `self` exists, so the processor has these features.
-                unsafe { inner(self, job, output, padded, pooled) }
+                unsafe { inner(self, task) }
             }
         }
     };
@@ -154,9 +142,9 @@ impl Engine for Avx2 {
 fn integers_512<const G: usize>(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
     assert!(tile.is_sound(G, LANES));
     let quads = tile.run / QUAD;
-    let group = KERNEL * quads * LANES * QUAD;
+    let group = tile.taps * quads * LANES * QUAD;
     let mut totals = [[_mm512_setzero_si512(); G]; PLACES_512];
-    for tap in 0..KERNEL {
+    for tap in 0..tile.taps {
         // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of every group within `weights`; reads of
         // quads need no alignment.
         unsafe {
@@ -193,9 +181,9 @@ fn integers_512<const G: usize>(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
 #[inline(never)]
 fn floats_512<const G: usize, const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums: &mut Sums<f32>) {
     assert!(tile.is_sound(G, LANES));
-    let group = KERNEL * tile.run * LANES;
+    let group = tile.taps * tile.run * LANES;
     let mut totals = [[_mm512_setzero_ps(); G]; PLACES_512];
-    for tap in 0..KERNEL {
+    for tap in 0..tile.taps {
         // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of every group within `weights`.
         unsafe {
             let inputs: [_; PLACES_512] = array::from_fn(|place| {
@@ -235,7 +223,7 @@ fn integers_vnni_256(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
     assert!(tile.is_sound(1, LANES));
     let quads = tile.run / QUAD;
     let mut totals = [[_mm256_setzero_si256(); 2]; PLACES];
-    for tap in 0..KERNEL {
+    for tap in 0..tile.taps {
         // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`; reads of
         // quads need no alignment.
         unsafe {
@@ -270,7 +258,7 @@ fn integers_256(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
     let low = _mm256_set1_epi16(0xff);
     for half in 0..2 {
         let mut totals = [[_mm256_setzero_si256(); 2]; HALF];
-        for tap in 0..KERNEL {
+        for tap in 0..tile.taps {
             // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`; reads
             // of quads need no alignment.
             unsafe {
@@ -312,7 +300,7 @@ fn integers_256(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
 fn floats_256<const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums: &mut Sums<f32>) {
     assert!(tile.is_sound(1, LANES));
     let mut totals = [[_mm256_setzero_ps(); 2]; PLACES];
-    for tap in 0..KERNEL {
+    for tap in 0..tile.taps {
         // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`.
         unsafe {
             let inputs = tile

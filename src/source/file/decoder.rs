@@ -13,73 +13,207 @@ use symphonia::core::{
     errors::Error as SymphoniaError,
     formats::{FormatReader, TrackType},
     packet::Packet,
+    units::Duration,
 };
 
-use super::{super::opus, Format, Step, Turn};
+use super::{
+    super::opus,
+    Format, Step, Turn,
+    frames::{Frames, Next},
+    pcm::Pcm,
+};
+
+/// Most seconds of a stream's end that are padding of its encoder.
+const MAX_PADDING: f64 = 0.25;
+
+/// A clock that stands at more seconds than this at the beginning belongs to a live stream.
+const LATE: f64 = 1.0;
+
+/// Where packets come from.
+pub(super) enum Packets {
+    /// One track of a container.
+    Track {
+        format: Box<dyn FormatReader>,
+        id: u32,
+    },
+    Frames(Frames),
+    Pcm(Pcm),
+}
 
 pub(super) struct Decoded {
-    format: Box<dyn FormatReader>,
+    packets: Packets,
     decoder: Decoder,
-    track_id: u32,
+    params: AudioCodecParameters,
     /// Container and codec, such as `ogg/opus`.
     pub(super) name: String,
     /// Interleaved samples of the last packet.
     packet: Vec<f32>,
+    /// The format of the packets.
+    format: Format,
+    /// Samples that are padding if the stream ends behind them.
+    held: Vec<f32>,
+    /// The stream's clock is to be believed where it says that samples are padding.
+    trusts_clock: bool,
+    /// Nothing was decoded since the decoder was made.
+    fresh: bool,
+    /// The clock stood beyond the beginning there.
+    pub(super) starts_late: bool,
 }
 
+const NOTHING: Format = Format {
+    rate: 0,
+    n_channels: 0,
+};
+
 impl Decoded {
-    /// Packets of one track of `format`, for `decoder`.
+    /// `packets`, for a decoder of `params`.
     pub(super) fn new(
-        format: Box<dyn FormatReader>,
-        decoder: Decoder,
-        track_id: u32,
-        name: String,
-    ) -> Self {
-        Self {
-            format,
+        packets: Packets,
+        params: &AudioCodecParameters,
+        container: &str,
+    ) -> Result<Self, SymphoniaError> {
+        let (decoder, codec) = Decoder::new(params)?;
+        let name = match &packets {
+            Packets::Frames(frames) => frames.name().to_owned(),
+            _ => format!("{container}/{codec}"),
+        };
+        Ok(Self {
+            packets,
             decoder,
-            track_id,
+            params: params.clone(),
             name,
             packet: Vec::new(),
+            format: NOTHING,
+            held: Vec::new(),
+            trusts_clock: container == "ogg",
+            fresh: true,
+            starts_late: false,
+        })
+    }
+
+    /// Whether the stream has ended before its header said so.
+    pub(super) fn is_truncated(&self) -> bool {
+        match &self.packets {
+            Packets::Track { .. } => false,
+            Packets::Frames(frames) => frames.truncated,
+            Packets::Pcm(pcm) => pcm.truncated,
         }
     }
 
     pub(super) fn next(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
-        let nothing = Format {
-            rate: 0,
-            n_channels: 0,
+        let mut packet = match &mut self.packets {
+            Packets::Frames(frames) => match frames.next()? {
+                Next::Packet(packet) => packet,
+                Next::Form(params) => {
+                    self.renew(&params)?;
+                    return Ok((Turn::Nothing, NOTHING));
+                }
+                Next::End => return Ok((Turn::End, NOTHING)),
+            },
+            Packets::Pcm(pcm) => match pcm.next_packet()? {
+                Some(packet) => packet,
+                None => return Ok((Turn::End, NOTHING)),
+            },
+            Packets::Track { format, id } => match format.next_packet() {
+                Ok(Some(packet)) if packet.track_id != *id => return Ok((Turn::Nothing, NOTHING)),
+                Ok(Some(packet)) => packet,
+                Ok(None) => return Ok((Turn::End, NOTHING)),
+                // The next link of a chained Ogg file, with headers of its own.
+                Err(SymphoniaError::ResetRequired) => {
+                    let track = format.default_track(TrackType::Audio);
+                    let track = track.or_else(|| format.first_track(TrackType::Audio));
+                    let Some((new, CodecParameters::Audio(params))) =
+                        track.and_then(|track| Some((track.id, track.codec_params.as_ref()?)))
+                    else {
+                        // Nothing to hear in this link.
+                        return Ok((Turn::Nothing, NOTHING));
+                    };
+                    *id = new;
+                    let params = params.clone();
+                    self.renew(&params)?;
+                    return Ok((Turn::Nothing, NOTHING));
+                }
+                Err(error) => return Err(error),
+            },
         };
-        let packet = match self.format.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => return Ok((Turn::End, nothing)),
-            // The next link of a chained Ogg file, with headers of its own.
-            Err(SymphoniaError::ResetRequired) => {
-                let track = self.format.default_track(TrackType::Audio);
-                let Some((id, CodecParameters::Audio(params))) =
-                    track.and_then(|track| Some((track.id, track.codec_params.as_ref()?)))
-                else {
-                    return Ok((Turn::End, nothing));
-                };
-                self.decoder = Decoder::new(params)?.0;
-                self.track_id = id;
-                return Ok((Turn::Nothing, nothing));
-            }
-            Err(error) => return Err(error),
+        let padding = if self.trusts_clock {
+            packet.trim_end.get() as usize
+        } else {
+            0
         };
-        if packet.track_id != self.track_id {
-            return Ok((Turn::Nothing, nothing));
-        }
-        match self.decoder.decode(&packet, &mut self.packet) {
-            Ok(format) if format.n_channels > 0 && !self.packet.is_empty() => {
-                samples.extend_from_slice(&self.packet);
-                Ok((Turn::Samples, format))
-            }
-            Ok(_) => Ok((Turn::Nothing, nothing)),
+        packet.trim_end = Duration::ZERO;
+        let format = match self.decode(&packet) {
+            Ok(format) if format.n_channels > 0 && !self.packet.is_empty() => format,
+            Ok(_) => return Ok((Turn::Nothing, NOTHING)),
             Err(_) => {
-                *skipped += 1;
-                Ok((Turn::Nothing, nothing))
+                // The first frames of a stream that was cut out of another one need what was before.
+                let lacks = self.fresh && matches!(self.packets, Packets::Frames(_));
+                *skipped += u64::from(!lacks);
+                return Ok((Turn::Nothing, NOTHING));
             }
+        };
+        if self.format.rate == 0 {
+            let seconds = packet.pts.get() as f64 / f64::from(format.rate);
+            self.starts_late = seconds > LATE;
         }
+        self.fresh = false;
+        let before = samples.len();
+        self.give(samples, format, padding);
+        if samples.len() == before {
+            return Ok((Turn::Nothing, NOTHING));
+        }
+        Ok((Turn::Samples, format))
+    }
+
+    /// Appends the samples of the packet at hand, but for those that are padding if nothing follows.
+    fn give(&mut self, samples: &mut Vec<f32>, format: Format, padding: usize) {
+        if format != self.format {
+            self.held.clear();
+            self.format = format;
+        }
+        let n_samples = self.packet.len();
+        let padding = (padding * format.n_channels).min(n_samples);
+        if padding < n_samples {
+            // What was held is followed by sound.
+            samples.append(&mut self.held);
+        }
+        samples.extend_from_slice(&self.packet[..n_samples - padding]);
+        self.held
+            .extend_from_slice(&self.packet[n_samples - padding..]);
+        let most = MAX_PADDING * f64::from(format.rate) * format.n_channels as f64;
+        if self.held.len() as f64 > most {
+            // No encoder pads so much: the clock is wrong.
+            self.trusts_clock = false;
+            samples.append(&mut self.held);
+        }
+    }
+
+    /// Goes on with a new decoder.
+    fn renew(&mut self, params: &AudioCodecParameters) -> Result<(), SymphoniaError> {
+        self.decoder = Decoder::new(params)?.0;
+        self.params = params.clone();
+        self.held.clear();
+        self.fresh = true;
+        Ok(())
+    }
+
+    /// Decodes `packet`. A decoder keeps to the form of the first packet that it saw: where one fails,
+    /// a new one may do, if the form is another.
+    fn decode(&mut self, packet: &Packet) -> Result<Format, SymphoniaError> {
+        let decoded = self.decoder.decode(packet, &mut self.packet);
+        let Err(error) = decoded else {
+            return decoded;
+        };
+        if let Ok((mut decoder, _)) = Decoder::new(&self.params)
+            && let Ok(format) = decoder.decode(packet, &mut self.packet)
+            && format.n_channels > 0
+            && format != self.format
+            && self.format != NOTHING
+        {
+            self.decoder = decoder;
+            return Ok(format);
+        }
+        Err(error)
     }
 }
 
@@ -102,15 +236,21 @@ impl Decoder {
     pub(super) fn new(
         params: &AudioCodecParameters,
     ) -> Result<(Self, &'static str), SymphoniaError> {
-        let n_channels = params
-            .channels
-            .as_ref()
-            .map_or(0, symphonia::core::audio::Channels::count);
-        if params.codec == CODEC_ID_OPUS && n_channels > 2 {
-            let head = params.extra_data.as_deref().unwrap_or_default();
-            return Ok((Self::Opus(opus::Multistream::new(head)?), "opus"));
+        let mut params = params.clone();
+        if params.codec == CODEC_ID_OPUS {
+            // Opus always decodes to this rate. A container may state that of the sound before it
+            // was encoded.
+            params.with_sample_rate(opus::RATE);
+            let n_channels = params
+                .channels
+                .as_ref()
+                .map_or(0, symphonia::core::audio::Channels::count);
+            if n_channels > 2 {
+                let head = params.extra_data.as_deref().unwrap_or_default();
+                return Ok((Self::Opus(opus::Multistream::new(head)?), "opus"));
+            }
         }
-        let decoder = CODECS.make_audio_decoder(params, &AudioDecoderOptions::default())?;
+        let decoder = CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default())?;
         let name = decoder.codec_info().short_name;
         Ok((Self::Symphonia(decoder), name))
     }

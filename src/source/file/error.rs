@@ -8,7 +8,7 @@ use std::{
 use thiserror::Error;
 
 use super::RawPcm;
-use crate::units::{SampleRate, SampleRateError, Seconds};
+use crate::units::{SampleRateError, Seconds};
 
 /// Why a file could not be read, or not to its end.
 #[derive(Debug, Error)]
@@ -58,6 +58,17 @@ pub enum FileError {
         path: PathBuf,
         /// What its first bytes say it is, if they are known.
         looks_like: Option<&'static str>,
+    },
+    /// Sound that only a key makes readable.
+    #[error(
+        "{}: this file is encrypted ({what}): it cannot be read without its key; get it without protection",
+        path.display()
+    )]
+    Encrypted {
+        /// The file.
+        path: PathBuf,
+        /// By what.
+        what: &'static str,
     },
     /// A file that ends before what is needed to decode it.
     #[error(
@@ -117,23 +128,6 @@ pub enum FileError {
         /// Their number.
         n_channels: u16,
     },
-    /// The rate changes; what came before was decoded.
-    #[error(
-        "{}: the sample rate changes from {from} to {to} Hz at {at}; only what comes before was read (make it \
-         one rate, for example with ffmpeg -i FILE -ar {} out.flac)",
-        path.display(),
-        from.hz()
-    )]
-    RateChanged {
-        /// The file.
-        path: PathBuf,
-        /// Where it changes.
-        at: Seconds,
-        /// The rate of the file until then.
-        from: SampleRate,
-        /// The new rate, in Hz.
-        to: u32,
-    },
     /// Not a sample: no packet, or none that could be decoded.
     #[error("{}: the file has a header, but no sound could be decoded from it ({skipped} damaged packets)", path.display())]
     NoSamples {
@@ -169,9 +163,6 @@ impl FileError {
     /// What to say beside an answer that rests on what could be read before this: nothing for errors that leave nothing to rest on.
     pub(super) fn remark(&self) -> Option<String> {
         let what = match self {
-            Self::RateChanged { at, from, to, .. } => {
-                format!("the sample rate changes from {from} to {to} Hz at {at}")
-            }
             Self::Corrupt { at, reason, .. } => format!("damaged at {at}: {reason}"),
             Self::Read { source, .. } => format!("cannot be read to its end: {source}"),
             _ => return None,
@@ -194,7 +185,7 @@ impl FileError {
             | Self::Unsupported { path, .. }
             | Self::Rate { path, .. }
             | Self::Channels { path, .. }
-            | Self::RateChanged { path, .. }
+            | Self::Encrypted { path, .. }
             | Self::NoSamples { path, .. }
             | Self::Corrupt { path, .. } => path,
         }

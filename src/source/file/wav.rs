@@ -1,150 +1,179 @@
-//! WAV files whose headers do not know how long they are: recorders that lost power, and programs that wrote into a pipe,
-//! leave nonsense where the length belongs (RIFF: Multimedia Programming Interface 1.0, 1991).
+//! WAV files: RIFF (Multimedia Programming Interface 1.0, 1991), its big-endian form RIFX, and RF64
+//! and BW64 (EBU Tech 3306, ITU-R BS.2088), whose lengths have 64 bits.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-    ops::Range,
+use symphonia::core::codecs::audio::{AudioCodecId, well_known as id};
+
+use super::{
+    input::Input,
+    pcm::{Order, Refusal, Sound, chunk, find_chunk, skip_chunk},
 };
 
-use symphonia::core::io::MediaSource;
+/// Longest format chunk.
+const MAX_FORMAT: u32 = 64 * 1024;
 
-/// Where a RIFF file has the length that it claims. Never believed: the demuxer refuses chunks that are longer than it.
-const RIFF_SIZE: Range<usize> = 4..8;
-
-/// Bytes before the first chunk.
-const FIRST_CHUNK: u64 = 12;
-
-/// A header has fewer bytes than this before its samples.
-const MAX_HEADER: u64 = 1 << 20;
-
-pub(super) fn is_wav(signature: &[u8]) -> bool {
-    signature.starts_with(b"RIFF") && signature.get(8..12) == Some(b"WAVE")
+pub(super) fn is_wav(start: &[u8]) -> bool {
+    let names: [&[u8]; 4] = [b"RIFF", b"RIFX", b"RF64", b"BW64"];
+    names.iter().any(|name| start.starts_with(name))
+        && start.get(8..12).is_none_or(|form| form == b"WAVE")
 }
 
-/// Whether a chunk's length stands for "not known": what ffmpeg (all ones), sox, arecord and others write before they
-/// know, or leave there when they cannot go back.
+/// What a WAV file holds.
+pub(super) enum Held {
+    /// Samples.
+    Sound(Sound),
+    /// Frames of MPEG audio.
+    Mpeg,
+}
+
+/// Whether a length stands for "not known": what ffmpeg (all ones), sox, arecord and others write
+/// before they know, or leave there when they cannot go back.
 fn is_unknown(size: u32) -> bool {
-    matches!(size, 0 | 0x7fff_f000 | 0x7fff_ff00..=0x8000_0000 | 0xffff_ff00..)
+    matches!(size, 0x7fff_f000 | 0x7fff_ff00..=0x8000_0000 | 0xffff_ff00..)
 }
 
-/// A chunk's head: its name and its length.
-fn head(bytes: [u8; 8]) -> ([u8; 4], u32) {
-    let [a, b, c, d, size @ ..] = bytes;
-    ([a, b, c, d], u32::from_le_bytes(size))
-}
-
-/// Reads the header of a stream on into `start` up to its samples, and makes what it claims of its length "not known" if it
-/// is nonsense, which is told by `true`.
-pub(super) fn open_header(start: &mut Vec<u8>, reader: &mut dyn Read) -> io::Result<bool> {
-    start[RIFF_SIZE].fill(0xff);
-    let mut at = FIRST_CHUNK;
-    while at < MAX_HEADER {
-        if !extend(start, reader, at + 8)? {
-            break;
+/// Reads the header up to its samples, which come next in `input`.
+pub(super) fn header(input: &mut Input) -> Result<Held, Refusal> {
+    let order = if input.peek(4)? == b"RIFX" {
+        Order::Big
+    } else {
+        Order::Little
+    };
+    input.skip(12)?;
+    let (mut format, mut long) = (None, None);
+    loop {
+        let rest = input.rest();
+        let head = input.peek(8)?;
+        let Some(&name) = head.first_chunk::<8>() else {
+            return Err(Refusal::Damaged(
+                "its header is damaged or incomplete: it ends before its sound".into(),
+            ));
+        };
+        let size = order.u32(&name, 4).unwrap_or(0);
+        if name.starts_with(b"data") {
+            input.advance(8);
+            let n_bytes = match (size, long) {
+                (u32::MAX, Some(long)) => Some(long).filter(|&n| n > 0 && n < u64::MAX),
+                _ => (!is_unknown(size)).then_some(u64::from(size)),
+            };
+            let format: &[u8] = format.as_deref().unwrap_or_default();
+            return held(format, order, n_bytes);
         }
-        let from = at as usize;
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&start[from..from + 8]);
-        let (name, size) = head(bytes);
-        if &name == b"data" {
-            if is_unknown(size) {
-                start[from + 4..from + 8].fill(0xff);
-                return Ok(true);
+        let is_format = name.starts_with(b"fmt ");
+        if !is_format && chunk(&name, order, rest.map(|rest| rest.saturating_sub(8))).is_none() {
+            input.advance(1);
+            if !find_chunk(input)? {
+                return Err(Refusal::Damaged("its header leads to no sound".into()));
             }
-            break;
+            continue;
         }
-        at += 8 + u64::from(size) + u64::from(size % 2);
-    }
-    Ok(false)
-}
-
-/// Reads until `bytes` has `n`; `false` when there are no more.
-fn extend(bytes: &mut Vec<u8>, reader: &mut dyn Read, n: u64) -> io::Result<bool> {
-    let missing = n.saturating_sub(bytes.len() as u64);
-    reader.take(missing).read_to_end(bytes)?;
-    Ok(bytes.len() as u64 >= n)
-}
-
-/// A WAV file that claims no length of its own, and whose samples end where the file does if their length is nonsense.
-pub(super) struct WavSource {
-    file: File,
-    position: u64,
-    n_bytes: u64,
-    /// Where the length of the samples stands, and what it is really.
-    samples: Option<(u64, [u8; 4])>,
-}
-
-impl WavSource {
-    pub(super) fn new(mut file: File, n_bytes: u64) -> io::Result<Self> {
-        let samples = real_length(&mut file, n_bytes)?;
-        file.rewind()?;
-        Ok(Self {
-            file,
-            position: 0,
-            n_bytes,
-            samples,
-        })
-    }
-}
-
-/// Where the length of the samples stands and what it is, if the header does not know.
-fn real_length(file: &mut File, n_bytes: u64) -> io::Result<Option<(u64, [u8; 4])>> {
-    let mut at = FIRST_CHUNK;
-    let mut frame = 1;
-    while at + 8 <= n_bytes && at < MAX_HEADER {
-        file.seek(SeekFrom::Start(at))?;
-        let mut bytes = [0; 8];
-        file.read_exact(&mut bytes)?;
-        let (name, size) = head(bytes);
-        let start = at + 8;
-        if &name == b"data" {
-            let length = n_bytes - start;
-            let whole = u32::try_from(length - length % frame).unwrap_or(u32::MAX);
-            let nonsense = is_unknown(size) && whole > 0 && u64::from(size) != length;
-            return Ok(nonsense.then(|| (at + 4, whole.to_le_bytes())));
+        input.advance(8);
+        if is_format {
+            format = Some(input.peek(size.min(MAX_FORMAT) as usize)?.to_vec());
         }
-        if &name == b"fmt " && size >= 14 && start + 14 <= n_bytes {
-            let mut format = [0; 14];
-            file.read_exact(&mut format)?;
-            frame = u64::from(u16::from_le_bytes([format[12], format[13]])).max(1);
+        if name.starts_with(b"ds64") {
+            let long_size = input.peek(16)?.get(8..).and_then(|tail| tail.first_chunk());
+            long = long_size.map(|bytes| u64::from_le_bytes(*bytes));
         }
-        at = start + u64::from(size) + u64::from(size % 2);
-    }
-    Ok(None)
-}
-
-impl Read for WavSource {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.file.read(buffer)?;
-        let riff = (RIFF_SIZE.start as u64, [0xff; 4]);
-        for (at, bytes) in [Some(riff), self.samples].into_iter().flatten() {
-            for (at, right) in (at..).zip(bytes) {
-                if let Some(offset) = at.checked_sub(self.position)
-                    && let Some(byte) = buffer[..n].get_mut(offset as usize)
-                {
-                    *byte = right;
-                }
-            }
+        if !skip_chunk(input, size, order)? && !find_chunk(input)? {
+            return Err(Refusal::Damaged("its header leads to no sound".into()));
         }
-        self.position += n as u64;
-        Ok(n)
     }
 }
 
-impl Seek for WavSource {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.position = self.file.seek(to)?;
-        Ok(self.position)
+/// The sound that `format` describes.
+fn held(format: &[u8], order: Order, n_bytes: Option<u64>) -> Result<Held, Refusal> {
+    let missing = || Refusal::Damaged("its header does not say how the sound is written".into());
+    let field = |at| order.u16(format, at).ok_or_else(missing);
+    let (mut tag, n_channels, align) = (field(0)?, field(2)?, field(12)?);
+    let rate = order.u32(format, 4).ok_or_else(missing)?;
+    let bits = order.u16(format, 14).unwrap_or(0);
+    if tag == 0xfffe {
+        // The first two bytes of the long name are the tag proper.
+        tag = order.u16(format, 24).unwrap_or(1);
     }
+    if matches!(tag, 0x50 | 0x55) {
+        return Ok(Held::Mpeg);
+    }
+    if n_channels == 0 {
+        return Err(Refusal::Damaged("its header claims 0 channels".into()));
+    }
+    let channels = usize::from(n_channels);
+    let align = usize::from(align);
+    // 20 bits stand in three bytes, and so do 24; 24 in four, too.
+    let by_align = align / channels;
+    let by_bits = usize::from(bits).div_ceil(8);
+    let width = if align % channels == 0 && (1..=8).contains(&by_align) && by_align >= by_bits {
+        by_align
+    } else {
+        by_bits
+    };
+    let codec = codec(tag, width, order).ok_or_else(|| {
+        let what = match tag {
+            1 | 3 => format!("samples of {bits} bits"),
+            other => format!("samples of kind {other:#06x}{}", name_of(other)),
+        };
+        Refusal::Unsupported(what)
+    })?;
+    let (block_bytes, block_frames) = match codec {
+        id::CODEC_ID_ADPCM_MS | id::CODEC_ID_ADPCM_IMA_WAV => {
+            let (head, more) = if codec == id::CODEC_ID_ADPCM_MS {
+                (7 * channels, 2)
+            } else {
+                (4 * channels, 1)
+            };
+            let body = align.checked_sub(head).ok_or_else(|| {
+                Refusal::Damaged(format!("its header claims blocks of {align} bytes"))
+            })?;
+            (align, 2 * body / channels + more)
+        }
+        _ => (width * channels, 1),
+    };
+    Ok(Held::Sound(Sound {
+        codec,
+        rate,
+        n_channels,
+        block_bytes,
+        block_frames,
+        n_bytes,
+        chunks: Some(order),
+    }))
 }
 
-impl MediaSource for WavSource {
-    fn is_seekable(&self) -> bool {
-        true
-    }
+fn codec(tag: u16, width: usize, order: Order) -> Option<AudioCodecId> {
+    let big = order == Order::Big;
+    Some(match (tag, width) {
+        (1, 1) => id::CODEC_ID_PCM_U8,
+        (1, 2) if big => id::CODEC_ID_PCM_S16BE,
+        (1, 2) => id::CODEC_ID_PCM_S16LE,
+        (1, 3) if big => id::CODEC_ID_PCM_S24BE,
+        (1, 3) => id::CODEC_ID_PCM_S24LE,
+        (1, 4) if big => id::CODEC_ID_PCM_S32BE,
+        (1, 4) => id::CODEC_ID_PCM_S32LE,
+        (3, 4) if big => id::CODEC_ID_PCM_F32BE,
+        (3, 4) => id::CODEC_ID_PCM_F32LE,
+        (3, 8) if big => id::CODEC_ID_PCM_F64BE,
+        (3, 8) => id::CODEC_ID_PCM_F64LE,
+        (6, 1) => id::CODEC_ID_PCM_ALAW,
+        (7, 1) => id::CODEC_ID_PCM_MULAW,
+        (2, _) => id::CODEC_ID_ADPCM_MS,
+        (0x11, _) => id::CODEC_ID_ADPCM_IMA_WAV,
+        _ => return None,
+    })
+}
 
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.n_bytes)
+/// What is known of a kind without a decoder.
+fn name_of(tag: u16) -> &'static str {
+    match tag {
+        0x20 | 0x40 | 0x45 | 0x64 | 0x65 => " (G.72x)",
+        0x31 => " (GSM)",
+        0x22 => " (TrueSpeech)",
+        0x270 => " (ATRAC3)",
+        0x160..=0x163 => " (Windows Media)",
+        0xff | 0x1600 | 0x1610 => " (AAC)",
+        0x2000 => " (AC-3)",
+        0x8 | 0x2001 => " (DTS)",
+        0x674f..=0x6771 => " (Vorbis)",
+        0xf1ac => " (FLAC)",
+        _ => "",
     }
 }

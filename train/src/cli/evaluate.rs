@@ -62,6 +62,12 @@ pub(super) struct EvaluateArgs {
     /// The table of a listener instead: spliced and damaged streams, made by seed (needs --models).
     #[arg(long, requires = "models")]
     live: bool,
+    /// The table of a listener on today's music instead: whole songs from these folders (a folder per tag), heard by --model.
+    #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["live", "models"])]
+    pub(super) modern: Vec<PathBuf>,
+    /// How restless the answer may be, for --modern.
+    #[arg(long, value_name = "NAME", requires = "modern")]
+    pub(super) preset: Option<String>,
     /// What is not music, for --live: folders whose names tell its kinds.
     #[arg(long, value_name = "FOLDER")]
     pub(super) not_music: Option<PathBuf>,
@@ -71,13 +77,13 @@ pub(super) struct EvaluateArgs {
     /// Streams of each spliced sort, for --live; with fewer than 100 the medians move by seconds from seed to seed.
     #[arg(long, value_name = "N", default_value_t = 360)]
     pub(super) streams: usize,
-    /// For --live: best score below which it is "unsure" [default: the model's].
+    /// For --live and --modern: score below which it is "unsure" [default: the model's].
     #[arg(long, value_name = "0..1")]
     pub(super) unsure_below: Option<f32>,
-    /// For --live: probability of music below which no genre is named [default: the model's].
+    /// For --live and --modern: probability of music below which no genre is named [default: the model's].
     #[arg(long, value_name = "0..1")]
     pub(super) doubt_below: Option<f32>,
-    /// For --live: by how much another genre must lead [default: 0.15].
+    /// For --live and --modern: by how much another genre must lead [default: 0.15].
     #[arg(long, value_name = "0..1")]
     pub(super) margin: Option<f32>,
     /// Seed of the streams of --live, and of what --sets draws.
@@ -103,6 +109,9 @@ pub(super) struct EvaluateArgs {
 pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     if args.live {
         return super::live::run(args);
+    }
+    if !args.modern.is_empty() {
+        return super::live::run_modern(args);
     }
     let data = args.labelled.folder();
     ensure!(

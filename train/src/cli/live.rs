@@ -1,14 +1,55 @@
 //! `evaluate --live`: how a listener fares.
 
 use anyhow::{Context, Result, ensure};
-use genrescope::{decision::DecisionConfig, pipeline::PipelineConfig};
+use genrescope::{
+    decision::{DecisionConfig, Preset},
+    pipeline::PipelineConfig,
+};
 use genrescope_train::{
-    live::{self, Amount},
+    live::{self, Amount, modern},
     parallel,
     pictures::write_whole,
 };
 
 use super::{calibrate::Sources, evaluate::EvaluateArgs, print};
+
+fn config(args: &EvaluateArgs, preset: Preset) -> PipelineConfig {
+    let settings = DecisionConfig::preset(preset);
+    PipelineConfig {
+        decision: DecisionConfig {
+            unsure_below: args.unsure_below,
+            doubt_below: args.doubt_below,
+            margin: args.margin.unwrap_or(settings.margin),
+            ..settings
+        },
+        ..PipelineConfig::default()
+    }
+}
+
+/// `evaluate --modern`: how a listener fares on today's music.
+pub(super) fn run_modern(args: &EvaluateArgs) -> Result<()> {
+    let preset = match &args.preset {
+        None => Preset::default(),
+        Some(name) => Preset::ALL
+            .into_iter()
+            .find(|preset| preset.as_str() == name)
+            .with_context(|| {
+                let names = Preset::ALL.map(Preset::as_str).join(", ");
+                format!("there is no preset '{name}'; there are {names}")
+            })?,
+    };
+    let threads = args.threads.unwrap_or_else(parallel::default_threads);
+    let model = super::evaluate::models(args, 0)?;
+    let model = model.first().context("there is no model")?;
+    let config = config(args, preset);
+    let mut tallies = Vec::new();
+    for folder in &args.modern {
+        let name = folder.file_name().unwrap_or(folder.as_os_str());
+        let tally = modern::tally(model, folder, &config, threads)?;
+        tallies.push((name.to_string_lossy().into_owned(), tally));
+    }
+    print(modern::markdown(&tallies).trim_end())
+}
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
     ensure!(
@@ -26,15 +67,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         .load(args.seed, threads)?
         .context("--live needs what is not music: name its folder with --not-music")?;
     let models = super::evaluate::models(args, material.folds)?;
-    let config = PipelineConfig {
-        decision: DecisionConfig {
-            unsure_below: args.unsure_below,
-            doubt_below: args.doubt_below,
-            margin: args.margin.unwrap_or(DecisionConfig::default().margin),
-            ..DecisionConfig::default()
-        },
-        ..PipelineConfig::default()
-    };
+    let config = config(args, Preset::default());
     let amount = Amount {
         every: args.every,
         spliced: args.streams,

@@ -628,10 +628,7 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
                 (Some(genre), _) => {
                     format!("{} {}", model.title(genre), percent(span.confidence))
                 }
-                (None, State::Unsure) => "not sure".to_owned(),
-                (None, State::NotMusic) => "no music".to_owned(),
-                (None, State::Silent) => "silence".to_owned(),
-                (None, _) => "warming up".to_owned(),
+                (None, state) => state.words().to_owned(),
             };
             response.on_hover_text_at_pointer(format!("{what}, {ago:.0} s ago"));
         }

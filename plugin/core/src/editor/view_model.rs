@@ -1,6 +1,6 @@
 //! Everything the editor shows, as plain values: what a test can make up and a host need not be there for.
 
-use genrescope::decision::{FRAME, PROVISIONAL_FROM, State};
+use genrescope::decision::{FRAME, PROVISIONAL_FROM, Reason, State};
 
 use crate::{
     history::Span,
@@ -18,6 +18,8 @@ pub struct ViewModel {
     pub status: Status,
     /// The genre that is shown.
     pub genre: Option<usize>,
+    /// Why none is.
+    pub reason: Option<Reason>,
     /// Its score.
     pub confidence: f32,
     /// What the answer rests on, in seconds.
@@ -81,6 +83,7 @@ impl Default for ViewModel {
             scores: Vec::new(),
             status: Status::Loading,
             genre: None,
+            reason: None,
             confidence: 0.0,
             heard_s: 0.0,
             frame_s: FRAME.0,
@@ -157,9 +160,9 @@ impl ViewModel {
             Status::Listening(State::Warming) => "Warming up",
             Status::Listening(State::Provisional) => "So far",
             Status::Listening(State::Live) => "Live",
-            Status::Listening(State::Unsure) => "Not sure",
+            Status::Listening(State::Unsure) => "Unsure",
             Status::Listening(State::NotMusic) => "Not music",
-            Status::Listening(State::Silent) => "Silence",
+            Status::Listening(State::Silent) => "Silent",
             Status::Listening(State::Lost) => "Source lost",
         }
     }
@@ -174,11 +177,11 @@ impl ViewModel {
             Status::Trouble(_) => "Not listening",
             Status::Bypassed => "Bypassed",
             Status::NoAudio => "No audio",
-            Status::Listening(State::Warming) => "Listening",
-            Status::Listening(State::Silent) => "Silence",
-            Status::Listening(State::NotMusic) => "No music",
+            Status::Listening(State::Warming) => "Warming up",
+            Status::Listening(State::Silent) => "Silent",
+            Status::Listening(State::NotMusic) => "Not music",
             Status::Listening(State::Lost) => "Source lost",
-            Status::Listening(_) => "Not sure",
+            Status::Listening(_) => "Unsure",
         }
         .to_owned()
     }
@@ -221,13 +224,19 @@ impl ViewModel {
                 ),
                 _ => String::new(),
             },
-            Status::Listening(State::Unsure) => match self.candidates().as_slice() {
-                [first, second] => format!(
+            Status::Listening(State::Unsure) => match (self.reason, self.candidates().as_slice()) {
+                (None | Some(Reason::LowScore), [first, second]) => format!(
                     "{} {} or {} {}?",
                     self.title(*first),
                     percent(self.scores[*first]),
                     self.name(*second),
                     percent(self.scores[*second])
+                ),
+                (Some(reason), [first, ..]) => format!(
+                    "{} {}: {}.",
+                    self.title(*first),
+                    percent(self.scores[*first]),
+                    reason.words()
                 ),
                 _ => "None of the genres fits.".to_owned(),
             },
@@ -323,8 +332,16 @@ mod tests {
     #[test]
     fn unsure_names_two_candidates() {
         let unsure = model(Status::Listening(State::Unsure));
-        assert_eq!(unsure.headline(), "Not sure");
+        assert_eq!(unsure.headline(), "Unsure");
         assert_eq!(unsure.detail(), "Rock 60 % or metal 30 %?");
+        let early = ViewModel {
+            reason: Some(Reason::FirstSeconds),
+            ..unsure
+        };
+        assert_eq!(
+            early.detail(),
+            "Rock 60 %: a guess from the first seconds must be surer."
+        );
     }
 
     #[test]
@@ -333,7 +350,7 @@ mod tests {
             genre: Some(0),
             ..model(Status::Listening(State::Silent))
         };
-        assert_eq!(silent.headline(), "Silence");
+        assert_eq!(silent.headline(), "Silent");
     }
 
     #[test]

@@ -1,0 +1,160 @@
+//! Files and streams, read from their beginning on and looked at ahead.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek},
+    sync::Mutex,
+};
+
+use symphonia::core::io::MediaSource;
+
+/// Bytes that are asked for at a time.
+const READ: usize = 32 * 1024;
+
+/// A file or stream, some of whose next bytes were looked at already.
+pub(super) struct Input {
+    reader: SyncReader,
+    /// What was read; the first `at` bytes are used up.
+    ahead: Vec<u8>,
+    at: usize,
+    /// Bytes used up since the beginning.
+    position: u64,
+    /// Length of the whole, where it is known.
+    n_bytes: Option<u64>,
+}
+
+impl Input {
+    pub(super) fn new(reader: Box<dyn Read + Send>, n_bytes: Option<u64>) -> Self {
+        Self {
+            reader: SyncReader(Mutex::new(reader)),
+            ahead: Vec::new(),
+            at: 0,
+            position: 0,
+            n_bytes,
+        }
+    }
+
+    /// The next `n` bytes, which stay; fewer only where the stream ends. Waits for no more than that.
+    pub(super) fn peek(&mut self, n: usize) -> io::Result<&[u8]> {
+        let all = self.look(n)?;
+        Ok(&all[..all.len().min(n)])
+    }
+
+    /// As [`Input::peek`], with all that is at hand.
+    pub(super) fn look(&mut self, n: usize) -> io::Result<&[u8]> {
+        while self.ahead.len() - self.at < n {
+            if self.at > 0 {
+                self.ahead.drain(..self.at);
+                self.at = 0;
+            }
+            let (before, wanted) = (self.ahead.len(), READ.max(n - self.ahead.len()));
+            self.ahead.resize(before + wanted, 0);
+            let read = self.reader.read(&mut self.ahead[before..]);
+            self.ahead
+                .truncate(before + read.as_ref().copied().unwrap_or(0));
+            match read {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(&self.ahead[self.at..])
+    }
+
+    /// Uses up `n` bytes that were looked at.
+    pub(super) fn advance(&mut self, n: usize) {
+        let n = n.min(self.ahead.len() - self.at);
+        self.at += n;
+        self.position += n as u64;
+    }
+
+    /// Passes over `n` bytes, or all there are.
+    pub(super) fn skip(&mut self, n: u64) -> io::Result<()> {
+        io::copy(&mut self.take(n), &mut io::sink()).map(|_| ())
+    }
+
+    /// The reader stands behind so many bytes, which count as used up.
+    pub(super) fn started_at(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Bytes used up so far.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Bytes still to come, where that is known.
+    pub(super) fn rest(&self) -> Option<u64> {
+        self.n_bytes.map(|n| n.saturating_sub(self.position))
+    }
+
+    /// Length of the whole, where it is known.
+    pub(super) fn n_bytes(&self) -> Option<u64> {
+        self.n_bytes
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let ahead = &self.ahead[self.at..];
+        let n = if ahead.is_empty() {
+            self.reader.read(buffer)?
+        } else {
+            let n = ahead.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&ahead[..n]);
+            self.at += n;
+            n
+        };
+        self.position += n as u64;
+        Ok(n)
+    }
+}
+
+/// A file that claims to be a terabyte long: the MP4 demuxer refuses one that ends within the atom
+/// that holds the sound, though all before the end can be read.
+pub(super) struct EndlessSource(pub(super) File);
+
+impl EndlessSource {
+    const N_BYTES: u64 = 1 << 40;
+}
+
+impl Read for EndlessSource {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for EndlessSource {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        self.0.seek(match to {
+            io::SeekFrom::End(offset) => {
+                io::SeekFrom::Start(Self::N_BYTES.saturating_add_signed(offset))
+            }
+            other => other,
+        })
+    }
+}
+
+impl MediaSource for EndlessSource {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        // Nobody need look for tags at an end that is not there.
+        None
+    }
+}
+
+/// Makes a reader `Sync` as symphonia asks: it is only ever reached through `&mut`, so never locked.
+struct SyncReader(Mutex<Box<dyn Read + Send>>);
+
+impl Read for SyncReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.get_mut() {
+            Ok(reader) => reader.read(buffer),
+            Err(poisoned) => poisoned.into_inner().read(buffer),
+        }
+    }
+}
