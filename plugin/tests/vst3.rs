@@ -114,7 +114,7 @@ fn state_survives_saving_and_restoring() {
 #[test]
 fn two_instances_hear_for_themselves() {
     let mut host = Host::new();
-    let mut metal = Player::start(host.instance());
+    let mut metal = Player::start(host.instance_with_midi());
     let mut quiet = Player::start(host.instance());
     let song = composed(48_000, 6.0);
     for block in song.samples.chunks(2000) {
@@ -130,7 +130,7 @@ fn two_instances_hear_for_themselves() {
 /// A fresh instance that is told to render, or to play.
 /// It is activated three times over before it processes, as hosts do.
 fn deck(host: &mut Host, rate: f64, mode: ProcessMode, play: impl Fn(&mut Player) -> Told) -> Told {
-    let mut plugin = host.instance();
+    let mut plugin = host.instance_with_midi();
     plugin.reconfigure(rate, MAX_BLOCK).unwrap();
     plugin.set_process_mode(mode).unwrap();
     let mut player = Player::start(plugin);

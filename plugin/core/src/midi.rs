@@ -485,7 +485,12 @@ mod tests {
     }
 
     /// As the host gets them: the sample of the block, and the message.
-    fn timed(out: &mut MidiOut, n: usize, from: usize, readout: &Readout) -> Vec<(u32, MidiMessage)> {
+    fn timed(
+        out: &mut MidiOut,
+        n: usize,
+        from: usize,
+        readout: &Readout,
+    ) -> Vec<(u32, MidiMessage)> {
         let mut sent = Vec::new();
         out.advance(n, from, Some(readout), Some(MAP), |at, message| {
             sent.push((at, message));
@@ -563,7 +568,11 @@ mod tests {
                     }
                 }
                 let batch = timed(&mut out, block, from, heard);
-                sent.extend(batch.iter().map(|(at, message)| (start + *at as usize, *message)));
+                sent.extend(
+                    batch
+                        .iter()
+                        .map(|(at, message)| (start + *at as usize, *message)),
+                );
             }
             sent
         };
@@ -579,8 +588,18 @@ mod tests {
     #[test]
     fn a_model_with_fewer_labels_leaves_no_fader_up() {
         let mut out = out();
-        batch(&mut out, 1, &readout(State::Live, Some(2), &[0.0, 0.0, 1.0]), Some(MAP));
-        let sent = batch(&mut out, 48_000, &readout(State::Live, Some(0), &[1.0, 0.0]), Some(MAP));
+        batch(
+            &mut out,
+            1,
+            &readout(State::Live, Some(2), &[0.0, 0.0, 1.0]),
+            Some(MAP),
+        );
+        let sent = batch(
+            &mut out,
+            48_000,
+            &readout(State::Live, Some(0), &[1.0, 0.0]),
+            Some(MAP),
+        );
         assert!(
             sent.contains(&MidiMessage::ControlChange {
                 channel: 2,

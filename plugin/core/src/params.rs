@@ -288,7 +288,12 @@ mod tests {
 
     #[test]
     fn the_midi_map_is_zero_based_on_the_wire() {
-        let map = GenrescopeParams::default().midi_map().unwrap();
+        assert_eq!(GenrescopeParams::default().midi_map(), None, "until asked");
+        let asked = GenrescopeParams {
+            midi: BoolParam::new("MIDI Out", true),
+            ..GenrescopeParams::default()
+        };
+        let map = asked.midi_map().unwrap();
         assert_eq!((map.channel, map.base_note, map.base_cc), (0, 36, 20));
     }
 }
