@@ -44,11 +44,12 @@ fn play(deck: &mut impl Deck, samples: &[f32], block: usize) {
     }
 }
 
-/// Plays until a note is on; returns it.
+/// Plays until a note is on, where none is; returns it.
 fn until_a_note_is_on(deck: &mut impl Deck, song: &Song) -> u8 {
+    let before = deck.midi().len();
     for part in song.samples.chunks(1_000) {
         deck.play(&[part.to_vec(), part.to_vec()]);
-        if let Some(note) = note_on(deck.midi()) {
+        if let Some(note) = note_on(&deck.midi()[before..]) {
             return note;
         }
     }
@@ -83,23 +84,13 @@ fn a_note_ends_with_the_first_block_after_each_new_beginning() {
         // The host jumps. What was heard is kept, so the note comes again with the next readout.
         player.reset();
         assert_eq!(next_block(&mut player), [[0x80, note, 0]]);
-        let again = until_a_note_is_on(&mut player, &song);
+        let mut on = until_a_note_is_on(&mut player, &song);
         // Another block size; another rate, for which everything begins anew; both with a note on.
-        let mut on = again;
         for (rate, block) in [(HZ, 20_000), (44_100.0, 512), (HZ, 4_096)] {
             player.stop(&mut instance);
             player = Player::start_with(&mut instance, rate, block);
             assert_eq!(next_block(&mut player), [[0x80, on, 0]], "{rate}, {block}");
-            for part in song.samples.chunks(500) {
-                player.play(&[part.to_vec(), part.to_vec()]);
-                // Counted since this start, which began with an end.
-                let since = &player.midi()[1..];
-                if let Some(note) = note_on(since) {
-                    on = note;
-                    break;
-                }
-            }
-            assert!(note_on(&player.midi()[1..]).is_some(), "{rate}, {block}");
+            on = until_a_note_is_on(&mut player, &song);
         }
         player.stop(&mut instance);
     }
@@ -183,7 +174,7 @@ fn messages_come_at_the_same_sample_in_blocks_of_any_size() {
         timed[lit.expect("a note")..].to_vec()
     };
     let expected = told(true, &[1_000]);
-    assert!(expected.len() > 10, "{expected:?}");
+    assert!(expected.len() > 5, "{expected:?}");
     for sizes in [&[0, 1, 7, 4_097, 20_000][..], &[441], &[20_000]] {
         assert_eq!(told(true, sizes), expected, "blocks of {sizes:?}");
     }
@@ -201,11 +192,16 @@ fn vst3_ends_its_notes_too() {
     // Off and on again, and then with a new block size.
     player = vst3_host_::Player::start(plugin);
     assert_eq!(next_block(&mut player), [[0x80, note, 0]]);
-    play(&mut player, &song.samples, 20_000 / 5);
+    // A transport that runs, and stops.
+    player.set_playing(true);
+    let again = until_a_note_is_on(&mut player, &song);
+    player.set_playing(false);
+    assert_eq!(next_block(&mut player)[0], [0x80, again, 0]);
+    player.set_playing(true);
+    let on = until_a_note_is_on(&mut player, &song);
     plugin = player.stop();
     plugin.reconfigure(44_100.0, 512).unwrap();
     player = vst3_host_::Player::start(plugin);
-    let sent = next_block(&mut player);
-    assert!(sent.iter().all(|[status, ..]| *status == 0x80), "{sent:?}");
+    assert_eq!(next_block(&mut player), [[0x80, on, 0]]);
     player.stop();
 }

@@ -86,12 +86,12 @@ pub struct Song {
     pub samples: Vec<f32>,
 }
 
-/// Music made in code.
+/// Music made in code: of the kind that is named soonest.
 pub fn composed(hz: u32, seconds: f64) -> Song {
     let rate = SampleRate::new(hz).unwrap();
     Song {
         rate,
-        samples: synth::render(synth::Style::Metal, rate, Seconds(seconds), 7).mono(),
+        samples: synth::render(synth::Style::Classical, rate, Seconds(seconds), 7).mono(),
     }
 }
 

@@ -63,6 +63,11 @@ impl Player {
         }
     }
 
+    /// What the host says of its transport from now on.
+    pub fn set_playing(&mut self, playing: bool) {
+        self.plugin.set_playing(playing).unwrap();
+    }
+
     pub fn stop(mut self) -> Plugin {
         self.plugin.stop_processing().unwrap();
         self.plugin
