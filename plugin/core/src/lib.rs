@@ -36,7 +36,7 @@ use nice_plug::{
 
 use crate::{
     desk::{Desk, Shared, Stream, StreamSpec},
-    editor::Editor,
+    editor::EditorWindow,
     midi::{MidiMessage, MidiOut},
     pace::{OFFLINE_LEAD_S, Pace},
     params::GenrescopeParams,
@@ -222,7 +222,7 @@ impl Plugin for Genrescope {
     const MIDI_INPUT: MidiConfig = MidiConfig::None;
     const MIDI_OUTPUT: MidiConfig = MidiConfig::MidiCCs;
 
-    type Editor = nice_plug_egui::EguiEditor<Editor>;
+    type Editor = EditorWindow;
     type SysExMessage = ();
     type BackgroundTask = ();
 
@@ -231,7 +231,7 @@ impl Plugin for Genrescope {
     }
 
     fn editor(&mut self, _async_executor: AsyncExecutor<Self>) -> Option<Self::Editor> {
-        editor::create(&self.shared, self.desk.handle())
+        Some(EditorWindow::new(&self.shared, self.desk.handle()))
     }
 
     fn filter_state(state: &mut PluginState) {
