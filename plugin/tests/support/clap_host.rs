@@ -5,7 +5,10 @@
     reason = "shared by tests that use different parts of it"
 )]
 
-use clack_extensions::state::PluginState;
+use clack_extensions::{
+    gui::{GuiSize, HostGui, HostGuiImpl},
+    state::PluginState,
+};
 use clack_host::{
     events::{
         EventFlags, EventHeader,
@@ -29,6 +32,25 @@ impl HostHandlers for TestHost {
     type Shared<'a> = Shared;
     type MainThread<'a> = ();
     type AudioProcessor<'a> = ();
+
+    fn declare_extensions(builder: &mut HostExtensions<Self>, _shared: &Self::Shared<'_>) {
+        builder.register::<HostGui>();
+    }
+}
+
+/// A host that takes note of nothing.
+impl HostGuiImpl for Shared {
+    fn resize_hints_changed(&self) {}
+    fn request_resize(&self, _size: GuiSize) -> Result<(), HostError> {
+        Ok(())
+    }
+    fn request_show(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+    fn request_hide(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+    fn closed(&self, _was_destroyed: bool) {}
 }
 
 pub fn entry() -> (tempfile::TempDir, PluginEntry) {
