@@ -108,8 +108,11 @@ impl Desktop {
         let (x, screen) = x11rb::connect(None).unwrap();
         let root = x.setup().roots[screen].root;
         let parent = x.generate_id().unwrap();
-        let asked =
-            CreateWindowAux::new().event_mask(EventMask::KEY_PRESS | EventMask::FOCUS_CHANGE);
+        let events = EventMask::KEY_PRESS | EventMask::FOCUS_CHANGE;
+        // White, so that nothing of an editor before this one is seen through a window that was never drawn.
+        let asked = CreateWindowAux::new()
+            .background_pixel(0x00ff_ffff)
+            .event_mask(events);
         x.create_window(
             COPY_DEPTH_FROM_PARENT,
             parent,
@@ -125,7 +128,7 @@ impl Desktop {
         )
         .unwrap();
         x.map_window(parent).unwrap();
-        x.sync();
+        x.get_input_focus().unwrap().reply().unwrap();
         Self { x, root, parent }
     }
 
@@ -222,16 +225,6 @@ impl Desktop {
     }
 }
 
-trait Sync {
-    fn sync(&self);
-}
-
-impl Sync for RustConnection {
-    fn sync(&self) {
-        self.get_input_focus().unwrap().reply().unwrap();
-    }
-}
-
 /// Opens the editor as hosts do it.
 struct Open<'a> {
     instance: &'a mut PluginInstance<TestHost>,
@@ -282,10 +275,11 @@ fn it_paints_however_late_it_is_shown() {
     on_a_screen("it_paints_however_late_it_is_shown", || {
         let (_folder, entry) = entry();
         let desktop = Desktop::new();
-        let mut instance = instance(&entry);
         for with_scale in [true, false] {
             for late_ms in [0, 20, 100, 500] {
                 for round in 0..2 {
+                    // A new one each time: its model has just been loaded, so it asks for a picture before it is shown.
+                    let mut instance = instance(&entry);
                     let mut open = Open::create(&mut instance);
                     if with_scale {
                         open.scale(1.0);

@@ -112,6 +112,23 @@ fn state_survives_saving_and_restoring() {
 }
 
 #[test]
+fn a_project_brings_the_editors_size_back() {
+    let mut host = Host::new();
+    let mut plugin = host.instance();
+    assert_eq!(plugin.get_editor_size().unwrap(), (760, 480));
+    // The host's own frame around our JSON knows its length, which stays.
+    let mut saved = plugin.save_state().unwrap();
+    let (fresh, edited) = (b"[760,480]", b"[402,501]");
+    let at = saved
+        .windows(fresh.len())
+        .position(|part| part == fresh)
+        .expect("the size stands in the state");
+    saved[at..at + fresh.len()].copy_from_slice(edited);
+    plugin.load_state(&saved).unwrap();
+    assert_eq!(plugin.get_editor_size().unwrap(), (402, 501));
+}
+
+#[test]
 fn two_instances_hear_for_themselves() {
     let mut host = Host::new();
     let mut metal = Player::start(host.instance_with_midi());

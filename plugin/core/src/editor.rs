@@ -23,12 +23,12 @@ use nice_plug_egui::{
     baseview::{HandlerError, WindowSize},
 };
 
+pub use self::window::{EditorWindow, Handle};
 use self::{
     view::{Action, Memory},
     view_model::{Status, ViewModel},
     window::Geometry,
 };
-pub use self::window::{EditorWindow, Handle};
 use crate::desk::{DeskHandle, Shared};
 
 /// Without a block for this long, the host counts as stopped.
@@ -102,7 +102,8 @@ impl NiceEguiApp for App {
         }
         #[cfg(target_os = "linux")]
         if let Some(x11) = &mut self.x11 {
-            let clicked = ui.input(|input| input.pointer.any_click() || input.pointer.any_released());
+            let clicked =
+                ui.input(|input| input.pointer.any_click() || input.pointer.any_released());
             x11.set_takes_keys(ui.ctx().egui_wants_keyboard_input(), clicked);
         }
         let moving = self.model.level_dbfs > -90.0 && self.is_fed();

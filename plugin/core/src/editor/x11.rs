@@ -12,9 +12,7 @@ use x11rb::{
     errors::{ReplyError, ReplyOrIdError},
     protocol::{
         present::{self, ConnectionExt as _},
-        xproto::{
-            AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, EventMask, InputFocus,
-        },
+        xproto::{AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, EventMask, InputFocus},
     },
     xcb_ffi::XCBConnection,
 };
@@ -41,10 +39,9 @@ impl XWindow {
         };
         // SAFETY: the handle that is kept beside it owns the connection, which outlives this one.
         #[expect(unsafe_code, reason = "another owner's connection")]
-        let connection = unsafe {
-            XCBConnection::from_raw_xcb_connection(display.connection?.as_ptr(), false)
-        }
-        .ok()?;
+        let connection =
+            unsafe { XCBConnection::from_raw_xcb_connection(display.connection?.as_ptr(), false) }
+                .ok()?;
         let mut new = Self {
             connection,
             window: window.window.get(),
@@ -80,7 +77,10 @@ impl XWindow {
 
     fn take_keys(&mut self, takes: bool) -> Result<(), ReplyError> {
         let keys = EventMask::KEY_PRESS | EventMask::KEY_RELEASE;
-        let attributes = self.connection.get_window_attributes(self.window)?.reply()?;
+        let attributes = self
+            .connection
+            .get_window_attributes(self.window)?
+            .reply()?;
         let others = attributes.your_event_mask.remove(keys);
         let mask = if takes { others | keys } else { others };
         self.connection
