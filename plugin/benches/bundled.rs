@@ -51,7 +51,9 @@ fn run(players: &mut [Player], song: Option<&Vec<f32>>, seconds: f64) -> f64 {
     let mut played = 0;
     while (played as f64) < seconds * 48_000.0 {
         let block: Vec<f32> = match song {
-            Some(song) => (0..BLOCK).map(|i| song[(played + i) % song.len()]).collect(),
+            Some(song) => (0..BLOCK)
+                .map(|i| song[(played + i) % song.len()])
+                .collect(),
             None => vec![0.0; BLOCK],
         };
         let block = [block.clone(), block];

@@ -48,6 +48,7 @@ const MAX_CHANNELS: usize = 16;
 /// What fits before the model is there, in seconds, so that nothing that was played is missed: more than
 /// [`pace::OFFLINE_LEAD_S`], after which a rendering waits for the model.
 const PREROLL_S: f64 = 2.5;
+const _: () = assert!(PREROLL_S > OFFLINE_LEAD_S);
 
 /// Stream time between what a readout tells of and the messages about it, in seconds. A live worker answers sooner than that
 /// (it looks every 50 ms, every 200 ms in silence), so that messages come at the same sample live and offline.
@@ -595,4 +596,28 @@ impl Vst3Plugin for Genrescope {
     const VST3_CLASS_ID: [u8; 16] = *b"GenrescopeListen";
     const VST3_SUBCATEGORIES: &'static [Vst3SubCategory] =
         &[Vst3SubCategory::Fx, Vst3SubCategory::Analyzer];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_before_the_stream_keeps_its_channels() {
+        // Left and right cancel each other out: mixed down here, nothing would be left of them.
+        let mut preroll = Preroll::new(2, 4);
+        preroll.push(&[&[1.0, 2.0, 3.0], &[-1.0, -2.0, -3.0]], 3);
+        assert_eq!(preroll.samples, [1.0, -1.0, 2.0, -2.0, 3.0, -3.0]);
+        // Only whole frames, and never more than was set aside.
+        preroll.push(&[&[4.0, 5.0], &[-4.0, -5.0]], 2);
+        assert_eq!(preroll.samples[6..], [4.0, -4.0]);
+        assert_eq!(preroll.samples.capacity(), 8);
+        preroll.push(&[&[6.0, 7.0]], 2);
+        assert_eq!(
+            (preroll.samples.as_slice(), preroll.n_channels),
+            (&[6.0, 7.0][..], 1)
+        );
+        preroll.push(&[], 0);
+        assert_eq!(preroll.n_channels, 0);
+    }
 }

@@ -17,6 +17,7 @@ use clack_host::{
     },
     prelude::*,
     process::audio_buffers::InputChannel,
+    utils::{BeatTime, SecondsTime},
 };
 
 use super::{bundle, listening::Deck};
@@ -238,15 +239,15 @@ fn transport(playing: bool) -> TransportEvent {
     TransportEvent {
         header: EventHeader::new_core(0, EventFlags::empty()),
         flags,
-        song_pos_beats: Default::default(),
-        song_pos_seconds: Default::default(),
+        song_pos_beats: BeatTime::default(),
+        song_pos_seconds: SecondsTime::default(),
         tempo: 0.0,
         tempo_inc: 0.0,
-        loop_start_beats: Default::default(),
-        loop_end_beats: Default::default(),
-        loop_start_seconds: Default::default(),
-        loop_end_seconds: Default::default(),
-        bar_start: Default::default(),
+        loop_start_beats: BeatTime::default(),
+        loop_end_beats: BeatTime::default(),
+        loop_start_seconds: SecondsTime::default(),
+        loop_end_seconds: SecondsTime::default(),
+        bar_start: BeatTime::default(),
         bar_number: 0,
         time_signature_numerator: 4,
         time_signature_denominator: 4,
