@@ -493,7 +493,9 @@ impl AudioThread {
         self.readout = readout;
         self.midi.news();
         let genre = readout.and_then(|readout| readout.genre);
-        if self.stopped.is_some_and(|stopped| stopped.genre != genre) {
+        // One instead of another, that is: a fading tail may be named late, or doubted for a moment.
+        let before = self.stopped.and_then(|stopped| stopped.genre);
+        if before.is_some() && genre.is_some() && before != genre {
             self.set_dark(false, shared);
         }
         let start = self.clock.saturating_sub(n_samples as u64);
