@@ -11,7 +11,7 @@ mod raster;
 use std::time::Duration;
 
 use divan::{Bencher, counter::ItemsCount};
-use genrescope_plugin::editor::view;
+use genrescope_plugin_core::editor::view;
 use process_host::Instance;
 use raster::{Offscreen, scenes};
 

@@ -6,7 +6,7 @@ mod raster;
 
 use std::{error::Error, fs::File, io::BufWriter, path::Path};
 
-use genrescope_plugin::{editor::view_model::ViewModel, params::DEFAULT_AVERAGING_S};
+use genrescope_plugin_core::{editor::view_model::ViewModel, params::DEFAULT_AVERAGING_S};
 use raster::{Image, Offscreen, scenes};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("usage: render_editor FOLDER")?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
-    let design = genrescope_plugin::editor::view::design_size();
+    let design = genrescope_plugin_core::editor::view::design_size();
     let mut pages = Vec::new();
     for (name, model) in [
         ("warming", scenes::warming()),

@@ -21,7 +21,7 @@ use clack_extensions::{
     render::{PluginRender, RenderMode},
     state::PluginState,
 };
-use clap_host::{Player, entry, instance};
+use clap_host::{MIDI_ON, Player, edit_state, entry, instance, instance_with_midi};
 use genrescope::genre::GTZAN;
 use listening::{
     Deck, STRANGE, Told, bounce, composed, live, passes_bit_for_bit, real_songs, same_bits,
@@ -164,7 +164,7 @@ fn two_instances_hear_for_themselves() {
 #[test]
 fn scores_go_out_as_midi_four_times_a_second_at_most() {
     let (_folder, entry) = entry();
-    let mut instance = instance(&entry);
+    let mut instance = instance_with_midi(&entry);
     let mut player = Player::start(&mut instance, 48_000.0);
     // A chord with a beat: twelve seconds of it in far less, which the plugin notices and waits for.
     let mut time = 0_u32;
@@ -219,7 +219,7 @@ fn deck(
     mode: RenderMode,
     play: impl Fn(&mut Player) -> Told,
 ) -> Told {
-    let mut instance = instance(entry);
+    let mut instance = instance_with_midi(entry);
     let handle = instance.plugin_handle();
     let render: PluginRender = handle.get_extension().unwrap();
     render.set(&handle, mode).unwrap();
@@ -303,24 +303,13 @@ fn a_receiver_hears_by_osc_what_the_host_is_told_by_midi() {
         .unwrap();
     let (_folder, entry) = entry();
     let mut instance = instance(&entry);
+    let target = socket.local_addr().unwrap().to_string();
+    let (off, on) = (r#""osc":{"bool":false}"#, r#""osc":{"bool":true}"#);
+    edit_state(
+        &mut instance,
+        &[MIDI_ON, (off, on), ("127.0.0.1:9000", &target)],
+    );
     let handle = instance.plugin_handle();
-    let state: PluginState = handle.get_extension().unwrap();
-    let switch = |on: bool| {
-        let mut saved = Vec::new();
-        state.save(&handle, &mut saved).unwrap();
-        let target = socket.local_addr().unwrap().to_string();
-        let text = String::from_utf8(saved.split_off(8))
-            .unwrap()
-            .replace("127.0.0.1:9000", &target)
-            .replace(
-                &format!(r#""osc":{{"bool":{}}}"#, !on),
-                &format!(r#""osc":{{"bool":{on}}}"#),
-            );
-        assert!(text.contains(&format!(r#""osc":{{"bool":{on}}}"#)) && text.contains(&target));
-        [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
-    };
-    let (off, on) = (switch(false), switch(true));
-    state.load(&handle, &mut on.as_slice()).unwrap();
     let render: PluginRender = handle.get_extension().unwrap();
     render.set(&handle, RenderMode::Offline).unwrap();
     let song = composed(48_000, 12.0);
@@ -344,9 +333,7 @@ fn a_receiver_hears_by_osc_what_the_host_is_told_by_midi() {
     player.stop(&mut instance);
 
     // Switched off, it takes back what it lit, and says no more.
-    let handle = instance.plugin_handle();
-    let state: PluginState = handle.get_extension().unwrap();
-    state.load(&handle, &mut off.as_slice()).unwrap();
+    edit_state(&mut instance, &[(on, off)]);
     let mut player = Player::start(&mut instance, 48_000.0);
     bounce(&mut player, &song);
     if let Some(lit) = lit {

@@ -6,7 +6,7 @@ mod raster;
 use std::collections::HashSet;
 
 use egui::{Color32, pos2};
-use genrescope_plugin::editor::{
+use genrescope_plugin_core::editor::{
     view::{Action, design_size},
     view_model::ViewModel,
 };

@@ -112,9 +112,26 @@ fn state_survives_saving_and_restoring() {
 }
 
 #[test]
+fn a_project_brings_the_editors_size_back() {
+    let mut host = Host::new();
+    let mut plugin = host.instance();
+    assert_eq!(plugin.get_editor_size().unwrap(), (760, 480));
+    // The host's own frame around our JSON knows its length, which stays.
+    let mut saved = plugin.save_state().unwrap();
+    let (fresh, edited) = (b"[760,480]", b"[402,501]");
+    let at = saved
+        .windows(fresh.len())
+        .position(|part| part == fresh)
+        .expect("the size stands in the state");
+    saved[at..at + fresh.len()].copy_from_slice(edited);
+    plugin.load_state(&saved).unwrap();
+    assert_eq!(plugin.get_editor_size().unwrap(), (402, 501));
+}
+
+#[test]
 fn two_instances_hear_for_themselves() {
     let mut host = Host::new();
-    let mut metal = Player::start(host.instance());
+    let mut metal = Player::start(host.instance_with_midi());
     let mut quiet = Player::start(host.instance());
     let song = composed(48_000, 6.0);
     for block in song.samples.chunks(2000) {
@@ -130,7 +147,7 @@ fn two_instances_hear_for_themselves() {
 /// A fresh instance that is told to render, or to play.
 /// It is activated three times over before it processes, as hosts do.
 fn deck(host: &mut Host, rate: f64, mode: ProcessMode, play: impl Fn(&mut Player) -> Told) -> Told {
-    let mut plugin = host.instance();
+    let mut plugin = host.instance_with_midi();
     plugin.reconfigure(rate, MAX_BLOCK).unwrap();
     plugin.set_process_mode(mode).unwrap();
     let mut player = Player::start(plugin);

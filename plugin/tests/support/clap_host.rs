@@ -5,8 +5,19 @@
     reason = "shared by tests that use different parts of it"
 )]
 
+use clack_extensions::{
+    gui::{GuiSize, HostGui, HostGuiImpl},
+    state::PluginState,
+};
 use clack_host::{
-    events::spaces::CoreEventSpace, prelude::*, process::audio_buffers::InputChannel,
+    events::{
+        EventFlags, EventHeader,
+        event_types::{TransportEvent, TransportFlags},
+        spaces::CoreEventSpace,
+    },
+    prelude::*,
+    process::audio_buffers::InputChannel,
+    utils::{BeatTime, SecondsTime},
 };
 
 use super::{bundle, listening::Deck};
@@ -22,6 +33,25 @@ impl HostHandlers for TestHost {
     type Shared<'a> = Shared;
     type MainThread<'a> = ();
     type AudioProcessor<'a> = ();
+
+    fn declare_extensions(builder: &mut HostExtensions<Self>, _shared: &Self::Shared<'_>) {
+        builder.register::<HostGui>();
+    }
+}
+
+/// A host that takes note of nothing.
+impl HostGuiImpl for Shared {
+    fn resize_hints_changed(&self) {}
+    fn request_resize(&self, _size: GuiSize) -> Result<(), HostError> {
+        Ok(())
+    }
+    fn request_show(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+    fn request_hide(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+    fn closed(&self, _was_destroyed: bool) {}
 }
 
 pub fn entry() -> (tempfile::TempDir, PluginEntry) {
@@ -45,31 +75,52 @@ pub fn instance(entry: &PluginEntry) -> PluginInstance<TestHost> {
     .unwrap()
 }
 
-fn configuration(rate: f64) -> PluginAudioConfiguration {
-    PluginAudioConfiguration {
-        sample_rate: rate,
-        min_frames_count: 1,
-        max_frames_count: 4096,
+/// As a project brings it back: what `edits` name is replaced in the saved state.
+pub fn edit_state(instance: &mut PluginInstance<TestHost>, edits: &[(&str, &str)]) {
+    let handle = instance.plugin_handle();
+    let state: PluginState = handle.get_extension().unwrap();
+    let mut saved = Vec::new();
+    state.save(&handle, &mut saved).unwrap();
+    // The framework writes the length of the JSON before it.
+    let mut text = String::from_utf8(saved.split_off(8)).unwrap();
+    for (from, to) in edits {
+        assert!(text.contains(from), "{from} in {text}");
+        text = text.replace(from, to);
     }
+    let edited = [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    state.load(&handle, &mut edited.as_slice()).unwrap();
 }
 
-/// What a plugin sent: three bytes each, notes as MIDI would write them.
-fn sent(events: &EventBuffer) -> Vec<[u8; 3]> {
+/// Off until asked for; this asks for it.
+pub const MIDI_ON: (&str, &str) = (r#""midi":{"bool":false}"#, r#""midi":{"bool":true}"#);
+
+/// One that sends MIDI.
+pub fn instance_with_midi(entry: &PluginEntry) -> PluginInstance<TestHost> {
+    let mut instance = instance(entry);
+    edit_state(&mut instance, &[MIDI_ON]);
+    instance
+}
+
+/// What a plugin sent: the sample of the block, and three bytes each, notes as MIDI would write them.
+fn sent(events: &EventBuffer) -> Vec<(u32, [u8; 3])> {
     events
         .iter()
-        .filter_map(|event| match event.as_core_event()? {
-            CoreEventSpace::Midi(midi) => Some(midi.data()),
-            CoreEventSpace::NoteOn(note) => Some([
-                0x90 | note.channel().into_specific()? as u8,
-                note.key().into_specific()? as u8,
-                (note.velocity() * 127.0).round() as u8,
-            ]),
-            CoreEventSpace::NoteOff(note) => Some([
-                0x80 | note.channel().into_specific()? as u8,
-                note.key().into_specific()? as u8,
-                0,
-            ]),
-            _ => None,
+        .filter_map(|event| {
+            let bytes = match event.as_core_event()? {
+                CoreEventSpace::Midi(midi) => midi.data(),
+                CoreEventSpace::NoteOn(note) => [
+                    0x90 | note.channel().into_specific()? as u8,
+                    note.key().into_specific()? as u8,
+                    (note.velocity() * 127.0).round() as u8,
+                ],
+                CoreEventSpace::NoteOff(note) => [
+                    0x80 | note.channel().into_specific()? as u8,
+                    note.key().into_specific()? as u8,
+                    0,
+                ],
+                _ => return None,
+            };
+            Some((event.header().time(), bytes))
         })
         .collect()
 }
@@ -80,18 +131,45 @@ pub struct Player {
     outputs: AudioPorts,
     events: EventBuffer,
     midi: Vec<[u8; 3]>,
+    timed: Vec<(u64, [u8; 3])>,
+    position: u64,
+    /// Whether the transport runs; `None` for a host that has none.
+    pub playing: Option<bool>,
 }
 
 impl Player {
     pub fn start(instance: &mut PluginInstance<TestHost>, rate: f64) -> Self {
-        let processor = instance.activate(|_, ()| (), configuration(rate)).unwrap();
+        Self::start_with(instance, rate, 4096)
+    }
+
+    /// For blocks of up to `max_block` samples.
+    pub fn start_with(instance: &mut PluginInstance<TestHost>, rate: f64, max_block: u32) -> Self {
+        let configuration = PluginAudioConfiguration {
+            sample_rate: rate,
+            min_frames_count: 1,
+            max_frames_count: max_block,
+        };
+        let processor = instance.activate(|_, ()| (), configuration).unwrap();
         Self {
             processor: processor.start_processing().map_err(|_| "start").unwrap(),
             inputs: AudioPorts::with_capacity(16, 1),
             outputs: AudioPorts::with_capacity(16, 1),
             events: EventBuffer::new(),
             midi: Vec::new(),
+            timed: Vec::new(),
+            position: 0,
+            playing: None,
         }
+    }
+
+    /// Every message so far with its sample since the start.
+    pub fn timed(&self) -> &[(u64, [u8; 3])] {
+        &self.timed
+    }
+
+    /// The host jumps somewhere else.
+    pub fn reset(&mut self) {
+        self.processor.reset();
     }
 
     /// One block from `input` to `n_outputs` channels, which need not be what the layout says.
@@ -116,6 +194,7 @@ impl Player {
             ),
         }]);
         self.events.clear();
+        let transport = self.playing.map(transport);
         self.processor
             .process(
                 &inputs,
@@ -123,10 +202,15 @@ impl Player {
                 &InputEvents::empty(),
                 &mut OutputEvents::from_buffer(&mut self.events),
                 None,
-                None,
+                transport.as_ref(),
             )
             .unwrap();
-        self.midi.extend(sent(&self.events));
+        for (at, bytes) in sent(&self.events) {
+            assert!((at as usize) < n, "sample {at} of a block of {n}");
+            self.midi.push(bytes);
+            self.timed.push((self.position + u64::from(at), bytes));
+        }
+        self.position += n as u64;
         output
     }
 
@@ -142,5 +226,30 @@ impl Deck for Player {
 
     fn midi(&self) -> &[[u8; 3]] {
         &self.midi
+    }
+}
+
+/// At the beginning of a song without bars.
+fn transport(playing: bool) -> TransportEvent {
+    let flags = if playing {
+        TransportFlags::IS_PLAYING
+    } else {
+        TransportFlags::empty()
+    };
+    TransportEvent {
+        header: EventHeader::new_core(0, EventFlags::empty()),
+        flags,
+        song_pos_beats: BeatTime::default(),
+        song_pos_seconds: SecondsTime::default(),
+        tempo: 0.0,
+        tempo_inc: 0.0,
+        loop_start_beats: BeatTime::default(),
+        loop_end_beats: BeatTime::default(),
+        loop_start_seconds: SecondsTime::default(),
+        loop_end_seconds: SecondsTime::default(),
+        bar_start: BeatTime::default(),
+        bar_number: 0,
+        time_signature_numerator: 4,
+        time_signature_denominator: 4,
     }
 }

@@ -7,6 +7,7 @@
 
 use std::{
     path::PathBuf,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -17,7 +18,7 @@ use genrescope::{
     source::{file::AudioFile, synth},
     units::{SampleRate, Seconds},
 };
-use genrescope_plugin::params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE};
+use genrescope_plugin_core::params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE};
 
 /// A plugin that a host has activated.
 pub trait Deck {
@@ -86,13 +87,34 @@ pub struct Song {
     pub samples: Vec<f32>,
 }
 
-/// Music made in code.
+/// Music made in code, of a kind that is named, whatever it is called.
 pub fn composed(hz: u32, seconds: f64) -> Song {
     let rate = SampleRate::new(hz).unwrap();
     Song {
         rate,
-        samples: synth::render(synth::Style::Metal, rate, Seconds(seconds), 7).mono(),
+        samples: synth::render(named_style(), rate, Seconds(seconds), 7).mono(),
     }
+}
+
+/// The first that the built-in model names after 6 s, and names the same after 12.
+fn named_style() -> synth::Style {
+    static STYLE: OnceLock<synth::Style> = OnceLock::new();
+    *STYLE.get_or_init(|| {
+        let rate = SampleRate::new(48_000).unwrap();
+        let model = Model::builtin();
+        synth::Style::ALL
+            .into_iter()
+            .find(|style| {
+                let samples = synth::render(*style, rate, Seconds(12.0), 7).mono();
+                let mut pipeline = Pipeline::new(&model, rate, PipelineConfig::default()).unwrap();
+                let (beginning, rest) = samples.split_at(6 * 48_000);
+                pipeline.push(beginning, |_| {});
+                let early = pipeline.readout().genre;
+                pipeline.push(rest, |_| {});
+                early.is_some() && early == pipeline.readout().genre
+            })
+            .expect("a kind of music that is named")
+    })
 }
 
 /// Clips of GTZAN with the index of their label; says so when they are not there.

@@ -7,7 +7,7 @@
 
 use std::num::NonZeroU32;
 
-use genrescope_plugin::Genrescope;
+use genrescope_plugin_core::Genrescope;
 use nice_plug::{context::PluginApi, context::process::SendEventError, prelude::*};
 
 /// Samples a second.

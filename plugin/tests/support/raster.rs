@@ -10,7 +10,7 @@ use egui::{
     ClippedPrimitive, Color32, Context, Event, PointerButton, Pos2, RawInput, Rect, TextureId,
     Vec2, epaint::Primitive,
 };
-use genrescope_plugin::editor::{
+use genrescope_plugin_core::editor::{
     view::{self, Action, Memory},
     view_model::ViewModel,
 };
@@ -236,7 +236,7 @@ impl Offscreen {
 /// Readouts to look at.
 pub mod scenes {
     use genrescope::{decision::State, genre::GTZAN};
-    use genrescope_plugin::{
+    use genrescope_plugin_core::{
         editor::view_model::{Status, ViewModel},
         history::Span,
     };

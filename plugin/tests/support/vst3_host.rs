@@ -14,26 +14,37 @@ pub const MAX_BLOCK: usize = 4096;
 
 /// A host with the bundle it loads.
 pub struct Host {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
+    bundle: std::path::PathBuf,
     host: Vst3Host,
 }
 
 impl Host {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        bundle::vst3(folder.path());
+        let bundle = bundle::vst3(folder.path());
         let host = Vst3Host::builder()
             .sample_rate(48_000.0)
             .block_size(MAX_BLOCK)
             .build()
             .unwrap();
-        Self { folder, host }
+        Self {
+            _folder: folder,
+            bundle,
+            host,
+        }
     }
 
     /// One instance, not yet processing.
     pub fn instance(&mut self) -> Plugin {
-        let bundle = self.folder.path().join("genrescope.vst3");
-        self.host.load_plugin(bundle).unwrap()
+        self.host.load_plugin(&self.bundle).unwrap()
+    }
+
+    /// One that sends MIDI.
+    pub fn instance_with_midi(&mut self) -> Plugin {
+        let mut plugin = self.instance();
+        plugin.set_parameter_by_name("MIDI Out", 1.0).unwrap();
+        plugin
     }
 }
 
@@ -50,6 +61,11 @@ impl Player {
             plugin,
             midi: Vec::new(),
         }
+    }
+
+    /// What the host says of its transport from now on.
+    pub fn set_playing(&mut self, playing: bool) {
+        self.plugin.set_playing(playing).unwrap();
     }
 
     pub fn stop(mut self) -> Plugin {

@@ -154,7 +154,8 @@ impl Default for GenrescopeParams {
             .with_string_to_value(Arc::new(parse_seconds)),
             hold: BoolParam::new("Hold", false),
             reset: BoolParam::new("Reset", false),
-            midi: BoolParam::new("MIDI Out", true),
+            // Off until asked: to an instrument further down the chain a genre's note is a key that somebody plays.
+            midi: BoolParam::new("MIDI Out", false),
             midi_channel: IntParam::new("MIDI Channel", 1, IntRange::Linear { min: 1, max: 16 })
                 .non_automatable(),
             base_note: IntParam::new(
@@ -287,7 +288,12 @@ mod tests {
 
     #[test]
     fn the_midi_map_is_zero_based_on_the_wire() {
-        let map = GenrescopeParams::default().midi_map().unwrap();
+        assert_eq!(GenrescopeParams::default().midi_map(), None, "until asked");
+        let asked = GenrescopeParams {
+            midi: BoolParam::new("MIDI Out", true),
+            ..GenrescopeParams::default()
+        };
+        let map = asked.midi_map().unwrap();
         assert_eq!((map.channel, map.base_note, map.base_cc), (0, 36, 20));
     }
 }

@@ -6,7 +6,8 @@
 //! | note on `base_note + i` | genre `i` is shown (provisional or live) | velocity = confidence, 1 to 127 |
 //! | note off `base_note + i` | genre `i` is no longer shown | |
 //!
-//! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did not change.
+//! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did not change. What ends,
+//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block.
 
 use genrescope::{
     decision::{Readout, State},
@@ -99,20 +100,36 @@ pub struct MidiOut {
     sounding: Option<(u8, u8)>,
     /// Something may have changed since all was said.
     pending: bool,
+    /// The note that is on ends with the next block.
+    ending: bool,
+    /// Whatever is heard, nothing lights up.
+    dark: bool,
 }
 
 impl MidiOut {
     /// Nothing was sent yet, and the first batch may go at once.
     pub fn new(rate: SampleRate) -> Self {
-        let interval = u64::from(rate.hz().div_ceil(MAX_UPDATES_PER_SECOND));
-        Self {
-            interval,
-            elapsed: interval,
+        let mut new = Self {
+            interval: 0,
+            elapsed: 0,
             map: None,
             sent: [None; MAX_LABELS],
             sounding: None,
             pending: true,
-        }
+            ending: false,
+            dark: false,
+        };
+        new.set_rate(rate);
+        new
+    }
+
+    /// From now on samples come at this rate. What is on stays known, so that it can be ended.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn set_rate(&mut self, rate: SampleRate) {
+        self.interval = u64::from(rate.hz().div_ceil(MAX_UPDATES_PER_SECOND));
+        self.elapsed = self.interval;
     }
 
     /// There is another readout.
@@ -123,53 +140,61 @@ impl MidiOut {
         self.pending = true;
     }
 
-    /// Forgets what was sent, as after the host has cleared its voices; everything is sent anew.
+    /// The host has reset, stopped or begun anew: the note that is on ends with the next block, and one comes again with the
+    /// next readout. Controllers keep their values, so they are sent again only where they change.
     ///
     /// # Real-time
     /// Safe on the audio thread.
-    pub fn forget(&mut self) {
+    pub fn end(&mut self) {
+        self.ending = true;
         self.elapsed = self.interval;
-        self.sent = [None; MAX_LABELS];
-        self.sounding = None;
-        self.pending = true;
     }
 
-    /// Forgets the controllers but not the note that is on: for a new stream, whose labels may mean something else.
+    /// Dark: no note and every controller at 0, whatever is heard.
     ///
     /// # Real-time
     /// Safe on the audio thread.
-    pub fn forget_scores(&mut self) {
-        self.sent = [None; MAX_LABELS];
-        self.pending = true;
+    pub fn set_dark(&mut self, dark: bool) {
+        self.pending |= dark && !self.dark;
+        self.dark = dark;
     }
 
-    /// Called once per block of `n_samples`: hands what has changed to `emit`, which says whether the host took it
-    /// (what it refused is offered again with the next batch). `map` is `None` while the output is off: then the
-    /// note that is on is ended and nothing else is sent. [`MidiOut::news`] tells of another readout; without it,
-    /// nothing is looked at.
+    /// Called once per block of `n_samples`: hands what has changed to `emit` with the sample of the block that it belongs
+    /// to; `emit` says whether the host took it (what it refused is offered again with the next batch). `readout` counts from
+    /// sample `from` on. `map` is `None` while the output is off: then what is on is ended and nothing else is sent.
+    /// [`MidiOut::news`] tells of another readout; without it, nothing is looked at.
     ///
     /// # Real-time
     /// Safe on the audio thread when `emit` is.
     pub fn advance(
         &mut self,
         n_samples: usize,
+        from: usize,
         readout: Option<&Readout>,
         map: Option<MidiMap>,
-        mut emit: impl FnMut(MidiMessage) -> bool,
+        mut emit: impl FnMut(u32, MidiMessage) -> bool,
     ) {
-        self.elapsed = self.elapsed.saturating_add(n_samples as u64);
-        if map != self.map {
-            if let Some((channel, note)) = self.sounding {
-                if !emit(MidiMessage::NoteOff { channel, note }) {
-                    return;
-                }
-                self.sounding = None;
+        let elapsed = self.elapsed;
+        self.elapsed = elapsed.saturating_add(n_samples as u64);
+        let moved = map != self.map;
+        if self.ending || moved {
+            if !self.end_note(&mut |message| emit(0, message)) {
+                return;
+            }
+            self.ending = false;
+        }
+        if moved {
+            // Faders that nobody moves any more must not stand where they were.
+            if !self.send_zeros(&mut |message| emit(0, message)) {
+                return;
             }
             self.sent = [None; MAX_LABELS];
             self.map = map;
             self.pending = true;
         }
-        if !self.pending || self.elapsed < self.interval {
+        // In the middle of a block, if it is due there: the same for blocks of any size.
+        let at = (from as u64).max(self.interval.saturating_sub(elapsed));
+        if !self.pending || at >= n_samples as u64 {
             return;
         }
         let (Some(map), Some(readout)) = (map, readout) else {
@@ -177,14 +202,43 @@ impl MidiOut {
         };
         let mut refused = false;
         let sent = self.send_changes(readout, map, &mut |message| {
-            let taken = emit(message);
+            let taken = emit(at as u32, message);
             refused |= !taken;
             taken
         });
         if sent {
-            self.elapsed = 0;
+            self.elapsed = n_samples as u64 - at;
         }
         self.pending = refused;
+    }
+
+    /// False when the host refused it.
+    fn end_note(&mut self, emit: &mut impl FnMut(MidiMessage) -> bool) -> bool {
+        let Some((channel, note)) = self.sounding else {
+            return true;
+        };
+        let taken = emit(MidiMessage::NoteOff { channel, note });
+        if taken {
+            self.sounding = None;
+        }
+        taken
+    }
+
+    /// Every controller of the map falls to 0. False when the host refused one.
+    fn send_zeros(&mut self, emit: &mut impl FnMut(MidiMessage) -> bool) -> bool {
+        let Some(map) = self.map else { return true };
+        for (index, sent) in self.sent.iter_mut().enumerate() {
+            if let Some(cc) = map.cc(index)
+                && sent.is_some_and(|value| value > 0)
+            {
+                let (channel, value) = (map.channel, 0);
+                if !emit(MidiMessage::ControlChange { channel, cc, value }) {
+                    return false;
+                }
+                *sent = Some(0);
+            }
+        }
+        true
     }
 
     /// True when anything was sent.
@@ -195,15 +249,13 @@ impl MidiOut {
         emit: &mut impl FnMut(MidiMessage) -> bool,
     ) -> bool {
         let mut any = false;
-        let wanted = readout.genre.and_then(|index| map.note(index));
+        let lit = readout.genre.filter(|_| !self.dark);
+        let wanted = lit.and_then(|index| map.note(index));
         let sounding = self.sounding.map(|(_, note)| note);
         if sounding != wanted {
-            if let Some((channel, note)) = self.sounding {
-                if !emit(MidiMessage::NoteOff { channel, note }) {
-                    return any;
-                }
-                self.sounding = None;
-                any = true;
+            any = sounding.is_some();
+            if !self.end_note(emit) {
+                return false;
             }
             if let Some(note) = wanted {
                 let velocity = seven_bits(readout.confidence).max(1);
@@ -220,19 +272,21 @@ impl MidiOut {
             }
         }
         // Without music there are no scores worth a light: every controller goes to 0.
-        let music = matches!(
-            readout.state,
-            State::Provisional | State::Live | State::Unsure
-        );
-        for (index, (&score, sent)) in readout
-            .scores
-            .as_slice()
-            .iter()
-            .zip(&mut self.sent)
-            .enumerate()
-        {
+        let music = !self.dark
+            && matches!(
+                readout.state,
+                State::Provisional | State::Live | State::Unsure
+            );
+        let scores = readout.scores.as_slice();
+        for (index, sent) in self.sent.iter_mut().enumerate() {
             let Some(cc) = map.cc(index) else { break };
-            let value = if music { seven_bits(score) } else { 0 };
+            let value = match scores.get(index) {
+                Some(&score) if music => seven_bits(score),
+                Some(_) => 0,
+                // A model with fewer labels: what the one before it has lit goes out.
+                None if sent.is_some() => 0,
+                None => break,
+            };
             if *sent == Some(value) {
                 continue;
             }
@@ -295,7 +349,7 @@ mod tests {
     ) -> Vec<MidiMessage> {
         let mut sent = Vec::new();
         out.news();
-        out.advance(n, Some(readout), map, |message| {
+        out.advance(n, 0, Some(readout), map, |_, message| {
             sent.push(message);
             true
         });
@@ -396,6 +450,11 @@ mod tests {
                     channel: 2,
                     note: 36
                 },
+                MidiMessage::ControlChange {
+                    channel: 2,
+                    cc: 20,
+                    value: 0
+                },
                 MidiMessage::NoteOn {
                     channel: 5,
                     note: 36,
@@ -410,12 +469,145 @@ mod tests {
         );
         assert_eq!(
             batch(&mut out, 1, &live, None),
-            [MidiMessage::NoteOff {
-                channel: 5,
-                note: 36
-            }]
+            [
+                MidiMessage::NoteOff {
+                    channel: 5,
+                    note: 36
+                },
+                MidiMessage::ControlChange {
+                    channel: 5,
+                    cc: 20,
+                    value: 0
+                },
+            ]
         );
         assert_eq!(batch(&mut out, 48_000, &live, None), []);
+    }
+
+    /// As the host gets them: the sample of the block, and the message.
+    fn timed(
+        out: &mut MidiOut,
+        n: usize,
+        from: usize,
+        readout: &Readout,
+    ) -> Vec<(u32, MidiMessage)> {
+        let mut sent = Vec::new();
+        out.advance(n, from, Some(readout), Some(MAP), |at, message| {
+            sent.push((at, message));
+            true
+        });
+        sent
+    }
+
+    const ON: MidiMessage = MidiMessage::NoteOn {
+        channel: 2,
+        note: 36,
+        velocity: 127,
+    };
+    const OFF: MidiMessage = MidiMessage::NoteOff {
+        channel: 2,
+        note: 36,
+    };
+
+    #[test]
+    fn what_is_on_ends_with_the_first_block_after_a_reset_and_comes_again_with_news() {
+        let mut out = out();
+        let live = readout(State::Live, Some(0), &[1.0, 0.0]);
+        assert_eq!(timed(&mut out, 64, 0, &live)[0], (0, ON));
+        out.end();
+        // The same readout as before is no news.
+        assert_eq!(timed(&mut out, 64, 0, &live), [(0, OFF)]);
+        assert_eq!(timed(&mut out, 48_000, 0, &live), []);
+        out.news();
+        // Controllers stand where they were.
+        assert_eq!(timed(&mut out, 64, 10, &live), [(10, ON)]);
+        // At another rate, too: two resets in a row, as hosts do it, end it once.
+        out.set_rate(SampleRate::new(96_000).unwrap());
+        out.end();
+        out.end();
+        assert_eq!(timed(&mut out, 64, 0, &live), [(0, OFF)]);
+    }
+
+    #[test]
+    fn in_the_dark_nothing_lights_up() {
+        let mut out = out();
+        let live = readout(State::Live, Some(0), &[1.0, 0.0]);
+        timed(&mut out, 64, 0, &live);
+        let zero = MidiMessage::ControlChange {
+            channel: 2,
+            cc: 20,
+            value: 0,
+        };
+        out.set_dark(true);
+        out.end();
+        assert_eq!(timed(&mut out, 64, 0, &live), [(0, OFF), (0, zero)]);
+        out.news();
+        assert_eq!(timed(&mut out, 48_000, 0, &live), []);
+        out.set_dark(false);
+        out.news();
+        assert_eq!(timed(&mut out, 48_000, 0, &live)[0], (0, ON));
+    }
+
+    #[test]
+    fn messages_come_at_the_same_sample_in_blocks_of_any_size() {
+        let first = readout(State::Live, Some(0), &[1.0, 0.0]);
+        let second = readout(State::Live, Some(1), &[0.0, 1.0]);
+        // The second comes too soon, the first comes back when nothing hinders it.
+        let changes = [(5_000, &second), (30_003, &first)];
+        let play = |block: usize| {
+            let (mut out, mut sent) = (out(), Vec::new());
+            for start in (0..40_000).step_by(block) {
+                let (mut from, mut heard) = (0, &first);
+                for (due, readout) in changes {
+                    if due < start + block {
+                        heard = readout;
+                    }
+                    if (start..start + block).contains(&due) {
+                        out.news();
+                        from = due - start;
+                    }
+                }
+                let batch = timed(&mut out, block, from, heard);
+                sent.extend(
+                    batch
+                        .iter()
+                        .map(|(at, message)| (start + *at as usize, *message)),
+                );
+            }
+            sent
+        };
+        let fine = play(8);
+        let mut times: Vec<usize> = fine.iter().map(|(at, _)| *at).collect();
+        times.dedup();
+        assert_eq!(times, [0, 12_000, 30_003]);
+        for block in [1, 40, 1_000, 5_000] {
+            assert_eq!(play(block), fine, "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn a_model_with_fewer_labels_leaves_no_fader_up() {
+        let mut out = out();
+        batch(
+            &mut out,
+            1,
+            &readout(State::Live, Some(2), &[0.0, 0.0, 1.0]),
+            Some(MAP),
+        );
+        let sent = batch(
+            &mut out,
+            48_000,
+            &readout(State::Live, Some(0), &[1.0, 0.0]),
+            Some(MAP),
+        );
+        assert!(
+            sent.contains(&MidiMessage::ControlChange {
+                channel: 2,
+                cc: 22,
+                value: 0
+            }),
+            "{sent:?}"
+        );
     }
 
     #[test]
@@ -423,14 +615,14 @@ mod tests {
         let mut out = out();
         let live = readout(State::Live, Some(0), &[1.0]);
         let mut room = 1;
-        out.advance(64, Some(&live), Some(MAP), |_| {
+        out.advance(64, 0, Some(&live), Some(MAP), |_, _| {
             room -= 1;
             room >= 0
         });
         // Without another readout: once what was refused is through, there is nothing to say.
         let again = |out: &mut MidiOut| {
             let mut sent = Vec::new();
-            out.advance(48_000, Some(&live), Some(MAP), |message| {
+            out.advance(48_000, 0, Some(&live), Some(MAP), |_, message| {
                 sent.push(message);
                 true
             });

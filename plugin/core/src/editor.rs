@@ -4,6 +4,9 @@ mod settings;
 mod theme;
 pub mod view;
 pub mod view_model;
+mod window;
+#[cfg(target_os = "linux")]
+mod x11;
 
 use std::{
     sync::Arc,
@@ -13,23 +16,20 @@ use std::{
 use genrescope::genre::Labels;
 use nice_plug::{
     context::gui::{GuiContext, ParamSetter},
-    editor::dpi::LogicalSize,
     prelude::*,
 };
 use nice_plug_egui::{
-    EguiEditor, EguiEditorState, EguiNiceSettings, Frame, NiceEguiApp,
+    Frame, NiceEguiApp,
     baseview::{HandlerError, WindowSize},
-    create_egui_editor,
 };
 
+pub use self::window::{EditorWindow, Handle};
 use self::{
     view::{Action, Memory},
     view_model::{Status, ViewModel},
+    window::Geometry,
 };
-use crate::{
-    desk::{DeskHandle, Shared},
-    params::{MAX_EDITOR, MIN_EDITOR},
-};
+use crate::desk::{DeskHandle, Shared};
 
 /// Without a block for this long, the host counts as stopped.
 const NO_AUDIO_AFTER: Duration = Duration::from_millis(900);
@@ -40,62 +40,52 @@ const FRAME_LIVE: Duration = Duration::from_millis(40);
 /// Between frames while nothing moves.
 const FRAME_IDLE: Duration = Duration::from_millis(250);
 
-/// The editor of one instance; lives as long as the instance, whether its window is open or not.
-pub struct Editor {
+/// What is in the window, as long as it is open.
+pub(crate) struct App {
     shared: Arc<Shared>,
     desk: DeskHandle,
+    geometry: Arc<Geometry>,
     context: Option<GuiContext>,
     memory: Memory,
     labels: Option<Labels>,
     model: ViewModel,
     beats: u64,
     beat_at: Option<Instant>,
+    #[cfg(target_os = "linux")]
+    x11: Option<x11::XWindow>,
 }
 
-impl std::fmt::Debug for Editor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Editor")
-            .field("model", &self.model)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The editor that the framework opens when the host asks for it.
-pub(crate) fn create(shared: &Arc<Shared>, desk: &DeskHandle) -> Option<EguiEditor<Editor>> {
-    let (width, height) = shared.params.settings.read().editor_size();
-    let size = |(width, height): (u32, u32)| LogicalSize {
-        width: width as f32,
-        height: height as f32,
-    };
-    create_egui_editor(
-        EguiEditorState::from_size(size((width, height)), 1.0),
-        shared.repaint.clone(),
-        EguiNiceSettings::new()
-            .with_tile("genrescope")
-            .with_resize_hint(
-                ResizeHint::RESIZABLE
-                    .with_min_max_logical_size(Some(size(MIN_EDITOR)), Some(size(MAX_EDITOR))),
-            ),
-        Editor {
+impl App {
+    fn new(shared: &Arc<Shared>, desk: &DeskHandle, geometry: &Arc<Geometry>) -> Self {
+        Self {
             shared: Arc::clone(shared),
             desk: desk.clone(),
+            geometry: Arc::clone(geometry),
             context: None,
             memory: Memory::default(),
             labels: None,
             model: ViewModel::default(),
             beats: 0,
             beat_at: None,
-        },
-    )
+            #[cfg(target_os = "linux")]
+            x11: None,
+        }
+    }
 }
 
-impl NiceEguiApp for Editor {
+impl NiceEguiApp for App {
     fn build(
         &mut self,
         _egui_ctx: egui::Context,
         context: GuiContext,
-        _frame: &mut Frame,
+        frame: &mut Frame,
     ) -> Result<(), HandlerError> {
+        #[cfg(target_os = "linux")]
+        {
+            self.x11 = x11::XWindow::new(frame.baseview_window());
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = frame;
         self.model.format = context.plugin_api().to_string();
         self.context = Some(context);
         self.beats = self.shared.beats();
@@ -110,11 +100,18 @@ impl NiceEguiApp for Editor {
         for action in view::draw(ui, &self.model, &mut self.memory) {
             self.act(action);
         }
+        #[cfg(target_os = "linux")]
+        if let Some(x11) = &mut self.x11 {
+            let clicked =
+                ui.input(|input| input.pointer.any_click() || input.pointer.any_released());
+            x11.set_takes_keys(ui.ctx().egui_wants_keyboard_input(), clicked);
+        }
         let moving = self.model.level_dbfs > -90.0 && self.is_fed();
         ui.request_repaint_after(if moving { FRAME_LIVE } else { FRAME_IDLE });
     }
 
     fn resized(&mut self, size: WindowSize) {
+        self.geometry.note(size);
         self.shared.params.settings.write().editor = (
             size.logical.width.round() as u32,
             size.logical.height.round() as u32,
@@ -126,7 +123,7 @@ impl NiceEguiApp for Editor {
     }
 }
 
-impl Editor {
+impl App {
     fn is_fed(&self) -> bool {
         self.beat_at.is_some_and(|at| at.elapsed() < NO_AUDIO_AFTER)
     }

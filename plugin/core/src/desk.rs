@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -35,8 +35,11 @@ use crate::{
     params::{GenrescopeParams, ModelChoice},
 };
 
-/// How soon a bypassed instance ends its OSC feed.
-const BYPASS_CHECK: Duration = Duration::from_secs(1);
+/// How soon an OSC feed is ended that the host has bypassed, stopped or reset. Only while it is on.
+const FEED_CHECK: Duration = Duration::from_millis(100);
+
+/// Without a block for so many checks (two seconds), nothing is heard any more, and a feed says so.
+const CHECKS_WITHOUT_AUDIO: u32 = 20;
 
 /// Without a feed there is nothing to look after.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -108,6 +111,10 @@ pub(crate) struct Shared {
     retired: AtomicCell<Option<Box<Stream>>>,
     /// Blocks that were processed: tells the editor whether the host sends audio.
     blocks: AtomicU64,
+    /// How often what is on was to be ended.
+    ends: AtomicU64,
+    /// Nothing lights up, whatever is heard.
+    dark: AtomicBool,
     /// Tickets that were given out.
     tickets: AtomicU64,
     pub(crate) board: Mutex<Board>,
@@ -131,6 +138,8 @@ impl Shared {
             incoming: AtomicCell::new(None),
             retired: AtomicCell::new(None),
             blocks: AtomicU64::new(0),
+            ends: AtomicU64::new(0),
+            dark: AtomicBool::new(false),
             tickets: AtomicU64::new(0),
             board: Mutex::default(),
             settled: Condvar::new(),
@@ -163,6 +172,22 @@ impl Shared {
     /// Safe on the audio thread.
     pub(crate) fn beat(&self) {
         self.blocks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What feeds have lit goes out.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn end_feeds(&self) {
+        self.ends.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Until further notice, nothing lights up.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn set_dark(&self, dark: bool) {
+        self.dark.store(dark, Ordering::Relaxed);
     }
 
     /// Blocks so far.
@@ -250,6 +275,9 @@ impl Desk {
             listener: None,
             updates: never(),
             osc: OscFeed::new(),
+            ends: 0,
+            beats: 0,
+            idle_checks: 0,
         };
         let thread = std::thread::Builder::new()
             .name("genrescope desk".to_owned())
@@ -293,6 +321,12 @@ struct Worker {
     listener: Option<Listener>,
     updates: Receiver<Readout>,
     osc: OscFeed,
+    /// [`Shared::ends`] that the feed knows of.
+    ends: u64,
+    /// [`Shared::beats`] at the last check.
+    beats: u64,
+    /// Checks since the last block.
+    idle_checks: u32,
 }
 
 impl Worker {
@@ -322,12 +356,8 @@ impl Worker {
                     // The worker of the stream is gone.
                     Err(_) => self.updates = never(),
                 },
-                // Nothing is heard while bypassed, so no readout comes that would end the feed.
-                default(if self.osc.is_open() { BYPASS_CHECK } else { IDLE }) => {
-                    if self.shared.params.bypass.value() {
-                        self.osc.stop();
-                    }
-                }
+                // Nothing may be heard any more, so no readout comes that would end the feed.
+                default(if self.osc.is_open() { FEED_CHECK } else { IDLE }) => self.check_feed(),
             }
         }
         // Ends and joins the stream's own worker, whatever it is doing.
@@ -463,9 +493,33 @@ impl Worker {
         drop(self.shared.retired.swap(None));
     }
 
+    /// Ends the feed where the host has ended what it tells of.
+    fn check_feed(&mut self) {
+        let shared = &self.shared;
+        let beats = shared.beats();
+        if beats == self.beats {
+            self.idle_checks = self.idle_checks.saturating_add(1);
+        } else {
+            (self.beats, self.idle_checks) = (beats, 0);
+        }
+        let ends = shared.ends.load(Ordering::Relaxed);
+        let ended = ends != self.ends;
+        self.ends = ends;
+        if ended
+            || self.idle_checks >= CHECKS_WITHOUT_AUDIO
+            || shared.params.bypass.value()
+            || shared.dark.load(Ordering::Relaxed)
+        {
+            self.osc.stop();
+        }
+    }
+
     fn feed_osc(&mut self, readout: &Readout) {
+        self.check_feed();
+        self.idle_checks = 0;
         let params = &self.shared.params;
-        if !params.osc.value() || params.bypass.value() {
+        if !params.osc.value() || params.bypass.value() || self.shared.dark.load(Ordering::Relaxed)
+        {
             self.osc.stop();
             return;
         }
