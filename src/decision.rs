@@ -3,7 +3,7 @@
 pub mod average;
 pub mod change;
 mod hysteresis;
-mod music;
+pub(crate) mod music;
 pub mod silence;
 
 use thiserror::Error;

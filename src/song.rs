@@ -7,8 +7,9 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        FRAME, Mean,
+        FRAME, Mean, Reason,
         average::{mean_of, vote},
+        music::{Whole, whole},
         silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError, Picture},
@@ -106,6 +107,10 @@ pub struct Song {
     pub duration: Seconds,
     /// It was shorter than one frame: what there is stands for the whole.
     pub short: bool,
+    /// Probability that it is music, 0 to 1; `None` where nothing was scored, and with a model that cannot tell.
+    pub music: Option<f32>,
+    /// Why the verdict is [`Verdict::Unsure`], in the words of a listener's readout.
+    pub reason: Option<Reason>,
 }
 
 /// What kind of answer a [`Song`] is.
@@ -166,6 +171,7 @@ pub struct SongClassifier {
     defaults: DecisionDefaults,
     unsure_below: f32,
     music_below: f32,
+    doubt_below: f32,
     n_labels: usize,
     columns: Columns,
     chunks: Chunks,
@@ -233,6 +239,7 @@ impl SongClassifier {
             defaults: defaults.clone(),
             unsure_below: defaults.unsure_threshold,
             music_below: defaults.music_threshold,
+            doubt_below: defaults.doubt_threshold,
             n_labels: model.labels().len(),
             columns: Columns {
                 n_mels: numbers.n_mels,
@@ -322,6 +329,9 @@ impl SongClassifier {
         let short = duration.0 + 0.05 < FRAME.0;
         let frames = columns.finish(network, temperatures);
         let scores = self.rule.score.of(frames.iter().map(|frame| &frame.scores));
+        let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
+        let music = (!heard.is_empty()).then(|| heard.iter().sum::<f32>() / heard.len() as f32);
+        let mut reason = None;
         let verdict = match scores {
             _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
             None if columns.n_columns < columns.least
@@ -332,15 +342,20 @@ impl SongClassifier {
             _ if self.rate.duration(self.sounding).0 < SHORTEST.0 => Verdict::Silent,
             None => Verdict::Silent,
             Some(scores) => {
-                let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
-                let music = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
                 let (best, score) = scores.top();
-                if !heard.is_empty() && music < self.music_below.min(UNFITTED) {
-                    Verdict::NotMusic
-                } else if score < self.unsure_below {
-                    Verdict::Unsure
-                } else {
-                    Verdict::Genre(best)
+                // A listener names no genre of what may be no music; nor does this.
+                let (below, doubt) = (self.music_below.min(UNFITTED), self.doubt_below);
+                match music.map_or(Whole::Music, |music| whole(music, below, doubt)) {
+                    Whole::NotMusic => Verdict::NotMusic,
+                    Whole::Doubtful => {
+                        reason = Some(Reason::MaybeNotMusic);
+                        Verdict::Unsure
+                    }
+                    Whole::Music if score < self.unsure_below => {
+                        reason = Some(Reason::LowScore);
+                        Verdict::Unsure
+                    }
+                    Whole::Music => Verdict::Genre(best),
                 }
             }
         };
@@ -351,6 +366,8 @@ impl SongClassifier {
             frames,
             duration,
             short,
+            music,
+            reason,
         }
     }
 }
