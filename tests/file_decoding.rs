@@ -1453,7 +1453,15 @@ fn containers_are_read_by_what_they_hold() {
     ] {
         tone("a.mov", &format!("-c:a {codec}"));
     }
-    tone("a.w64", "");
+    let mut w64 = tone("a.w64", "").unwrap();
+    // A chunk that is longer than numbers go.
+    w64[40..44].fill(b'x');
+    w64[56..64].fill(0xff);
+    fs::write(dir.join("long.w64"), &w64).unwrap();
+    let told = AudioFile::open(dir.join("long.w64"))
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("ends before its sound"), "{told}");
     tone("stream.caf", "-c:a pcm_s16le -f caf");
     // The length of a stream is not known: -1.
     let mut caf = tone("a.caf", "-c:a pcm_s24be").unwrap();

@@ -1,12 +1,21 @@
 //! A file of any format, to its end: no panic, no hang, and no more samples than its bytes can hold.
 #![no_main]
 
-use std::io::Cursor;
+use std::{io::Cursor, panic, process};
 
-use genrescope::source::file::AudioFile;
+use genrescope::source::file::{AudioFile, panics_are_caught};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+fuzz_target!(init: {
+    // A decoder that panics is caught, and its file called damaged.
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !panics_are_caught() {
+            tell(panic);
+            process::abort();
+        }
+    }));
+}, |data: &[u8]| {
     let reader = Box::new(Cursor::new(data.to_vec()));
     let Ok(mut file) = AudioFile::from_reader(reader) else {
         return;

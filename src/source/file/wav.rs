@@ -59,7 +59,7 @@ fn w64_header(input: &mut Input) -> Result<Held, Refusal> {
             _ => {}
         }
         // Chunks begin at multiples of 8.
-        input.skip(size.next_multiple_of(8))?;
+        input.skip(size.checked_next_multiple_of(8).unwrap_or(u64::MAX))?;
     }
 }
 
