@@ -153,6 +153,21 @@ impl RunningAverage {
         self.frames
     }
 
+    /// Begins anew, but what was averaged so far goes on to count as one frame of this weight, in 0..=1, at most. A
+    /// sliding average forgets everything.
+    pub fn fade_to(&mut self, weight: f64) {
+        if weight <= 0.0 || self.weight <= 0.0 || matches!(self.span, Span::Sliding(_)) {
+            self.reset();
+            return;
+        }
+        let keep = (weight / self.weight).min(1.0);
+        for sum in self.sums.iter_mut().chain(&mut self.log_sums) {
+            *sum *= keep;
+        }
+        self.weight *= keep;
+        self.frames = 0;
+    }
+
     /// Forgets all frames.
     pub fn reset(&mut self) {
         self.sums = [0.0; MAX_LABELS];

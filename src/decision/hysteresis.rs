@@ -158,7 +158,7 @@ impl Hysteresis {
                     return Chosen::Genre(chosen);
                 }
                 let dwell = if self.after_change {
-                    0.0
+                    f64::from(self.rules.dwell_after_change)
                 } else {
                     self.dwell.0 + self.restlessness.surcharge(best, position).0
                 };
