@@ -31,6 +31,8 @@
 //! ```
 
 pub mod hold;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod jsonl;
 #[cfg(feature = "osc")]
 pub mod map;
@@ -38,6 +40,8 @@ pub mod map;
 pub mod os2l;
 #[cfg(feature = "osc")]
 pub mod osc;
+#[cfg(any(feature = "http", feature = "mqtt"))]
+pub mod secret;
 
 use std::{
     fmt, io,
@@ -237,7 +241,7 @@ fn unreachable_words(feed: &str, target: &str, source: &io::Error) -> String {
 }
 
 /// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(feature = "osc", feature = "os2l", feature = "http", feature = "mqtt"))]
 fn parse_target(
     feed: &'static str,
     target: &str,
@@ -290,7 +294,7 @@ fn parse_target(
 }
 
 /// `HOST:PORT` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(feature = "osc", feature = "os2l", feature = "http", feature = "mqtt"))]
 fn shown_target(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")

@@ -28,6 +28,7 @@ use crate::{
     decision::{Preset, average::Mean},
     sink::{
         hold::HoldGenre,
+        http,
         map::PRESETS,
         os2l,
         osc::{DEFAULT_PORT, parse_target},
@@ -88,6 +89,12 @@ pub struct Listen {
     /// A preset (`default`, `qlcplus`, `magicq`, `grandma3`, `resolume`) or a map file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub osc_map: Option<String>,
+    /// Where the page listens: `HOST`, `HOST:PORT` or `:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// The file whose first line is the page's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_token_file: Option<PathBuf>,
 }
 
 impl Default for Listen {
@@ -105,6 +112,8 @@ impl Default for Listen {
             osc: Vec::new(),
             os2l: Vec::new(),
             osc_map: None,
+            http: None,
+            http_token_file: None,
         }
     }
 }
@@ -295,9 +304,14 @@ impl Config {
 
     /// Relative paths in a file are relative to its folder, wherever the program is started.
     fn resolve(&mut self, folder: &Path) {
-        for path in [&mut self.model, &mut self.listen.json_file]
-            .into_iter()
-            .flatten()
+        let listen = &mut self.listen;
+        for path in [
+            &mut self.model,
+            &mut listen.json_file,
+            &mut listen.http_token_file,
+        ]
+        .into_iter()
+        .flatten()
         {
             *path = folder.join(&*path);
         }
@@ -403,6 +417,13 @@ impl Config {
             os2l::check_target(target).map_err(|error| ConfigError::Value {
                 path: path.to_owned(),
                 key: "listen.os2l",
+                reason: error.to_string(),
+            })?;
+        }
+        if let Some(address) = &self.listen.http {
+            http::check_address(address).map_err(|error| ConfigError::Value {
+                path: path.to_owned(),
+                key: "listen.http",
                 reason: error.to_string(),
             })?;
         }
@@ -590,7 +611,7 @@ mod tests {
         assert_eq!(
             error("[listen]\nxyz = 1\n"),
             "config.toml:2: there is no setting 'xyz' here; \
-             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, os2l, osc_map"
+             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, os2l, osc_map, http, http_token_file"
         );
     }
 

@@ -1,5 +1,6 @@
 //! `genrescope listen`: a microphone, the system's sound or a file, heard live.
 
+mod feeds;
 mod player;
 mod trouble;
 
@@ -19,6 +20,7 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
 
 use self::{
+    feeds::FeedArgs,
     player::{Played, Player},
     trouble::Troubles,
 };
@@ -136,6 +138,10 @@ pub struct ListenArgs {
     /// Also send OS2L to this lighting program, HOST or HOST:PORT, or 'auto' to find one in the network; may be given several times.
     #[arg(long, value_name = "HOST")]
     pub os2l: Vec<String>,
+
+    /// The page, and feeds for homes and other programs.
+    #[command(flatten)]
+    pub more: FeedArgs,
 
     /// Print plain lines even on a terminal.
     #[arg(long, conflicts_with = "json")]
@@ -277,6 +283,8 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     );
     let mut feeds = Feeds::new(hello);
     add_feeds(&mut feeds, &args, context, json)?;
+    let (controls, counters) = (&stream.controls, &stream.counters);
+    let remarks = args.more.add_to(&mut feeds, context, controls, counters)?;
     // The first of them, see there.
     let stdout = json.then_some(0);
     let kept = settings.hold_genre.as_ref().map(HoldSetting::rule);
@@ -284,7 +292,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let kept = args.hold_genre.or(kept.and_then(Result::ok));
     anyhow::ensure!(
         args.hold_genre.is_none() || !feeds.runners().is_empty(),
-        "--hold-genre needs a feed that keeps the genre: --json, --json-file FILE, --osc HOST or --os2l HOST"
+        "--hold-genre needs a feed that keeps the genre, such as --json, --osc HOST or --http"
     );
     feeds.set_hold(kept);
 
@@ -302,6 +310,9 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             newest: None,
         })
     };
+    for remark in remarks {
+        show.say(&remark);
+    }
     let result = attend(&mut stream, &mut feeds, stdout, show.as_mut(), stop.flag());
     // The terminal is given back before anything more is said.
     drop(show);
