@@ -30,18 +30,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod hold;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod jsonl;
 #[cfg(feature = "osc")]
 pub mod map;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "os2l")]
 pub mod os2l;
 #[cfg(feature = "osc")]
 pub mod osc;
 #[cfg(any(feature = "http", feature = "mqtt"))]
 pub mod secret;
+#[cfg(all(feature = "socket", unix))]
+pub mod socket;
+#[cfg(feature = "text")]
+pub mod text;
 
 use std::{
     fmt, io,

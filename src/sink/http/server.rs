@@ -41,6 +41,9 @@ const MAX_HEAD: usize = 16 * 1024;
 /// A request has to be here after so long.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 
+/// When half of the connections are taken, it has to be here after so long.
+const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A browser that takes nothing in for so long is gone.
 const WRITE_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -110,8 +113,13 @@ fn serve(runtime: &Runtime, listener: &TcpListener, shared: &Arc<Shared>, stop: 
                     Ok((stream, _)) => {
                         if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
                             let shared = Arc::clone(shared);
+                            let patience = if slots.available_permits() > MAX_CONNECTIONS / 2 {
+                                HEAD_PATIENCE
+                            } else {
+                                SHORT_PATIENCE
+                            };
                             tokio::spawn(async move {
-                                attend(stream, shared).await;
+                                attend(stream, shared, patience).await;
                                 drop(slot);
                             });
                         }
@@ -128,7 +136,7 @@ fn serve(runtime: &Runtime, listener: &TcpListener, shared: &Arc<Shared>, stop: 
 }
 
 /// One request on one connection.
-async fn attend(stream: TcpStream, shared: Arc<Shared>) {
+async fn attend(stream: TcpStream, shared: Arc<Shared>, patience: Duration) {
     // Nagle would hold the level back; without this, it is only less smooth.
     let _ = stream.set_nodelay(true);
     let asked = AtomicBool::new(false);
@@ -150,7 +158,7 @@ async fn attend(stream: TcpStream, shared: Arc<Shared>) {
     tokio::select! {
         // Whoever hangs up in the middle knows it.
         _ = &mut connection => return,
-        () = sleep(HEAD_PATIENCE) => {}
+        () = sleep(patience) => {}
     }
     if asked.load(Ordering::Relaxed) {
         let _ = connection.await;

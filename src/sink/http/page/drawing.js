@@ -18,7 +18,7 @@ export function drawBars(place, stream, most) {
     const [name, rail, share] = bar.children;
     name.textContent = label;
     rail.firstChild.style.background = stream.colour(label);
-    rail.firstChild.style.transform = `scaleX(${score(label)})`;
+    rail.firstChild.style.transform = `translateX(${(100 * score(label) - 101).toFixed(1)}%)`;
     share.textContent = percent(score(label));
     bar.classList.toggle("shown", readout?.genre === label);
   });
@@ -37,6 +37,12 @@ function newBar() {
   part("span", "rail").append(document.createElement("i"));
   part("span", "share");
   return bar;
+}
+
+// How much of the past there is to show, in whole minutes up to `most`.
+export function minutesOf(stream, most) {
+  const since = stream.stretches.length ? (stream.now() - stream.stretches[0].from) / 60000 : 0;
+  return Math.min(most, Math.max(1, Math.ceil(since)));
 }
 
 // The last `seconds`, the newest at the right.
@@ -90,9 +96,9 @@ function drawStretch(pen, stream, { state, genre, held }, left, right, height) {
     pen.fillRect(left, height - 3, wide + 0.5, 3);
     if (state === "warming") return;
   }
-  if (pen.measureText(text).width + 14 < wide) {
+  if (pen.measureText(text).width + 10 < wide) {
     pen.fillStyle = ink;
-    pen.fillText(text, left + 7, height / 2 + 1);
+    pen.fillText(text, left + 6, height / 2 + 1);
   }
 }
 

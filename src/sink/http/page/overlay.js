@@ -5,7 +5,7 @@
 //   plate  darkness behind it, 0 to 1  idle  hide (default) or show while no genre is named
 //   colour of the genre, such as ffffff, instead of its own
 import { Stream } from "./stream.js";
-import { drawBars, drawStrip, fillClip, meterShare, percent } from "./drawing.js";
+import { drawBars, drawStrip, fillClip, meterShare, minutesOf, percent } from "./drawing.js";
 
 const FIELDS = ["genre", "confidence", "state", "words", "bars", "strip", "level", "source"];
 const asked = new URLSearchParams(location.search);
@@ -23,7 +23,7 @@ body.dataset.align = ["left", "center", "right"].includes(asked.get("align")) ? 
 body.style.setProperty("--size", `${number("size", 72, 8, 1000)}px`);
 body.style.setProperty("--plate", number("plate", 0, 0, 1));
 const top = number("top", 5, 1, 64);
-const seconds = 60 * number("minutes", 3, 0.5, 15);
+const minutes = number("minutes", 3, 1, 15);
 const hides = asked.get("idle") !== "show";
 const fixed = /^[0-9a-f]{6}$/i.test(asked.get("colour") ?? "") ? `#${asked.get("colour")}` : null;
 
@@ -59,7 +59,7 @@ function draw() {
   }
   set($("source"), stream.hello?.source ?? "");
   if (wanted.includes("bars")) drawBars($("bars"), stream, top);
-  if (wanted.includes("strip")) drawStrip($("strip"), stream, seconds);
+  if (wanted.includes("strip")) drawStrip($("strip"), stream, 60 * minutesOf(stream, minutes));
 }
 
 function set(element, text) { if (element.textContent !== text) element.textContent = text; }

@@ -1,5 +1,5 @@
 import { Stream } from "./stream.js";
-import { drawBars, drawStrip, fillClip, meterShare, percent } from "./drawing.js";
+import { drawBars, drawStrip, fillClip, meterShare, minutesOf, percent } from "./drawing.js";
 
 const $ = (id) => document.getElementById(id);
 const body = document.body;
@@ -25,7 +25,8 @@ function draw() {
     shown: genre ? "yes" : "no",
     held: readout?.held ? "yes" : "no",
   });
-  const headline = genre ?? (open ? (state === "warming" ? "…" : stream.words(state)) : stream.link === "connecting" ? "…" : "no listener");
+  const away = { connecting: "…", locked: "locked", gone: "no listener" };
+  const headline = genre ?? (open ? (state === "warming" ? "listening" : stream.words(state)) : away[stream.link]);
   set($("headline"), headline);
   // So that the size changes little from genre to genre.
   $("headline").style.setProperty("--letters", Math.max(6, [...headline].length));
@@ -54,16 +55,16 @@ function draw() {
 }
 
 function drawPast() {
-  const seconds = innerWidth < 700 ? 180 : 300;
-  drawStrip($("strip"), stream, seconds);
-  set($("scale-from"), `−${seconds / 60} min`);
+  const minutes = minutesOf(stream, innerWidth < 700 ? 3 : 5);
+  drawStrip($("strip"), stream, 60 * minutes);
+  set($("scale-from"), `−${minutes} min`);
 }
 
 function drawLevel() {
   const meter = stream.link === "open" ? stream.meter : null;
   const db = meter?.level_dbfs ?? -120;
   const now = performance.now();
-  peak = Math.max(db, peak - 0.012 * (now - peakAt));
+  peak = meter ? Math.max(db, peak - 0.012 * (now - peakAt)) : -120;
   peakAt = now;
   $("level").style.clipPath = fillClip(meterShare(db));
   $("peak").style.left = `calc(${(100 * meterShare(peak)).toFixed(1)}% - 3px)`;
