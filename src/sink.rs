@@ -30,14 +30,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod hold;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod jsonl;
 #[cfg(feature = "osc")]
 pub mod map;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "os2l")]
 pub mod os2l;
 #[cfg(feature = "osc")]
 pub mod osc;
+#[cfg(any(feature = "http", feature = "mqtt"))]
+pub mod secret;
+#[cfg(all(feature = "socket", unix))]
+pub mod socket;
+#[cfg(feature = "text")]
+pub mod text;
 
 use std::{
     fmt, io,
@@ -237,7 +249,7 @@ fn unreachable_words(feed: &str, target: &str, source: &io::Error) -> String {
 }
 
 /// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(feature = "osc", feature = "os2l", feature = "http", feature = "mqtt"))]
 fn parse_target(
     feed: &'static str,
     target: &str,
@@ -290,7 +302,7 @@ fn parse_target(
 }
 
 /// `HOST:PORT` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(feature = "osc", feature = "os2l", feature = "http", feature = "mqtt"))]
 fn shown_target(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
