@@ -102,6 +102,8 @@ pub struct Rules {
     pub change_above: f32,
     /// Seconds that another genre must be the best after a change of song was told. Default: 0.
     pub dwell_after_change: f32,
+    /// Seconds for which a change of song that was told lets another genre in sooner, until one is shown. Default: 10.
+    pub change_lasts: f32,
     /// What the average so far still weighs after a change of song was told, in 0..1 of a whole frame. Default: 0.
     pub kept_on_change: f32,
 }
@@ -119,6 +121,7 @@ impl Default for Rules {
             returns_fade: 60.0,
             change_above: 0.0,
             dwell_after_change: 0.0,
+            change_lasts: 10.0,
             kept_on_change: 0.0,
         }
     }
@@ -165,7 +168,7 @@ impl Rules {
     }
 
     /// Every number with its name and its range.
-    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 11] {
+    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 12] {
         [
             ("band", &mut self.band, 0.0, 1.0),
             ("early_margin", &mut self.early_margin, 0.0, 1.0),
@@ -181,6 +184,7 @@ impl Rules {
             ("per_return", &mut self.per_return, 0.0, 600.0),
             ("returns_fade", &mut self.returns_fade, 1.0, 3600.0),
             ("change_above", &mut self.change_above, -100.0, 100.0),
+            ("change_lasts", &mut self.change_lasts, 0.0, 120.0),
             (
                 "dwell_after_change",
                 &mut self.dwell_after_change,
@@ -487,7 +491,7 @@ impl Decision {
             self.hysteresis.hide();
             return (State::Unsure, Some(Reason::MaybeNotMusic), None);
         }
-        let early = self.early_margin(seen.heard);
+        let early = self.early_margin(seen);
         match self
             .hysteresis
             .choose(averaged, seen.position, self.unsure_below, early)
@@ -501,19 +505,19 @@ impl Decision {
     }
 
     /// How much surer than usual an answer must be that rests on so much audio.
-    fn early_margin(&self, heard: Seconds) -> f32 {
+    fn early_margin(&self, seen: &Observation) -> f32 {
         // Who set the threshold to 0 wants every answer.
         if self.unsure_below <= 0.0 {
             return 0.0;
         }
         let rules = &self.rules;
-        let until = if self.hysteresis.after_change() {
+        let until = if self.hysteresis.after_change(seen.position) {
             rules.early_after_change
         } else {
             rules.early_until
         };
         let falls_for = (until - rules.early_from).max(1e-3);
-        let still_to_hear = ((until - heard.0 as f32) / falls_for).clamp(0.0, 1.0);
+        let still_to_hear = ((until - seen.heard.0 as f32) / falls_for).clamp(0.0, 1.0);
         rules.early_margin * self.config.early_share * still_to_hear
     }
 
@@ -770,6 +774,18 @@ mod tests {
         let rules = Rules::of(&defaults);
         assert_eq!(rules.band, 0.1);
         assert_eq!(rules.returns_fade, 60.0, "out of range");
+    }
+
+    #[test]
+    fn rules_are_set_by_name_and_within_their_range() {
+        let mut rules = Rules::default();
+        rules.set("band", 0.2).unwrap();
+        assert_eq!(rules.band, 0.2);
+        let unknown = rules.set("bond", 0.2).unwrap_err().to_string();
+        assert!(unknown.starts_with("there is no rule 'bond'"), "{unknown}");
+        assert!(unknown.contains("band, early_margin"), "{unknown}");
+        let far = rules.set("band", 2.0).unwrap_err().to_string();
+        assert_eq!(far, "band = 2 is out of range (0 to 1)");
     }
 
     #[test]

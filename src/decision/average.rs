@@ -234,6 +234,26 @@ mod tests {
     }
 
     #[test]
+    fn what_fades_goes_on_to_count_as_little_as_asked() {
+        let mut average = RunningAverage::new(2, Span::Cumulative, Mean::Arithmetic);
+        for at in 0..20 {
+            average.add(Seconds(f64::from(at)), &scores(&[1.0, 0.0]), 1.0);
+        }
+        average.fade_to(0.25);
+        assert_eq!(average.scores().unwrap().as_slice(), [1.0, 0.0]);
+        average.add(Seconds(20.0), &scores(&[0.0, 1.0]), 0.75);
+        assert_eq!(average.scores().unwrap().as_slice(), [0.25, 0.75]);
+        average.fade_to(10.0);
+        assert_eq!(
+            average.scores().unwrap().as_slice(),
+            [0.25, 0.75],
+            "nothing counts for more than it did"
+        );
+        average.fade_to(0.0);
+        assert_eq!(average.scores(), None);
+    }
+
+    #[test]
     fn zero_time_constant_shows_each_frame() {
         let mut average = RunningAverage::new(2, Span::Exponential(Seconds(0.0)), Mean::Arithmetic);
         average.add(Seconds(0.0), &scores(&[1.0, 0.0]), 1.0);
