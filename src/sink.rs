@@ -30,14 +30,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "lights")]
+pub mod artnet;
+#[cfg(feature = "lights")]
+pub mod dmx;
 pub mod hold;
 pub mod jsonl;
+#[cfg(feature = "lights")]
+pub mod look;
 #[cfg(feature = "osc")]
 pub mod map;
+#[cfg(feature = "midi")]
+pub mod midi;
 #[cfg(feature = "os2l")]
 pub mod os2l;
 #[cfg(feature = "osc")]
 pub mod osc;
+#[cfg(feature = "lights")]
+pub mod sacn;
+#[cfg(any(feature = "osc", feature = "lights"))]
+mod udp;
+#[cfg(feature = "lights")]
+pub mod wled;
 
 use std::{
     fmt, io,
@@ -237,7 +251,7 @@ fn unreachable_words(feed: &str, target: &str, source: &io::Error) -> String {
 }
 
 /// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(feature = "osc", feature = "os2l", feature = "lights"))]
 fn parse_target(
     feed: &'static str,
     target: &str,
@@ -290,7 +304,7 @@ fn parse_target(
 }
 
 /// `HOST:PORT` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(feature = "osc", feature = "os2l", feature = "lights"))]
 fn shown_target(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -620,6 +634,10 @@ impl Worker {
                 && now >= at
             {
                 tick_at = Some(now + period);
+            }
+            // What was delivered may have set something in motion.
+            if let (Some(at), Some(period)) = (tick_at, self.sink.tick_period()) {
+                tick_at = Some(at.min(now + period));
             }
             let unheard = connected && self.sink.unheard();
             self.shared.unheard.store(unheard, Ordering::Relaxed);
