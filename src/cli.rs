@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod devices;
 mod json_lines;
+pub mod lights;
 pub mod listen;
 pub mod model;
 pub mod output_file;
@@ -85,6 +86,8 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Look at model files.
     Model(model::ModelArgs),
+    /// Check look files: what lights show for each genre.
+    Looks(lights::LooksArgs),
     /// Teach your own genres from folders of songs.
     Teach(teach::TeachArgs),
     /// Show the configuration in effect, or where its file is looked for.
@@ -221,6 +224,7 @@ pub fn main() -> ExitCode {
         Command::Classify(args) => classify::run(args, &context),
         Command::Demo(args) => demo::run(args, &context),
         Command::Model(args) => model::run(args, &context),
+        Command::Looks(args) => lights::run(args, &context),
         Command::Teach(args) => teach::run(args, &context),
         Command::Config(args) => config::run(&args, &context),
         Command::Completions(args) => completions::completions(&args, &context),

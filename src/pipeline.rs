@@ -89,6 +89,8 @@ struct Columns {
     origin: Seconds,
     n_columns: u64,
     longest_silence: f32,
+    /// The newest column.
+    newest: Vec<f32>,
 }
 
 impl Pipeline {
@@ -132,6 +134,7 @@ impl Pipeline {
                 origin: Seconds(0.0),
                 n_columns: 0,
                 longest_silence: 0.0,
+                newest: Vec::with_capacity(numbers.n_mels),
             },
             chunks: Chunks::new(rate),
         })
@@ -160,6 +163,11 @@ impl Pipeline {
     /// The newest readout.
     pub fn readout(&self) -> Readout {
         *self.state.decision.readout()
+    }
+
+    /// The newest column of the mel picture, `20 log10` of powers; empty before the first. For meters.
+    pub fn column(&self) -> &[f32] {
+        &self.state.newest
     }
 
     /// The model that listens.
@@ -252,6 +260,8 @@ impl Columns {
         if picture == Picture::Tagger {
             return;
         }
+        self.newest.clear();
+        self.newest.extend_from_slice(column);
         self.n_columns += 1;
         self.in_network += 1;
         self.since_readout += 1;

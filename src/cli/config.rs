@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ColorChoice, Context, text::read_settings};
+use super::{ColorChoice, Context, lights::Lights, text::read_settings};
 use crate::{
     decision::{Preset, average::Mean},
     sink::{
@@ -48,6 +48,8 @@ pub struct Config {
     /// A model file instead of the one that is built in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
+    /// Lights that `genrescope listen` sends to.
+    pub lights: Lights,
     /// Settings of `genrescope listen`.
     pub listen: Listen,
     /// The file that it was read from.
@@ -349,6 +351,8 @@ impl Config {
             &mut listen.mqtt_ca,
             &mut listen.text,
             &mut listen.socket,
+            &mut self.lights.look,
+            &mut self.lights.midi_map,
         ]
         .into_iter()
         .flatten()
@@ -374,6 +378,17 @@ impl Config {
     pub fn check_files(&self) -> anyhow::Result<()> {
         if let Some(model) = &self.model {
             super::load_model_file(model).with_context(|| self.origin("model"))?;
+        }
+        if let Some(look) = &self.lights.look {
+            let model = match &self.model {
+                Some(model) => super::load_model_file(model)?,
+                None => crate::network::Model::builtin(),
+            };
+            super::lights::load_look(look, model.labels(), 1)
+                .with_context(|| self.origin("lights.look"))?;
+        }
+        if let Some(map) = &self.lights.midi_map {
+            super::lights::load_midi_map(map).with_context(|| self.origin("lights.midi_map"))?;
         }
         if let Some(map) = &self.listen.osc_map {
             super::listen::load_map(map).with_context(|| self.origin("listen.osc_map"))?;
@@ -438,6 +453,13 @@ impl Config {
                 reason,
             });
         }
+        self.lights
+            .check()
+            .map_err(|(key, reason)| ConfigError::Value {
+                path: path.to_owned(),
+                key,
+                reason,
+            })?;
         if self.listen.osc.len() > 16 {
             let value = format!("{} receivers", self.listen.osc.len());
             return Err(out_of_range("listen.osc", value, "at most 16 receivers"));
@@ -500,11 +522,26 @@ impl Config {
             .listen
             .osc_map
             .get_or_insert_with(|| PRESETS[0].to_owned());
+        whole.lights.fill();
         let mut text = whole.to_toml();
+        let mut none = String::new();
+        if self.lights.look.is_none() {
+            none += "# look: channel N is full while genre N is shown\n";
+        }
+        if self.lights.interface.is_none() {
+            none += "# interface: the one that leads to the receiver\n";
+        }
+        if self.lights.midi.is_none() {
+            none += "# midi: none\n";
+        }
+        if self.lights.midi_map.is_none() {
+            none += "# midi_map: notes from 36, controllers from 20, channel 1\n";
+        }
+        text = text.replacen("\n[listen]", &format!("{none}\n[listen]"), 1);
         if self.model.is_none() {
             text = text.replacen(
-                "\n[listen]",
-                "# model: the one that is built in\n\n[listen]",
+                "\n[lights]",
+                "# model: the one that is built in\n\n[lights]",
                 1,
             );
         }

@@ -27,7 +27,9 @@ use self::{
 use super::{
     Context, complain,
     config::{HoldSetting, Listen, MeanKind, PresetKind},
-    json_lines, open_input,
+    json_lines,
+    lights::{self, LightsArgs},
+    open_input,
     output_file::OutputFile,
     quiet::{PassOn, QuietStderr},
     shown_input,
@@ -157,6 +159,10 @@ pub struct ListenArgs {
     /// Print plain lines even on a terminal.
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,
+
+    /// Lights.
+    #[command(flatten)]
+    pub lights: LightsArgs,
 }
 
 fn parse_raw(text: &str) -> Result<RawPcm, String> {
@@ -270,8 +276,8 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             &model,
             Selection::parse(device),
             pipeline_config(&args, settings),
-            // Only the view shows a level that moves.
-            if on_screen {
+            // Only the view and strips show a level that moves.
+            if on_screen || args.lights.moves(context) {
                 Latency::Low
             } else {
                 Latency::Any
@@ -296,6 +302,12 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     add_feeds(&mut feeds, &args, context, json)?;
     let (controls, counters) = (&stream.controls, &stream.counters);
     let remarks = args.more.add_to(&mut feeds, context, controls, counters)?;
+    lights::add_feeds(
+        &mut feeds,
+        &args.lights,
+        context,
+        (&model, &stream.counters),
+    )?;
     // The first of them, see there.
     let stdout = json.then_some(0);
     let kept = settings.hold_genre.as_ref().map(HoldSetting::rule);
@@ -303,7 +315,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let kept = args.hold_genre.or(kept.and_then(Result::ok));
     anyhow::ensure!(
         args.hold_genre.is_none() || !feeds.runners().is_empty(),
-        "--hold-genre needs a feed that keeps the genre, such as --json, --osc HOST or --http"
+        "--hold-genre needs a feed that keeps the genre, such as --json, --osc HOST or --sacn HOST"
     );
     feeds.set_hold(kept);
 
@@ -347,7 +359,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 /// What the command line says, or else the configuration.
-fn given<'a>(args: &'a [String], settings: &'a [String]) -> &'a [String] {
+pub(super) fn given<'a>(args: &'a [String], settings: &'a [String]) -> &'a [String] {
     if args.is_empty() { settings } else { args }
 }
 

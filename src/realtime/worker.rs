@@ -32,6 +32,9 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 /// of a session wake the processor a quarter as often. The longest sleep there is, so the ring holds what arrives meanwhile.
 pub(super) const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Sleep while somebody watches the columns, which come 47 times a second.
+const COLUMN_INTERVAL: Duration = Duration::from_millis(20);
+
 /// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
 const IDLE_AFTER: u32 = 20;
 
@@ -53,6 +56,10 @@ pub(super) const MIN_LEVEL_DBFS: f32 = -120.0;
 pub(super) trait Engine: Send {
     fn push(&mut self, samples: &[f32], on_readout: &mut dyn FnMut(&Readout));
     fn readout(&self) -> Readout;
+    /// The newest column of the picture, where there is one.
+    fn column(&self) -> &[f32] {
+        &[]
+    }
     fn reset_average(&mut self);
     fn set_hold(&mut self, hold: bool);
     fn set_averaging(&mut self, time: Seconds);
@@ -67,6 +74,9 @@ impl Engine for Pipeline {
     }
     fn readout(&self) -> Readout {
         Pipeline::readout(self)
+    }
+    fn column(&self) -> &[f32] {
+        Pipeline::column(self)
     }
     fn reset_average(&mut self) {
         Pipeline::reset_average(self);
@@ -235,6 +245,8 @@ impl Worker {
                 IDLE_INTERVAL
             } else if self.ear.rests() || self.ear.shared.unhurried.load(Ordering::Relaxed) {
                 IDLE_INTERVAL
+            } else if self.ear.shared.counters.column_is_watched() {
+                COLUMN_INTERVAL
             } else {
                 WAKE_INTERVAL
             });
@@ -463,6 +475,7 @@ impl Ear {
                 silence.saw(readout, geometry);
                 publisher.publish(readout, clock);
             });
+            self.shared.counters.set_column(self.engine.column());
         }
         let elapsed = started.elapsed();
         self.shared.counters.note_push(elapsed);

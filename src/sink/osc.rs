@@ -3,18 +3,14 @@
 //!
 //! [`OscEncoder`] decides what is sent when and knows no socket; [`OscSink`] sends it.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rosc::{OscMessage, OscPacket, OscType};
 
 use super::{
     Hello, Sink, SinkError, Status, Update,
     map::{Event, Map, Rule, Type, address_parts, expand},
-    shown_target,
+    udp::UdpLine,
 };
 use crate::{
     decision::{Reason, State},
@@ -418,11 +414,8 @@ impl OscConfig {
 /// One OSC receiver.
 #[derive(Debug)]
 pub struct OscSink {
-    host: String,
-    port: u16,
-    allow_multicast: bool,
+    line: UdpLine,
     encoder: OscEncoder,
-    socket: Option<UdpSocket>,
     /// The system says that nobody listens on that port.
     unheard: bool,
     buffer: Vec<u8>,
@@ -435,43 +428,13 @@ impl OscSink {
     /// [`SinkError::Setting`] when the target is not of the form `HOST:PORT`, or is a multicast or broadcast address
     /// that was not allowed.
     pub fn new(config: OscConfig) -> Result<Self, SinkError> {
-        let (host, port) = parse_target(&config.target, config.map.port)?;
-        let sink = Self {
-            host,
-            port,
-            allow_multicast: config.allow_multicast,
+        let (port, many) = (config.map.port, config.allow_multicast);
+        Ok(Self {
+            line: UdpLine::new("osc", &config.target, port, many, None)?,
             encoder: OscEncoder::new(config.map),
-            socket: None,
             unheard: false,
             buffer: Vec::with_capacity(256),
-        };
-        if let Ok(ip) = sink.host.parse::<IpAddr>() {
-            sink.allowed(ip)?;
-        }
-        Ok(sink)
-    }
-
-    fn allowed(&self, ip: IpAddr) -> Result<(), SinkError> {
-        let many = ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-        if many && !self.allow_multicast {
-            return Err(SinkError::Multicast {
-                feed: "osc",
-                address: ip,
-            });
-        }
-        Ok(())
-    }
-
-    fn unreachable(&self, source: io::Error) -> SinkError {
-        SinkError::Unreachable {
-            feed: "osc".to_owned(),
-            target: self.target(),
-            source,
-        }
-    }
-
-    fn target(&self) -> String {
-        shown_target(&self.host, self.port)
+        })
     }
 
     fn send(&mut self, messages: Vec<OscMessage>) -> Result<(), SinkError> {
@@ -491,29 +454,12 @@ impl OscSink {
 
     /// Sends all; says whether the system reported that nobody listens.
     fn send_all(&mut self, messages: Vec<OscMessage>) -> Result<bool, SinkError> {
-        let Some(socket) = &self.socket else {
-            return Err(self.unreachable(io::ErrorKind::NotConnected.into()));
-        };
         let mut refused = false;
         for message in messages {
             self.buffer.clear();
             // Writing into memory cannot fail.
             let _ = rosc::encoder::encode_into(&OscPacket::Message(message), &mut self.buffer);
-            let mut sent = socket.send(&self.buffer);
-            if let Err(error) = &sent
-                && error.kind() == io::ErrorKind::ConnectionRefused
-            {
-                // It is the answer to an earlier message; this one was not sent.
-                refused = true;
-                sent = socket.send(&self.buffer);
-            }
-            match sent {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused = true,
-                // A full send buffer loses the message, as UDP may; the next or the resend gets through.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(self.unreachable(error)),
-            }
+            refused |= self.line.send(&self.buffer)?;
         }
         Ok(refused)
     }
@@ -521,18 +467,11 @@ impl OscSink {
 
 impl Sink for OscSink {
     fn name(&self) -> String {
-        format!("osc {}", self.target())
+        format!("osc {}", self.line.target())
     }
 
     fn connect(&mut self) -> Result<(), SinkError> {
-        let address = (self.host.as_str(), self.port)
-            .to_socket_addrs()
-            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
-            .map_err(|error| self.unreachable(error))?;
-        self.allowed(address.ip())?;
-        let socket = open(address).map_err(|error| self.unreachable(error))?;
-        self.socket = Some(socket);
-        Ok(())
+        self.line.connect()
     }
 
     fn hello(&mut self, hello: &Hello) -> Result<(), SinkError> {
@@ -568,24 +507,6 @@ impl Sink for OscSink {
         // Nobody is left to be told.
         let _ = self.send_all(messages);
     }
-}
-
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
-    if let SocketAddr::V4(address) = address {
-        if address.ip().is_broadcast() {
-            socket.set_broadcast(true)?;
-        }
-        socket.set_multicast_ttl_v4(1)?;
-    }
-    socket.set_nonblocking(true)?;
-    // A connected socket sends to this receiver only and is told when nobody listens.
-    socket.connect(address)?;
-    Ok(socket)
 }
 
 /// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.

@@ -575,6 +575,11 @@ fn note_event(timing: u32, message: MidiMessage) -> NoteEvent<()> {
             key: Key::Number(note),
             velocity: 0.0,
         },
+        MidiMessage::Program { channel, program } => NoteEvent::MidiProgramChange {
+            timing,
+            channel,
+            program,
+        },
     }
 }
 

@@ -21,10 +21,10 @@ pub const MAX_AVERAGING_S: f32 = 120.0;
 pub const DEFAULT_AVERAGING_S: f32 = DEFAULT_AVERAGING.0 as f32;
 
 /// Note of the first genre in a fresh instance: C2 (36), where drum pads begin.
-pub const DEFAULT_BASE_NOTE: i32 = 36;
+pub const DEFAULT_BASE_NOTE: i32 = MidiMap::DEFAULT.base_note as i32;
 
 /// Controller of the first genre in a fresh instance: 20, the first of the twelve that MIDI leaves undefined.
-pub const DEFAULT_BASE_CC: i32 = 20;
+pub const DEFAULT_BASE_CC: i32 = MidiMap::DEFAULT.base_cc as i32;
 
 /// Smallest editor, in logical points.
 pub const MIN_EDITOR: (u32, u32) = (360, 240);
