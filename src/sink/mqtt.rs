@@ -364,7 +364,7 @@ impl Sink for MqttSink {
             .build()
             .map_err(|error| self.unreachable(error.to_string()))?;
         let (client, mut events) = AsyncClient::new(self.options.clone(), QUEUE);
-        let answer = runtime.block_on(timeout(PATIENCE, events.poll()));
+        let answer = runtime.block_on(async { timeout(PATIENCE, events.poll()).await });
         match answer {
             Ok(Ok(Event::Incoming(Packet::ConnAck(_)))) => {}
             Ok(Ok(_)) => return Err(self.unreachable("it does not speak MQTT")),
