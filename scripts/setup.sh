@@ -8,8 +8,12 @@ set -eu
 packages="pkg-config libasound2-dev cmake g++"
 if [ "${1:-}" = tests ]; then
     # PulseAudio for capture tests, ffmpeg to make test files, libxcb for the plugin host in the tests,
-    # a screen without a monitor and OpenGL without a card for the plugin's editor.
+    # a screen without a monitor and OpenGL without a card for the plugin's editor,
+    # a browser for the page, a broker for MQTT and certificates for it.
     packages="$packages pulseaudio pulseaudio-utils libasound2-plugins ffmpeg libxcb1-dev xvfb libgl1-mesa-dri"
+    packages="$packages mosquitto mosquitto-clients openssl"
+    # Ubuntu has none of this name.
+    ! apt-cache show chromium >/dev/null 2>&1 || packages="$packages chromium"
 fi
 
 missing=""

@@ -100,6 +100,12 @@ pub struct Rules {
     pub returns_fade: f32,
     /// What the change detector must give for a change of song: more than this. Default: 0.
     pub change_above: f32,
+    /// Seconds that another genre must be the best after a change of song was told. Default: 0.
+    pub dwell_after_change: f32,
+    /// Seconds for which a change of song that was told lets another genre in sooner, until one is shown. Default: 10.
+    pub change_lasts: f32,
+    /// What the average so far still weighs after a change of song was told, in 0..1 of a whole frame. Default: 0.
+    pub kept_on_change: f32,
 }
 
 impl Default for Rules {
@@ -114,6 +120,9 @@ impl Default for Rules {
             per_return: 12.0,
             returns_fade: 60.0,
             change_above: 0.0,
+            dwell_after_change: 0.0,
+            change_lasts: 10.0,
+            kept_on_change: 0.0,
         }
     }
 }
@@ -133,8 +142,33 @@ impl Rules {
         rules
     }
 
+    /// Sets one number by its name.
+    ///
+    /// # Errors
+    /// [`RuleError`] when it is out of its range, or there is none of that name.
+    pub fn set(&mut self, name: &str, value: f32) -> Result<(), RuleError> {
+        let mut fields = self.fields();
+        let names = fields.iter().map(|field| field.0).collect();
+        let Some((_, field, low, high)) = fields.iter_mut().find(|field| field.0 == name) else {
+            return Err(RuleError::Unknown {
+                name: name.to_owned(),
+                names,
+            });
+        };
+        if !(*low..=*high).contains(&value) {
+            return Err(RuleError::OutOfRange {
+                name: name.to_owned(),
+                value,
+                low: *low,
+                high: *high,
+            });
+        }
+        **field = value;
+        Ok(())
+    }
+
     /// Every number with its name and its range.
-    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 9] {
+    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 12] {
         [
             ("band", &mut self.band, 0.0, 1.0),
             ("early_margin", &mut self.early_margin, 0.0, 1.0),
@@ -150,6 +184,14 @@ impl Rules {
             ("per_return", &mut self.per_return, 0.0, 600.0),
             ("returns_fade", &mut self.returns_fade, 1.0, 3600.0),
             ("change_above", &mut self.change_above, -100.0, 100.0),
+            ("change_lasts", &mut self.change_lasts, 0.0, 120.0),
+            (
+                "dwell_after_change",
+                &mut self.dwell_after_change,
+                0.0,
+                60.0,
+            ),
+            ("kept_on_change", &mut self.kept_on_change, 0.0, 1.0),
         ]
     }
 }
@@ -280,6 +322,32 @@ impl DecisionConfig {
         }
         Ok(())
     }
+}
+
+/// A rule that cannot be set.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// There is no such rule.
+    #[error("there is no rule '{name}'; there are {}", names.join(", "))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// Every name that there is.
+        names: Vec<&'static str>,
+    },
+    /// Its value is out of its range.
+    #[error("{name} = {value} is out of range ({low} to {high})")]
+    OutOfRange {
+        /// Name of the rule.
+        name: String,
+        /// The value that was asked for.
+        value: f32,
+        /// Lowest value that it takes.
+        low: f32,
+        /// Highest value that it takes.
+        high: f32,
+    },
 }
 
 /// What is known at one position of a stream.
@@ -423,7 +491,7 @@ impl Decision {
             self.hysteresis.hide();
             return (State::Unsure, Some(Reason::MaybeNotMusic), None);
         }
-        let early = self.early_margin(seen.heard);
+        let early = self.early_margin(seen);
         match self
             .hysteresis
             .choose(averaged, seen.position, self.unsure_below, early)
@@ -437,19 +505,19 @@ impl Decision {
     }
 
     /// How much surer than usual an answer must be that rests on so much audio.
-    fn early_margin(&self, heard: Seconds) -> f32 {
+    fn early_margin(&self, seen: &Observation) -> f32 {
         // Who set the threshold to 0 wants every answer.
         if self.unsure_below <= 0.0 {
             return 0.0;
         }
         let rules = &self.rules;
-        let until = if self.hysteresis.after_change() {
+        let until = if self.hysteresis.after_change(seen.position) {
             rules.early_after_change
         } else {
             rules.early_until
         };
         let falls_for = (until - rules.early_from).max(1e-3);
-        let still_to_hear = ((until - heard.0 as f32) / falls_for).clamp(0.0, 1.0);
+        let still_to_hear = ((until - seen.heard.0 as f32) / falls_for).clamp(0.0, 1.0);
         rules.early_margin * self.config.early_share * still_to_hear
     }
 
@@ -465,7 +533,7 @@ impl Decision {
         if self.hold {
             return;
         }
-        self.average.reset();
+        self.average.fade_to(f64::from(self.rules.kept_on_change));
         self.hysteresis.song_changed();
     }
 
@@ -706,6 +774,18 @@ mod tests {
         let rules = Rules::of(&defaults);
         assert_eq!(rules.band, 0.1);
         assert_eq!(rules.returns_fade, 60.0, "out of range");
+    }
+
+    #[test]
+    fn rules_are_set_by_name_and_within_their_range() {
+        let mut rules = Rules::default();
+        rules.set("band", 0.2).unwrap();
+        assert_eq!(rules.band, 0.2);
+        let unknown = rules.set("bond", 0.2).unwrap_err().to_string();
+        assert!(unknown.starts_with("there is no rule 'bond'"), "{unknown}");
+        assert!(unknown.contains("band, early_margin"), "{unknown}");
+        let far = rules.set("band", 2.0).unwrap_err().to_string();
+        assert_eq!(far, "band = 2 is out of range (0 to 1)");
     }
 
     #[test]

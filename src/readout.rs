@@ -1,5 +1,7 @@
 //! What the user sees of a stream at one moment: the same value in plugin, listener, file timeline, JSON and OSC.
 
+pub mod words;
+
 use crate::{
     decision::{FRAME, silence::LOWEST_DBFS},
     genre::Scores,

@@ -34,7 +34,11 @@
 pub mod artnet;
 #[cfg(feature = "lights")]
 pub mod dmx;
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod hold;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod jsonl;
 #[cfg(feature = "lights")]
 pub mod look;
@@ -42,12 +46,20 @@ pub mod look;
 pub mod map;
 #[cfg(feature = "midi")]
 pub mod midi;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "os2l")]
 pub mod os2l;
 #[cfg(feature = "osc")]
 pub mod osc;
 #[cfg(feature = "lights")]
 pub mod sacn;
+#[cfg(any(feature = "http", feature = "mqtt"))]
+pub mod secret;
+#[cfg(all(feature = "socket", unix))]
+pub mod socket;
+#[cfg(feature = "text")]
+pub mod text;
 #[cfg(any(feature = "osc", feature = "lights"))]
 mod udp;
 #[cfg(feature = "lights")]
@@ -251,7 +263,13 @@ fn unreachable_words(feed: &str, target: &str, source: &io::Error) -> String {
 }
 
 /// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l", feature = "lights"))]
+#[cfg(any(
+    feature = "osc",
+    feature = "os2l",
+    feature = "http",
+    feature = "mqtt",
+    feature = "lights"
+))]
 fn parse_target(
     feed: &'static str,
     target: &str,
@@ -304,7 +322,13 @@ fn parse_target(
 }
 
 /// `HOST:PORT` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l", feature = "lights"))]
+#[cfg(any(
+    feature = "osc",
+    feature = "os2l",
+    feature = "http",
+    feature = "mqtt",
+    feature = "lights"
+))]
 fn shown_target(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")

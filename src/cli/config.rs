@@ -27,10 +27,13 @@ use super::{ColorChoice, Context, lights::Lights, text::read_settings};
 use crate::{
     decision::{Preset, average::Mean},
     sink::{
+        SinkError, exec,
         hold::HoldGenre,
+        http,
         map::PRESETS,
-        os2l,
+        mqtt, os2l,
         osc::{DEFAULT_PORT, parse_target},
+        text,
     },
     toml_words,
     units::Seconds,
@@ -90,6 +93,36 @@ pub struct Listen {
     /// A preset (`default`, `qlcplus`, `magicq`, `grandma3`, `resolume`) or a map file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub osc_map: Option<String>,
+    /// Where the page listens: `HOST`, `HOST:PORT` or `:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// The file whose first line is the page's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_token_file: Option<PathBuf>,
+    /// An MQTT broker, `mqtt://[USER@]HOST[:PORT][/PREFIX]` or `mqtts://`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<String>,
+    /// The file whose first line is the broker's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_password_file: Option<PathBuf>,
+    /// The certificate that vouches for the broker; without it, those of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_ca: Option<PathBuf>,
+    /// Where Home Assistant looks, or `off`; without it, `homeassistant`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_discovery: Option<String>,
+    /// A file that holds the genre as one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<PathBuf>,
+    /// What the line says; without it, `{genre}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_format: Option<String>,
+    /// A command that is run when the genre changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec: Option<String>,
+    /// A Unix socket with JSON Lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
 }
 
 impl Default for Listen {
@@ -107,9 +140,21 @@ impl Default for Listen {
             osc: Vec::new(),
             os2l: Vec::new(),
             osc_map: None,
+            http: None,
+            http_token_file: None,
+            mqtt: None,
+            mqtt_password_file: None,
+            mqtt_ca: None,
+            mqtt_discovery: None,
+            text: None,
+            text_format: None,
+            exec: None,
+            socket: None,
         }
     }
 }
+
+type Check = fn(&str) -> Result<(), SinkError>;
 
 /// How frame scores become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -297,9 +342,15 @@ impl Config {
 
     /// Relative paths in a file are relative to its folder, wherever the program is started.
     fn resolve(&mut self, folder: &Path) {
+        let listen = &mut self.listen;
         for path in [
             &mut self.model,
-            &mut self.listen.json_file,
+            &mut listen.json_file,
+            &mut listen.http_token_file,
+            &mut listen.mqtt_password_file,
+            &mut listen.mqtt_ca,
+            &mut listen.text,
+            &mut listen.socket,
             &mut self.lights.look,
             &mut self.lights.midi_map,
         ]
@@ -428,6 +479,25 @@ impl Config {
             os2l::check_target(target).map_err(|error| ConfigError::Value {
                 path: path.to_owned(),
                 key: "listen.os2l",
+                reason: error.to_string(),
+            })?;
+        }
+        let listen = &self.listen;
+        let checks: [(_, _, Check); 4] = [
+            ("listen.http", &listen.http, http::check_address),
+            ("listen.mqtt", &listen.mqtt, mqtt::check_url),
+            (
+                "listen.text_format",
+                &listen.text_format,
+                text::check_format,
+            ),
+            ("listen.exec", &listen.exec, exec::check_command),
+        ];
+        for (key, value, check) in checks {
+            let checked = value.as_deref().map_or(Ok(()), check);
+            checked.map_err(|error| ConfigError::Value {
+                path: path.to_owned(),
+                key,
                 reason: error.to_string(),
             })?;
         }
@@ -630,7 +700,7 @@ mod tests {
         assert_eq!(
             error("[listen]\nxyz = 1\n"),
             "config.toml:2: there is no setting 'xyz' here; \
-             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, os2l, osc_map"
+             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, os2l, osc_map, http, http_token_file, mqtt, mqtt_password_file, mqtt_ca, mqtt_discovery, text, text_format, exec, socket"
         );
     }
 

@@ -7,15 +7,14 @@ mod drawing;
 mod font;
 mod popups;
 mod screen;
-mod words;
 
 use std::{collections::VecDeque, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::style::Color;
 
+pub use crate::readout::words::{plain_line, state_words};
 pub use screen::{LiveScreen, Screen};
-pub use words::{plain_line, state_words};
 
 use crate::{
     decision::{

@@ -12,11 +12,11 @@ use super::{
     Moment, View,
     font::big_text,
     popups::{draw_devices, draw_help},
-    words::{state_words, warming_words},
 };
 use crate::{
     decision::{State, average::Mean},
     genre::colour,
+    readout::words::{state_words, warming_words},
     units::Seconds,
 };
 

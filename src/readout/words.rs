@@ -1,4 +1,4 @@
-//! Readouts in words: below the headline, and where there is no terminal.
+//! Readouts in words: below the headline of a view, and as a line of text.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::{
 /// An answer is there by this much music; shown as a countdown.
 const FIRST_ANSWER_S: f64 = 3.0;
 
-pub(super) fn warming_words(heard: Seconds, since: Duration) -> String {
+/// How long until a first answer may come, `heard` being what was heard and `since` the time since then.
+pub fn warming_words(heard: Seconds, since: Duration) -> String {
     let left = (FIRST_ANSWER_S - heard.0 - since.as_secs_f64()).ceil();
     if left >= 1.0 {
         format!("warming up: a first answer in {left:.0} s")
@@ -74,10 +75,28 @@ pub fn plain_line(readout: &Readout, labels: &Labels) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::tests::{labels, readout},
-        *,
-    };
+    use super::*;
+    use crate::genre::{GTZAN, Scores};
+
+    fn labels() -> Labels {
+        Labels::new(GTZAN).unwrap()
+    }
+
+    fn readout(state: State, genre: Option<usize>, position: f64) -> Readout {
+        let mut scores = [0.04_f32; 10];
+        scores[9] = 0.45;
+        scores[6] = 0.23;
+        let mut readout = Readout {
+            genre,
+            confidence: 0.45,
+            scores: Scores::new(&scores),
+            position: Seconds(position),
+            heard: Seconds(position.min(29.12)),
+            ..Readout::warming(10)
+        };
+        readout.set_state(state);
+        readout
+    }
 
     #[test]
     fn states_have_words() {
