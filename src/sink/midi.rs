@@ -107,10 +107,10 @@ impl MidiTable {
         let mut table = Table {
             channel,
             notes: (0..labels.len())
-                .filter_map(|index| Some((index, in_row.note(index)?.1)))
+                .filter_map(|index| Some((index, in_row.note(index)?)))
                 .collect(),
             ccs: (0..labels.len())
-                .filter_map(|index| Some((index, in_row.cc(index)?.1)))
+                .filter_map(|index| Some((index, in_row.cc(index)?)))
                 .collect(),
             programs: BTreeMap::new(),
         };
