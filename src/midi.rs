@@ -71,6 +71,22 @@ impl MidiMap {
         base_note: 36,
         base_cc: 20,
     };
+
+    /// Note of genre `index`; `None` when it would lie above 127.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn note(self, index: usize) -> Option<u8> {
+        in_row(self.base_note, index, LAST_NOTE)
+    }
+
+    /// Controller of genre `index`; `None` when it would lie above 119.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn cc(self, index: usize) -> Option<u8> {
+        in_row(self.base_cc, index, LAST_CC)
+    }
 }
 
 /// `base + index` where it is no higher than `last`.
@@ -81,11 +97,11 @@ fn in_row(base: u8, index: usize, last: u8) -> Option<u8> {
 
 impl Numbers for MidiMap {
     fn note(&self, lamp: usize) -> Option<(u8, u8)> {
-        in_row(self.base_note, lamp, LAST_NOTE).map(|note| (self.channel, note))
+        MidiMap::note(*self, lamp).map(|note| (self.channel, note))
     }
 
     fn cc(&self, fader: usize) -> Option<(u8, u8)> {
-        in_row(self.base_cc, fader, LAST_CC).map(|cc| (self.channel, cc))
+        MidiMap::cc(*self, fader).map(|cc| (self.channel, cc))
     }
 }
 
@@ -333,8 +349,8 @@ mod tests {
             base_note: 127,
             base_cc: 119,
         };
-        assert_eq!((top.note(0), top.note(1)), (Some((0, 127)), None));
-        assert_eq!((top.cc(0), top.cc(1)), (Some((0, 119)), None));
+        assert_eq!((top.note(0), top.note(1)), (Some(127), None));
+        assert_eq!((top.cc(0), top.cc(1)), (Some(119), None));
         let low = MidiMap {
             base_note: 0,
             base_cc: 0,

@@ -315,7 +315,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let kept = args.hold_genre.or(kept.and_then(Result::ok));
     anyhow::ensure!(
         args.hold_genre.is_none() || !feeds.runners().is_empty(),
-        "--hold-genre needs a feed that keeps the genre, such as --json, --osc HOST or --sacn HOST"
+        "--hold-genre needs a feed that keeps the genre, such as --json, --osc HOST, --sacn HOST or --http"
     );
     feeds.set_hold(kept);
 

@@ -107,10 +107,10 @@ impl MidiTable {
         let mut table = Table {
             channel,
             notes: (0..labels.len())
-                .filter_map(|index| Some((index, in_row.note(index)?.1)))
+                .filter_map(|index| Some((index, in_row.note(index)?)))
                 .collect(),
             ccs: (0..labels.len())
-                .filter_map(|index| Some((index, in_row.cc(index)?.1)))
+                .filter_map(|index| Some((index, in_row.cc(index)?)))
                 .collect(),
             programs: BTreeMap::new(),
         };
@@ -259,12 +259,11 @@ impl SystemPort {
 
 fn client() -> io::Result<MidiOutput> {
     MidiOutput::new(NAME).map_err(|error| {
-        let hint = if cfg!(target_os = "linux") {
-            " (ALSA's sequencer is not there; 'modprobe snd-seq' loads it)"
+        io::Error::other(if cfg!(target_os = "linux") {
+            "ALSA's sequencer is not there; 'modprobe snd-seq' loads it".to_owned()
         } else {
-            ""
-        };
-        io::Error::other(format!("the system has no MIDI: {error}{hint}"))
+            format!("the system has no MIDI: {error}")
+        })
     })
 }
 
