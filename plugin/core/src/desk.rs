@@ -30,9 +30,11 @@ use nice_plug_egui::RepaintNotifier;
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
+    editor::Geometry,
     history::History,
     osc::OscFeed,
     params::{GenrescopeParams, ModelChoice},
+    song::SongClock,
 };
 
 /// How soon an OSC feed is ended that the host has bypassed, stopped or reset. Only while it is on.
@@ -64,6 +66,8 @@ pub(crate) struct Stream {
     pub(crate) controls: Arc<Controls>,
     /// Which call of [`DeskHandle::listen`] it answers.
     pub(crate) ticket: u64,
+    /// Counts the streams of an instance, from 1.
+    number: u64,
     /// Links streams that wait in [`Shared::retired`].
     next: Option<Box<Stream>>,
 }
@@ -113,6 +117,10 @@ pub(crate) struct Shared {
     blocks: AtomicU64,
     /// How often what is on was to be ended.
     ends: AtomicU64,
+    /// Samples of the stream before that: what was heard of them lights nothing up any more.
+    since: AtomicU64,
+    /// Streams up to this number are over.
+    over: AtomicU64,
     /// Nothing lights up, whatever is heard.
     dark: AtomicBool,
     /// Tickets that were given out.
@@ -120,6 +128,10 @@ pub(crate) struct Shared {
     pub(crate) board: Mutex<Board>,
     settled: Condvar,
     pub(crate) repaint: RepaintNotifier,
+    pub(crate) geometry: Arc<Geometry>,
+    pub(crate) song: SongClock,
+    /// MIDI messages that the host took.
+    midi: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -139,11 +151,16 @@ impl Shared {
             retired: AtomicCell::new(None),
             blocks: AtomicU64::new(0),
             ends: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            over: AtomicU64::new(0),
             dark: AtomicBool::new(false),
             tickets: AtomicU64::new(0),
             board: Mutex::default(),
             settled: Condvar::new(),
             repaint: RepaintNotifier::new(),
+            geometry: Arc::default(),
+            song: SongClock::default(),
+            midi: AtomicU64::new(0),
         })
     }
 
@@ -174,12 +191,29 @@ impl Shared {
         self.blocks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What feeds have lit goes out.
+    /// What feeds have lit goes out, `since` samples into the stream.
     ///
     /// # Real-time
     /// Safe on the audio thread.
-    pub(crate) fn end_feeds(&self) {
-        self.ends.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn end_feeds(&self, since: u64) {
+        self.set_since(since);
+        self.ends.fetch_add(1, Ordering::Release);
+    }
+
+    /// What was heard of the first `since` samples of the stream lights nothing up.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn set_since(&self, since: u64) {
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// Nothing more comes from `stream`.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn is_over(&self, stream: &Stream) -> bool {
+        stream.number <= self.over.load(Ordering::Relaxed)
     }
 
     /// Until further notice, nothing lights up.
@@ -188,6 +222,19 @@ impl Shared {
     /// Safe on the audio thread.
     pub(crate) fn set_dark(&self, dark: bool) {
         self.dark.store(dark, Ordering::Relaxed);
+    }
+
+    /// The host took a MIDI message.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn sent_midi(&self) {
+        self.midi.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// MIDI messages so far.
+    pub(crate) fn midi_messages(&self) -> u64 {
+        self.midi.load(Ordering::Relaxed)
     }
 
     /// Blocks so far.
@@ -272,6 +319,7 @@ impl Desk {
             model: None,
             spec: None,
             ticket: 0,
+            streams: 0,
             listener: None,
             updates: never(),
             osc: OscFeed::new(),
@@ -318,6 +366,8 @@ struct Worker {
     model: Option<(ModelChoice, Arc<Model>)>,
     spec: Option<StreamSpec>,
     ticket: u64,
+    /// Streams that were started so far.
+    streams: u64,
     listener: Option<Listener>,
     updates: Receiver<Readout>,
     osc: OscFeed,
@@ -376,11 +426,16 @@ impl Worker {
         }
     }
 
-    fn fail(&mut self, trouble: String) {
+    /// Ends the stream, and with it what it has lit: notes on the audio thread, lamps by OSC here.
+    fn leave_stream(&mut self) {
         self.listener = None;
         self.updates = never();
-        // What lights up elsewhere must not go on without us.
         self.osc.stop();
+        self.shared.over.store(self.streams, Ordering::Relaxed);
+    }
+
+    fn fail(&mut self, trouble: String) {
+        self.leave_stream();
         let mut board = self.shared.board.lock();
         board.trouble = Some(trouble);
         board.stream = None;
@@ -429,8 +484,7 @@ impl Worker {
 
     fn restart(&mut self) {
         // First, so that at no time two streams work for one instance.
-        self.listener = None;
-        self.updates = never();
+        self.leave_stream();
         drop(self.shared.retired.swap(None));
         self.load_model();
         let (Some((_, model)), Some(spec)) = (&self.model, self.spec) else {
@@ -450,11 +504,13 @@ impl Worker {
                 };
                 self.updates = listener.updates();
                 self.listener = Some(listener);
+                self.streams += 1;
                 let stream = Box::new(Stream {
                     input,
                     readout: Arc::clone(&facts.readout),
                     controls: Arc::clone(&facts.controls),
                     ticket: self.ticket,
+                    number: self.streams,
                     next: None,
                 });
                 let mut board = self.shared.board.lock();
@@ -487,7 +543,8 @@ impl Worker {
     }
 
     fn on_readout(&mut self, readout: &Readout) {
-        self.shared.board.lock().history.push(readout);
+        let song = self.shared.song.at(readout.position.0);
+        self.shared.board.lock().history.push(readout, song);
         self.feed_osc(readout);
         self.shared.repaint.request_repaint();
         drop(self.shared.retired.swap(None));
@@ -502,7 +559,7 @@ impl Worker {
         } else {
             (self.beats, self.idle_checks) = (beats, 0);
         }
-        let ends = shared.ends.load(Ordering::Relaxed);
+        let ends = shared.ends.load(Ordering::Acquire);
         let ended = ends != self.ends;
         self.ends = ends;
         if ended
@@ -521,6 +578,12 @@ impl Worker {
         if !params.osc.value() || params.bypass.value() || self.shared.dark.load(Ordering::Relaxed)
         {
             self.osc.stop();
+            return;
+        }
+        // It was heard before what has ended since.
+        let since = self.shared.since.load(Ordering::Relaxed) as f64;
+        let heard = |rate: SampleRate| readout.position.0 * f64::from(rate.hz());
+        if readout.genre.is_some() && self.spec.is_some_and(|spec| heard(spec.rate) <= since) {
             return;
         }
         let target = params.settings.read().osc_target.clone();

@@ -7,7 +7,8 @@
 //! | note off `base_note + i` | genre `i` is no longer shown | |
 //!
 //! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did not change. What ends,
-//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block.
+//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block, and what had
+//! yet to be sent by then is sent no more.
 
 use genrescope::{
     decision::{Readout, State},
@@ -104,6 +105,8 @@ pub struct MidiOut {
     ending: bool,
     /// Whatever is heard, nothing lights up.
     dark: bool,
+    /// Every controller falls to 0 with the next block.
+    fading: bool,
 }
 
 impl MidiOut {
@@ -118,6 +121,7 @@ impl MidiOut {
             pending: true,
             ending: false,
             dark: false,
+            fading: false,
         };
         new.set_rate(rate);
         new
@@ -141,21 +145,35 @@ impl MidiOut {
     }
 
     /// The host has reset, stopped or begun anew: the note that is on ends with the next block, and one comes again with the
-    /// next readout. Controllers keep their values, so they are sent again only where they change.
+    /// next readout. Controllers keep their values, so they are sent again only where they change. What was held back belongs
+    /// to what has ended, and is never sent.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn end(&mut self) {
         self.ending = true;
+        self.pending = false;
         self.elapsed = self.interval;
     }
 
-    /// Dark: no note and every controller at 0, whatever is heard.
+    /// Every controller falls to 0 with the next block: there is nothing left that could have a score.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn fade(&mut self) {
+        self.fading = true;
+    }
+
+    /// Dark: what is on ends, every controller falls to 0 with the next block, and nothing is sent, whatever is heard. What was
+    /// heard in the dark is not sent afterwards.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn set_dark(&mut self, dark: bool) {
-        self.pending |= dark && !self.dark;
+        if dark && !self.dark {
+            self.end();
+            self.fade();
+        }
         self.dark = dark;
     }
 
@@ -183,14 +201,21 @@ impl MidiOut {
             }
             self.ending = false;
         }
-        if moved {
+        if self.fading || moved {
             // Faders that nobody moves any more must not stand where they were.
             if !self.send_zeros(&mut |message| emit(0, message)) {
                 return;
             }
+            self.fading = false;
+        }
+        if moved {
             self.sent = [None; MAX_LABELS];
             self.map = map;
             self.pending = true;
+        }
+        if self.dark {
+            self.pending = false;
+            return;
         }
         // In the middle of a block, if it is due there: the same for blocks of any size.
         let at = (from as u64).max(self.interval.saturating_sub(elapsed));
@@ -249,8 +274,7 @@ impl MidiOut {
         emit: &mut impl FnMut(MidiMessage) -> bool,
     ) -> bool {
         let mut any = false;
-        let lit = readout.genre.filter(|_| !self.dark);
-        let wanted = lit.and_then(|index| map.note(index));
+        let wanted = readout.genre.and_then(|index| map.note(index));
         let sounding = self.sounding.map(|(_, note)| note);
         if sounding != wanted {
             any = sounding.is_some();
@@ -272,11 +296,10 @@ impl MidiOut {
             }
         }
         // Without music there are no scores worth a light: every controller goes to 0.
-        let music = !self.dark
-            && matches!(
-                readout.state,
-                State::Provisional | State::Live | State::Unsure
-            );
+        let music = matches!(
+            readout.state,
+            State::Provisional | State::Live | State::Unsure
+        );
         let scores = readout.scores.as_slice();
         for (index, sent) in self.sent.iter_mut().enumerate() {
             let Some(cc) = map.cc(index) else { break };
@@ -529,6 +552,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_held_back_is_not_sent_after_the_end() {
+        let (first, second) = (
+            readout(State::Live, Some(0), &[1.0, 0.0]),
+            readout(State::Live, Some(1), &[0.0, 1.0]),
+        );
+        let ends: [fn(&mut MidiOut); 2] = [MidiOut::end, |out| out.set_dark(true)];
+        for end in ends {
+            let mut out = out();
+            timed(&mut out, 64, 0, &first);
+            // Too soon after the first: it waits for a quarter of a second.
+            out.news();
+            assert_eq!(timed(&mut out, 64, 0, &second), []);
+            end(&mut out);
+            assert_eq!(timed(&mut out, 64, 0, &second)[0], (0, OFF));
+            assert_eq!(timed(&mut out, 48_000, 0, &second), []);
+        }
+    }
+
+    #[test]
     fn in_the_dark_nothing_lights_up() {
         let mut out = out();
         let live = readout(State::Live, Some(0), &[1.0, 0.0]);
@@ -539,11 +581,11 @@ mod tests {
             value: 0,
         };
         out.set_dark(true);
-        out.end();
         assert_eq!(timed(&mut out, 64, 0, &live), [(0, OFF), (0, zero)]);
         out.news();
         assert_eq!(timed(&mut out, 48_000, 0, &live), []);
         out.set_dark(false);
+        assert_eq!(timed(&mut out, 48_000, 0, &live), []);
         out.news();
         assert_eq!(timed(&mut out, 48_000, 0, &live)[0], (0, ON));
     }

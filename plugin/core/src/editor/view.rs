@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     history::{HISTORY_S, Span},
-    params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S, ModelChoice},
+    params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S, ModelChoice, Restlessness},
+    song::SongTime,
 };
 
 /// What the user did.
@@ -29,6 +30,8 @@ pub enum Action {
     Averaging(f32),
     /// Has moved the averaging time.
     AveragingEnd,
+    /// Another preset, with its averaging time.
+    Preset(Restlessness),
     /// MIDI on or off.
     Midi(bool),
     /// 1 to 16.
@@ -256,7 +259,21 @@ fn draw_header(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
                 small.clone(),
                 colour,
             );
-            x = shown.left() - scale.len(12.0);
+            x = shown.left();
+            if tag == "MIDI" {
+                // A ring that fills with each message.
+                let radius = small.size * 0.24;
+                let light = pos2(x - radius * 2.2, mid);
+                if model.midi_lit {
+                    ui.painter().circle_filled(light, radius, theme::BRIGHT);
+                } else {
+                    let stroke = Stroke::new(radius * 0.5, theme::DIM);
+                    ui.painter()
+                        .circle_stroke(light, radius - stroke.width / 2.0, stroke);
+                }
+                x = light.x - radius;
+            }
+            x -= scale.len(12.0);
         }
     }
     if !model.model.is_empty() {
@@ -272,9 +289,15 @@ fn draw_header(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
 fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
     let vivid = memory.vivid;
     let accent = match model.genre.filter(|_| model.is_vivid()) {
-        Some(index) => theme::genre(index, vivid),
+        Some(index) => theme::mix(theme::TRACK, theme::genre(index, vivid), model.strength()),
         None => theme::GREY,
     };
+    // Why nothing is named is asked of the place where the name would be.
+    let whole = ui.interact(rect, Id::unique("answer"), Sense::hover());
+    whole.widget_info(|| WidgetInfo::labeled(Role::Label, true, model.headline()));
+    if let Some(why) = model.why() {
+        whole.on_hover_text(why);
+    }
     let alert = matches!(
         model.status,
         Status::Trouble(_) | Status::Listening(State::Lost)
@@ -308,11 +331,12 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
     let largest = scale.font(86.0).size.min(rect.height() * 0.38);
     let natural = text_width(ui, &headline, &FontId::proportional(100.0)) / 100.0;
     let size = largest.min(rect.width() / natural.max(0.1)).max(14.0);
-    let colour = if model.is_vivid() {
-        theme::mix(theme::TEXT, theme::BRIGHT, vivid)
+    let sure = if model.is_vivid() && model.is_settled() {
+        theme::BRIGHT
     } else {
         theme::TEXT
     };
+    let colour = theme::mix(theme::TEXT, sure, vivid);
     let top = rect.top() + chip_h + scale.len(6.0);
     // Long names are set smaller, on the same line as short ones, so that nothing below them moves.
     let bottom = top + largest * 1.15;
@@ -328,8 +352,10 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
     let mut y = bottom + scale.len(14.0);
     if model.genre.is_some() && model.is_vivid() {
         let font = scale.font(17.0);
-        let text = percent(model.confidence);
-        let text_w = text_width(ui, "100 %", &font);
+        // A score from a few seconds never looks like one from a whole frame.
+        let so_far = if model.is_settled() { "" } else { " so far" };
+        let text = percent(model.confidence) + so_far;
+        let text_w = text_width(ui, &format!("100 %{so_far}"), &font);
         let bar_h = scale.len(7.0).max(4.0);
         let row_h = font.size * 1.3;
         let track = Rect::from_min_size(
@@ -342,7 +368,7 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
             Align2::RIGHT_CENTER,
             text,
             font,
-            theme::BRIGHT,
+            sure,
         );
         y += row_h + scale.len(4.0);
     }
@@ -505,14 +531,21 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
             ),
         );
         let value = memory.bars[index];
+        let newest = model.newest.get(index).copied();
+        let newest = newest.filter(|score| model.is_vivid() && score.is_finite());
         if track.width() > scale.len(24.0) {
             let colour = theme::genre(index, memory.vivid);
-            let colour = if is_shown {
-                colour
-            } else {
-                theme::mix(theme::TRACK, colour, 0.78)
-            };
-            fill_bar(ui, track, value, colour);
+            let strength = if is_shown { model.strength() } else { 0.78 };
+            fill_bar(ui, track, value, theme::mix(theme::TRACK, colour, strength));
+            if let Some(newest) = newest {
+                let x = track.left() + track.width() * newest.clamp(0.0, 1.0);
+                let over = scale.len(2.0).max(1.0);
+                ui.painter().vline(
+                    x.clamp(track.left() + 1.0, track.right() - 1.0),
+                    track.top() - over..=track.bottom() + over,
+                    Stroke::new(scale.len(1.5).max(1.0), text),
+                );
+            }
         }
         // The number of the score itself: digits that run are not read.
         let number = shown_score(model, index).map_or_else(|| "–".to_owned(), percent);
@@ -531,6 +564,15 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
                 format!("{} {}", model.labels[index], percent(model.scores[index])),
             )
         });
+        if let Some(newest) = newest {
+            response.on_hover_text(format!(
+                "{}: {} on average, {} in the newest {:.0} s alone (the mark on the bar).",
+                model.title(index),
+                percent(model.scores[index]),
+                percent(newest),
+                model.heard_s
+            ));
+        }
     }
 }
 
@@ -601,6 +643,12 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
         (1.0, Align2::RIGHT_CENTER, "now"),
     ] {
         let x = area.left() + area.width() * share;
+        // Where the song stood, if it played then.
+        let at = now - f64::from(1.0 - share) * HISTORY_S;
+        let text = match song_at(&model.history, at) {
+            Some(song) if !scale.is_compact() => format!("{text}: {}", song.words()),
+            _ => text.to_owned(),
+        };
         ui.painter()
             .text(pos2(x, legend), anchor, text, font.clone(), theme::DIM);
     }
@@ -630,19 +678,28 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
                 }
                 (None, state) => state.words().to_owned(),
             };
-            response.on_hover_text_at_pointer(format!("{what}, {ago:.0} s ago"));
+            let song = song_at(&model.history, at)
+                .map_or_else(String::new, |song| format!(", at {}", song.words()));
+            response.on_hover_text_at_pointer(format!("{what}, {ago:.0} s ago{song}"));
         }
     }
 }
 
+/// Where the song stood at a position of the stream.
+fn song_at(history: &[Span], at: f64) -> Option<SongTime> {
+    let span = history
+        .iter()
+        .find(|span| span.start < at && at <= span.end)?;
+    span.song_at(at)
+}
+
 /// A genre's colour on the strip: fainter while it rests on less than a whole frame.
 fn span_colour(genre: usize, state: State) -> Color32 {
-    let strength = if state == State::Provisional {
-        0.62
-    } else {
-        1.0
-    };
-    theme::mix(theme::TRACK, theme::genre(genre, 1.0), strength)
+    theme::mix(
+        theme::TRACK,
+        theme::genre(genre, 1.0),
+        theme::strength(state == State::Provisional),
+    )
 }
 
 /// Colour says the genre, height the confidence; without a genre, the shape says why.
