@@ -228,6 +228,10 @@ impl Plugin for Genrescope {
         same(10, "7.1.2"),
         same(12, "7.1.4"),
         same(16, "16 channels"),
+        // Hosts remember a layout by its place, so these come last.
+        same(9, "9 channels"),
+        same(11, "11 channels"),
+        same(14, "7.1.6"),
     ];
 
     const MIDI_INPUT: MidiConfig = MidiConfig::None;

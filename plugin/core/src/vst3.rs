@@ -326,16 +326,18 @@ impl IEditControllerTrait for Component {
     }
 
     unsafe fn setParamNormalized(&self, id: ParamID, value: ParamValue) -> tresult {
-        // SAFETY: no pointers.
-        let (result, before) = unsafe {
+        // SAFETY: no pointers. A switch or a step has fewer values than a number.
+        let (result, before, value) = unsafe {
+            let plain = self.inner.normalizedParamToPlain(id, value);
             (
                 self.inner.setParamNormalized(id, value),
                 self.inner.getParamNormalized(id),
+                self.inner.plainParamToNormalized(id, plain),
             )
         };
         let mut awaited = self.awaited.lock();
         awaited.retain(|one| one.id != id);
-        if result == kResultOk && before != f64::from(value as f32) {
+        if result == kResultOk && before != value {
             awaited.push(Awaited { id, value, before });
         }
         result
