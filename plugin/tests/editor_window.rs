@@ -17,10 +17,7 @@ use std::{
     env,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::Ordering,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -29,14 +26,12 @@ use clack_extensions::gui::{GuiApiType, GuiConfiguration, GuiSize, PluginGui, Wi
 use clack_host::prelude::*;
 use clap_host::{TestHost, edit_state, entry, instance};
 use vst3::{
-    Class, ComPtr, ComRef, ComWrapper,
+    ComPtr, ComWrapper,
     Steinberg::{
-        IPlugFrame, IPlugFrameTrait, IPlugView, IPlugViewContentScaleSupport,
-        IPlugViewContentScaleSupportTrait, IPlugViewTrait,
-        Linux::{IEventHandler, IEventHandlerTrait, IRunLoop, IRunLoopTrait, ITimerHandler},
-        ViewRect,
+        IPlugFrame, IPlugViewContentScaleSupport, IPlugViewContentScaleSupportTrait,
+        IPlugViewTrait,
         Vst::{IEditController, IEditControllerTrait, ViewType::kEditor},
-        kPlatformTypeX11EmbedWindowID, kResultFalse, kResultOk, tresult,
+        kPlatformTypeX11EmbedWindowID, kResultOk,
     },
 };
 use x11rb::{
@@ -339,68 +334,6 @@ fn its_size_fits_the_scale_at_each_opening() {
     });
 }
 
-/// A VST3 host's frame and run loop.
-#[derive(Default)]
-struct Frame {
-    /// Whoever waits for a descriptor, as numbers.
-    handlers: Mutex<Vec<(usize, i32)>>,
-    /// The view as the host knows it, and those that asked for another size.
-    view: AtomicUsize,
-    strangers: AtomicUsize,
-}
-
-impl Class for Frame {
-    type Interfaces = (IPlugFrame, IRunLoop);
-}
-
-impl IPlugFrameTrait for Frame {
-    unsafe fn resizeView(&self, view: *mut IPlugView, size: *mut ViewRect) -> tresult {
-        if view as usize != self.view.load(Ordering::SeqCst) {
-            self.strangers.fetch_add(1, Ordering::SeqCst);
-            return kResultFalse;
-        }
-        // SAFETY: the host's own view, which lives; and the size is the caller's.
-        #[expect(unsafe_code, reason = "VST3 is a C++ interface")]
-        unsafe {
-            ComRef::from_raw(view).unwrap().onSize(size)
-        }
-    }
-}
-
-impl IRunLoopTrait for Frame {
-    unsafe fn registerEventHandler(&self, handler: *mut IEventHandler, fd: i32) -> tresult {
-        self.handlers.lock().unwrap().push((handler as usize, fd));
-        kResultOk
-    }
-    unsafe fn unregisterEventHandler(&self, handler: *mut IEventHandler) -> tresult {
-        let mut handlers = self.handlers.lock().unwrap();
-        handlers.retain(|(known, _)| *known != handler as usize);
-        kResultOk
-    }
-    unsafe fn registerTimer(&self, _handler: *mut ITimerHandler, _every: u64) -> tresult {
-        kResultFalse
-    }
-    unsafe fn unregisterTimer(&self, _handler: *mut ITimerHandler) -> tresult {
-        kResultFalse
-    }
-}
-
-impl Frame {
-    /// What a host's own loop does now and then.
-    fn turn(&self) {
-        let handlers = self.handlers.lock().unwrap().clone();
-        for (handler, fd) in handlers {
-            // SAFETY: it is registered, so it lives.
-            #[expect(unsafe_code, reason = "VST3 is a C++ interface")]
-            unsafe {
-                ComRef::from_raw(handler as *mut IEventHandler)
-                    .unwrap()
-                    .onFDIsSet(fd);
-            }
-        }
-    }
-}
-
 #[test]
 #[expect(unsafe_code, reason = "VST3 is a C++ interface")]
 fn vst3_opens_at_the_scale_it_was_told_before() {
@@ -409,7 +342,7 @@ fn vst3_opens_at_the_scale_it_was_told_before() {
         let module = vst3_raw::Module::load();
         let component = module.component();
         let controller = component.cast::<IEditController>().unwrap();
-        let frame = ComWrapper::new(Frame::default());
+        let frame = ComWrapper::new(vst3_raw::Frame::default());
         for scale in [2.0_f32, 1.5, 1.0] {
             let expected = ((760.0 * scale) as u32, (480.0 * scale) as u32);
             // SAFETY: the view comes with a reference, and all else outlives it.

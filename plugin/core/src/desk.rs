@@ -81,7 +81,7 @@ pub(crate) struct Board {
     pub(crate) trouble: Option<String>,
     /// Handles of the running stream.
     pub(crate) stream: Option<StreamFacts>,
-    /// The last two minutes.
+    /// The last ten minutes.
     pub(crate) history: History,
     /// What went wrong with OSC.
     pub(crate) osc_trouble: Option<String>,
@@ -314,19 +314,7 @@ impl Desk {
     /// Starts the thread, which begins to load the model.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
         let (commands, received) = unbounded();
-        let worker = Worker {
-            shared: Arc::clone(shared),
-            model: None,
-            spec: None,
-            ticket: 0,
-            streams: 0,
-            listener: None,
-            updates: never(),
-            osc: OscFeed::new(),
-            ends: 0,
-            beats: 0,
-            idle_checks: 0,
-        };
+        let worker = Worker::new(shared);
         let thread = std::thread::Builder::new()
             .name("genrescope desk".to_owned())
             .spawn(move || worker.run(&received));
@@ -380,6 +368,22 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            model: None,
+            spec: None,
+            ticket: 0,
+            streams: 0,
+            listener: None,
+            updates: never(),
+            osc: OscFeed::new(),
+            ends: 0,
+            beats: 0,
+            idle_checks: 0,
+        }
+    }
+
     fn run(mut self, commands: &Receiver<Command>) {
         // Begins before the host asks for anything, so that the model is there when it does.
         self.guarded(Self::load_model);
@@ -651,6 +655,11 @@ fn load_file(path: &Path) -> Result<Arc<Model>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
+    use genrescope::units::Seconds;
+    use nice_plug::params::BoolParam;
+
     use super::*;
 
     #[test]
@@ -660,6 +669,42 @@ mod tests {
             error.starts_with("Cannot load the model '/no/such/model.safetensors': "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn osc_lights_nothing_up_that_was_heard_before_an_end() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let params = GenrescopeParams {
+            osc: BoolParam::new("OSC Out", true),
+            ..GenrescopeParams::default()
+        };
+        params.settings.write().osc_target = receiver.local_addr().unwrap().to_string();
+        let shared = Shared::new(Arc::new(params));
+        shared.board.lock().model = Some(ModelFacts {
+            name: "test".to_owned(),
+            labels: Labels::new(["polka", "waltz"]).unwrap(),
+            frame_s: 29.12,
+        });
+        let rate = SampleRate::new(48_000).unwrap();
+        let spec = StreamSpec {
+            rate,
+            max_block: 512,
+        };
+        let mut worker = Worker::new(&shared);
+        worker.spec = Some(spec);
+        let heard = |seconds: f64| Readout {
+            genre: Some(1),
+            position: Seconds(seconds),
+            ..Readout::warming(2)
+        };
+        worker.feed_osc(&heard(4.0));
+        assert!(worker.osc.is_open());
+        // The host stops after five seconds; the worker is a little late.
+        shared.end_feeds(5 * 48_000);
+        worker.feed_osc(&heard(4.9));
+        assert!(!worker.osc.is_open());
+        worker.feed_osc(&heard(5.1));
+        assert!(worker.osc.is_open());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The last two minutes, for the editor's strip.
+//! The last ten minutes, for the editor's strip.
 
 use std::collections::VecDeque;
 
@@ -7,10 +7,10 @@ use genrescope::decision::{Readout, State};
 use crate::song::SongTime;
 
 /// How far back the strip reaches, in seconds.
-pub const HISTORY_S: f64 = 120.0;
+pub const HISTORY_S: f64 = 600.0;
 
-/// Most spans that are kept, whatever the hop: four a second.
-const MAX_SPANS: usize = 480;
+/// Most spans that are kept, whatever the hop: one a second.
+const MAX_SPANS: usize = 600;
 
 /// What was shown from `start` to `end`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,15 +118,15 @@ mod tests {
     }
 
     #[test]
-    fn spans_meet_and_reach_back_two_minutes() {
+    fn spans_meet_and_reach_back_ten_minutes() {
         let mut history = History::default();
-        for second in (2..=300).step_by(2) {
+        for second in (2..=900).step_by(2) {
             history.push(&at(f64::from(second)), None);
         }
         let spans: Vec<_> = history.iter().collect();
         assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start));
-        assert_eq!(spans[0].end, 180.0);
-        assert_eq!(spans[spans.len() - 1].end, 300.0);
+        assert_eq!(spans[0].end, 300.0);
+        assert_eq!(spans[spans.len() - 1].end, 900.0);
     }
 
     #[test]

@@ -17,7 +17,6 @@
 mod view;
 
 use std::{
-    cell::RefCell,
     ffi::c_void,
     sync::{
         Weak,
@@ -55,14 +54,15 @@ use parking_lot::Mutex;
 
 use crate::{Genrescope, desk::Shared};
 
-thread_local! {
-    /// What the newest instance of this thread shares: the framework makes the instance, and shows nobody.
-    static NEWEST: RefCell<Weak<Shared>> = const { RefCell::new(Weak::new()) };
-}
+/// What the newest instance shares: the framework makes the instance, and shows it to nobody.
+static NEWEST: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
 
-/// An instance was made on this thread.
+/// Held while one is made.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// An instance was made.
 pub(crate) fn made(shared: Weak<Shared>) {
-    NEWEST.set(shared);
+    *NEWEST.lock() = shared;
 }
 
 /// For `GetPluginFactory`: a new reference to a factory.
@@ -189,11 +189,13 @@ struct Awaited {
 
 impl Component {
     fn new() -> Self {
-        NEWEST.take();
+        let making = MAKING.lock();
         let inner = Wrapper::new();
+        let shared = std::mem::take(&mut *NEWEST.lock());
+        drop(making);
         Self {
             inner,
-            shared: NEWEST.take(),
+            shared,
             arrangement: AtomicU64::new(0),
             set_up: AtomicBool::new(false),
             awaited: Mutex::default(),

@@ -6,15 +6,25 @@
 )]
 #![expect(unsafe_code, reason = "VST3 is a C++ interface")]
 
-use std::{env, ffi::c_void};
+use std::{
+    env,
+    ffi::c_void,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use libloading::Library;
 use vst3::{
-    ComPtr, Interface,
+    Class, ComPtr, ComRef, Interface,
     Steinberg::{
-        FIDString, IPluginBaseTrait, IPluginFactory, IPluginFactoryTrait, PClassInfo,
+        FIDString, IPlugFrame, IPlugFrameTrait, IPlugView, IPlugViewTrait, IPluginBaseTrait,
+        IPluginFactory, IPluginFactoryTrait,
+        Linux::{IEventHandler, IEventHandlerTrait, IRunLoop, IRunLoopTrait, ITimerHandler},
+        PClassInfo, ViewRect,
         Vst::{IComponent, ProcessSetup},
-        kResultOk,
+        kResultFalse, kResultOk, tresult,
     },
 };
 
@@ -76,5 +86,63 @@ pub fn setup(double: bool) -> ProcessSetup {
         symbolicSampleSize: i32::from(double),
         maxSamplesPerBlock: 512,
         sampleRate: 48_000.0,
+    }
+}
+
+/// A VST3 host's frame and run loop.
+#[derive(Default)]
+pub struct Frame {
+    /// Whoever waits for a descriptor, as numbers.
+    handlers: Mutex<Vec<(usize, i32)>>,
+    /// The view as the host knows it, and those that asked for another size.
+    pub view: AtomicUsize,
+    pub strangers: AtomicUsize,
+}
+
+impl Class for Frame {
+    type Interfaces = (IPlugFrame, IRunLoop);
+}
+
+impl IPlugFrameTrait for Frame {
+    unsafe fn resizeView(&self, view: *mut IPlugView, size: *mut ViewRect) -> tresult {
+        if view as usize != self.view.load(Ordering::SeqCst) {
+            self.strangers.fetch_add(1, Ordering::SeqCst);
+            return kResultFalse;
+        }
+        // SAFETY: the host's own view, which lives; and the size is the caller's.
+        unsafe { ComRef::from_raw(view).unwrap().onSize(size) }
+    }
+}
+
+impl IRunLoopTrait for Frame {
+    unsafe fn registerEventHandler(&self, handler: *mut IEventHandler, fd: i32) -> tresult {
+        self.handlers.lock().unwrap().push((handler as usize, fd));
+        kResultOk
+    }
+    unsafe fn unregisterEventHandler(&self, handler: *mut IEventHandler) -> tresult {
+        let mut handlers = self.handlers.lock().unwrap();
+        handlers.retain(|(known, _)| *known != handler as usize);
+        kResultOk
+    }
+    unsafe fn registerTimer(&self, _handler: *mut ITimerHandler, _every: u64) -> tresult {
+        kResultFalse
+    }
+    unsafe fn unregisterTimer(&self, _handler: *mut ITimerHandler) -> tresult {
+        kResultFalse
+    }
+}
+
+impl Frame {
+    /// What a host's own loop does now and then.
+    pub fn turn(&self) {
+        let handlers = self.handlers.lock().unwrap().clone();
+        for (handler, fd) in handlers {
+            // SAFETY: it is registered, so it lives.
+            unsafe {
+                ComRef::from_raw(handler as *mut IEventHandler)
+                    .unwrap()
+                    .onFDIsSet(fd);
+            }
+        }
     }
 }

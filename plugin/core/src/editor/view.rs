@@ -12,7 +12,7 @@ use super::{
     view_model::{Status, ViewModel, percent},
 };
 use crate::{
-    history::{HISTORY_S, Span},
+    history::Span,
     params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S, ModelChoice, Restlessness},
     song::SongTime,
 };
@@ -57,6 +57,8 @@ pub struct Memory {
     vivid: f32,
     /// The meter, which falls slower than the level.
     level_dbfs: f32,
+    /// The strip reaches back ten minutes instead of two.
+    pub far: bool,
     /// The settings are shown.
     pub settings_open: bool,
     /// What is being typed.
@@ -161,7 +163,7 @@ pub fn draw(ui: &mut Ui, model: &ViewModel, memory: &mut Memory) -> Vec<Action> 
         let right = Rect::from_min_max(pos2(left.right() + margin * 1.2, body.top()), body.max);
         draw_answer(ui, left, scale, model, memory);
         draw_bars(ui, right, scale, model, memory);
-        draw_strip(ui, strip, scale, model);
+        draw_strip(ui, strip, scale, model, memory);
     }
     draw_footer(ui, footer, scale, model, &mut actions);
     actions
@@ -532,10 +534,11 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
         );
         let value = memory.bars[index];
         let newest = model.newest.get(index).copied();
-        let newest = newest.filter(|score| model.is_vivid() && score.is_finite());
+        // Ten marks at nothing would say nothing.
+        let newest = newest.filter(|score| model.is_vivid() && *score > 0.015);
         if track.width() > scale.len(24.0) {
             let colour = theme::genre(index, memory.vivid);
-            let strength = if is_shown { model.strength() } else { 0.78 };
+            let strength = model.strength() * if is_shown { 1.0 } else { 0.78 };
             fill_bar(ui, track, value, theme::mix(theme::TRACK, colour, strength));
             if let Some(newest) = newest {
                 let x = track.left() + track.width() * newest.clamp(0.0, 1.0);
@@ -587,8 +590,10 @@ fn best(model: &ViewModel, n: usize, most: usize) -> Vec<usize> {
     indices
 }
 
-/// The last two minutes, the newest at the right edge.
-fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
+/// The last two or ten minutes, the newest at the right edge.
+fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &mut Memory) {
+    let minutes: u8 = if memory.far { 10 } else { 2 };
+    let reach_s = f64::from(minutes) * 60.0;
     let font = scale.font(11.0);
     let legend_h = font.size * 1.35;
     let area = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - legend_h));
@@ -596,9 +601,13 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
     ui.painter().rect_filled(area, radius, theme::TRACK);
 
     let now = model.now_s();
-    let x = |at: f64| area.right() - ((now - at) / HISTORY_S) as f32 * area.width();
+    let x = |at: f64| area.right() - ((now - at) / reach_s) as f32 * area.width();
     let clip = ui.painter().with_clip_rect(area);
-    for span in &model.history {
+    let older = model
+        .history
+        .partition_point(|span| span.end < now - reach_s);
+    let history = &model.history[older..];
+    for span in history {
         let cell = Rect::from_min_max(
             pos2(x(span.start).max(area.left()), area.top()),
             pos2(x(span.end), area.bottom()),
@@ -608,7 +617,7 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
         }
     }
     // A name in every run that has room for it: colour is never the only word.
-    let mut rest = model.history.as_slice();
+    let mut rest = history;
     while let Some(first) = rest.first() {
         let end = rest
             .iter()
@@ -638,16 +647,16 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
 
     let legend = rect.bottom() - legend_h / 2.0 + scale.len(1.0);
     for (share, anchor, text) in [
-        (0.0, Align2::LEFT_CENTER, "2 min ago"),
-        (0.5, Align2::CENTER_CENTER, "1 min"),
-        (1.0, Align2::RIGHT_CENTER, "now"),
+        (0.0, Align2::LEFT_CENTER, format!("{minutes} min ago")),
+        (0.5, Align2::CENTER_CENTER, format!("{} min", minutes / 2)),
+        (1.0, Align2::RIGHT_CENTER, "now".to_owned()),
     ] {
         let x = area.left() + area.width() * share;
         // Where the song stood, if it played then.
-        let at = now - f64::from(1.0 - share) * HISTORY_S;
-        let text = match song_at(&model.history, at) {
+        let at = now - f64::from(1.0 - share) * reach_s;
+        let text = match song_at(history, at) {
             Some(song) if !scale.is_compact() => format!("{text}: {}", song.words()),
-            _ => text.to_owned(),
+            _ => text,
         };
         ui.painter()
             .text(pos2(x, legend), anchor, text, font.clone(), theme::DIM);
@@ -657,20 +666,22 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
         ui.painter().text(
             area.center(),
             Align2::CENTER_CENTER,
-            "What was heard in the last two minutes appears here",
+            format!("What was heard in the last {minutes} minutes appears here"),
             font.clone(),
             theme::DIM,
         );
     }
 
-    let response = ui.interact(area, Id::unique("strip"), Sense::hover());
+    let response = ui
+        .interact(area, Id::unique("strip"), Sense::click())
+        .on_hover_cursor(CursorIcon::PointingHand);
+    if response.clicked() {
+        memory.far = !memory.far;
+    }
     if let Some(pointer) = response.hover_pos() {
-        let at = now - f64::from((area.right() - pointer.x) / area.width()) * HISTORY_S;
-        if let Some(span) = model
-            .history
-            .iter()
-            .find(|span| (span.start..span.end).contains(&at))
-        {
+        let at = now - f64::from((area.right() - pointer.x) / area.width()) * reach_s;
+        let mut spans = history.iter();
+        if let Some(span) = spans.find(|span| (span.start..span.end).contains(&at)) {
             let ago = (now - at).round();
             let what = match (span.genre, span.state) {
                 (Some(genre), _) => {
@@ -678,9 +689,12 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
                 }
                 (None, state) => state.words().to_owned(),
             };
-            let song = song_at(&model.history, at)
+            let song = song_at(history, at)
                 .map_or_else(String::new, |song| format!(", at {}", song.words()));
-            response.on_hover_text_at_pointer(format!("{what}, {ago:.0} s ago{song}"));
+            let other = if memory.far { "two" } else { "ten" };
+            response.on_hover_text_at_pointer(format!(
+                "{what}, {ago:.0} s ago{song}\nClick for the last {other} minutes."
+            ));
         }
     }
 }
