@@ -563,6 +563,14 @@ impl Decision {
         self.average.set_mean(mean);
     }
 
+    /// As restless as `preset` from now on: how long another genre must lead, and how sure a first guess must be. The average, which is set by itself,
+    /// stays as it is.
+    pub fn set_restlessness(&mut self, preset: Preset) {
+        self.config.dwell = preset.dwell();
+        self.config.early_share = preset.early_share();
+        self.hysteresis.set_dwell(self.config.dwell);
+    }
+
     /// Is the stream currently held to be something other than music?
     pub fn is_not_music(&self) -> bool {
         self.music.is_not_music()
@@ -949,6 +957,31 @@ mod tests {
         assert!((5..8).any(|i| look(&mut decision, i, 0.999) == Some(0)));
         assert!((8..12).all(|i| look(&mut decision, i, likely) == Some(0)));
         assert!((12..24).any(|i| look(&mut decision, i, 0.5 * doubt).is_none()));
+    }
+
+    #[test]
+    fn restlessness_can_be_changed_on_the_way() {
+        // Without an average, what is shown follows from the dwell alone.
+        let shown_after = |preset: Preset| {
+            let mut decision = decision();
+            decision.set_averaging(Seconds(0.0));
+            run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
+            decision.set_restlessness(preset);
+            let frames = [[0.1, 0.8, 0.1]; 12];
+            let after = run(&mut decision, 40.0, &frames);
+            after.iter().position(|readout| readout.genre == Some(1))
+        };
+        assert_eq!(shown_after(Preset::Fast), Some(0));
+        assert_eq!(shown_after(Preset::Balanced), Some(3));
+        assert_eq!(shown_after(Preset::Steady), Some(8));
+        // As it would have been from the beginning.
+        let mut changed = decision();
+        changed.set_restlessness(Preset::Fast);
+        let first = |decision: &mut Decision| {
+            let readouts = run(decision, 0.0, &[[0.75, 0.15, 0.1]; 8]);
+            readouts.iter().position(|readout| readout.genre.is_some())
+        };
+        assert!(first(&mut changed) < first(&mut decision()));
     }
 
     #[test]

@@ -225,7 +225,7 @@ impl Told {
         true
     }
 
-    /// Says what a readout changes; in the `dark` nothing lights up. True when anything was sent; what `emit` refused is
+    /// Says what a readout changes. True when anything was sent; what `emit` refused is
     /// offered again next time.
     ///
     /// # Real-time
@@ -234,13 +234,12 @@ impl Told {
         &mut self,
         readout: &Readout,
         numbers: &impl Numbers,
-        dark: bool,
         emit: &mut impl FnMut(MidiMessage) -> bool,
     ) -> bool {
         let mut any = false;
         let of_state = lamp_of(readout.state);
         let state = numbers.note(of_state).or(numbers.program(of_state));
-        let wanted = readout.genre.or(state.map(|_| of_state)).filter(|_| !dark);
+        let wanted = readout.genre.or(state.map(|_| of_state));
         let note = wanted.and_then(|lamp| numbers.note(lamp));
         if self.sounding != note {
             any = self.sounding.is_some();
@@ -274,11 +273,10 @@ impl Told {
             self.lamp = wanted;
         }
         // Without music there are no scores worth a light: every controller goes to 0.
-        let music = !dark
-            && matches!(
-                readout.state,
-                State::Provisional | State::Live | State::Unsure
-            );
+        let music = matches!(
+            readout.state,
+            State::Provisional | State::Live | State::Unsure
+        );
         let scores = readout.scores.as_slice();
         for (fader, sent) in self.sent.iter_mut().enumerate() {
             let Some((channel, cc)) = numbers.cc(fader) else {

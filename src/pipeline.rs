@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        Decision, DecisionConfig, DecisionError, Observation, Readout, average::Mean,
+        Decision, DecisionConfig, DecisionError, Observation, Preset, Readout, average::Mean,
         change::ChangeDetector, silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError, Picture},
@@ -205,6 +205,11 @@ impl Pipeline {
     /// readout.
     pub fn set_mean(&mut self, mean: Mean) {
         self.state.decision.set_mean(mean);
+    }
+
+    /// Sets how restless the answer is; the average stays as it is.
+    pub fn set_restlessness(&mut self, preset: Preset) {
+        self.state.decision.set_restlessness(preset);
     }
 
     /// `samples` samples of the stream were lost here: the clock moves on, the picture begins anew, the average stays.

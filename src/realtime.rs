@@ -35,7 +35,7 @@ pub use input::AudioInput;
 pub use readout::ReadoutCell;
 
 use crate::{
-    decision::{Readout, average::Mean},
+    decision::{Preset, Readout, average::Mean},
     mixdown::Mixdown,
     network::Model,
     pipeline::{Pipeline, PipelineConfig, PipelineError},
@@ -145,6 +145,9 @@ pub struct Controls {
     averaging: AtomicF64,
     /// 0 until it is set, 1 arithmetic, 2 geometric.
     mean: AtomicU32,
+    /// 0 until it is set, or one more than its place in [`Preset::ALL`].
+    restlessness: AtomicU32,
+    /// Of averaging, mean and restlessness.
     averaging_changes: AtomicU32,
 }
 
@@ -155,6 +158,7 @@ impl Default for Controls {
             hold: AtomicBool::new(false),
             averaging: AtomicF64::new(f64::NAN),
             mean: AtomicU32::new(0),
+            restlessness: AtomicU32::new(0),
             averaging_changes: AtomicU32::new(0),
         }
     }
@@ -202,6 +206,19 @@ impl Controls {
             2 => Some(Mean::Geometric),
             _ => None,
         }
+    }
+    /// How restless the answer is: how long another genre must lead, and how sure a first guess must be.
+    pub fn set_restlessness(&self, preset: Preset) {
+        let code = preset as u32 + 1;
+        if self.restlessness.swap(code, Ordering::Relaxed) != code {
+            self.averaging_changes.fetch_add(1, Ordering::Release);
+        }
+    }
+    /// What was set last; `None` while the pipeline's own holds.
+    pub fn restlessness(&self) -> Option<Preset> {
+        let code = self.restlessness.load(Ordering::Relaxed) as usize;
+        code.checked_sub(1)
+            .and_then(|index| Preset::ALL.get(index).copied())
     }
     fn averaging_changes(&self) -> u32 {
         self.averaging_changes.load(Ordering::Acquire)

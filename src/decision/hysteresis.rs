@@ -111,6 +111,11 @@ impl Hysteresis {
         }
     }
 
+    /// How long another genre must lead from now on.
+    pub(super) fn set_dwell(&mut self, dwell: Seconds) {
+        self.dwell = dwell;
+    }
+
     /// The genre that is on show.
     pub(super) fn shown(&self) -> Option<usize> {
         self.chosen.filter(|_| self.on_show)

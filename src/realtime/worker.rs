@@ -20,7 +20,7 @@ use super::{
     input::{Mark, Progress},
 };
 use crate::{
-    decision::{Readout, State, average::Mean},
+    decision::{Preset, Readout, State, average::Mean},
     pipeline::Pipeline,
     units::{SampleRate, Seconds, all_zero},
 };
@@ -64,6 +64,7 @@ pub(super) trait Engine: Send {
     fn set_hold(&mut self, hold: bool);
     fn set_averaging(&mut self, time: Seconds);
     fn set_mean(&mut self, mean: Mean);
+    fn set_restlessness(&mut self, preset: Preset);
     fn reset(&mut self);
     fn finish(&mut self, on_readout: &mut dyn FnMut(&Readout));
 }
@@ -89,6 +90,9 @@ impl Engine for Pipeline {
     }
     fn set_mean(&mut self, mean: Mean) {
         Pipeline::set_mean(self, mean);
+    }
+    fn set_restlessness(&mut self, preset: Preset) {
+        Pipeline::set_restlessness(self, preset);
     }
     fn reset(&mut self) {
         Pipeline::reset(self);
@@ -433,6 +437,9 @@ impl Ear {
         }
         if let Some(mean) = controls.mean() {
             self.engine.set_mean(mean);
+        }
+        if let Some(preset) = controls.restlessness() {
+            self.engine.set_restlessness(preset);
         }
     }
 

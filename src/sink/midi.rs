@@ -436,7 +436,7 @@ impl<P: Port> MidiSink<P> {
         self.waits = false;
         self.sent_at = Some(now);
         self.say(|told, numbers, mut emit| {
-            told.changes(&readout, numbers, false, &mut emit);
+            told.changes(&readout, numbers, &mut emit);
         })
     }
 
@@ -497,7 +497,7 @@ impl<P: Port> Sink for MidiSink<P> {
         lost.set_state(State::Lost);
         self.say(|told, numbers, mut emit| {
             if numbers.note(lamp_of(State::Lost)).is_some() {
-                told.changes(&lost, numbers, false, &mut emit);
+                told.changes(&lost, numbers, &mut emit);
             }
         })
     }

@@ -1,7 +1,8 @@
 //! When the plugin says to the host as MIDI what [`genrescope::midi`] has to say.
 //!
 //! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did not change. What ends,
-//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block.
+//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block, and what had
+//! yet to be sent by then is sent no more.
 
 pub use genrescope::midi::{LAST_CC, LAST_NOTE, MAX_UPDATES_PER_SECOND, MidiMap, MidiMessage};
 
@@ -23,6 +24,8 @@ pub struct MidiOut {
     ending: bool,
     /// Whatever is heard, nothing lights up.
     dark: bool,
+    /// Every controller falls to 0 with the next block.
+    fading: bool,
 }
 
 impl MidiOut {
@@ -36,6 +39,7 @@ impl MidiOut {
             pending: true,
             ending: false,
             dark: false,
+            fading: false,
         };
         new.set_rate(rate);
         new
@@ -59,21 +63,35 @@ impl MidiOut {
     }
 
     /// The host has reset, stopped or begun anew: the note that is on ends with the next block, and one comes again with the
-    /// next readout. Controllers keep their values, so they are sent again only where they change.
+    /// next readout. Controllers keep their values, so they are sent again only where they change. What was held back belongs
+    /// to what has ended, and is never sent.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn end(&mut self) {
         self.ending = true;
+        self.pending = false;
         self.elapsed = self.interval;
     }
 
-    /// Dark: no note and every controller at 0, whatever is heard.
+    /// Every controller falls to 0 with the next block: there is nothing left that could have a score.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn fade(&mut self) {
+        self.fading = true;
+    }
+
+    /// Dark: what is on ends, every controller falls to 0 with the next block, and nothing is sent, whatever is heard. What was
+    /// heard in the dark is not sent afterwards.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn set_dark(&mut self, dark: bool) {
-        self.pending |= dark && !self.dark;
+        if dark && !self.dark {
+            self.end();
+            self.fade();
+        }
         self.dark = dark;
     }
 
@@ -101,16 +119,23 @@ impl MidiOut {
             }
             self.ending = false;
         }
-        if moved {
+        if self.fading || moved {
             // Faders that nobody moves any more must not stand where they were.
             if let Some(map) = &self.map
                 && !self.told.zero_faders(map, &mut |message| emit(0, message))
             {
                 return;
             }
+            self.fading = false;
+        }
+        if moved {
             self.told.forget_faders();
             self.map = map;
             self.pending = true;
+        }
+        if self.dark {
+            self.pending = false;
+            return;
         }
         // In the middle of a block, if it is due there: the same for blocks of any size.
         let at = (from as u64).max(self.interval.saturating_sub(elapsed));
@@ -121,7 +146,7 @@ impl MidiOut {
             return;
         };
         let mut refused = false;
-        let sent = self.told.changes(readout, &map, self.dark, &mut |message| {
+        let sent = self.told.changes(readout, &map, &mut |message| {
             let taken = emit(at as u32, message);
             refused |= !taken;
             taken
@@ -356,6 +381,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_held_back_is_not_sent_after_the_end() {
+        let (first, second) = (
+            readout(State::Live, Some(0), &[1.0, 0.0]),
+            readout(State::Live, Some(1), &[0.0, 1.0]),
+        );
+        let ends: [fn(&mut MidiOut); 2] = [MidiOut::end, |out| out.set_dark(true)];
+        for end in ends {
+            let mut out = out();
+            timed(&mut out, 64, 0, &first);
+            // Too soon after the first: it waits for a quarter of a second.
+            out.news();
+            assert_eq!(timed(&mut out, 64, 0, &second), []);
+            end(&mut out);
+            assert_eq!(timed(&mut out, 64, 0, &second)[0], (0, OFF));
+            assert_eq!(timed(&mut out, 48_000, 0, &second), []);
+        }
+    }
+
+    #[test]
     fn in_the_dark_nothing_lights_up() {
         let mut out = out();
         let live = readout(State::Live, Some(0), &[1.0, 0.0]);
@@ -366,11 +410,11 @@ mod tests {
             value: 0,
         };
         out.set_dark(true);
-        out.end();
         assert_eq!(timed(&mut out, 64, 0, &live), [(0, OFF), (0, zero)]);
         out.news();
         assert_eq!(timed(&mut out, 48_000, 0, &live), []);
         out.set_dark(false);
+        assert_eq!(timed(&mut out, 48_000, 0, &live), []);
         out.news();
         assert_eq!(timed(&mut out, 48_000, 0, &live)[0], (0, ON));
     }

@@ -2,9 +2,10 @@
 
 use genrescope::decision::{FRAME, PROVISIONAL_FROM, Reason, State};
 
+use super::theme;
 use crate::{
     history::Span,
-    params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice},
+    params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice, Restlessness},
 };
 
 /// What is shown.
@@ -12,14 +13,18 @@ use crate::{
 pub struct ViewModel {
     /// The model's labels.
     pub labels: Vec<String>,
-    /// One score per label, 0 to 1.
+    /// One score per label, 0 to 1: averaged.
     pub scores: Vec<f32>,
+    /// The same of what was heard last alone.
+    pub newest: Vec<f32>,
     /// What kind of answer this is, or why there is none.
     pub status: Status,
     /// The genre that is shown.
     pub genre: Option<usize>,
     /// Why none is.
     pub reason: Option<Reason>,
+    /// How likely it is music, 0 to 1, where that is known.
+    pub music: Option<f32>,
     /// Its score.
     pub confidence: f32,
     /// What the answer rests on, in seconds.
@@ -42,8 +47,12 @@ pub struct ViewModel {
     pub load: f32,
     /// Samples that were not heard.
     pub dropped: u64,
+    /// How restless the answer is.
+    pub restlessness: Restlessness,
     /// MIDI is sent.
     pub midi: bool,
+    /// A message was sent just now.
+    pub midi_lit: bool,
     /// 1 to 16.
     pub midi_channel: i32,
     /// Note of the first genre.
@@ -81,9 +90,11 @@ impl Default for ViewModel {
         Self {
             labels: Vec::new(),
             scores: Vec::new(),
+            newest: Vec::new(),
             status: Status::Loading,
             genre: None,
             reason: None,
+            music: None,
             confidence: 0.0,
             heard_s: 0.0,
             frame_s: FRAME.0,
@@ -95,7 +106,9 @@ impl Default for ViewModel {
             model_choice: ModelChoice::Builtin,
             load: 0.0,
             dropped: 0,
-            midi: true,
+            restlessness: Restlessness::Balanced,
+            midi: false,
+            midi_lit: false,
             midi_channel: 1,
             base_note: DEFAULT_BASE_NOTE,
             base_cc: DEFAULT_BASE_CC,
@@ -114,6 +127,16 @@ impl ViewModel {
             self.status,
             Status::Listening(State::Live | State::Provisional | State::Unsure)
         )
+    }
+
+    /// The answer rests on a whole frame: as sure as it gets.
+    pub fn is_settled(&self) -> bool {
+        !matches!(self.status, Status::Listening(State::Provisional))
+    }
+
+    /// How strong the shown genre's colour is.
+    pub(crate) fn strength(&self) -> f32 {
+        theme::strength(!self.is_settled())
     }
 
     /// The label of `index` within a sentence.
@@ -196,6 +219,51 @@ impl ViewModel {
         Some((self.heard_s / whole).clamp(0.0, 1.0) as f32)
     }
 
+    /// The best of what was heard last alone, and its score.
+    fn newest_best(&self) -> Option<(usize, f32)> {
+        let newest = self.newest.iter().copied().enumerate();
+        newest
+            .take(self.labels.len())
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .filter(|(_, score)| *score > 0.0)
+    }
+
+    /// Why no genre is named, at length, and what can be done; `None` where one is, or where the headline says it.
+    pub fn why(&self) -> Option<String> {
+        let Status::Listening(state) = &self.status else {
+            return None;
+        };
+        if self.genre.is_some() {
+            return None;
+        }
+        let best = self.candidates().first().map_or_else(
+            || "the best".to_owned(),
+            |&first| format!("{} ({})", self.name(first), percent(self.scores[first])),
+        );
+        let music = self.music.map_or_else(String::new, |music| {
+            format!(" It is music with a probability of {}.", percent(music))
+        });
+        Some(match self.reason? {
+            Reason::TooLittleHeard => format!(
+                "No genre yet: the first answer needs {:.0} s of sound.",
+                PROVISIONAL_FROM.0.ceil()
+            ),
+            Reason::FirstSeconds => format!(
+                "No genre yet: {best} leads, but a guess from the first seconds must be surer. The preset Fast asks for less."
+            ),
+            Reason::LowScore => format!(
+                "No genre: {best} leads, which is too little to name it. None of the labels fits, or several do."
+            ),
+            Reason::Overtaken => format!(
+                "No genre for a moment: {best} has overtaken the one that was shown, and has yet to stay ahead. The preset \
+                 Fast shows it at once."
+            ),
+            Reason::MaybeNotMusic => format!("No genre: it may not be music.{music}"),
+            Reason::NotMusic => format!("No genre: speech, applause or noise.{music}"),
+            Reason::Silence | Reason::SourceLost => format!("No genre: {}.", state.words()),
+        })
+    }
+
     /// The line below it.
     pub fn detail(&self) -> String {
         let left = |until: f64| (until - self.heard_s).ceil().max(1.0);
@@ -211,11 +279,21 @@ impl ViewModel {
                 format!("A full listen takes {:.0} s more.", left(self.frame_s))
             }
             Status::Listening(State::Live) => match self.candidates().as_slice() {
-                [first, second] if self.genre == Some(*first) => format!(
-                    "then {} {}",
-                    self.name(*second),
-                    percent(self.scores[*second])
-                ),
+                [first, second] if self.genre == Some(*first) => {
+                    let second = format!(
+                        "then {} {}",
+                        self.name(*second),
+                        percent(self.scores[*second])
+                    );
+                    match self.newest_best().filter(|(best, _)| best != first) {
+                        Some((best, score)) => format!(
+                            "{second}\nnewest alone: {} {}",
+                            self.name(best),
+                            percent(score)
+                        ),
+                        None => second,
+                    }
+                }
                 // The readout waits a while before it changes.
                 [first, _] => format!(
                     "{} {}: about to change?",
@@ -351,6 +429,43 @@ mod tests {
             ..model(Status::Listening(State::Silent))
         };
         assert_eq!(silent.headline(), "Silent");
+    }
+
+    #[test]
+    fn what_was_heard_last_is_told_where_it_differs() {
+        let mut live = ViewModel {
+            genre: Some(2),
+            newest: vec![0.1, 0.2, 0.7],
+            ..model(Status::Listening(State::Live))
+        };
+        assert_eq!(live.detail(), "then metal 30 %");
+        live.newest = vec![0.8, 0.1, 0.1];
+        assert_eq!(live.detail(), "then metal 30 %\nnewest alone: blues 80 %");
+    }
+
+    #[test]
+    fn every_reason_is_explained() {
+        for reason in Reason::ALL {
+            let unsure = ViewModel {
+                reason: Some(reason),
+                music: Some(0.25),
+                ..model(Status::Listening(State::Unsure))
+            };
+            let why = unsure.why().unwrap();
+            assert!(why.starts_with("No genre") && why.ends_with('.'), "{why}");
+            let led = matches!(
+                reason,
+                Reason::FirstSeconds | Reason::LowScore | Reason::Overtaken
+            );
+            assert_eq!(why.contains("rock (60 %)"), led, "{why}");
+            let doubted = matches!(reason, Reason::MaybeNotMusic | Reason::NotMusic);
+            assert_eq!(why.contains("25 %"), doubted, "{why}");
+        }
+        let named = ViewModel {
+            genre: Some(2),
+            ..model(Status::Listening(State::Live))
+        };
+        assert_eq!(named.why(), None);
     }
 
     #[test]
