@@ -30,7 +30,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    network::{Model, ModelError},
+    network::{BuiltIn, Model, ModelError},
     source::file::{AudioFile, RawPcm},
 };
 
@@ -44,8 +44,8 @@ use crate::{
     propagate_version = true
 )]
 pub struct Cli {
-    /// Use this model file instead of the one that is built in.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Use another model: 'wide', which is built in and knows nearly forty kinds of music, or a model file.
+    #[arg(long, global = true, value_name = "NAME|FILE")]
     pub model: Option<PathBuf>,
 
     /// Read settings from this file instead of the usual place ('genrescope config --path').
@@ -101,7 +101,7 @@ pub enum Command {
 /// What every command gets to know.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Model file of the user's choice; `None`: the one that is built in.
+    /// Model of the user's choice, the name of a [`BuiltIn`] or a file; `None`: the default.
     pub model: Option<PathBuf>,
     /// May standard output carry colours?
     pub color: bool,
@@ -134,12 +134,20 @@ impl Context {
     }
 }
 
-/// Reads and checks a model file.
+/// Reads and checks a model: one that is compiled in, or a file.
 ///
 /// # Errors
 /// When it cannot be read or is no model; the message names the file and the field.
 pub fn load_model_file(path: &Path) -> anyhow::Result<Arc<Model>> {
-    read_model_file(path, Model::from_bytes)
+    match built_in(path) {
+        Some(model) => Ok(Model::built_in(model)),
+        None => read_model_file(path, Model::from_bytes),
+    }
+}
+
+/// The model of this name that is compiled in. A file of that name is `./wide`.
+fn built_in(name: &Path) -> Option<BuiltIn> {
+    name.to_str().and_then(BuiltIn::named)
 }
 
 /// Reads a model file and makes of it what `read` does.
@@ -147,10 +155,15 @@ fn read_model_file<T>(
     path: &Path,
     read: impl FnOnce(&[u8]) -> Result<T, ModelError>,
 ) -> anyhow::Result<T> {
+    if let Some(model) = built_in(path) {
+        return Ok(read(model.bytes())?);
+    }
     let name = path.display();
     let most = crate::network::bundle::MAX_FILE_BYTES;
-    let found =
-        std::fs::metadata(path).with_context(|| format!("cannot open model file '{name}'"))?;
+    let found = std::fs::metadata(path).with_context(|| {
+        let known = BuiltIn::ALL.map(BuiltIn::as_str).join("' and '");
+        format!("cannot open model file '{name}' ('{known}' are built in)")
+    })?;
     let size = found.len();
     anyhow::ensure!(
         size <= most as u64,

@@ -3,14 +3,20 @@
 pub mod average;
 pub mod change;
 mod hysteresis;
+pub mod kind;
 mod music;
 pub mod silence;
 
 use thiserror::Error;
 
-use crate::{genre::Scores, network::bundle::DecisionDefaults, units::Seconds};
+use crate::{
+    genre::{Labels, Scores},
+    network::bundle::DecisionDefaults,
+    units::Seconds,
+};
 
 use hysteresis::{Chosen, Hysteresis};
+use kind::KindGate;
 use music::MusicGate;
 
 pub use crate::readout::{Readout, Reason, State};
@@ -106,6 +112,8 @@ pub struct Rules {
     pub change_lasts: f32,
     /// What the average so far still weighs after a change of song was told, in 0..1 of a whole frame. Default: 0.
     pub kept_on_change: f32,
+    /// Which share of its family's score a kind must have to be named in its place ([`Labels`]). Default: 0.5.
+    pub kind_share: f32,
 }
 
 impl Default for Rules {
@@ -123,6 +131,7 @@ impl Default for Rules {
             dwell_after_change: 0.0,
             change_lasts: 10.0,
             kept_on_change: 0.0,
+            kind_share: 0.5,
         }
     }
 }
@@ -168,7 +177,7 @@ impl Rules {
     }
 
     /// Every number with its name and its range.
-    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 12] {
+    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 13] {
         [
             ("band", &mut self.band, 0.0, 1.0),
             ("early_margin", &mut self.early_margin, 0.0, 1.0),
@@ -192,6 +201,7 @@ impl Rules {
                 60.0,
             ),
             ("kept_on_change", &mut self.kept_on_change, 0.0, 1.0),
+            ("kind_share", &mut self.kind_share, 0.0, 1.0),
         ]
     }
 }
@@ -361,7 +371,7 @@ pub struct Observation {
     pub level_dbfs: f32,
     /// Does the silence gate say so?
     pub silent: bool,
-    /// Scores of the window as it stands; `None` while too little was heard or it is silent.
+    /// Scores of the window as it stands, each label's own ([`Labels::added_up`]); `None` while too little was heard or it is silent.
     pub scores: Option<Scores>,
     /// Probability that the newest seconds are music, where the model can tell.
     pub music: Option<f32>,
@@ -374,7 +384,9 @@ pub struct Decision {
     rules: Rules,
     unsure_below: f32,
     average: RunningAverage,
+    labels: Labels,
     hysteresis: Hysteresis,
+    kinds: KindGate,
     music: MusicGate,
     hold: bool,
     /// What was shown when it was told to hold.
@@ -383,16 +395,17 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// A decision over `n_labels` labels, with the model's own thresholds where the settings leave them open.
+    /// A decision over `labels`, with the model's own thresholds where the settings leave them open.
     ///
     /// # Errors
     /// [`DecisionError`] when a setting is out of its range.
     pub fn new(
-        n_labels: usize,
+        labels: &Labels,
         config: DecisionConfig,
         defaults: &DecisionDefaults,
     ) -> Result<Self, DecisionError> {
         config.validate()?;
+        let n_labels = labels.len();
         let rules = config.rules.unwrap_or_else(|| Rules::of(defaults));
         Ok(Self {
             unsure_below: config.unsure_below.unwrap_or(defaults.unsure_threshold),
@@ -404,13 +417,15 @@ impl Decision {
                     .or(config.music_below)
                     .unwrap_or(defaults.doubt_threshold),
             ),
+            kinds: KindGate::new(labels.clone(), config.dwell, rules),
             hysteresis: Hysteresis::new(n_labels, config.dwell, config.margin, rules),
             average: RunningAverage::new(n_labels, config.span, config.mean),
             config,
             rules,
             hold: false,
             held: None,
-            last: Readout::warming(n_labels),
+            last: nothing_yet(labels),
+            labels: labels.clone(),
         })
     }
 
@@ -430,11 +445,13 @@ impl Decision {
             let weight = (seen.heard.0 / FRAME.0).clamp(0.01, 1.0).powi(3);
             self.average.add(seen.position, &scores, weight);
         }
-        let averaged = self.average.scores();
+        let averaged = self.average.scores().map(|own| self.labels.added_up(&own));
         let (state, reason, genre) = self.answer(seen, averaged.as_ref());
         let mut readout = Readout {
-            scores: averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last))),
-            frame_scores: seen.scores.unwrap_or(self.last.frame_scores),
+            scores: averaged.unwrap_or_else(|| nothing_yet(&self.labels).scores),
+            frame_scores: seen
+                .scores
+                .map_or(self.last.frame_scores, |own| self.labels.added_up(&own)),
             music: self.music.probability(),
             level_dbfs: seen.level_dbfs,
             position: seen.position,
@@ -492,14 +509,18 @@ impl Decision {
             return (State::Unsure, Some(Reason::MaybeNotMusic), None);
         }
         let early = self.early_margin(seen);
-        match self
-            .hysteresis
-            .choose(averaged, seen.position, self.unsure_below, early)
-        {
-            Chosen::Genre(genre) if seen.heard.0 < FRAME.0 - 0.5 => {
-                (State::Provisional, None, Some(genre))
+        let (threshold, now) = (self.unsure_below, seen.position);
+        let families = self.labels.of_families(averaged);
+        match self.hysteresis.choose(&families, now, threshold, early) {
+            Chosen::Genre(family) => {
+                let genre = self.kinds.choose(family, averaged, now, threshold, early);
+                let state = if seen.heard.0 < FRAME.0 - 0.5 {
+                    State::Provisional
+                } else {
+                    State::Live
+                };
+                (state, None, Some(genre))
             }
-            Chosen::Genre(genre) => (State::Live, None, Some(genre)),
             Chosen::None(reason) => (State::Unsure, Some(reason), None),
         }
     }
@@ -525,6 +546,7 @@ impl Decision {
     pub fn reset_average(&mut self) {
         self.average.reset();
         self.hysteresis.forget();
+        self.kinds.forget();
     }
 
     /// The song seems to have changed: the average begins anew. It may be the same song that goes on, so that the genre that is shown stays while the
@@ -596,12 +618,15 @@ impl Decision {
         self.reset_average();
         self.music.forget();
         self.held = None;
-        self.last = Readout::warming(seen_len(&self.last));
+        self.last = nothing_yet(&self.labels);
     }
 }
 
-fn seen_len(readout: &Readout) -> usize {
-    readout.scores.as_slice().len()
+fn nothing_yet(labels: &Labels) -> Readout {
+    let mut readout = Readout::warming(labels.len());
+    readout.scores = labels.added_up(&readout.scores);
+    readout.frame_scores = readout.scores;
+    readout
 }
 
 #[cfg(test)]
@@ -627,8 +652,17 @@ mod tests {
         readouts
     }
 
+    fn three() -> Labels {
+        Labels::new(["a", "b", "c"]).unwrap()
+    }
+
     fn decision() -> Decision {
-        Decision::new(3, DecisionConfig::default(), &DecisionDefaults::default()).unwrap()
+        Decision::new(
+            &three(),
+            DecisionConfig::default(),
+            &DecisionDefaults::default(),
+        )
+        .unwrap()
     }
 
     fn silence(position: f64) -> Observation {
@@ -660,7 +694,7 @@ mod tests {
             unsure_below: Some(0.65),
             ..DecisionConfig::default()
         };
-        let mut decision = Decision::new(3, config, &DecisionDefaults::default()).unwrap();
+        let mut decision = Decision::new(&three(), config, &DecisionDefaults::default()).unwrap();
         let frames = [
             vec![[0.9, 0.05, 0.05]; 20],
             vec![[0.1, 0.6, 0.3]; 60],
@@ -704,7 +738,8 @@ mod tests {
                 span: Span::Exponential(preset.averaging()),
                 ..config.clone()
             };
-            let mut decision = Decision::new(3, config, &DecisionDefaults::default()).unwrap();
+            let mut decision =
+                Decision::new(&three(), config, &DecisionDefaults::default()).unwrap();
             let (mut heard, mut shown) = (0.0, 0);
             let mut leader = 0;
             for step in 1..3_000 {
@@ -801,7 +836,8 @@ mod tests {
         let readouts = run(&mut decision(), 0.0, &[[0.34, 0.32, 0.34]; 4]);
         let last = readouts.last().unwrap();
         assert_eq!((last.state, last.genre), (State::Unsure, None));
-        assert_eq!(last.candidates().unwrap().map(|c| c.0), [0, 2]);
+        let ranked = three().ranked(&last.scores);
+        assert_eq!((ranked[0].0, ranked[1].0), (0, 2));
     }
 
     #[test]
@@ -1012,12 +1048,35 @@ mod tests {
     }
 
     #[test]
+    fn doubt_about_the_kind_falls_back_to_the_family_and_only_then_to_none() {
+        let labels = Labels::new(["electronic", "techno", "rock"]).unwrap();
+        let labels = labels.with_families([("techno", "electronic")]).unwrap();
+        let config = DecisionConfig {
+            unsure_below: Some(0.4),
+            ..DecisionConfig::default()
+        };
+        let defaults = DecisionDefaults::default();
+        let mut decision = Decision::new(&labels, config, &defaults).unwrap();
+        let parts = [[0.15, 0.7, 0.15], [0.6, 0.2, 0.2], [0.1, 0.25, 0.34]];
+        let frames: Vec<[f32; 3]> = parts.iter().flat_map(|&part| [part; 30]).collect();
+        let mut changes = Vec::new();
+        for readout in run(&mut decision, 0.0, &frames) {
+            let scores = readout.scores.as_slice();
+            assert!(scores[0] >= scores[1], "a family has what its kinds have");
+            if readout.seq > 4 && changes.last() != Some(&readout.genre) {
+                changes.push(readout.genre);
+            }
+        }
+        assert_eq!(changes, [Some(1), Some(0), None]);
+    }
+
+    #[test]
     fn settings_out_of_range_are_named() {
         let config = DecisionConfig {
             margin: 1.5,
             ..DecisionConfig::default()
         };
-        let error = Decision::new(3, config, &DecisionDefaults::default()).unwrap_err();
+        let error = Decision::new(&three(), config, &DecisionDefaults::default()).unwrap_err();
         assert_eq!(error.to_string(), "margin = 1.5 is out of range (0 to 1)");
     }
 }

@@ -112,7 +112,7 @@ impl Pipeline {
         let front_end = model.listen(rate)?;
         let defaults = &model.card().decision;
         let silence_dbfs = config.decision.silence_dbfs;
-        let decision = Decision::new(model.labels().len(), config.decision, defaults)?;
+        let decision = Decision::new(model.labels(), config.decision, defaults)?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
         let steps = (config.hop.0 / column_s / model.step_columns() as f64)
             .ceil()

@@ -225,19 +225,6 @@ impl Readout {
     pub fn settles_in(&self) -> Seconds {
         Seconds((FRAME.0 - self.heard.0).max(0.0))
     }
-
-    /// The two best candidates, best first; `None` with fewer than two labels.
-    pub fn candidates(&self) -> Option<[(usize, f32); 2]> {
-        let scores = self.scores.as_slice();
-        let best = self.scores.top();
-        let second = scores
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|&(index, _)| index != best.0)
-            .reduce(|a, b| if b.1 > a.1 { b } else { a })?;
-        Some([best, second])
-    }
 }
 
 #[cfg(test)]

@@ -148,6 +148,15 @@ impl Update {
     pub fn genre(&self) -> Option<&str> {
         self.readout.genre.and_then(|index| self.labels.get(index))
     }
+
+    /// Family and kind of the genre that is shown, as far as it has them: what lights and scripts may follow, either of
+    /// them. Empty while none is shown.
+    pub fn genre_path(&self) -> Vec<&str> {
+        let shown = self.readout.genre.into_iter();
+        shown
+            .flat_map(|index| self.labels.names_to(index))
+            .collect()
+    }
 }
 
 /// The state changed: the receiver can react without looking at scores.

@@ -7,12 +7,13 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        FRAME, Mean,
+        FRAME, Mean, Rules,
         average::{mean_of, vote},
+        kind::finest,
         silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError, Picture},
-    genre::Scores,
+    genre::{Labels, Scores},
     network::{Model, Network, bundle::DecisionDefaults},
     units::{SampleRate, Seconds},
 };
@@ -166,7 +167,8 @@ pub struct SongClassifier {
     defaults: DecisionDefaults,
     unsure_below: f32,
     music_below: f32,
-    n_labels: usize,
+    kind_share: f32,
+    labels: Labels,
     columns: Columns,
     chunks: Chunks,
     samples: u64,
@@ -233,7 +235,8 @@ impl SongClassifier {
             defaults: defaults.clone(),
             unsure_below: defaults.unsure_threshold,
             music_below: defaults.music_threshold,
-            n_labels: model.labels().len(),
+            kind_share: Rules::of(defaults).kind_share,
+            labels: model.labels().clone(),
             columns: Columns {
                 n_mels: numbers.n_mels,
                 n_frames: model.n_frames(),
@@ -320,8 +323,12 @@ impl SongClassifier {
             });
         let duration = self.rate.duration(self.samples);
         let short = duration.0 + 0.05 < FRAME.0;
-        let frames = columns.finish(network, temperatures);
+        let mut frames = columns.finish(network, temperatures);
         let scores = self.rule.score.of(frames.iter().map(|frame| &frame.scores));
+        let scores = scores.map(|own| self.labels.added_up(&own));
+        for frame in &mut frames {
+            frame.scores = self.labels.added_up(&frame.scores);
+        }
         let verdict = match scores {
             _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
             None if columns.n_columns < columns.least
@@ -334,17 +341,16 @@ impl SongClassifier {
             Some(scores) => {
                 let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
                 let music = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
-                let (best, score) = scores.top();
+                let named = finest(&self.labels, &scores, self.unsure_below, self.kind_share);
                 if !heard.is_empty() && music < self.music_below.min(UNFITTED) {
                     Verdict::NotMusic
-                } else if score < self.unsure_below {
-                    Verdict::Unsure
                 } else {
-                    Verdict::Genre(best)
+                    named.map_or(Verdict::Unsure, Verdict::Genre)
                 }
             }
         };
-        let scores = scores.unwrap_or_else(|| Scores::uniform(self.n_labels));
+        let scores =
+            scores.unwrap_or_else(|| self.labels.added_up(&Scores::uniform(self.labels.len())));
         Song {
             verdict,
             scores,

@@ -180,6 +180,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         let inputs = found.files.iter().map(PathBuf::as_path);
         output.must_not_be(inputs, "one of the files to listen to")?;
         let model = context.model.as_deref();
+        let model = model.filter(|model| super::built_in(model).is_none());
         output.must_not_be(model, "the model to listen with")?;
         // A folder that was misspelt must not cost the answers of another day.
         if found.files.is_empty() {

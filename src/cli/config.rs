@@ -26,6 +26,7 @@ use thiserror::Error;
 use super::{ColorChoice, Context, lights::Lights, text::read_settings};
 use crate::{
     decision::{Preset, average::Mean},
+    network::BuiltIn,
     sink::{
         SinkError, exec,
         hold::HoldGenre,
@@ -45,7 +46,7 @@ use crate::{
 pub struct Config {
     /// When to use colours: `auto`, `always` or `never`.
     pub color: Color,
-    /// A model file instead of the one that is built in.
+    /// Another model than the default: `wide`, which is built in, or a model file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
     /// Lights that `genrescope listen` sends to.
@@ -342,9 +343,13 @@ impl Config {
 
     /// Relative paths in a file are relative to its folder, wherever the program is started.
     fn resolve(&mut self, folder: &Path) {
+        // The name of a model that is built in is no path.
+        let model = Some(&mut self.model).filter(|model| {
+            let name = model.as_ref().and_then(|model| model.to_str());
+            name.and_then(BuiltIn::named).is_none()
+        });
         let listen = &mut self.listen;
-        for path in [
-            &mut self.model,
+        let paths = model.into_iter().chain([
             &mut listen.json_file,
             &mut listen.http_token_file,
             &mut listen.mqtt_password_file,
@@ -353,10 +358,8 @@ impl Config {
             &mut listen.socket,
             &mut self.lights.look,
             &mut self.lights.midi_map,
-        ]
-        .into_iter()
-        .flatten()
-        {
+        ]);
+        for path in paths.flatten() {
             *path = folder.join(&*path);
         }
         if let Some(map) = &mut self.listen.osc_map
@@ -541,7 +544,7 @@ impl Config {
         if self.model.is_none() {
             text = text.replacen(
                 "\n[lights]",
-                "# model: the one that is built in\n\n[lights]",
+                "# model: the default, which is built in; \"wide\" is, too\n\n[lights]",
                 1,
             );
         }
@@ -664,6 +667,12 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let config = Config::read(&file).unwrap();
         assert_eq!(config.model, Some(dir.path().join("m.safetensors")));
+        let mut named = Config {
+            model: Some("wide".into()),
+            ..Config::default()
+        };
+        named.resolve(dir.path());
+        assert_eq!(named.model, Some("wide".into()), "it is built in");
         assert_eq!(config.listen.json_file, Some(dir.path().join("log")));
         let map = config.listen.osc_map.clone().unwrap();
         assert_eq!(Path::new(&map), dir.path().join("my.toml"));

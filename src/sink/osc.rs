@@ -115,10 +115,12 @@ impl OscEncoder {
         self.told_reason(&mut out);
         if changed {
             let before = std::mem::replace(&mut self.shown, shown);
-            if let Some(index) = before {
+            // A family stays on while its kinds change.
+            let (off, on) = (self.lit(before), self.lit(shown));
+            for &index in off.iter().filter(|index| !on.contains(index)) {
                 self.active(index, false, &mut out);
             }
-            if let Some(index) = shown {
+            for &index in on.iter().filter(|index| !off.contains(index)) {
                 self.active(index, true, &mut out);
             }
             self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
@@ -141,8 +143,11 @@ impl OscEncoder {
                 newest.readout.set_state(State::Lost);
             }
             self.told_reason(&mut out);
-            if let Some(index) = self.shown.take() {
+            let shown = self.shown.take();
+            for index in self.lit(shown) {
                 self.active(index, false, &mut out);
+            }
+            if shown.is_some() {
                 self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
             }
         }
@@ -177,7 +182,7 @@ impl OscEncoder {
     /// Everything a receiver needs that has just appeared, the shown genre's `active` included.
     pub fn everything(&mut self) -> Vec<OscMessage> {
         let mut out = Vec::new();
-        if let Some(index) = self.shown {
+        for index in self.lit(self.shown) {
             self.active(index, true, &mut out);
         }
         self.told(&STANDING, &mut out);
@@ -190,7 +195,8 @@ impl OscEncoder {
         if self.labels.is_some() {
             self.state = Some(State::Lost);
             self.over = true;
-            if let Some(index) = self.shown.take() {
+            let shown = self.shown.take();
+            for index in self.lit(shown) {
                 self.active(index, false, &mut out);
             }
             if let Some(newest) = &mut self.newest {
@@ -245,7 +251,11 @@ impl OscEncoder {
                 }
                 continue;
             }
-            if rule.genre.is_some() && !self.shown.is_some_and(|index| self.concerns(rule, index)) {
+            let concerned = || {
+                let mut lit = self.lit(self.shown).into_iter();
+                lit.any(|index| self.concerns(rule, index))
+            };
+            if rule.genre.is_some() && !concerned() {
                 continue;
             }
             let name = self
@@ -302,6 +312,13 @@ impl OscEncoder {
                 );
             }
         }
+    }
+
+    /// The labels that are active while `shown` is: its family, and itself.
+    fn lit(&self, shown: Option<usize>) -> Vec<usize> {
+        let labels = self.labels.as_ref();
+        let family = shown.and_then(|index| labels?.family_of(index));
+        family.into_iter().chain(shown).collect()
     }
 
     fn concerns(&self, rule: &Rule, index: usize) -> bool {

@@ -21,7 +21,7 @@ use crossbeam_utils::atomic::AtomicCell;
 use genrescope::{
     decision::Readout,
     genre::Labels,
-    network::Model,
+    network::{BuiltIn, Model},
     pipeline::PipelineConfig,
     realtime::{AudioInput, Controls, Counters, Listener, ReadoutCell, RealtimeConfig},
     units::SampleRate,
@@ -610,6 +610,7 @@ impl Worker {
 fn load(choice: &ModelChoice) -> Result<(Arc<Model>, String), String> {
     match choice {
         ModelChoice::Builtin => Ok((Model::builtin(), "built-in".to_owned())),
+        ModelChoice::Wide => Ok((Model::built_in(BuiltIn::Wide), "wide".to_owned())),
         ModelChoice::File(path) => {
             let name = path.file_stem().map_or_else(
                 || path.display().to_string(),

@@ -173,6 +173,7 @@ impl App {
                 .flat_map(Labels::iter)
                 .map(str::to_owned)
                 .collect();
+            model.families = self.labels.clone().filter(Labels::has_families);
         }
         if let Some(facts) = &board.model {
             model.model.clone_from(&facts.name);

@@ -142,6 +142,8 @@ pub enum ModelChoice {
     /// The model that is compiled into the plugin.
     #[default]
     Builtin,
+    /// The one with families and kinds, compiled in, too.
+    Wide,
     /// A model file.
     File(PathBuf),
 }

@@ -235,6 +235,16 @@ impl Printer<'_> {
         }
     }
 
+    /// Room for the longest answer.
+    fn answer_width(&self) -> usize {
+        let labels = self.model.labels();
+        if !labels.has_families() {
+            return 10;
+        }
+        let widths = (0..labels.len()).map(|index| width(&labels.path(index)));
+        widths.max().unwrap_or(10)
+    }
+
     fn genre(&self, verdict: Verdict) -> Option<&str> {
         verdict
             .genre()
@@ -258,6 +268,13 @@ impl Printer<'_> {
             "model": self.model.card().name,
             "options": self.options,
         });
+        if labels.has_families() {
+            let named = song.verdict.genre();
+            let path: Vec<&str> =
+                named.map_or(Vec::new(), |genre| labels.names_to(genre).collect());
+            object["family"] = json!(path.first());
+            object["genre_path"] = json!(path);
+        }
         if !heard.notes.is_empty() {
             object["notes"] = json!(heard.notes);
         }
@@ -289,16 +306,16 @@ impl Printer<'_> {
         let song = &heard.song;
         let name = pad(&end_of(shown, self.name_width), self.name_width);
         let answer = match song.verdict {
-            Verdict::Genre(genre) => self.model.labels().get(genre).unwrap_or_default(),
-            Verdict::Unsure => "unsure",
-            Verdict::NotMusic => "not music",
-            Verdict::Silent => "silent",
-            Verdict::TooShort => "too short",
+            Verdict::Genre(genre) => self.model.labels().path(genre),
+            Verdict::Unsure => "unsure".to_owned(),
+            Verdict::NotMusic => "not music".to_owned(),
+            Verdict::Silent => "silent".to_owned(),
+            Verdict::TooShort => "too short".to_owned(),
         };
-        let bold = self.paint(&pad(answer, 10), "1");
+        let bold = self.paint(&pad(&answer, self.answer_width()), "1");
         let mut line = format!("{name}  {bold}");
         if !song.frames.is_empty() && song.verdict != Verdict::Silent {
-            for (index, score) in song.scores.ranked().into_iter().take(3) {
+            for (index, score) in self.model.labels().ranked(&song.scores).into_iter().take(3) {
                 let label = self.model.labels().get(index).unwrap_or_default();
                 line += &format!("  {label:>9} {:>3.0} %", 100.0 * score);
             }
@@ -319,9 +336,10 @@ impl Printer<'_> {
         writeln!(self.out, "{}", line.trim_end())?;
         if self.show_frames {
             for frame in &song.frames {
-                let best: Vec<String> = frame
-                    .scores
-                    .ranked()
+                let best: Vec<String> = self
+                    .model
+                    .labels()
+                    .ranked(&frame.scores)
                     .into_iter()
                     .take(3)
                     .map(|(index, score)| {
@@ -347,8 +365,8 @@ impl Printer<'_> {
         const BAR: f32 = 30.0;
         for stretch in stretches(readouts) {
             let what = match (stretch.genre, stretch.state) {
-                (Some(genre), _) => self.model.labels().get(genre).unwrap_or_default(),
-                (None, state) => state.words(),
+                (Some(genre), _) => self.model.labels().path(genre),
+                (None, state) => state.words().to_owned(),
             };
             let bar = if stretch.genre.is_some() {
                 (stretch.confidence * BAR) as usize
@@ -356,9 +374,10 @@ impl Printer<'_> {
                 0
             };
             let line = format!(
-                "  {:>8} - {:<8} {what:<10} {}",
+                "  {:>8} - {:<8} {} {}",
                 stretch.start.to_string(),
                 stretch.end.to_string(),
+                pad(&what, self.answer_width()),
                 "█".repeat(bar)
             );
             let code = if stretch.genre.is_some() { "0" } else { "2" };

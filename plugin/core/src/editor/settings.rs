@@ -277,6 +277,14 @@ fn draw_model(
         drafts.path = None;
         actions.push(Action::Model(ModelChoice::Builtin));
     }
+    let wide = model.model_choice == ModelChoice::Wide;
+    let width = text_width(ui, "Wide", &font) + page.scale.len(28.0);
+    let left = pos2(area.right() + page.scale.len(8.0), row.top());
+    let area = Rect::from_min_size(left, vec2(width, row.height()));
+    if button(ui, area, "wide", "Wide", &font, wide).clicked() {
+        drafts.path = None;
+        actions.push(Action::Model(ModelChoice::Wide));
+    }
     ui.painter().text(
         pos2(area.right() + page.scale.len(14.0), row.center().y),
         Align2::LEFT_CENTER,
@@ -291,7 +299,7 @@ fn draw_model(
         pos2(row.right() - load_w - page.scale.len(8.0), row.bottom()),
     );
     let shown = match &model.model_choice {
-        ModelChoice::Builtin => String::new(),
+        ModelChoice::Builtin | ModelChoice::Wide => String::new(),
         ModelChoice::File(path) => path.display().to_string(),
     };
     let mut cells = child(ui, area, "model cells");

@@ -451,15 +451,18 @@ fn draw_level(ui: &Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Mem
 
 /// A bar per label, in label order so that each stays where the eye has learnt it; in columns when there are many.
 fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
-    let n = model.labels.len().min(memory.bars.len());
+    let mut listed = model.listed();
+    listed.retain(|&index| index < memory.bars.len());
+    let n = listed.len();
     if n == 0 {
         return;
     }
     let font = scale.font(14.0);
     let least = font.size * 1.15;
     let gutter = scale.len(18.0);
-    let widest = (0..n)
-        .map(|index| text_width(ui, &model.title(index), &font))
+    let widest = listed
+        .iter()
+        .map(|&index| text_width(ui, &model.row_title(index), &font))
         .fold(0.0_f32, f32::max)
         .min(font.size * 9.0);
     let names_w = widest + text_width(ui, "100 %", &font) + scale.len(22.0);
@@ -482,7 +485,7 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     } else {
         n_columns * most_rows
     };
-    let shown = best(model, n, most);
+    let shown = best(model, &listed, most);
     let n_rows = shown.len().div_ceil(n_columns);
     let column_w = (rect.width() - gutter * (n_columns - 1) as f32) / n_columns as f32;
     let row_h = (rect.height() / n_rows as f32).min(scale.len(36.0).max(least));
@@ -492,8 +495,9 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
         font
     };
     let percent_w = text_width(ui, "100 %", &font);
-    let label_w = (0..n)
-        .map(|index| text_width(ui, &model.title(index), &font))
+    let label_w = listed
+        .iter()
+        .map(|&index| text_width(ui, &model.row_title(index), &font))
         .fold(0.0_f32, f32::max);
     let label_w = label_w
         .min(font.size * 9.0)
@@ -517,7 +521,7 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
             memory.vivid,
         );
         let mid = area.center().y;
-        let title = shorten(ui, &model.title(index), &font, label_w);
+        let title = shorten(ui, &model.row_title(index), &font, label_w);
         ui.painter().text(
             pos2(area.left(), mid),
             Align2::LEFT_CENTER,
@@ -579,10 +583,10 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     }
 }
 
-/// Of the first `n` labels, the `most` with the best scores, in label order.
-fn best(model: &ViewModel, n: usize, most: usize) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..n).collect();
-    if n > most {
+/// Of the labels that are listed, the `most` with the best scores, in label order.
+fn best(model: &ViewModel, listed: &[usize], most: usize) -> Vec<usize> {
+    let mut indices = listed.to_vec();
+    if indices.len() > most {
         indices.sort_by(|&a, &b| model.scores[b].total_cmp(&model.scores[a]));
         indices.truncate(most);
         indices.sort_unstable();

@@ -1,6 +1,9 @@
 //! Everything the editor shows, as plain values: what a test can make up and a host need not be there for.
 
-use genrescope::decision::{FRAME, PROVISIONAL_FROM, Reason, State};
+use genrescope::{
+    decision::{FRAME, PROVISIONAL_FROM, Reason, State},
+    genre::{Labels, Scores},
+};
 
 use super::theme;
 use crate::{
@@ -8,11 +11,16 @@ use crate::{
     params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice, Restlessness},
 };
 
+/// Rows of families and kinds: the rest says little.
+const FAMILY_ROWS: usize = 12;
+
 /// What is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewModel {
     /// The model's labels.
     pub labels: Vec<String>,
+    /// The same with their families, where the model has some.
+    pub families: Option<Labels>,
     /// One score per label, 0 to 1: averaged.
     pub scores: Vec<f32>,
     /// The same of what was heard last alone.
@@ -89,6 +97,7 @@ impl Default for ViewModel {
     fn default() -> Self {
         Self {
             labels: Vec::new(),
+            families: None,
             scores: Vec::new(),
             newest: Vec::new(),
             status: Status::Loading,
@@ -157,9 +166,38 @@ impl ViewModel {
         })
     }
 
-    /// Indices of the two best scores, best first; fewer when there are fewer labels.
+    /// The labels that have a bar, in order: all; or of families the best, each with the kind that leads in it.
+    pub fn listed(&self) -> Vec<usize> {
+        let n = self.labels.len().min(self.scores.len());
+        match &self.families {
+            Some(labels) if n == labels.len() => {
+                let mut listed = labels.shown(&Scores::new(&self.scores), FAMILY_ROWS);
+                listed.sort_unstable();
+                listed
+            }
+            _ => (0..n).collect(),
+        }
+    }
+
+    /// The label that stands for `index` beside others: its family, or itself.
+    fn family_or_self(&self, index: usize) -> usize {
+        let families = self.families.as_ref();
+        families.map_or(index, |labels| labels.family_or_self(index))
+    }
+
+    /// The label of `index` in the list of bars: a kind a little to the right, below its family.
+    pub fn row_title(&self, index: usize) -> String {
+        if self.family_or_self(index) == index {
+            self.title(index)
+        } else {
+            format!("  {}", self.name(index))
+        }
+    }
+
+    /// Indices of the two best scores, best first; fewer when there are fewer labels. A family stands for its kinds.
     pub fn candidates(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.scores.len().min(self.labels.len())).collect();
+        order.retain(|&index| self.family_or_self(index) == index);
         order.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]));
         order.truncate(2);
         order
@@ -279,9 +317,21 @@ impl ViewModel {
                 format!("A full listen takes {:.0} s more.", left(self.frame_s))
             }
             Status::Listening(State::Live) => match self.candidates().as_slice() {
-                [first, second] if self.genre == Some(*first) => {
+                [first, second]
+                    if self.genre.map(|genre| self.family_or_self(genre)) == Some(*first) =>
+                {
+                    let family = match self.genre {
+                        Some(genre) if genre != *first => {
+                            format!(
+                                "of {} {}, ",
+                                self.name(*first),
+                                percent(self.scores[*first])
+                            )
+                        }
+                        _ => String::new(),
+                    };
                     let second = format!(
-                        "then {} {}",
+                        "{family}then {} {}",
                         self.name(*second),
                         percent(self.scores[*second])
                     );
