@@ -8,6 +8,7 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod devices;
+mod hear;
 mod json_lines;
 pub mod lights;
 pub mod listen;
@@ -15,9 +16,12 @@ pub mod model;
 pub mod output_file;
 pub mod quiet;
 pub mod signals;
+pub mod sort;
+pub mod tag;
 pub mod teach;
 pub mod text;
 pub mod tui;
+pub mod watch;
 
 use std::{
     io::{self, IsTerminal, Read as _},
@@ -82,6 +86,12 @@ pub enum Command {
     Devices(devices::DevicesArgs),
     /// Say the genre of audio files and folders.
     Classify(classify::ClassifyArgs),
+    /// Write the genre into the tags of audio files, after showing what would change; or take that back.
+    Tag(tag::TagArgs),
+    /// Write playlists and crates by genre: M3U8, Rekordbox, Traktor, Serato.
+    Sort(sort::SortArgs),
+    /// Watch folders, and tag, print or hand on songs as they come.
+    Watch(watch::WatchArgs),
     /// Hear about a minute of music that is made here, without sound card or files.
     Demo(demo::DemoArgs),
     /// Look at model files.
@@ -235,6 +245,9 @@ pub fn main() -> ExitCode {
         Command::Listen(args) => listen::run(args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Classify(args) => classify::run(args, &context),
+        Command::Watch(args) => watch::run(args, &context),
+        Command::Sort(args) => sort::run(args, &context),
+        Command::Tag(args) => tag::run(args, &context),
         Command::Demo(args) => demo::run(args, &context),
         Command::Model(args) => model::run(args, &context),
         Command::Looks(args) => lights::run(args, &context),

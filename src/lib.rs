@@ -45,6 +45,8 @@ pub mod sink;
 pub mod song;
 pub mod source;
 pub mod statistics;
+#[cfg(feature = "cli")]
+pub mod tags;
 pub mod teach;
 #[cfg(feature = "cli")]
 mod toml_words;

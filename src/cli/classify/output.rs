@@ -27,7 +27,7 @@ const SCHEMA: u32 = 1;
 
 /// For whom it prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// For people.
     Table,
     /// One object a line.
@@ -37,22 +37,22 @@ pub(super) enum Format {
 }
 
 /// Prints outcomes as they come.
-pub(super) struct Printer<'a> {
-    pub(super) out: Box<dyn Write>,
-    pub(super) format: Format,
-    pub(super) model: &'a Model,
-    pub(super) color: bool,
-    pub(super) show_frames: bool,
-    pub(super) show_timeline: bool,
-    pub(super) name_width: usize,
+pub(in crate::cli) struct Printer<'a> {
+    pub(in crate::cli) out: Box<dyn Write>,
+    pub(in crate::cli) format: Format,
+    pub(in crate::cli) model: &'a Model,
+    pub(in crate::cli) color: bool,
+    pub(in crate::cli) show_frames: bool,
+    pub(in crate::cli) show_timeline: bool,
+    pub(in crate::cli) name_width: usize,
     /// The arguments that shape an answer, as they would be typed.
-    pub(super) options: String,
+    pub(in crate::cli) options: String,
     /// Answers that were written, failures among them.
-    pub(super) n_written: usize,
+    pub(in crate::cli) n_written: usize,
 }
 
 /// What to call the files in the table: their paths below the folder that holds them all, so that no two look the same.
-pub(super) fn shown_names(files: &[PathBuf]) -> Vec<String> {
+pub(in crate::cli) fn shown_names(files: &[PathBuf]) -> Vec<String> {
     let mut common: Option<Vec<Component<'_>>> = None;
     for file in files {
         let folder: Vec<Component<'_>> = file.parent().unwrap_or(file).components().collect();
@@ -105,7 +105,7 @@ pub(super) const OPTIONS: usize = 9;
 /// `path` as text from which [`from_text`] makes it again. A name that is no UTF-8 has its other bytes
 /// as `\x` and two hexadecimal digits, and its backslashes doubled; so has one that could be taken for
 /// such.
-pub(super) fn to_text(path: &Path) -> String {
+pub(in crate::cli) fn to_text(path: &Path) -> String {
     if let Some(text) = path.to_str().filter(|text| !text.contains("\\x")) {
         return text.to_owned();
     }
@@ -120,7 +120,7 @@ pub(super) fn to_text(path: &Path) -> String {
 }
 
 /// The path that [`to_text`] has written.
-pub(super) fn from_text(text: &str) -> PathBuf {
+pub(in crate::cli) fn from_text(text: &str) -> PathBuf {
     if !text.contains("\\x") {
         return text.into();
     }
@@ -176,7 +176,12 @@ impl Printer<'_> {
     }
 
     /// The answer for one file.
-    pub(super) fn song(&mut self, path: &Path, shown: &str, heard: &Heard) -> io::Result<()> {
+    pub(in crate::cli) fn song(
+        &mut self,
+        path: &Path,
+        shown: &str,
+        heard: &Heard,
+    ) -> io::Result<()> {
         self.n_written += 1;
         match self.format {
             Format::Table => self.table(shown, heard)?,
@@ -211,7 +216,7 @@ impl Printer<'_> {
     }
 
     /// A file that could not be read: data formats tell it too, so that every input has its line.
-    pub(super) fn failure(&mut self, path: &Path, reason: &str) -> io::Result<()> {
+    pub(in crate::cli) fn failure(&mut self, path: &Path, reason: &str) -> io::Result<()> {
         match self.format {
             Format::Table => Ok(()),
             Format::Json => {
