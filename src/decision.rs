@@ -30,7 +30,7 @@ pub const FRAME: Seconds = Seconds(29.12);
 pub const PROVISIONAL_FROM: Seconds = Seconds(2.7);
 
 /// Time constant of the running average, in seconds, wherever nothing else is asked for: files, listener and plugin.
-pub const DEFAULT_AVERAGING: Seconds = Seconds(10.0);
+pub const DEFAULT_AVERAGING: Seconds = Seconds(20.0);
 
 /// How restless the answer may be: three settings of [`DecisionConfig`] in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -60,17 +60,17 @@ impl Preset {
     /// Time constant of the running average.
     pub const fn averaging(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(20.0),
+            Preset::Steady => Seconds(40.0),
             Preset::Balanced => DEFAULT_AVERAGING,
-            Preset::Fast => Seconds(4.0),
+            Preset::Fast => Seconds(6.0),
         }
     }
 
     /// How long another genre must lead.
     pub const fn dwell(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(15.0),
-            Preset::Balanced => Seconds(6.0),
+            Preset::Steady => Seconds(20.0),
+            Preset::Balanced => Seconds(10.0),
             Preset::Fast => Seconds(0.0),
         }
     }
@@ -213,7 +213,7 @@ pub struct DecisionConfig {
     pub span: Span,
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
-    /// How long another genre must be the best before it is shown where no change of song was told. Default: 6 s.
+    /// How long another genre must be the best before it is shown where no change of song was told. Default: 10 s.
     pub dwell: Seconds,
     /// By how much another genre may lead before the shown one is shown no longer, in 0..1. Default: 0.15.
     pub margin: f32,

@@ -642,8 +642,8 @@ mod tests {
             "model",
             "device",
             "preset = \"balanced\"",
-            "averaging = 10.0",
-            "dwell = 6.0",
+            "averaging = 20.0",
+            "dwell = 10.0",
             "unsure_below",
             "hold_genre",
             "mean = \"arithmetic\"",
@@ -655,7 +655,7 @@ mod tests {
             assert!(text.contains(setting), "{setting}: {text}");
         }
         let config = Config::from_toml(&text, Path::new("config.toml")).unwrap();
-        assert_eq!(config.listen.averaging, Some(10.0));
+        assert_eq!(config.listen.averaging, Some(20.0));
     }
 
     #[test]
