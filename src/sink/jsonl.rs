@@ -21,7 +21,6 @@ pub const VERSION: u32 = 1;
 
 /// The message of a readout, without line end.
 pub fn update_line(update: &Update) -> String {
-    let families = update.labels.has_families();
     line(&GenreMessage {
         v: VERSION,
         kind: "genre",
@@ -29,8 +28,13 @@ pub fn update_line(update: &Update) -> String {
         seq: update.seq,
         source: &update.source,
         genre: update.genre(),
-        family: families.then(|| update.genre_path().first().copied()),
-        genre_path: families.then(|| update.genre_path()),
+        place: update.labels.has_families().then(|| {
+            let genre_path = update.genre_path();
+            Place {
+                family: genre_path.first().copied(),
+                genre_path,
+            }
+        }),
         confidence: finite(update.readout.confidence),
         scores: ByLabel(&update.labels, &update.readout.scores),
         frames: update.readout.frames,
@@ -229,10 +233,8 @@ struct GenreMessage<'a> {
     seq: u64,
     source: &'a str,
     genre: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    family: Option<Option<&'a str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    genre_path: Option<Vec<&'a str>>,
+    #[serde(flatten)]
+    place: Option<Place<'a>>,
     confidence: f32,
     scores: ByLabel<'a>,
     frames: u32,
@@ -245,6 +247,13 @@ struct GenreMessage<'a> {
     position_s: f64,
     level_dbfs: f64,
     model: &'a str,
+}
+
+/// Where the genre stands in a model of families.
+#[derive(Serialize)]
+struct Place<'a> {
+    family: Option<&'a str>,
+    genre_path: Vec<&'a str>,
 }
 
 #[derive(Serialize)]

@@ -291,10 +291,10 @@ fn card(bundle: &Bundle, bytes: usize, made: &Measured, real: &Measured) -> Stri
          | network | MobileNet, 128 mel bands x 1000 columns (10 s, from 12 kHz), shares of AudioSet's classes; no first trunk |\n| labels | {} \
          |\n| temperature | {:.3} |\n| unsure below | {:.2} |\n\n| family | its kinds |\n|---|---|\n{tree}\n## Data\n\n{}\n\n## Recipe\n\n{}\n\n\
          ## Measured\n\n`genrescope-train wide --measure models/wide.safetensors`, whole pieces through the product.\n\n### Songs of today with a tag\n\n\
-         Temperatures and the threshold were chosen on them (the share of right families does not depend on these).\n\n{}\n### Machine-made music, by the genre that its prompt asked for\n\nThe folder is named by a word of the prompt, which is no reliable label: many \
-         pieces under classical are rock and under pop anything.\n\n{}\n## Not measured\n\nKinds: of the pieces \
+         Temperatures and the threshold were chosen on them (the share of right families does not depend on these).\n\n{}\n### Machine-made music, by the genre that its prompt asked for\n\nThe folder is named by a word of the prompt, which is no reliable label: pieces \
+         of one group of prompts lie under classical and under rock, others under classical and under pop or country.\n\n{}\n## Not measured\n\nKinds: of the pieces \
          above hardly any says its kind, so that nothing is known of how often house is taken for techno. Latin, African, Asian, Middle Eastern, \
-         new age, gospel and folk music: no or next to no pieces. Rap is told by the class for rapping, not by that of the music. Dub and \
+         new age, gospel and folk music: no or next to no pieces. How often a listener's display changes within a song, and how well this model hears in a room: not with music that has labels. Rap is told by the class for rapping, not by that of the music. Dub and \
          much else that people ask for is no class of AudioSet and no label here.\n\n## Licence\n\n{}. No GTZAN recording or label was used for any part \
          of it, so that the limits of that collection (research only) do not hold for this model.\n\n## Credits\n\n{}\n",
         card.name,
