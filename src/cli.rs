@@ -81,7 +81,7 @@ pub enum ColorChoice {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Listen to a microphone, the system's sound or a file, and show the genre live.
-    Listen(listen::ListenArgs),
+    Listen(Box<listen::ListenArgs>),
     /// List what can be listened to: microphones and the system's sound.
     Devices(devices::DevicesArgs),
     /// Say the genre of audio files and folders.
@@ -242,7 +242,7 @@ pub fn main() -> ExitCode {
         config,
     };
     let result = match cli.command {
-        Command::Listen(args) => listen::run(args, &context),
+        Command::Listen(args) => listen::run(*args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Classify(args) => classify::run(args, &context),
         Command::Watch(args) => watch::run(args, &context),

@@ -168,17 +168,11 @@ impl Sacn {
     ) -> Result<bool, SinkError> {
         let mut values = [0; 1 + CHANNELS as usize]; // the start code, 0, comes first
         values[1..].copy_from_slice(frame);
-        let at = match self
-            .sequence
-            .iter()
-            .position(|(known, _)| *known == universe)
-        {
-            Some(at) => at,
-            None => {
-                self.sequence.push((universe, 0));
-                self.sequence.len() - 1
-            }
-        };
+        let known = self.sequence.iter().position(|(of, _)| *of == universe);
+        let at = known.unwrap_or_else(|| {
+            self.sequence.push((universe, 0));
+            self.sequence.len() - 1
+        });
         let sequence_number = self.sequence[at].1;
         self.sequence[at].1 = sequence_number.wrapping_add(1);
         let mut buffer = std::mem::take(&mut self.buffer);

@@ -224,13 +224,14 @@ impl Reader {
         let strip = match table.wled {
             None => None,
             Some(value) => Some(match value.get_ref() {
-                StripValue::Number(number) => match u8::try_from(*number) {
-                    Ok(preset @ 1..=250) => Strip::Preset(preset),
-                    _ => {
+                StripValue::Number(number) => {
+                    let preset = u8::try_from(*number).ok();
+                    let preset = preset.filter(|preset| (1..=250).contains(preset));
+                    Strip::Preset(preset.ok_or_else(|| {
                         let why = format!("a WLED preset is 1 to 250, not {number}");
-                        return Err((value.span().start, why));
-                    }
-                },
+                        (value.span().start, why)
+                    })?)
+                }
                 StripValue::Text(text) if text == "off" => Strip::Off,
                 StripValue::Text(text) => {
                     let why = format!("'{text}' is neither a WLED preset (1 to 250) nor \"off\"");
