@@ -76,7 +76,7 @@ pub enum ColorChoice {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Listen to a microphone, the system's sound or a file, and show the genre live.
-    Listen(listen::ListenArgs),
+    Listen(Box<listen::ListenArgs>),
     /// List what can be listened to: microphones and the system's sound.
     Devices(devices::DevicesArgs),
     /// Say the genre of audio files and folders.
@@ -216,7 +216,7 @@ pub fn main() -> ExitCode {
         config,
     };
     let result = match cli.command {
-        Command::Listen(args) => listen::run(args, &context),
+        Command::Listen(args) => listen::run(*args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Classify(args) => classify::run(args, &context),
         Command::Demo(args) => demo::run(args, &context),
