@@ -31,8 +31,8 @@ pub struct ExecSink {
     words: Vec<String>,
     /// The newest that was heard.
     newest: Option<Update>,
-    /// The genre that the command was run for; `None` before the first run.
-    told: Option<Option<String>>,
+    /// The genre that the command was run for last; without it, there is nothing to take back.
+    told: Option<String>,
     running: Option<(Child, Instant)>,
     started: Option<Instant>,
 }
@@ -100,11 +100,7 @@ impl ExecSink {
         let rests = self
             .started
             .is_some_and(|at| now.saturating_duration_since(at) < REST);
-        if self.running.is_some() || rests || self.told.as_ref() == Some(&genre) {
-            return Ok(());
-        }
-        // Without a genre from the start, there is nothing that has changed.
-        if self.told.is_none() && genre.is_none() {
+        if self.running.is_some() || rests || self.told == genre {
             return Ok(());
         }
         let command = self.command(update, update.readout.state.as_str());
@@ -149,7 +145,7 @@ impl ExecSink {
         genre: Option<String>,
         now: Instant,
     ) -> Result<(), SinkError> {
-        self.told = Some(genre);
+        self.told = genre;
         self.started = Some(now);
         match command.spawn() {
             Ok(child) => {
@@ -251,7 +247,7 @@ impl Sink for ExecSink {
             std::thread::sleep(Duration::from_millis(10));
         }
         self.running = None;
-        if let (Some(Some(_)), Some(mut update)) = (&self.told, self.newest.take()) {
+        if let (Some(_), Some(mut update)) = (&self.told, self.newest.take()) {
             update.readout.set_state(State::Lost);
             let command = self.command(&update, "ended");
             // It outlives us.
