@@ -153,7 +153,7 @@ fn what_it_cannot_do_is_refused() {
             .find_map(|index| {
                 let mut info: ParameterInfo = std::mem::zeroed();
                 assert_eq!(controller.getParameterInfo(index, &raw mut info), kResultOk);
-                (info.flags & ParameterFlags_::kIsBypass as i32 != 0).then_some(info.id)
+                (info.flags & ParameterFlags_::kIsBypass != 0).then_some(info.id)
             })
             .expect("a bypass");
         for value in [1.0, 0.0, 1.0] {

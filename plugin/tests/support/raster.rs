@@ -260,7 +260,7 @@ pub mod scenes {
                     state,
                     song: Some(SongTime {
                         seconds: at + 62.0,
-                        bars: Some(((at + 62.0) / 2.0, 0.5)),
+                        bars: Some((31.0 + 0.5 * at, 0.5)),
                     }),
                 });
                 at += 2.0;
