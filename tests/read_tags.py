@@ -36,7 +36,8 @@ for path in sys.argv[1:]:
     genres = []
     for key in ("TCON", "genre", "\xa9gen", "Genre"):
         try:
-            genres += genre_of(tags, key)
+            # Vorbis comments do not tell "genre" from "Genre".
+            genres = genres or genre_of(tags, key)
         except (KeyError, ValueError):
             pass
     rest = {}

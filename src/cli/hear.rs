@@ -31,9 +31,12 @@ pub(in crate::cli) struct HearArgs {
     #[arg(long, value_name = "SCORE", value_parser = parse_share)]
     pub min_confidence: Option<f32>,
 
-    /// Your words for the genres: a TOML file with lines like  metal = "Heavy Metal"  or  disco = ["Dance", "Disco"];
-    /// "" for a genre that is not to be written.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Your words for the genres: a TOML file with lines like \
+        metal = \"Heavy Metal\" or disco = [\"Dance\", \"Disco\"]; \"\" for a genre that is not to be written"
+    )]
     pub labels: Option<PathBuf>,
 
     /// Best score below which the answer is "unsure", 0 to 1. Default: the model's.

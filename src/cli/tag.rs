@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-pub(in crate::cli) use self::journal::state_folder;
+pub(in crate::cli) use self::{journal::state_folder, rewrite::hex};
 use self::{
     journal::{Journal, undo},
     rewrite::{Manner, refusal, rewrite},
@@ -104,11 +104,11 @@ struct PolicyArgs {
     only_empty: bool,
 
     /// Put the genre behind those that are there.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "fields_only")]
     append: bool,
 
     /// Put the genre in the place of those that are there.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "fields_only")]
     replace: bool,
 }
 
@@ -125,7 +125,7 @@ pub(in crate::cli) struct WhatArgs {
     fields: bool,
 
     /// Write these three fields, and leave the genre alone.
-    #[arg(long, conflicts_with_all = ["fields", "comment", "append", "replace"])]
+    #[arg(long, conflicts_with_all = ["fields", "comment"])]
     fields_only: bool,
 
     /// What stands between several genres in formats that have one text for all: ID3v2.3, ID3v2.2, INFO of WAV.

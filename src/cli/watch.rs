@@ -4,8 +4,7 @@ mod known;
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     sync::{Arc, Mutex, PoisonError},
@@ -224,12 +223,13 @@ pub fn run(args: WatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
         let files: Arc<[PathBuf]> = ready.into();
         classify_all(&job, &files, args.hear.n_jobs(), |index, outcome| {
             let path = &files[index];
+            let mut said = Vec::new();
             match outcome {
                 Ok(heard) => {
                     if let Some(printer) = &mut printer {
                         printer.song(path, "", &heard)?;
                     }
-                    doer.done_with(path, &heard);
+                    said = doer.done_with(path, &heard);
                 }
                 Err(reason) => {
                     complain(format_args!("{reason}"));
@@ -239,7 +239,11 @@ pub fn run(args: WatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
                 }
             }
             // After the deed: one that was cut short is done again, none is left out.
-            known.remember(path).map_err(io::Error::other)
+            known.remember(path).map_err(io::Error::other)?;
+            for line in said {
+                complain(format_args!("{line}"));
+            }
+            Ok(())
         })?;
     }
     if let Some(journal) = doer.tag.as_ref().and_then(TagOne::journal) {
@@ -324,7 +328,7 @@ fn whole(
     Ok(new)
 }
 
-/// Does what was asked for.
+/// Does what was asked for, and says what came of it.
 struct Doer<'a> {
     tag: Option<TagOne>,
     exec: Option<&'a Path>,
@@ -334,7 +338,8 @@ struct Doer<'a> {
 }
 
 impl Doer<'_> {
-    fn done_with(&mut self, path: &Path, heard: &Heard) {
+    fn done_with(&mut self, path: &Path, heard: &Heard) -> Vec<String> {
+        let mut said = Vec::new();
         self.n_done += 1;
         let name = name_of(path);
         let (label, words, confidence) = match self.names.answer(&self.job.model, heard) {
@@ -344,15 +349,15 @@ impl Doer<'_> {
                 confidence,
             } => (label, words, confidence),
             Answer::Nothing(why) => {
-                complain(format_args!("'{name}': {why}"));
-                return;
+                said.push(format!("'{name}': {why}"));
+                return said;
             }
         };
         if let Some(tag) = &mut self.tag {
             match tag.tag(path, (&label, &words, confidence)) {
-                Ok(true) => complain(format_args!("'{name}': tagged {}", words.join(", "))),
-                Ok(false) => complain(format_args!("'{name}': has a genre already")),
-                Err(error) => complain(format_args!("'{name}': {}", told(&error))),
+                Ok(true) => said.push(format!("'{name}': tagged {}", words.join(", "))),
+                Ok(false) => said.push(format!("'{name}': has a genre already")),
+                Err(error) => said.push(format!("'{name}': {}", told(&error))),
             }
         }
         if let Some(program) = self.exec {
@@ -364,16 +369,16 @@ impl Doer<'_> {
                 .status();
             match ended {
                 Ok(status) if status.success() => {}
-                Ok(status) => complain(format_args!(
+                Ok(status) => said.push(format!(
                     "'{}' ended with {status} for '{name}'",
                     name_of(program)
                 )),
-                Err(error) => complain(format_args!(
+                Err(error) => said.push(format!(
                     "cannot run '{}' for '{name}': {error}",
                     name_of(program)
                 )),
             }
         }
-        let _ = io::stderr().flush();
+        said
     }
 }

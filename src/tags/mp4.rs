@@ -58,7 +58,7 @@ const ITUNES: &str = "com.apple.iTunes";
 /// Text in UTF-8.
 const TEXT: u32 = 1;
 
-fn atom_bytes(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn atom_bytes(kind: &[u8], body: &[u8]) -> Vec<u8> {
     let mut out = ((body.len() + 8) as u32).to_be_bytes().to_vec();
     out.extend(kind);
     out.extend(body);
@@ -92,7 +92,7 @@ fn atoms(source: &mut Source<'_>, from: u64, to: u64) -> Result<Vec<Atom>, TagEr
         if len < n_head || at.checked_add(len).is_none_or(|end| end > to) {
             return damaged(format!(
                 "atom '{}' at byte {at} is longer than what holds it",
-                id3_text(&kind)
+                super::latin1(&kind)
             ));
         }
         at += len;
@@ -101,12 +101,8 @@ fn atoms(source: &mut Source<'_>, from: u64, to: u64) -> Result<Vec<Atom>, TagEr
     Ok(atoms)
 }
 
-fn id3_text(kind: &[u8; 4]) -> String {
-    super::latin1(kind)
-}
-
-fn find(atoms: &[Atom], kind: &[u8; 4]) -> Option<Atom> {
-    atoms.iter().find(|atom| &atom.kind == kind).copied()
+fn find(atoms: &[Atom], kind: &[u8]) -> Option<Atom> {
+    atoms.iter().find(|atom| atom.kind == kind).copied()
 }
 
 /// Atoms within bytes that were read.
@@ -353,7 +349,7 @@ fn descend(
 ) -> Result<Option<Vec<Atom>>, TagError> {
     let mut children = atoms(source, from.body(), from.end())?;
     for kind in kinds {
-        let Some(atom) = find(&children, kind) else {
+        let Some(atom) = find(&children, *kind) else {
             return Ok(None);
         };
         children = atoms(source, atom.body(), atom.end())?;

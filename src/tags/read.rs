@@ -63,10 +63,13 @@ pub fn about(path: &Path) -> About {
     about
 }
 
+/// A tag's kind, entries and pictures.
+type OneTag = (String, Vec<(ItemKey, ItemValue)>, Vec<Picture>);
+
 /// All that must be the same before and after.
 #[derive(Debug, PartialEq)]
 pub struct Rest {
-    items: Vec<(String, Vec<(ItemKey, ItemValue)>, Vec<Picture>)>,
+    items: Vec<OneTag>,
     milliseconds: u128,
     sample_rate: Option<u32>,
     channels: Option<u8>,

@@ -212,7 +212,7 @@ impl Riff {
         })
     }
 
-    fn chunk(&self, id: &[u8; 4], content: &[u8]) -> Result<Vec<u8>, TagError> {
+    fn chunk(&self, id: &[u8], content: &[u8]) -> Result<Vec<u8>, TagError> {
         let mut out = id.to_vec();
         out.extend(self.u32_bytes(content.len() as u64)?);
         out.extend(content);
@@ -292,7 +292,7 @@ impl Riff {
         &self,
         file: u64,
         old: Chunk,
-        id: &[u8; 4],
+        id: &[u8],
         content: &[u8],
     ) -> Result<Splice, TagError> {
         let new = self.chunk(id, content)?;

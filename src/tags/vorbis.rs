@@ -21,7 +21,7 @@ fn key(field: Field) -> &'static str {
     }
 }
 
-fn value<'a>(entry: &'a [u8], field: Field) -> Option<&'a [u8]> {
+fn value(entry: &[u8], field: Field) -> Option<&[u8]> {
     let equals = entry.iter().position(|&byte| byte == b'=')?;
     let (name, value) = entry.split_at(equals);
     name.eq_ignore_ascii_case(key(field).as_bytes())

@@ -8,7 +8,7 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::text::name_of;
+use super::super::{tag::hex, text::name_of};
 use crate::tags::read::About;
 
 /// A song in a list.
@@ -127,8 +127,9 @@ fn attributes(pairs: &[(&str, String)]) -> String {
     pairs
         .iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!(" {name}=\"{}\"", escaped(value)))
-        .collect()
+        .fold(String::new(), |text, (name, value)| {
+            text + &format!(" {name}=\"{}\"", escaped(value))
+        })
 }
 
 /// The bytes of a path as a URL has them.
@@ -293,10 +294,7 @@ pub(super) fn traktor(crates: &[Crate]) -> Vec<u8> {
         crates.len()
     );
     for one in crates {
-        let uuid: String = Sha256::digest(&one.name)[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let uuid = hex(&Sha256::digest(&one.name)[..16]);
         out += &format!(
             "<NODE TYPE=\"PLAYLIST\" NAME=\"{}\"><PLAYLIST ENTRIES=\"{}\" TYPE=\"LIST\" UUID=\"{uuid}\">",
             escaped(&one.name),
@@ -316,7 +314,7 @@ pub(super) fn traktor(crates: &[Crate]) -> Vec<u8> {
 }
 
 /// A record of Serato: four letters, a length, and what it holds.
-fn record(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
+fn record(kind: &[u8], content: &[u8]) -> Vec<u8> {
     let mut out = kind.to_vec();
     out.extend((content.len() as u32).to_be_bytes());
     out.extend(content);

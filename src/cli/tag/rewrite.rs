@@ -71,7 +71,7 @@ impl<W: Write> Write for Summing<W> {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(in crate::cli) fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         for digit in [byte >> 4, byte & 15] {
@@ -86,7 +86,7 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .chars()
         .map(|c| Some(c.to_digit(16)? as u8))
         .collect::<Option<_>>()?;
-    (digits.len() % 2 == 0).then(|| {
+    digits.len().is_multiple_of(2).then(|| {
         digits
             .chunks(2)
             .map(|pair| pair[0] << 4 | pair[1])

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::{
     classify::output::{from_text, to_text},
     output_file::OutputFile,
-    tag::state_folder,
+    tag::{hex, state_folder},
     text::name_of,
 };
 
@@ -54,10 +54,7 @@ fn content(path: &Path) -> io::Result<String> {
         (&mut file).take(ENDS).read_to_end(&mut bytes)?;
         sum.update(&bytes);
     }
-    Ok(sum.finalize()[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&sum.finalize()[..16]))
 }
 
 /// Files that are done with.
@@ -214,9 +211,6 @@ fn place(folders: &[PathBuf]) -> anyhow::Result<PathBuf> {
         sum.update(folder.as_os_str().as_encoded_bytes());
         sum.update([0]);
     }
-    let sum: String = sum.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sum = hex(&sum.finalize()[..8]);
     Ok(folder.join(format!("watch-{sum}.jsonl")))
 }
