@@ -4,7 +4,7 @@ pub mod average;
 pub mod change;
 mod hysteresis;
 pub mod kind;
-mod music;
+pub(crate) mod music;
 pub mod silence;
 
 use thiserror::Error;

@@ -7,9 +7,10 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        FRAME, Mean, Rules,
+        FRAME, Mean, Reason, Rules,
         average::{mean_of, vote},
         kind::finest,
+        music::{Whole, whole},
         silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError, Picture},
@@ -107,6 +108,10 @@ pub struct Song {
     pub duration: Seconds,
     /// It was shorter than one frame: what there is stands for the whole.
     pub short: bool,
+    /// Probability that it is music, 0 to 1; `None` where nothing was scored, and with a model that cannot tell.
+    pub music: Option<f32>,
+    /// Why the verdict is [`Verdict::Unsure`], in the words of a listener's readout.
+    pub reason: Option<Reason>,
 }
 
 /// What kind of answer a [`Song`] is.
@@ -169,6 +174,7 @@ pub struct SongClassifier {
     music_below: f32,
     kind_share: f32,
     labels: Labels,
+    doubt_below: f32,
     columns: Columns,
     chunks: Chunks,
     samples: u64,
@@ -237,6 +243,7 @@ impl SongClassifier {
             music_below: defaults.music_threshold,
             kind_share: Rules::of(defaults).kind_share,
             labels: model.labels().clone(),
+            doubt_below: defaults.doubt_threshold,
             columns: Columns {
                 n_mels: numbers.n_mels,
                 n_frames: model.n_frames(),
@@ -329,6 +336,9 @@ impl SongClassifier {
         for frame in &mut frames {
             frame.scores = self.labels.added_up(&frame.scores);
         }
+        let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
+        let music = (!heard.is_empty()).then(|| heard.iter().sum::<f32>() / heard.len() as f32);
+        let mut reason = None;
         let verdict = match scores {
             _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
             None if columns.n_columns < columns.least
@@ -339,13 +349,23 @@ impl SongClassifier {
             _ if self.rate.duration(self.sounding).0 < SHORTEST.0 => Verdict::Silent,
             None => Verdict::Silent,
             Some(scores) => {
-                let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
-                let music = heard.iter().sum::<f32>() / heard.len().max(1) as f32;
+                // A listener names no genre of what may be no music; nor does this.
+                let (below, doubt) = (self.music_below.min(UNFITTED), self.doubt_below);
                 let named = finest(&self.labels, &scores, self.unsure_below, self.kind_share);
-                if !heard.is_empty() && music < self.music_below.min(UNFITTED) {
-                    Verdict::NotMusic
-                } else {
-                    named.map_or(Verdict::Unsure, Verdict::Genre)
+                match (
+                    music.map_or(Whole::Music, |music| whole(music, below, doubt)),
+                    named,
+                ) {
+                    (Whole::NotMusic, _) => Verdict::NotMusic,
+                    (Whole::Doubtful, _) => {
+                        reason = Some(Reason::MaybeNotMusic);
+                        Verdict::Unsure
+                    }
+                    (Whole::Music, None) => {
+                        reason = Some(Reason::LowScore);
+                        Verdict::Unsure
+                    }
+                    (Whole::Music, Some(genre)) => Verdict::Genre(genre),
                 }
             }
         };
@@ -357,6 +377,8 @@ impl SongClassifier {
             frames,
             duration,
             short,
+            music,
+            reason,
         }
     }
 }

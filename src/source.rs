@@ -9,3 +9,8 @@ pub mod library;
 #[cfg(feature = "file")]
 mod opus;
 pub mod synth;
+
+/// For the fuzz target: see [`opus`].
+#[cfg(all(fuzzing, feature = "file"))]
+#[doc(hidden)]
+pub use opus::fuzz as fuzz_opus;

@@ -66,6 +66,14 @@ impl fmt::Display for SampleRate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Seconds(pub f64);
 
+impl Seconds {
+    /// Rounded to thousandths, as every message of the program has it.
+    pub fn rounded(self) -> f64 {
+        // Adding 0 makes -0 a plain 0.
+        (self.0 * 1e3).round() / 1e3 + 0.0
+    }
+}
+
 impl fmt::Display for Seconds {
     /// `m:ss` below an hour, `h:mm:ss` from there on, rounded down to whole seconds.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,6 +156,12 @@ mod tests {
         assert_eq!(rate.samples(Seconds(29.12)), 349_440);
         assert_eq!(rate.samples(Seconds(-1.0)), 0);
         assert_eq!(rate.duration(349_440), Seconds(29.12));
+    }
+
+    #[test]
+    fn times_are_rounded_to_thousandths() {
+        assert_eq!(Seconds(1.365_333_3).rounded(), 1.365);
+        assert_eq!(Seconds(-0.0001).rounded().to_string(), "0");
     }
 
     #[test]

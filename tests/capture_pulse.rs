@@ -2,6 +2,9 @@
 //! Without `pulseaudio` and `paplay` on the PATH (Debian: pulseaudio, pulseaudio-utils) this is skipped, and says so.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -52,7 +55,7 @@ impl Rig {
                 .stderr(Stdio::null())
                 .status();
             if !answer.is_ok_and(|status| status.success()) {
-                println!("skipped: '{program}' is not installed");
+                skip::skip("pulse", format_args!("'{program}' is not installed"));
                 return None;
             }
         }
@@ -202,9 +205,12 @@ fn real_song(genre: &str) -> Option<PathBuf> {
     songs.sort();
     let song = songs.into_iter().next();
     if song.is_none() {
-        println!(
-            "skipped: no songs in '{}'; GENRESCOPE_DATA names the data folder",
-            folder.display()
+        skip::skip(
+            "data",
+            format_args!(
+                "there are no songs in '{}'; GENRESCOPE_DATA names the data folder",
+                folder.display()
+            ),
         );
     }
     song

@@ -1,6 +1,8 @@
 //! `genrescope classify` and `teach`, as a user meets them.
 #![cfg(feature = "cli")]
 
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -110,7 +112,7 @@ fn a_stream_that_changes_its_rate_is_answered_as_a_whole() {
             .is_ok_and(|status| status.success())
     };
     if !ogg("44100", "first.ogg") || !ogg("24000", "second.ogg") {
-        eprintln!("skipped: there is no ffmpeg on the PATH that writes ogg");
+        skip::skip("ffmpeg", "there is no ffmpeg on the PATH that writes ogg");
         return;
     }
     let mut bytes = fs::read(at("first.ogg")).unwrap();

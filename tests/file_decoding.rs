@@ -7,6 +7,9 @@
     reason = "helpers of tests: a failure is a failed test, and skipped parts are told on stderr"
 )]
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::{
     fs,
     io::{self, Read},
@@ -91,8 +94,9 @@ fn ffmpeg() -> bool {
         .output()
         .is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!(
-            "skipped: ffmpeg is not on the PATH, so no files other than WAV could be made to decode"
+        skip::skip(
+            "ffmpeg",
+            "ffmpeg is not on the PATH to make files to decode",
         );
     }
     found
@@ -273,7 +277,10 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
         }
     }
     if !not_made.is_empty() {
-        eprintln!("skipped, because this ffmpeg cannot write them: {not_made:?}");
+        skip::skip(
+            "ffmpeg",
+            format_args!("this ffmpeg cannot write {not_made:?}"),
+        );
     }
     assert!(
         not_made.len() < formats.len() / 2,
@@ -312,7 +319,7 @@ fn a_codec_without_decoder_is_told() {
         path.to_str().unwrap(),
     ];
     if run_ffmpeg(&args).is_none() {
-        eprintln!("skipped, because this ffmpeg cannot write AAC of six channels");
+        skip::skip("ffmpeg", "this ffmpeg cannot write AAC of six channels");
         return;
     }
     let error = AudioFile::open(&path).unwrap_err();
@@ -611,7 +618,7 @@ fn truncated_files_give_what_is_there() {
         ]
         .concat();
         if run_ffmpeg(&command).is_none() {
-            eprintln!("skipped, because this ffmpeg cannot write it: {name}");
+            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
             continue;
         }
         let (whole, file) = read(&path).unwrap();
@@ -654,7 +661,7 @@ fn damaged_packets_are_left_out_and_counted() {
         ])
         .is_none()
         {
-            eprintln!("skipped, because this ffmpeg cannot write it: {name}");
+            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
             continue;
         }
         let (whole, _) = read(&path).unwrap();
@@ -873,7 +880,7 @@ fn memory_does_not_grow_with_length() {
                 "grew from {before} to {after} bytes"
             );
         }
-        _ => eprintln!("skipped the look at resident memory: this system has no /proc/self/statm"),
+        _ => skip::skip("proc", "this system has no /proc/self/statm"),
     }
 }
 
@@ -919,7 +926,7 @@ fn an_m4a_file_without_its_index_is_incomplete() {
     let (folder, wav, _) = wav_at(44_100);
     let path = folder.path().join("cut.m4a");
     if run_ffmpeg(&["-i", wav.to_str().unwrap(), path.to_str().unwrap()]).is_none() {
-        eprintln!("skipped, because this ffmpeg cannot write m4a");
+        skip::skip("ffmpeg", "this ffmpeg cannot write m4a");
         return;
     }
     let bytes = fs::read(&path).unwrap();
@@ -1158,7 +1165,7 @@ fn an_ogg_clock_that_is_wrong_or_late_cuts_nothing() {
         ("a.opus", "-c:a libopus -page_duration 200000"),
     ] {
         let Some(good) = made(dir, name, args) else {
-            eprintln!("skipped, because this ffmpeg cannot write it: {name}");
+            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
             continue;
         };
         let late = with_granules(&good, |granule| granule + 48_000 * 3_600);
@@ -1225,6 +1232,10 @@ fn what_is_not_read_is_named_and_never_taken_for_mp3() {
         (b"\xff\xd8\xff\xe0", "a picture"),
         (b"RIFF\0\0\0\0AVI ", "an AVI video"),
         (b"!<arch>", "an archive"),
+        (b"PVF1\n", "a Portable Voice file"),
+        (b"TWIN97012000", "TwinVQ"),
+        (b"nut/multimedia container", "a NUT video"),
+        (b"MMD1", "a tracker module"),
         (
             b"OggS\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x50Speex   ",
             "Speex",
@@ -1250,6 +1261,7 @@ fn what_is_not_read_is_named_and_never_taken_for_mp3() {
     assert!(!told.contains("zeros only"), "{told}");
     for (start, what) in [
         (&b"Salted__"[..], "OpenSSL"),
+        (b"\xa5\x06\xb7\x89", "QQ Music"),
         (b"\0\0\0\x18ftypaax ", "Audible"),
     ] {
         fs::write(&path, [start, &noise].concat()).unwrap();
@@ -1346,5 +1358,159 @@ fn a_large_picture_is_passed_over() {
     assert!((seconds - 2.0).abs() < 0.1, "{seconds}");
     if let (Some(before), Some(after)) = (before, resident_bytes()) {
         assert!(after < before + (100 << 20), "{before} to {after}");
+    }
+}
+
+/// Files that were joined as bytes are heard one after the other, whatever they are.
+#[test]
+fn joined_files_are_heard_to_the_last() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let kinds = [
+        ("a.wav", ""),
+        ("a.aiff", ""),
+        ("a.au", ""),
+        ("a.caf", ""),
+        ("a.flac", ""),
+        ("a.mp3", ""),
+        ("a.aac", ""),
+        ("a.ogg", "-c:a libvorbis"),
+        ("a.opus", "-c:a libopus"),
+        ("a.m4a", ""),
+        ("a.mka", "-c:a libvorbis"),
+        ("a.webm", "-c:a libopus"),
+    ];
+    let mut before = None::<Vec<u8>>;
+    for (name, args) in kinds {
+        let Some(first) = made(dir, name, args) else {
+            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
+            continue;
+        };
+        let other = made(dir, &format!("b{name}"), &format!("{args} -ac 1 -ar 48000")).unwrap();
+        whole(dir, name, &[&first[..], &other, &first].concat(), 6.0);
+        if let Some(before) = before.replace(first.clone()) {
+            // Behind a file of another format.
+            let extension = name.rsplit('.').next().unwrap();
+            whole(
+                dir,
+                &format!("mixed.{extension}"),
+                &[&before[..], &first].concat(),
+                4.0,
+            );
+        }
+    }
+    // A tag between two, and the chunks behind the sound of a WAV file.
+    let flac = made(dir, "a.flac", "").unwrap();
+    let tag = [&b"ID3\x04\0\0\0\0\x02\0"[..], &[0; 256]].concat();
+    whole(dir, "tag.flac", &[&flac[..], &tag, &flac].concat(), 4.0);
+    let wav = made(dir, "a.wav", "").unwrap();
+    let list = [&b"LIST\x11\0\0\0INFOISFT"[..], b"\x05\0\0\0abcde\0"].concat();
+    whole(dir, "chunk.wav", &[&wav[..], &list, &wav].concat(), 4.0);
+    // What is joined on and cannot be read is told.
+    let path = dir.join("half.wav");
+    fs::write(&path, [&wav[..], b"fLaC\x80\0\0\x22", &[0; 100]].concat()).unwrap();
+    let (seconds, notes) = heard(&path);
+    assert!((seconds - 2.0).abs() < 0.1, "{seconds}");
+    assert!(
+        notes.len() == 1 && notes[0].contains("joined on"),
+        "{notes:?}"
+    );
+    // Through a pipe, too.
+    let bytes = [&wav[..], &flac].concat();
+    let mut file = AudioFile::from_reader(Box::new(io::Cursor::new(bytes))).unwrap();
+    let (samples, error) = drain(&mut file);
+    assert!(error.is_none(), "{error:?}");
+    assert!((samples.len() as f64 / 44_100.0 - 4.0).abs() < 0.1);
+}
+
+/// What a container does not say, or says wrongly, is neither believed nor told of the sound.
+#[test]
+fn containers_are_read_by_what_they_hold() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let tone = |name: &str, args: &str| {
+        let bytes = made(dir, name, args)?;
+        whole(dir, name, &bytes, 2.0);
+        let (samples, _) = read(&dir.join(name)).unwrap();
+        let power = samples.iter().map(|x| f64::from(x * x)).sum::<f64>() / samples.len() as f64;
+        assert!((0.001..0.5).contains(&power), "{name}: {power}");
+        Some(bytes)
+    };
+    // Samples of QuickTime in both orders.
+    for codec in [
+        "pcm_f32be",
+        "pcm_f32le",
+        "pcm_s24be",
+        "pcm_s24le",
+        "pcm_s32be",
+    ] {
+        tone("a.mov", &format!("-c:a {codec}"));
+    }
+    tone("a.w64", "");
+    tone("stream.caf", "-c:a pcm_s16le -f caf");
+    // The length of a stream is not known: -1.
+    let mut caf = tone("a.caf", "-c:a pcm_s24be").unwrap();
+    let at = caf.windows(4).position(|four| four == b"data").unwrap();
+    caf[at + 4..at + 12].fill(0xff);
+    whole(dir, "pipe.caf", &caf, 2.0);
+    // Half of it is half of it.
+    let flac = made(dir, "a.flac", "").unwrap();
+    for (name, args) in [
+        ("half.mka", "-c:a libvorbis"),
+        ("half.caf", ""),
+        ("half.flac", ""),
+        (
+            "half.m4a",
+            "-c:a aac -movflags frag_keyframe+empty_moov -frag_duration 100000",
+        ),
+    ] {
+        let Some(bytes) = made(dir, name, args) else {
+            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
+            continue;
+        };
+        let path = dir.join(name);
+        fs::write(&path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+        let (seconds, notes) = heard(&path);
+        assert!((0.7..1.7).contains(&seconds), "{name}: {seconds}");
+        assert_eq!(notes, ["cut off before its end"], "{name}");
+    }
+    // A length that cannot be is no reason to call a FLAC file cut off; a hole is no end.
+    let mut long = flac.clone();
+    long[21] |= 15;
+    long[22..26].fill(0xff);
+    whole(dir, "long.flac", &long, 2.0);
+    let mut hole = flac.clone();
+    let middle = hole.len() / 2;
+    hole[middle..middle + 2_000].fill(0);
+    let path = dir.join("hole.flac");
+    fs::write(&path, &hole).unwrap();
+    let (seconds, notes) = heard(&path);
+    assert!((1.5..2.0).contains(&seconds), "{seconds}");
+    assert_eq!(notes, ["1 damaged packet left out"]);
+    // A track that cannot be decoded is a track.
+    for (name, args, codec) in [
+        ("a.mp4", "-c:a ac3", "ac-3"),
+        ("b.mov", "-c:a adpcm_ima_qt", "ima4"),
+        ("a.mkv", "-c:a ac3", "A_AC3"),
+    ] {
+        if made(dir, name, args).is_none() {
+            continue;
+        }
+        let told = AudioFile::open(dir.join(name)).unwrap_err().to_string();
+        assert!(
+            told.contains(codec) && told.contains("no decoder"),
+            "{told}"
+        );
+    }
+    // A picture that comes first.
+    let video = "-f lavfi -i testsrc=d=2:r=5 -map 0 -map 1 -c:v libtheora -c:a libvorbis";
+    if let Some(bytes) = made(dir, "a.ogv", video) {
+        whole(dir, "a.ogv", &bytes, 2.0);
     }
 }

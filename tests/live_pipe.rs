@@ -7,6 +7,8 @@
 
 #[path = "support/live.rs"]
 mod live;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -142,7 +144,7 @@ fn a_terminal_that_hangs_up_ends_the_view() {
         .stderr(Stdio::null())
         .spawn();
     let Ok(script) = script else {
-        println!("skipped: 'script' is not installed");
+        skip::skip("script", "'script' is not installed");
         return;
     };
     let mut script = Process(script);

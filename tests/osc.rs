@@ -5,6 +5,9 @@
     reason = "helpers of tests, too, may fail by panicking"
 )]
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader},
@@ -253,8 +256,11 @@ fn python_osc_understands_it() {
         .status()
         .is_ok_and(|status| status.success());
     if !available {
-        eprintln!(
-            "SKIPPED: {python} has no python-osc (pip install python-osc; GENRESCOPE_PYTHON names the interpreter)"
+        skip::skip(
+            "python-osc",
+            format_args!(
+                "{python} has no python-osc; GENRESCOPE_PYTHON names an interpreter that has"
+            ),
         );
         return;
     }

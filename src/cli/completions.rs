@@ -8,8 +8,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::CommandFactory;
+use clap_complete::Shell;
 
 use super::{Cli, Context};
+use crate::sink::map::PRESETS;
 
 /// Arguments of `genrescope completions`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +22,7 @@ use super::{Cli, Context};
 pub struct CompletionsArgs {
     /// The shell.
     #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
+    pub shell: Shell,
 }
 
 /// Prints the completion script of a shell.
@@ -30,8 +32,93 @@ pub struct CompletionsArgs {
 pub fn completions(args: &CompletionsArgs, _context: &Context) -> anyhow::Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "genrescope", &mut script);
-    io::stdout().write_all(&script)?;
+    let script = with_words(args.shell, String::from_utf8(script)?);
+    io::stdout().write_all(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What prints the sources that `--device` takes, one a line, in a shell.
+const DEVICES: &str = r#"{ printf 'default\nsystem\n'; genrescope devices --json 2>/dev/null | sed -n 's/^{"id":"\([^"\\]*\)".*/\1/p'; }"#;
+
+/// The script, completed by what is no fixed list: sources, which come and go, and maps, each a preset
+/// or a file.
+fn with_words(shell: Shell, script: String) -> String {
+    let presets = PRESETS.join(" ");
+    match shell {
+        Shell::Bash => {
+            let words =
+                |list: &str| format!("COMPREPLY=($(compgen -W \"{list}\" -- \"${{cur}}\"))");
+            // The names of sources hold colons, at which bash would break them.
+            let devices = format!(
+                "local IFS=$'\\n'; COMPREPLY=($(compgen -W \"$({DEVICES})\" -- \"${{cur}}\")); \
+                 declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"${{cur}}\""
+            );
+            let maps = format!(
+                "{}; COMPREPLY+=($(compgen -f \"${{cur}}\"))",
+                words(&presets)
+            );
+            instead_of_files(&script, &[("--device|-d", &devices), ("--osc-map", &maps)])
+        }
+        Shell::Zsh => {
+            let devices = format!("compadd -- ${{(f)\"$({DEVICES})\"}}");
+            let maps = format!("compadd -- {presets}; _files");
+            // Behind the option's description stands what completes it.
+            script
+                .lines()
+                .map(|line| {
+                    let action = if line.contains("--device=[") || line.contains("-d+[") {
+                        "_genrescope_devices"
+                    } else if line.contains("--osc-map=[") {
+                        "_genrescope_maps"
+                    } else {
+                        return format!("{line}\n");
+                    };
+                    format!("{}\n", line.replace(":_default'", &format!(":{action}'")))
+                })
+                .collect::<String>()
+                .replacen(
+                    "autoload -U is-at-least\n",
+                    &format!(
+                        "autoload -U is-at-least\n\n_genrescope_devices() {{ {devices} }}\n_genrescope_maps() {{ {maps} }}\n"
+                    ),
+                    1,
+                )
+        }
+        Shell::Fish => {
+            let listen = "-n '__fish_seen_subcommand_from listen'";
+            let devices = DEVICES.replace("{ ", "begin; ").replace("; }", "; end");
+            let devices = devices.replace('\'', "\\'");
+            format!(
+                "{script}complete -c genrescope {listen} -l device -s d -x -a '({devices})'\n\
+                 complete -c genrescope {listen} -l osc-map -r -F -a '{presets}'\n"
+            )
+        }
+        _ => script,
+    }
+}
+
+/// A script of bash in which options of these names are completed by these commands instead of files.
+fn instead_of_files(script: &str, instead: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    let mut command = None;
+    for line in script.lines() {
+        let word = line.trim();
+        if let Some(label) = word.strip_suffix(')') {
+            command = instead.iter().find_map(|(names, command)| {
+                names
+                    .split('|')
+                    .any(|name| name == label)
+                    .then_some(*command)
+            });
+        }
+        let files = word == "COMPREPLY=($(compgen -f \"${cur}\"))";
+        match command.filter(|_| files) {
+            Some(command) => out += &line.replace(word, command),
+            None => out += line,
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// Arguments of `genrescope man`.
@@ -60,4 +147,29 @@ pub fn man(args: &ManArgs, _context: &Context) -> anyhow::Result<ExitCode> {
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
     io::stdout().write_all(&page)?;
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(shell: Shell) -> String {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "genrescope", &mut script);
+        with_words(shell, String::from_utf8(script).unwrap())
+    }
+
+    #[test]
+    fn completions_know_sources_and_presets() {
+        for (shell, n_devices) in [(Shell::Bash, 2), (Shell::Zsh, 1), (Shell::Fish, 1)] {
+            let script = script(shell);
+            let found = script.matches("genrescope devices --json").count();
+            assert!(found >= n_devices, "{shell}: {found}");
+            assert!(script.contains("grandma3"), "{shell}");
+            assert!(script.contains("steady"), "{shell}");
+        }
+        let zsh = script(Shell::Zsh);
+        assert!(zsh.contains(":NAME:_genrescope_devices'"), "{zsh}");
+        assert!(zsh.contains(":MAP:_genrescope_maps'"), "{zsh}");
+    }
 }

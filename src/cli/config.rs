@@ -341,7 +341,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Relative paths in a file are relative to its folder, wherever the program is started.
+    /// Relative paths in a file are relative to its folder, wherever the program is started; those that
+    /// begin with `~/`, to the user's.
     fn resolve(&mut self, folder: &Path) {
         // The name of a model that is built in is no path.
         let model = Some(&mut self.model).filter(|model| {
@@ -360,12 +361,13 @@ impl Config {
             &mut self.lights.midi_map,
         ]);
         for path in paths.flatten() {
-            *path = folder.join(&*path);
+            *path = at_home(path).unwrap_or_else(|| folder.join(&*path));
         }
         if let Some(map) = &mut self.listen.osc_map
             && !PRESETS.contains(&map.as_str())
         {
-            let file = folder.join(&*map);
+            let home = at_home(Path::new(map));
+            let file = home.unwrap_or_else(|| folder.join(&*map));
             // A preset that was misspelt stays what it is, to be told as that.
             if let (true, Some(file)) = (file.extension().is_some() || file.exists(), file.to_str())
             {
@@ -559,6 +561,14 @@ impl Config {
         }
         text
     }
+}
+
+/// A path below the user's folder, as shells write it. No shell sees those in a file.
+fn at_home(path: &Path) -> Option<PathBuf> {
+    let below = path.strip_prefix("~").ok()?;
+    let home = env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+    home.filter(|home| !home.is_empty())
+        .map(|home| Path::new(&home).join(below))
 }
 
 /// Where the user's file is looked for: `GENRESCOPE_CONFIG`, or `genrescope/config.toml` in the system's place for

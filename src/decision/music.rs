@@ -52,6 +52,28 @@ impl MusicSmoother {
     }
 }
 
+/// What looks at the whole of a song say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    /// It is something other than music.
+    NotMusic,
+    /// It may be music, but too little speaks for it to name a genre.
+    Doubtful,
+    Music,
+}
+
+/// What `probability`, that a song is music, says of it: as [`MusicGate`] has it of the newest seconds.
+/// Whole songs need not be the surer before their first genre: nothing is shown before they end.
+pub(crate) fn whole(probability: f32, music_below: f32, doubt_below: f32) -> Whole {
+    if probability < music_below {
+        Whole::NotMusic
+    } else if probability < doubt_below {
+        Whole::Doubtful
+    } else {
+        Whole::Music
+    }
+}
+
 /// Tells music from what is not, and music that may be named from music that may not yet.
 #[derive(Clone, Debug)]
 pub(super) struct MusicGate {

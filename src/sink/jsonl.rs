@@ -38,7 +38,7 @@ pub fn update_line(update: &Update) -> String {
         confidence: finite(update.readout.confidence),
         scores: ByLabel(&update.labels, &update.readout.scores),
         frames: update.readout.frames,
-        window_s: round(update.readout.heard.0, 1_000.0),
+        window_s: update.readout.heard.rounded(),
         changed: update.readout.changed,
         state: update.readout.state.as_str(),
         reason: update.readout.reason.map(Reason::as_str),
@@ -47,7 +47,7 @@ pub fn update_line(update: &Update) -> String {
             .readout
             .music
             .map(|music| round(f64::from(finite(music)), 1_000.0)),
-        position_s: round(update.readout.position.0, 1_000.0),
+        position_s: update.readout.position.rounded(),
         level_dbfs: round(f64::from(finite(update.readout.level_dbfs)), 10.0),
         model: &update.model,
     })

@@ -206,17 +206,7 @@ impl Os2lSink {
 
     /// Sends one message; then the receiver has it to itself for a while.
     fn send(&mut self, say: Say) -> Result<(), SinkError> {
-        let message = match say {
-            Say::Button(index, on) => {
-                let name = self.labels.as_ref().and_then(|labels| labels.get(index));
-                let state = if on { "on" } else { "off" };
-                json!({"evt": "btn", "name": name, "state": state})
-            }
-            Say::Score(index, percent) => {
-                json!({"evt": "cmd", "id": index, "param": f64::from(percent)})
-            }
-        }
-        .to_string();
+        let message = message(self.labels.as_ref(), say);
         let mut newest = io::Error::from(io::ErrorKind::NotConnected);
         for _ in 0..TRIES {
             if self.stream.is_some() {
@@ -276,6 +266,62 @@ impl Os2lSink {
             self.send(say)?;
         }
         Ok(())
+    }
+}
+
+/// One message as it is sent.
+fn message(labels: Option<&Labels>, say: Say) -> String {
+    match say {
+        Say::Button(index, on) => {
+            let name = labels.and_then(|labels| labels.get(index));
+            let state = if on { "on" } else { "off" };
+            json!({"evt": "btn", "name": name, "state": state})
+        }
+        Say::Score(index, percent) => {
+            json!({"evt": "cmd", "id": index, "param": f64::from(percent)})
+        }
+    }
+    .to_string()
+}
+
+/// For the fuzz target: labels and readouts from `data`. Each message is one JSON object on one line, no
+/// two buttons are on at a time, and there is an end to what is said.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[allow(clippy::unwrap_used)]
+pub fn fuzz(data: &[u8]) {
+    let (names, readouts) = data.split_at(data.len() / 2);
+    let names = String::from_utf8_lossy(names);
+    let Ok(labels) = Labels::new(names.split('\n')) else {
+        return;
+    };
+    let mut buttons = Buttons::new(labels.len());
+    let mut on = std::collections::HashSet::new();
+    for readout in readouts.chunks(1 + 4 * labels.len()) {
+        buttons.shown = (usize::from(readout[0]) < labels.len()).then_some(readout[0].into());
+        let scores = readout[1..].as_chunks::<4>().0;
+        buttons.percent = scores
+            .iter()
+            .map(|&four| f32::from_le_bytes(four))
+            .collect();
+        let mut n = 0;
+        while let Some(say) = buttons.next() {
+            buttons.told(say);
+            n += 1;
+            assert!(n <= 2 * labels.len() + buttons.percent.len());
+            let message = message(Some(&labels), say);
+            assert!(!message.contains('\n'), "{message}");
+            let value: serde_json::Value = serde_json::from_str(&message).unwrap();
+            if let Say::Button(index, is_on) = say {
+                assert_eq!(value["name"].as_str(), labels.get(index));
+                if is_on {
+                    on.insert(index)
+                } else {
+                    on.remove(&index)
+                };
+                assert!(on.len() < 2, "{on:?}");
+            }
+        }
     }
 }
 

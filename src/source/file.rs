@@ -10,6 +10,7 @@
 
 mod aiff;
 mod au;
+mod caf;
 mod containers;
 mod decoder;
 mod error;
@@ -33,7 +34,10 @@ use std::{
 
 use symphonia::{
     core::{
-        codecs::{CodecParameters, audio::AudioCodecParameters},
+        codecs::{
+            CodecParameters,
+            audio::{AudioCodecId, AudioCodecParameters, well_known as id},
+        },
         errors::Error as SymphoniaError,
         formats::{FormatOptions, FormatReader, Track, TrackType},
         io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions, ReadOnlySource},
@@ -45,9 +49,10 @@ pub use error::FileError;
 pub use raw::{RawFormat, RawPcm};
 
 use self::{
+    containers::Described,
     decoder::{Decoded, Packets},
     frames::{Frames, skip_tag},
-    input::{EndlessSource, Input},
+    input::{Input, Part},
     pcm::{Pcm, Refusal, Sound},
     raw::Raw,
     signature::Kind,
@@ -96,6 +101,10 @@ pub struct AudioFile {
     skipped: u64,
     truncated: bool,
     ends: Ends,
+    /// Bytes of the file at `path`, where it can be read again.
+    n_bytes: Option<u64>,
+    /// Where in that file another one begins, which is joined on.
+    next_at: Option<u64>,
     /// From the rate of the packets to the file's, one for each channel, where they differ.
     resamplers: Option<(Format, Vec<Resampler>)>,
     /// Told by the next call: what came before it is given out first.
@@ -166,70 +175,90 @@ impl AudioFile {
         let copy = file.try_clone().map_err(failed)?;
         let mut input = Input::new(Box::new(copy), Some(n_bytes));
         let kind = begin(&mut input).map_err(failed)?;
-        let encrypted = |what| FileError::Encrypted {
-            path: path.to_owned(),
-            what,
-        };
-        let mut cut_off = false;
-        match kind {
-            Kind::Ogg => {
-                cut_off = containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?;
-            }
-            Kind::Mp4 if containers::is_mp4_encrypted(&mut file, n_bytes).map_err(failed)? => {
-                return Err(encrypted("protected against copying"));
-            }
-            Kind::Matroska => {
-                let start = input.peek(HEADER_BYTES).map_err(failed)?;
-                if containers::is_matroska_encrypted(start) {
-                    return Err(encrypted("protected against copying"));
-                }
-                cut_off = containers::is_matroska_cut_off(start, n_bytes);
-            }
-            _ => {}
+        let from = input.position();
+        let cut_off =
+            kind == Kind::Ogg && containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?;
+        let mut opened = Self::at(path, kind, from, n_bytes)?;
+        if cut_off {
+            opened.ends = Ends::WholeIfLate;
         }
-        let position = input.position();
-        let rewind = |file: &mut File| file.seek(io::SeekFrom::Start(position));
-        rewind(&mut file).map_err(failed)?;
-        let opened = match kind {
-            // These have an index at their end.
-            Kind::Mp4 | Kind::Matroska | Kind::Caf if position == 0 => {
-                let again = || {
-                    let mut file = File::open(path).map_err(failed)?;
-                    rewind(&mut file).map_err(failed)?;
-                    Ok(file)
-                };
-                let opened = Self::container(path, kind, Box::new(file), Some(n_bytes));
-                match opened {
-                    // Some demuxers look at a file's end first. If it is damaged or missing, what
-                    // comes before can still be read like a stream.
-                    Err(FileError::Corrupt { path, at, reason }) => {
-                        let source: Box<dyn MediaSource> = if kind == Kind::Mp4 {
-                            Box::new(EndlessSource(again()?))
-                        } else {
-                            Box::new(ReadOnlySource::new(again()?))
-                        };
-                        cut_off |= kind != Kind::Matroska;
-                        Self::container(&path, kind, source, Some(n_bytes))
-                            .map_err(|_| FileError::Corrupt { path, at, reason })
-                    }
-                    other => other,
-                }
+        Ok(opened)
+    }
+
+    /// The file of `kind` that begins `from` bytes into the one at `path`, of `n_bytes`.
+    fn at(path: &Path, kind: Kind, from: u64, n_bytes: u64) -> Result<Self, FileError> {
+        let failed = |source| FileError::from_io(path, source);
+        let rest = || {
+            let mut file = File::open(path).map_err(failed)?;
+            file.seek(io::SeekFrom::Start(from)).map_err(failed)?;
+            let mut input = Input::new(Box::new(file), Some(n_bytes));
+            input.started_at(from);
+            Ok(input)
+        };
+        let mut opened = match kind {
+            // These may have an index at their end.
+            Kind::Mp4 | Kind::Matroska => Self::part(path, kind, from, n_bytes)?,
+            Kind::Caf if !caf::holds_samples(&mut rest()?).map_err(failed)? => {
+                Self::part(path, kind, from, n_bytes)?
             }
             _ => {
-                // The clone has gone on where this one stands, too.
-                let mut input = Input::new(Box::new(file), Some(n_bytes));
-                input.started_at(position);
-                Self::from_input(path, kind, input, position > 0)
+                let mut opened = Self::from_input(path, kind, rest()?, from > 0)?;
+                opened.ends = match kind {
+                    Kind::Ogg => Ends::Whole,
+                    Kind::Flac => Ends::AsTold,
+                    _ => Ends::AsCounted,
+                };
+                opened
             }
         };
-        let mut file = opened?;
-        file.ends = match kind {
-            Kind::Ogg | Kind::Matroska if !cut_off => Ends::Whole,
-            Kind::Ogg => Ends::WholeIfLate,
-            _ => Ends::AsTold,
+        opened.n_bytes = Some(n_bytes);
+        Ok(opened)
+    }
+
+    /// The container of `kind` that begins `from` bytes into the file at `path`, of `n_bytes`.
+    fn part(path: &Path, kind: Kind, from: u64, n_bytes: u64) -> Result<Self, FileError> {
+        let failed = |source| FileError::from_io(path, source);
+        let mut file = File::open(path).map_err(failed)?;
+        let told = containers::told(kind, &mut file, from, n_bytes).map_err(failed)?;
+        if told.encrypted {
+            return Err(FileError::Encrypted {
+                path: path.to_owned(),
+                what: "protected against copying",
+            });
+        }
+        let end = told.next.unwrap_or(n_bytes);
+        let part = |endless| {
+            let file = File::open(path).map_err(failed)?;
+            Part::new(file, from, end, endless).map_err(failed)
         };
-        file.truncated |= cut_off && kind != Kind::Ogg;
-        Ok(file)
+        let (source, n) = (Box::new(part(false)?), Some(end - from));
+        let mut cut_off = told.cut_off;
+        let mut opened = match Self::container(path, kind, source, n, &told.sounds) {
+            // Some demuxers look at a file's end first. If it is damaged or missing, what comes
+            // before can still be read like a stream.
+            Err(
+                error @ (FileError::Corrupt { .. }
+                | FileError::Unsupported { .. }
+                | FileError::NoSamples { .. }),
+            ) => {
+                let source: Box<dyn MediaSource> = if kind == Kind::Mp4 {
+                    Box::new(part(true)?)
+                } else {
+                    Box::new(ReadOnlySource::new(part(true)?))
+                };
+                cut_off |= kind != Kind::Matroska;
+                Self::container(path, kind, source, n, &told.sounds).map_err(|_| error)?
+            }
+            other => other?,
+        };
+        opened.next_at = told.next;
+        opened.ends = if kind == Kind::Matroska {
+            Ends::Whole
+        } else {
+            Ends::AsTold
+        };
+        opened.truncated |= cut_off;
+        Ok(opened)
     }
 
     /// Decodes what comes through `reader`, such as standard input, from a header on: WAV and every other
@@ -294,18 +323,26 @@ impl AudioFile {
                 Self::from_sound(path, "au", input, sound)
             }
             Kind::Flac => {
-                let (input, n_frames) = flac::translate(input).map_err(refused("flac"))?;
-                let n_bytes = input.n_bytes();
-                let source = Box::new(ReadOnlySource::new(input));
-                let mut file = Self::container(path, kind, source, n_bytes)?;
+                let (stream, rest, n_frames) = flac::translate(input).map_err(refused("flac"))?;
+                let n_bytes = rest.n_bytes();
+                let source = Box::new(ReadOnlySource::new(stream));
+                let mut file = Self::container(path, kind, source, n_bytes, &[])?;
+                if let Source::Decoded(decoded) = &mut file.source {
+                    decoded.rest = Some(rest);
+                }
                 // FLAC of silence packs a few hundred frames into a byte.
                 let most = n_bytes.map_or(u64::MAX, |n| n.saturating_mul(512));
                 file.declared_frames = n_frames.map(|n| n.min(most));
                 Ok(file)
             }
+            Kind::Caf if caf::holds_samples(&mut input).map_err(failed)? => {
+                let sound = caf::header(&mut input).map_err(refused("caf"))?;
+                Self::from_sound(path, "caf", input, sound)
+            }
             Kind::Ogg | Kind::Caf | Kind::Mp4 | Kind::Matroska => {
                 let n_bytes = input.n_bytes();
-                Self::container(path, kind, Box::new(ReadOnlySource::new(input)), n_bytes)
+                let source = Box::new(ReadOnlySource::new(input));
+                Self::container(path, kind, source, n_bytes, &[])
             }
             Kind::Encrypted(what) => Err(FileError::Encrypted {
                 path: path.to_owned(),
@@ -408,6 +445,8 @@ impl AudioFile {
             skipped: 0,
             truncated: false,
             ends: Ends::AsTold,
+            n_bytes: None,
+            next_at: None,
             resamplers: None,
             pending: None,
             interleaved: Vec::new(),
@@ -421,8 +460,9 @@ impl AudioFile {
         kind: Kind,
         source: Box<dyn MediaSource>,
         n_bytes: Option<u64>,
+        sounds: &[Described],
     ) -> Result<Self, FileError> {
-        let opened = guarded(|| Self::container_unguarded(path, kind, source, n_bytes));
+        let opened = guarded(|| Self::container_unguarded(path, kind, source, n_bytes, sounds));
         opened.unwrap_or_else(|()| {
             Err(FileError::Corrupt {
                 path: path.to_owned(),
@@ -437,6 +477,7 @@ impl AudioFile {
         kind: Kind,
         source: Box<dyn MediaSource>,
         n_bytes: Option<u64>,
+        sounds: &[Described],
     ) -> Result<Self, FileError> {
         let corrupt = |reason: String| FileError::Corrupt {
             path: path.to_owned(),
@@ -477,14 +518,18 @@ impl AudioFile {
         // The first one that there is a decoder for.
         let mut reason = None;
         let mut found = None;
-        for track in tracks {
+        for (index, track) in tracks.into_iter().enumerate() {
             let Some(CodecParameters::Audio(params)) = &track.codec_params else {
                 continue;
             };
-            match decoder::Decoder::new(params) {
+            let mut params = params.clone();
+            if sounds.get(index).is_some_and(|sound| sound.big_endian) {
+                params.codec = with_the_high_byte_first(params.codec);
+            }
+            match decoder::Decoder::new(&params) {
                 Ok((_, codec)) => {
-                    let declared = declared_frames(track, params, codec, n_bytes);
-                    found = Some((track.id, params.clone(), declared));
+                    let declared = declared_frames(track, &params, codec, n_bytes);
+                    found = Some((track.id, params, declared));
                     break;
                 }
                 Err(SymphoniaError::Unsupported(why)) => {
@@ -496,12 +541,18 @@ impl AudioFile {
             }
         }
         let Some((id, params, declared)) = found else {
-            return Err(match reason {
-                Some(reason) => unsupported(container, reason),
-                None => FileError::NoAudioTrack {
+            let names: Vec<&str> = sounds.iter().map(|sound| &sound.name[..]).collect();
+            return Err(match (reason, &names[..]) {
+                (Some(reason), _) if reason.starts_with("aac: ") => unsupported(
+                    container,
+                    "AAC of more than two channels, or of a kind other than LC".to_owned(),
+                ),
+                (None, []) => FileError::NoAudioTrack {
                     path: path.to_owned(),
                     container,
                 },
+                (Some(reason), []) => unsupported(container, reason),
+                (_, names) => unsupported(container, format!("its codec: {}", names.join(", "))),
             });
         };
         let packets = Packets::Track { format, id };
@@ -737,28 +788,13 @@ impl AudioFile {
             let turn = guarded(|| self.source.next(samples, &mut self.skipped));
             match turn {
                 Ok(Ok((Turn::Samples, format))) => {
-                    if format.rate != self.rate.hz() {
-                        let new = samples.split_off(before);
-                        self.resample(&new, format, samples);
-                    }
-                    if format.n_channels != self.n_channels {
-                        // The two kinds of frames do not mix in one block.
-                        let new = samples.split_off(before);
-                        if before > 0 {
-                            // Down to the channels of this block: the next one has the new number.
-                            rechannel(&new, format.n_channels, self.n_channels, samples);
-                        } else {
-                            self.n_channels = format.n_channels;
-                            samples.extend_from_slice(&new);
-                        }
-                    }
-                    self.n_frames += ((samples.len() - before) / self.n_channels.max(1)) as u64;
+                    self.fit(format, before, samples);
                     if let Source::Raw(_) = self.source {
                         break;
                     }
                 }
                 Ok(Ok((Turn::Nothing, _))) => {}
-                Ok(Ok((Turn::End, _))) => self.end(None),
+                Ok(Ok((Turn::End, _))) => self.go_on(samples),
                 Ok(Err(SymphoniaError::IoError(error)))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
@@ -767,7 +803,7 @@ impl AudioFile {
                         Ends::AsCounted | Ends::Whole => false,
                         Ends::WholeIfLate => !self.source.starts_late(),
                     };
-                    self.end(None);
+                    self.go_on(samples);
                 }
                 Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
                     let error = FileError::from_io(&self.path, error);
@@ -800,6 +836,85 @@ impl AudioFile {
         }
     }
 
+    /// Gives the samples of the last packet, those from `before` on, the file's rate and the block's
+    /// channels.
+    fn fit(&mut self, format: Format, before: usize, samples: &mut Vec<f32>) {
+        if format.rate != self.rate.hz() {
+            let new = samples.split_off(before);
+            self.resample(&new, format, samples);
+        }
+        if format.n_channels != self.n_channels {
+            // The two kinds of frames do not mix in one block.
+            let new = samples.split_off(before);
+            if before > 0 {
+                // Down to the channels of this block: the next one has the new number.
+                rechannel(&new, format.n_channels, self.n_channels, samples);
+            } else {
+                self.n_channels = format.n_channels;
+                samples.extend_from_slice(&new);
+            }
+        }
+        self.n_frames += ((samples.len() - before) / self.n_channels.max(1)) as u64;
+    }
+
+    /// The source has ended: if another file is joined on, that one is the next.
+    fn go_on(&mut self, samples: &mut Vec<f32>) {
+        let rest = self.end(None).into_rest();
+        let Some(mut rest) = rest.or_else(|| self.rest_on_disk()) else {
+            return;
+        };
+        let Ok(kind) = begin(&mut rest) else {
+            return;
+        };
+        let frames_next = kind == Kind::Unknown && Frames::come_at(&mut rest, 0).unwrap_or(false);
+        if !kind.is_read() && !frames_next {
+            return;
+        }
+        let next = match self.n_bytes {
+            Some(n_bytes) => Self::at(&self.path, kind, rest.position(), n_bytes),
+            None => Self::from_input(&self.path, kind, rest, true),
+        };
+        match next {
+            Ok(mut next) => {
+                let format = Format {
+                    rate: next.rate.hz(),
+                    n_channels: next.n_channels,
+                };
+                // All that is told of the length is that of the first.
+                self.declared_frames = None;
+                self.skipped += next.skipped;
+                self.truncated |= next.truncated;
+                self.ends = match kind {
+                    // A live stream ends wherever it does.
+                    Kind::Ogg | Kind::Matroska => Ends::Whole,
+                    _ => next.ends,
+                };
+                self.next_at = next.next_at;
+                self.source = next.source;
+                let before = samples.len();
+                samples.append(&mut next.interleaved);
+                self.fit(format, before, samples);
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                let path = format!("{}: ", self.path.display());
+                let reason = reason.strip_prefix(&path).unwrap_or(&reason);
+                self.pending =
+                    Some(self.corrupt(format!("what is joined on there cannot be read: {reason}")));
+            }
+        }
+    }
+
+    /// What begins where a container has ended, if another is joined on there.
+    fn rest_on_disk(&self) -> Option<Input> {
+        let (at, n_bytes) = (self.next_at?, self.n_bytes?);
+        let mut file = File::open(&self.path).ok()?;
+        file.seek(io::SeekFrom::Start(at)).ok()?;
+        let mut input = Input::new(Box::new(file), Some(n_bytes));
+        input.started_at(at);
+        Some(input)
+    }
+
     /// Appends frames of another rate as frames of the file's.
     fn resample(&mut self, new: &[f32], format: Format, samples: &mut Vec<f32>) {
         if self.resamplers.as_ref().is_none_or(|(of, _)| *of != format) {
@@ -822,23 +937,22 @@ impl AudioFile {
         }
     }
 
-    /// Nothing more comes but, perhaps, `error`.
-    fn end(&mut self, error: Option<FileError>) {
+    /// Nothing more comes of the source, which is given back, but, perhaps, `error`.
+    fn end(&mut self, error: Option<FileError>) -> Source {
+        let allowance = u64::from(self.rate.hz()) / 5;
         if let Source::Decoded(decoded) = &self.source {
             self.truncated |= decoded.is_truncated();
-        }
-        // Encoders round the length to packets and cut their own delay, so a little may be missing.
-        let allowance = u64::from(self.rate.hz()) / 5;
-        if error.is_none()
-            && self.ends == Ends::AsTold
-            && self
+            // Half a frame at the end, and fewer than were promised: either alone may have another
+            // cause.
+            let told = self
                 .declared_frames
-                .is_some_and(|n| self.n_frames + allowance + n / 100 < n)
-        {
-            self.truncated = true;
+                .filter(|_| decoded.ends_within_a_frame());
+            self.truncated |= error.is_none()
+                && self.ends == Ends::AsTold
+                && told.is_some_and(|n| self.n_frames + decoded.lost + allowance + n / 100 < n);
         }
-        self.source = Source::Ended;
         self.pending = error;
+        std::mem::replace(&mut self.source, Source::Ended)
     }
 }
 
@@ -940,6 +1054,26 @@ impl Source {
 
     fn starts_late(&self) -> bool {
         matches!(self, Self::Decoded(decoded) if decoded.starts_late)
+    }
+
+    /// What comes behind it, where that can be had.
+    fn into_rest(self) -> Option<Input> {
+        match self {
+            Self::Decoded(decoded) => decoded.into_rest(),
+            Self::Raw(_) | Self::Ended => None,
+        }
+    }
+}
+
+/// The same samples in QuickTime's order, which the demuxer takes for the other one
+/// (docs/upstream.md).
+fn with_the_high_byte_first(codec: AudioCodecId) -> AudioCodecId {
+    match codec {
+        id::CODEC_ID_PCM_F32LE => id::CODEC_ID_PCM_F32BE,
+        id::CODEC_ID_PCM_F64LE => id::CODEC_ID_PCM_F64BE,
+        id::CODEC_ID_PCM_S24LE => id::CODEC_ID_PCM_S24BE,
+        id::CODEC_ID_PCM_S32LE => id::CODEC_ID_PCM_S32BE,
+        other => other,
     }
 }
 

@@ -202,6 +202,35 @@ fn split_self_delimited(data: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     Some((plain, &data[at + n_bytes..]))
 }
 
+/// For the fuzz target: a header behind its length, and packets behind theirs.
+#[cfg(fuzzing)]
+pub fn fuzz(data: &[u8]) {
+    let mut rest = data;
+    let mut next = || {
+        let (&n, tail) = rest.split_first()?;
+        let (part, tail) = tail.split_at(usize::from(n).min(tail.len()));
+        rest = tail;
+        Some(part.to_vec())
+    };
+    let Some(head) = next() else {
+        return;
+    };
+    let mut decoder = Multistream::new(&[b"OpusHead\x01", &head[..]].concat()).ok();
+    let mut out = Vec::new();
+    while let Some(packet) = next() {
+        if let Some((plain, after)) = split_self_delimited(&packet) {
+            assert!(plain.len() + after.len() <= packet.len());
+        }
+        let Some(decoder) = &mut decoder else {
+            continue;
+        };
+        let packet = Packet::new(0, 0.into(), 0_u64.into(), packet);
+        if decoder.decode(&packet, &mut out).is_ok() {
+            assert!(out.len() <= MAX_FRAMES * decoder.n_channels());
+        }
+    }
+}
+
 /// Reads a frame length of one or two bytes (RFC 6716, section 3.2.1).
 fn frame_length(data: &[u8], at: &mut usize) -> Option<usize> {
     let first = usize::from(*data.get(*at)?);

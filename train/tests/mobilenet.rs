@@ -7,6 +7,8 @@
 )]
 
 mod npz;
+#[path = "../../tests/support/skip.rs"]
+mod skip;
 
 use std::path::{Path, PathBuf};
 
@@ -33,9 +35,12 @@ fn reference() -> Option<PathBuf> {
     if folder.join("mn04_oracle.npz").exists() {
         return Some(folder);
     }
-    println!(
-        "SKIPPED: there is no {}; set GENRESCOPE_DATA to the data folder",
-        folder.join("mn04_oracle.npz").display()
+    skip::skip(
+        "data",
+        format_args!(
+            "there is no {}; GENRESCOPE_DATA names the data folder",
+            folder.join("mn04_oracle.npz").display()
+        ),
     );
     None
 }

@@ -7,6 +7,8 @@
 )]
 
 mod npz;
+#[path = "../../tests/support/skip.rs"]
+mod skip;
 
 use std::path::{Path, PathBuf};
 
@@ -36,9 +38,12 @@ fn reference() -> Option<PathBuf> {
     if reference.join("oracle.npz").exists() {
         return Some(reference);
     }
-    println!(
-        "SKIPPED: there is no {}; set GENRESCOPE_DATA to the data folder",
-        reference.join("oracle.npz").display()
+    skip::skip(
+        "data",
+        format_args!(
+            "there is no {}; GENRESCOPE_DATA names the data folder",
+            reference.join("oracle.npz").display()
+        ),
     );
     None
 }

@@ -5,6 +5,9 @@
     reason = "shared by tests that use different parts of it"
 )]
 
+#[path = "../../../tests/support/skip.rs"]
+pub mod skip;
+
 use std::{
     path::PathBuf,
     sync::OnceLock,
@@ -127,9 +130,12 @@ pub fn real_songs() -> Vec<(usize, Song)> {
     for (genre, clip) in [("metal", 3), ("jazz", 7), ("classical", 5)] {
         let path = data.join(format!("gtzan/{genre}/{genre}.{clip:05}.opus"));
         if !path.is_file() {
-            eprintln!(
-                "SKIPPED: there is no {}; set GENRESCOPE_DATA to the data folder",
-                path.display()
+            skip::skip(
+                "data",
+                format_args!(
+                    "there is no {}; GENRESCOPE_DATA names the data folder",
+                    path.display()
+                ),
             );
             continue;
         }

@@ -15,7 +15,7 @@ use super::{
     work::Heard,
 };
 use crate::{
-    decision::{Readout, State},
+    decision::{Readout, Reason, State},
     genre::{Labels, Scores},
     network::Model,
     song::{SongClassifier, Verdict},
@@ -197,7 +197,7 @@ impl Printer<'_> {
                     format!("{:.4}", confidence(song.verdict, &song.scores)),
                     song.verdict.as_str().to_owned(),
                     song.frames.len().to_string(),
-                    format!("{:.2}", song.duration.0),
+                    song.duration.rounded().to_string(),
                     song.short.to_string(),
                     heard.notes.join("; "),
                     self.model.card().name.clone(),
@@ -268,8 +268,10 @@ impl Printer<'_> {
             "scores": by_label(labels, &song.scores),
             "state": song.verdict.as_str(),
             "frames": song.frames.len(),
-            "seconds": (song.duration.0 * 100.0).round() / 100.0,
+            "seconds": song.duration.rounded(),
             "short": song.short,
+            "music": song.music.map(rounded),
+            "reason": song.reason.map(Reason::as_str),
             "model": self.model.card().name,
             "options": self.options,
         });
@@ -287,7 +289,7 @@ impl Printer<'_> {
             object["frame_scores"] = song
                 .frames
                 .iter()
-                .map(|frame| json!({"start": frame.start.0, "scores": by_label(labels, &frame.scores)}))
+                .map(|frame| json!({"start": frame.start.rounded(), "scores": by_label(labels, &frame.scores)}))
                 .collect();
         }
         if self.show_timeline {
@@ -295,8 +297,8 @@ impl Printer<'_> {
                 .iter()
                 .map(|stretch| {
                     json!({
-                        "start": stretch.start.0,
-                        "end": stretch.end.0,
+                        "start": stretch.start.rounded(),
+                        "end": stretch.end.rounded(),
                         "state": stretch.state.as_str(),
                         "genre": stretch.genre.and_then(|genre| labels.get(genre)),
                         "confidence": rounded(stretch.confidence),
@@ -328,6 +330,9 @@ impl Printer<'_> {
         let frames = song.frames.len();
         let unit = if frames == 1 { "frame" } else { "frames" };
         line += &format!("  {:>7}  {frames} {unit}", song.duration.to_string());
+        if song.reason == Some(Reason::MaybeNotMusic) {
+            line += ", perhaps no music";
+        }
         if song.verdict == Verdict::TooShort {
             let least = SongClassifier::shortest(self.model);
             line += &format!(", {}", too_short(song.duration, least));
@@ -537,6 +542,8 @@ mod tests {
                 ],
                 duration: Seconds(seconds),
                 short: frames == 0,
+                music: (frames > 0).then_some(0.98),
+                reason: None,
             },
             timeline: Vec::new(),
             notes: Vec::new(),

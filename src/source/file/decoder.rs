@@ -18,8 +18,9 @@ use symphonia::core::{
 
 use super::{
     super::opus,
-    Format, Step, Turn,
+    Format, Step, Turn, flac,
     frames::{Frames, Next},
+    input::Input,
     pcm::Pcm,
 };
 
@@ -58,6 +59,15 @@ pub(super) struct Decoded {
     fresh: bool,
     /// The clock stood beyond the beginning there.
     pub(super) starts_late: bool,
+    /// What comes behind a FLAC stream.
+    pub(super) rest: Option<flac::Rest>,
+    /// Where the clock of a FLAC stream should stand next. `None`: it is not known, or wrong.
+    clock: Option<u64>,
+    /// Packets since the beginning, and their bytes.
+    n_packets: u64,
+    n_bytes: u64,
+    /// Frames that a FLAC stream lacks between others.
+    pub(super) lost: u64,
 }
 
 const NOTHING: Format = Format {
@@ -88,7 +98,49 @@ impl Decoded {
             trusts_clock: container == "ogg",
             fresh: true,
             starts_late: false,
+            rest: None,
+            clock: (container == "flac").then_some(0),
+            n_packets: 0,
+            n_bytes: 0,
+            lost: 0,
         })
+    }
+
+    /// Whether a FLAC stream, which has ended, did so within a frame.
+    pub(super) fn ends_within_a_frame(&self) -> bool {
+        let given = self.rest.as_ref().map_or(0, flac::Rest::given);
+        given > self.n_bytes
+    }
+
+    /// What comes behind the stream, which has ended, where that can be had.
+    pub(super) fn into_rest(self) -> Option<Input> {
+        match self.packets {
+            Packets::Track { .. } => self.rest?.take(),
+            Packets::Frames(frames) => Some(frames.into_rest()),
+            Packets::Pcm(pcm) => pcm.into_rest(),
+        }
+    }
+
+    /// A demuxer of FLAC leaves out what is damaged, without a word: the clock tells it.
+    fn mind_the_gap(&mut self, packet: &Packet, skipped: &mut u64) {
+        self.n_bytes += packet.data.len() as u64;
+        let Some(expected) = self.clock else {
+            return;
+        };
+        let now = u64::try_from(packet.pts.get()).unwrap_or(0);
+        self.clock = Some(now + packet.dur.get());
+        self.n_packets += 1;
+        match now.checked_sub(expected) {
+            // A stream may be cut out of a longer one.
+            _ if self.n_packets == 1 => {}
+            Some(0) => {}
+            // A clock that is wrong from its second place on is no clock.
+            Some(gap) if self.n_packets > 2 => {
+                self.lost += gap;
+                *skipped += 1;
+            }
+            _ => self.clock = None,
+        }
     }
 
     /// Whether the stream has ended before its header said so.
@@ -136,6 +188,7 @@ impl Decoded {
                 Err(error) => return Err(error),
             },
         };
+        self.mind_the_gap(&packet, skipped);
         let padding = if self.trusts_clock {
             packet.trim_end.get() as usize
         } else {

@@ -1,9 +1,15 @@
 //! FLAC (RFC 9639): of what is before the frames, one block is needed to decode them. The others, such
 //! as pictures and cue sheets, are passed over, whatever they hold.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-use super::{input::Input, pcm::Refusal};
+use super::{frames::Frames, input::Input, pcm::Refusal};
 
 /// Bytes of the block that is needed.
 const STREAM_INFO: usize = 34;
@@ -14,8 +20,18 @@ const MIN_BLOCK: u16 = 16;
 /// What encoders take if they are not told otherwise.
 const USUAL_BLOCK: u16 = 4_096;
 
-/// A stream with what is needed alone, and the frames that its header promises, if it does.
-pub(super) fn translate(mut input: Input) -> Result<(Input, Option<u64>), Refusal> {
+/// How a stream begins: its mark, and the head of the block that is needed, the last or not.
+const MARKS: [&[u8; 8]; 2] = [b"fLaC\0\0\0\x22", b"fLaC\x80\0\0\x22"];
+
+/// Bytes by which a file is recognised.
+const MARK: usize = 12;
+
+/// Longest tag before a stream that is joined on.
+const MAX_TAG: usize = 16 << 20;
+
+/// A stream with what is needed alone, what comes behind it, and the frames that its header promises,
+/// if it does.
+pub(super) fn translate(mut input: Input) -> Result<(Stream, Rest, Option<u64>), Refusal> {
     let damaged = |reason: &str| Refusal::Damaged(reason.to_owned());
     input.skip(4)?;
     let mut info = None;
@@ -70,10 +86,124 @@ pub(super) fn translate(mut input: Input) -> Result<(Input, Option<u64>), Refusa
     info[13] &= 0xf0;
     info[14..].fill(0);
     let header = [b"fLaC\x80\0\0\x22", &info[..]].concat();
-    let n_bytes = input.rest().map(|rest| rest + header.len() as u64);
-    let whole = io::Cursor::new(header).chain(input);
-    Ok((
-        Input::new(Box::new(whole), n_bytes),
-        Some(n_frames).filter(|&n| n > 0),
-    ))
+    let rest = Rest {
+        input: Arc::new(Mutex::new(Some(input))),
+        given: Arc::default(),
+    };
+    let stream = Stream {
+        header: io::Cursor::new(header),
+        rest: rest.clone(),
+    };
+    Ok((stream, rest, Some(n_frames).filter(|&n| n > 0)))
+}
+
+/// What is behind the bytes that a [`Stream`] has given.
+#[derive(Clone)]
+pub(super) struct Rest {
+    input: Arc<Mutex<Option<Input>>>,
+    given: Arc<AtomicU64>,
+}
+
+impl Rest {
+    fn lock(&self) -> MutexGuard<'_, Option<Input>> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes it: the stream has ended.
+    pub(super) fn take(&self) -> Option<Input> {
+        self.lock().take()
+    }
+
+    /// Bytes that the stream has given, without its header.
+    pub(super) fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
+    }
+
+    /// Bytes still to come, where that is known.
+    pub(super) fn n_bytes(&self) -> Option<u64> {
+        self.lock().as_ref().and_then(Input::rest)
+    }
+}
+
+/// One stream, up to where another is joined on. A decoder would look for frames in that, too, and
+/// refuse them: they are numbered anew.
+pub(super) struct Stream {
+    header: io::Cursor<Vec<u8>>,
+    rest: Rest,
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.header.read(buffer)?;
+        if n > 0 {
+            return Ok(n);
+        }
+        let mut rest = self.rest.lock();
+        let Some(input) = rest.as_mut() else {
+            return Ok(0);
+        };
+        let ahead = input.look(MARK)?;
+        // A mark may begin at the last bytes; only where nothing follows them, they are given.
+        let n = match ahead.len() {
+            n if n < MARK => n,
+            n => (n + 1 - MARK).min(buffer.len()),
+        };
+        let n = n.min(buffer.len());
+        let n = next_file(input, n)?.unwrap_or(n);
+        let ahead = input.peek(n)?;
+        buffer[..n].copy_from_slice(ahead);
+        input.advance(n);
+        self.rest.given.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// Where in the next `n` bytes another file begins, or the tag before one.
+fn next_file(input: &mut Input, n: usize) -> io::Result<Option<usize>> {
+    let mut from = 0;
+    loop {
+        let ahead = input.look(n)?;
+        let Some(at) = ahead[..n]
+            .get(from..)
+            .and_then(|tail| {
+                let may_begin = |byte: &u8| matches!(byte, b'f' | b'I' | b'R' | b'O' | b'F');
+                tail.iter().position(may_begin)
+            })
+            .map(|at| from + at)
+        else {
+            return Ok(None);
+        };
+        from = at + 1;
+        let here = &ahead[at..];
+        if begins_file(here) {
+            return Ok(Some(at));
+        }
+        if let &[b'I', b'D', b'3', 2..=4, 0, flags, a, b, c, d, ..] = here
+            && flags & 0x0f == 0
+            && (a | b | c | d) < 0x80
+        {
+            let size = [a, b, c, d]
+                .iter()
+                .fold(0, |n, &seven| n << 7 | usize::from(seven));
+            let behind = at + 10 + size;
+            if size <= MAX_TAG
+                && (input
+                    .peek(behind + 12)?
+                    .get(behind..)
+                    .is_some_and(begins_file)
+                    || Frames::come_at(input, behind)?)
+            {
+                return Ok(Some(at));
+            }
+        }
+    }
+}
+
+/// Whether `bytes` begin as no frame of FLAC goes on: eight bytes, at least, that are as they must be.
+fn begins_file(bytes: &[u8]) -> bool {
+    let form = bytes.get(8..12);
+    MARKS.iter().any(|mark| bytes.starts_with(*mark))
+        || bytes.starts_with(b"RIFF") && form == Some(b"WAVE")
+        || bytes.starts_with(b"FORM") && matches!(form, Some(b"AIFF" | b"AIFC"))
+        || bytes.starts_with(b"OggS\0\x02\0\0\0\0\0\0")
 }

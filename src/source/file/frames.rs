@@ -16,7 +16,7 @@ use symphonia::core::{
     units::{Duration, Timestamp},
 };
 
-use super::input::Input;
+use super::{input::Input, signature};
 
 /// Frames in a row that make a stream, where it begins with them.
 const ROW: usize = 3;
@@ -248,6 +248,16 @@ impl Frames {
         }))
     }
 
+    /// Whether a row of frames comes `at` bytes ahead in `input`.
+    pub(super) fn come_at(input: &mut Input, at: usize) -> io::Result<bool> {
+        Ok(row_at(input, at, ROW)?.is_some())
+    }
+
+    /// What comes behind the stream, which has ended.
+    pub(super) fn into_rest(self) -> Input {
+        self.input
+    }
+
     /// Container and codec, such as `mp3/mp3`.
     pub(super) fn name(&self) -> &'static str {
         self.last.name()
@@ -327,6 +337,10 @@ impl Frames {
             }
             if let Some(head) = row_at(&mut self.input, 0, ROW)? {
                 return Ok(Some(head));
+            }
+            // A file of another format is joined on.
+            if signature::kind(self.input.peek(64)?).is_read() {
+                return Ok(None);
             }
             let ahead = self.input.look(2)?;
             let next = ahead[1..].iter().position(|&byte| byte == 0xff);

@@ -111,39 +111,71 @@ impl Read for Input {
     }
 }
 
-/// A file that claims to be a terabyte long: the MP4 demuxer refuses one that ends within the atom
-/// that holds the sound, though all before the end can be read.
-pub(super) struct EndlessSource(pub(super) File);
-
-impl EndlessSource {
-    const N_BYTES: u64 = 1 << 40;
+/// A part of a file, for demuxers that go to and fro in it.
+pub(super) struct Part {
+    file: File,
+    start: u64,
+    n_bytes: u64,
+    position: u64,
+    /// It claims to be a terabyte long: the MP4 demuxer refuses a file that ends within the atom that
+    /// holds the sound, though all before the end can be read.
+    endless: bool,
 }
 
-impl Read for EndlessSource {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Seek for EndlessSource {
-    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        self.0.seek(match to {
-            io::SeekFrom::End(offset) => {
-                io::SeekFrom::Start(Self::N_BYTES.saturating_add_signed(offset))
-            }
-            other => other,
+impl Part {
+    /// From `start` to `end` of `file`.
+    pub(super) fn new(mut file: File, start: u64, end: u64, endless: bool) -> io::Result<Self> {
+        file.seek(io::SeekFrom::Start(start))?;
+        Ok(Self {
+            file,
+            start,
+            n_bytes: end.saturating_sub(start),
+            position: 0,
+            endless,
         })
     }
+
+    fn claimed(&self) -> u64 {
+        if self.endless { 1 << 40 } else { self.n_bytes }
+    }
 }
 
-impl MediaSource for EndlessSource {
+impl Read for Part {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = self.n_bytes.saturating_sub(self.position);
+        let most = usize::try_from(rest)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let n = self.file.read(&mut buffer[..most])?;
+        self.position += n as u64;
+        Ok(n)
+    }
+}
+
+impl Seek for Part {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            io::SeekFrom::Start(position) => Some(position),
+            io::SeekFrom::End(offset) => self.claimed().checked_add_signed(offset),
+            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        let position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        // What is behind the end of this part is none of it.
+        let place = self.start.saturating_add(position.min(self.n_bytes));
+        self.file.seek(io::SeekFrom::Start(place))?;
+        self.position = position;
+        Ok(position)
+    }
+}
+
+impl MediaSource for Part {
     fn is_seekable(&self) -> bool {
         true
     }
 
     fn byte_len(&self) -> Option<u64> {
         // Nobody need look for tags at an end that is not there.
-        None
+        (!self.endless).then_some(self.n_bytes)
     }
 }
 

@@ -14,7 +14,7 @@ use symphonia::core::{
     units::{Duration, Timestamp},
 };
 
-use super::input::Input;
+use super::{input::Input, signature};
 
 /// Frames of a packet, at least, unless the stream has no more to give at the moment.
 const PACKET_FRAMES: usize = 1_152;
@@ -168,6 +168,38 @@ impl Pcm {
         Some(n_bytes / self.sound.block_bytes as u64 * self.sound.block_frames as u64)
     }
 
+    /// What comes behind the sound, which has ended; chunks of the same file are passed over.
+    pub(super) fn into_rest(mut self) -> Option<Input> {
+        // More is left of a file that is cut off, and nothing comes behind it.
+        let left = usize::try_from(self.left?).ok()?;
+        if left >= self.sound.block_bytes {
+            return None;
+        }
+        self.input.peek(left).ok()?;
+        self.input.advance(left);
+        let mut odd = self.sound.n_bytes.unwrap_or(0) % 2 == 1;
+        loop {
+            let rest = self.input.rest();
+            let ahead = self.input.peek(65).ok()?;
+            // With or without the byte that makes lengths even.
+            let pads: &[usize] = if odd { &[1, 0] } else { &[0] };
+            let is_file = |pad: usize| begins_file(ahead.get(pad..).unwrap_or_default());
+            if let Some(&pad) = pads.iter().find(|&&pad| is_file(pad)) {
+                self.input.advance(pad);
+                return Some(self.input);
+            }
+            let order = self.sound.chunks?;
+            let found = pads.iter().find_map(|&pad| {
+                let (_, size) = chunk(ahead.get(pad..)?, order, rest)?;
+                Some((pad, size))
+            });
+            let (pad, size) = found?;
+            self.input.advance(pad + 8);
+            self.input.skip(u64::from(size)).ok()?;
+            odd = size % 2 == 1;
+        }
+    }
+
     pub(super) fn next_packet(&mut self) -> io::Result<Option<Packet>> {
         let block = self.sound.block_bytes;
         while self.left.is_some_and(|left| left < block as u64) {
@@ -211,12 +243,19 @@ impl Pcm {
         if rest.is_some_and(|rest| rest <= CRUMBS) {
             return Ok(false);
         }
-        let ahead = &self.input.peek(left + 9)?;
-        let Some(ahead) = ahead.get(left..).filter(|ahead| ahead.len() == 9) else {
+        let ahead = &self.input.peek(left + 16)?;
+        let Some(ahead) = ahead.get(left..).filter(|ahead| ahead.len() >= 9) else {
             return Ok(false);
         };
         let tags: [&[u8]; 3] = [b"ID3", b"TAG", b"APETAGEX"];
         if tags.iter().any(|tag| ahead.starts_with(tag)) {
+            return Ok(false);
+        }
+        // Another file is joined on.
+        if [odd as usize, 0]
+            .iter()
+            .any(|&pad| begins_file(&ahead[pad..]))
+        {
             return Ok(false);
         }
         if let Some(order) = self.sound.chunks {
@@ -241,6 +280,13 @@ impl Pcm {
         self.left = None;
         Ok(true)
     }
+}
+
+/// Whether a file of a format that is read begins with `bytes`, or a tag before one.
+fn begins_file(bytes: &[u8]) -> bool {
+    bytes.len() > 8
+        && (signature::kind(bytes).is_read()
+            || matches!(bytes, [b'I', b'D', b'3', 2..=4, 0, _, a, b, c, d, ..] if (a | b | c | d) & 0x80 == 0))
 }
 
 /// The head of a chunk: its name and its length, where `bytes` begin with one that can be.

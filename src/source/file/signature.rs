@@ -26,6 +26,13 @@ pub(super) enum Kind {
     Unknown,
 }
 
+impl Kind {
+    /// Whether it is a container that is read.
+    pub(super) fn is_read(self) -> bool {
+        !matches!(self, Self::Other(_) | Self::Encrypted(_) | Self::Unknown)
+    }
+}
+
 /// The bytes to go by. A live stream is not kept waiting: what is at hand is enough where the first
 /// few are known.
 pub(super) fn peek(input: &mut Input) -> io::Result<&[u8]> {
@@ -46,7 +53,7 @@ pub(super) fn kind(start: &[u8]) -> Kind {
         (b"caff", Kind::Caf),
         (b"\x1a\x45\xdf\xa3", Kind::Matroska),
     ];
-    if wav::is_wav(start) {
+    if wav::is_wav(start) || wav::is_w64(start) {
         return Kind::Wav;
     }
     if aiff::is_aiff(start) {
@@ -90,17 +97,21 @@ fn is_at(start: &[u8], at: usize, magic: &[u8]) -> bool {
 /// Where, what, and what it means.
 type Row = (usize, &'static [u8], &'static str);
 
-const ENCRYPTED: [Row; 7] = [
+const ENCRYPTED: [Row; 11] = [
     (4, b"\x57\x90\x75\x36", "an Audible audio book"),
     (0, b"CTENFDAM", "a NetEase download"),
     (0, b"\x7c\xd5\x32\xeb\x86\x02\x7f\x4b", "a KuGou download"),
     (0, b"yeelion-kuwo", "a Kuwo download"),
+    (0, b"\x05\x28\xbc\x96\xe9\xe4\x5a\x43", "a KuGou download"),
+    (0, b"ifmt", "a Xiami download"),
+    (0, b"\xa5\x06\xb7\x89", "a QQ Music download"),
+    (0, b"\x8c\x2d\xb1\x99", "a QQ Music download"),
     (0, b"Salted__", "by OpenSSL"),
     (0, b"age-encryption.org", "by age"),
     (0, b"-----BEGIN PGP MESSAGE", "by PGP"),
 ];
 
-const OTHERS: [Row; 95] = [
+const OTHERS: [Row; 160] = [
     (0, b"wvpk", "WavPack"),
     (0, b"MAC ", "Monkey's Audio"),
     (0, b"MPCK", "Musepack"),
@@ -124,7 +135,6 @@ const OTHERS: [Row; 95] = [
     (0, b"#!SILK", "SILK speech"),
     (0, b"\x02#!SILK", "SILK speech"),
     (0, b"Creative Voice File", "a Creative Voice file"),
-    (0, b"riff\x2e\x91\xcf\x11", "Sony Wave64"),
     (0, b"\x0b\x77", "Dolby Digital, ac3 or eac3"),
     (0, b"\x7f\xfe\x80\x01", "DTS"),
     (0, b"\xfe\x7f\x01\x80", "DTS"),
@@ -135,6 +145,72 @@ const OTHERS: [Row; 95] = [
     (0, b"EA3\x03", "Sony ATRAC"),
     (0, b"ea3\x03", "Sony ATRAC"),
     (0, b"NIST_1A", "NIST SPHERE"),
+    (0, b"fap ", "an Ensoniq PARIS sample"),
+    (0, b" paf", "an Ensoniq PARIS sample"),
+    (0, b"PVF1", "a Portable Voice file"),
+    (0, b"PVF2", "a Portable Voice file"),
+    (0, b"ALawSoundFile", "a Psion sample"),
+    (0, b"SOUND SAMPLE DATA", "a SampleVision sample"),
+    (0, b"SOUND\x1a", "a Sounder sample"),
+    (0, b"\xf0\x7e", "a MIDI sample dump"),
+    (0, b"GF1PATCH", "a patch of the Gravis UltraSound"),
+    (0, b"Extended Instrument:", "an instrument of a tracker"),
+    (0, b"IMPS", "a sample of a tracker"),
+    (0, b"\0\xa3\x01\x64", "an IRCAM sample"),
+    (0, b"\x64\xa3\x01\0", "an IRCAM sample"),
+    (0, b"\x64\xa3\x02\0", "an IRCAM sample"),
+    (0, b"\x64\xa3\x03\0", "an IRCAM sample"),
+    (0, b"\x64\xa3\x04\0", "an IRCAM sample"),
+    (0, b"MATLAB 5.0 MAT", "a MATLAB file"),
+    (65, b"FSSD", "a Macintosh sample"),
+    (0, b"#!iLBC", "iLBC speech"),
+    (0, b"#!EVRC", "EVRC speech"),
+    (0, b"#!SMV", "SMV speech"),
+    (0, b"\xc0\xde\xc2", "Codec 2 speech"),
+    (0, b"TWIN", "TwinVQ"),
+    (0, b"\0RKA7", "RK Audio"),
+    (0, b"RKA7", "RK Audio"),
+    (0, b"nut/multimedia container", "a NUT video"),
+    (0, b"STRM", "music of a games console"),
+    (0, b"RSTM\xfe\xff", "music of a games console"),
+    (0, b"CSTM", "music of a games console"),
+    (0, b"FSTM", "music of a games console"),
+    (0, b"FSB", "music of a game"),
+    (0, b"VAGp", "music of a games console"),
+    (0, b"CRID", "music of a game"),
+    (0, b"BIKi", "a Bink video"),
+    (0, b"KB2", "a Bink video"),
+    (0, b"SMK2", "a Smacker video"),
+    (0, b"SMK4", "a Smacker video"),
+    (0, b"PSF", "music of a games console"),
+    (0, b"GBS\x01", "music of a games console"),
+    (0, b"HESM", "music of a games console"),
+    (0, b"KSCC", "music of a games console"),
+    (0, b"KSSX", "music of a games console"),
+    (0, b"GYMX", "music of a games console"),
+    (0, b"ZXAYEMUL", "music of a home computer"),
+    (0, b"SAP\r\n", "music of a home computer"),
+    (0, b"YM5!LeOnArD!", "music of a home computer"),
+    (0, b"YM6!LeOnArD!", "music of a home computer"),
+    (0, b"SC68 Music-file", "music of a home computer"),
+    (0, b"MMD", "a tracker module"),
+    (0, b"MO3", "a tracker module"),
+    (0, b"MTM", "a tracker module"),
+    (0, b"MAS_UTrack", "a tracker module"),
+    (0, b"OKTASONG", "a tracker module"),
+    (0, b"DBM0", "a tracker module"),
+    (0, b"AMF", "a tracker module"),
+    (0, b"PSM ", "a tracker module"),
+    (0, b"THX\0", "a tracker module"),
+    (0, b"THX\x01", "a tracker module"),
+    (20, b"!Scream!", "a tracker module"),
+    (44, b"PTMF", "a tracker module"),
+    (1080, b"M&K!", "a tracker module"),
+    (1080, b"FLT8", "a tracker module"),
+    (1080, b"4CHN", "a tracker module"),
+    (1080, b"CD81", "a tracker module"),
+    (1080, b"OKTA", "a tracker module"),
+    (1080, b"OCTA", "a tracker module"),
     (0, b"2BIT", "an AVR sample"),
     (0, b"MThd", "a MIDI file: notes without sound"),
     (0, b"MMMD", "a SMAF ring tone"),
@@ -244,6 +320,13 @@ fn other(start: &[u8]) -> Option<&'static str> {
             return Some("an MPEG transport stream");
         }
     }
+    // Modules of many channels say how many.
+    if let Some(&[a, b, b'C', b'H' | b'N']) = start.get(1080..1084)
+        && a.is_ascii_digit()
+        && b.is_ascii_digit()
+    {
+        return Some("a tracker module");
+    }
     // LOAS: a mark, a length, and the mark again behind it.
     if let &[0x56, b, c, ..] = start
         && b & 0xe0 == 0xe0
@@ -286,5 +369,6 @@ fn ogg(start: &[u8]) -> Option<&'static str> {
         found = found.or(other.map(|(_, what)| *what));
         at = body + lengths.iter().map(|&n| usize::from(n)).sum::<usize>();
     }
-    found
+    // More streams may begin behind what is at hand.
+    found.filter(|_| at < start.len())
 }

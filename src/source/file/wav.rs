@@ -1,5 +1,6 @@
 //! WAV files: RIFF (Multimedia Programming Interface 1.0, 1991), its big-endian form RIFX, and RF64
-//! and BW64 (EBU Tech 3306, ITU-R BS.2088), whose lengths have 64 bits.
+//! and BW64 (EBU Tech 3306, ITU-R BS.2088), whose lengths have 64 bits; Wave64 (Sony), whose names have
+//! 16 bytes, too.
 
 use symphonia::core::codecs::audio::{AudioCodecId, well_known as id};
 
@@ -17,12 +18,70 @@ pub(super) fn is_wav(start: &[u8]) -> bool {
         && start.get(8..12).is_none_or(|form| form == b"WAVE")
 }
 
+/// What follows the first four letters of a name of Wave64, but for that of the file.
+const W64_NAME: &[u8; 12] = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a";
+
+pub(super) fn is_w64(start: &[u8]) -> bool {
+    start.starts_with(b"riff\x2e\x91\xcf\x11")
+        && start.get(24..28).is_none_or(|form| form == b"wave")
+}
+
+/// Reads the header of Wave64 up to its samples, which come next in `input`.
+fn w64_header(input: &mut Input) -> Result<Held, Refusal> {
+    input.skip(40)?;
+    let mut format = None;
+    loop {
+        let head = input.peek(24)?;
+        let Some(&[a, b, c, d, ref tail @ ..]) = head.first_chunk::<24>() else {
+            return Err(Refusal::Damaged(
+                "its header is damaged or incomplete: it ends before its sound".into(),
+            ));
+        };
+        let size = tail
+            .last_chunk()
+            .map_or(0, |size| u64::from_le_bytes(*size));
+        // The length is that of the head, too.
+        let (known, body) = (tail.starts_with(W64_NAME), size.saturating_sub(24));
+        match &[a, b, c, d] {
+            b"data" if known => {
+                input.advance(24);
+                let n_bytes = (24..u64::MAX / 2).contains(&size).then_some(body);
+                let format: &[u8] = format.as_deref().unwrap_or_default();
+                return held(format, Order::Little, n_bytes).map(Held::without_chunks);
+            }
+            b"fmt " if known => {
+                let n = usize::try_from(body.min(u64::from(MAX_FORMAT))).unwrap_or(0);
+                format = input.peek(24 + n)?.get(24..).map(<[u8]>::to_vec);
+            }
+            _ if size < 24 => {
+                return Err(Refusal::Damaged("its header leads to no sound".into()));
+            }
+            _ => {}
+        }
+        // Chunks begin at multiples of 8.
+        input.skip(size.next_multiple_of(8))?;
+    }
+}
+
 /// What a WAV file holds.
 pub(super) enum Held {
     /// Samples.
     Sound(Sound),
     /// Frames of MPEG audio.
     Mpeg,
+}
+
+impl Held {
+    /// What is behind the sound is not looked at.
+    fn without_chunks(self) -> Self {
+        match self {
+            Self::Sound(sound) => Self::Sound(Sound {
+                chunks: None,
+                ..sound
+            }),
+            Self::Mpeg => Self::Mpeg,
+        }
+    }
 }
 
 /// Whether a length stands for "not known": what ffmpeg (all ones), sox, arecord and others write
@@ -33,6 +92,9 @@ fn is_unknown(size: u32) -> bool {
 
 /// Reads the header up to its samples, which come next in `input`.
 pub(super) fn header(input: &mut Input) -> Result<Held, Refusal> {
+    if is_w64(input.peek(28)?) {
+        return w64_header(input);
+    }
     let order = if input.peek(4)? == b"RIFX" {
         Order::Big
     } else {
