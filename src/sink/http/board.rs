@@ -311,7 +311,7 @@ mod tests {
             names(&told),
             ["hello", "palette", "history", "genre", "view"]
         );
-        assert!(told[3].contains(r#""genre":"rock""#), "{told:?}");
+        assert!(told[4].contains(r#""genre":"rock""#), "{told:?}");
         for seq in 2..100 {
             board.update(&fixtures::update(seq, None));
             assert_eq!(names(&taken(&mut awake)), ["genre", "view"]);
