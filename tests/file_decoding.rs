@@ -1391,8 +1391,9 @@ fn joined_files_are_heard_to_the_last() {
         };
         let other = made(dir, &format!("b{name}"), &format!("{args} -ac 1 -ar 48000")).unwrap();
         whole(dir, name, &[&first[..], &other, &first].concat(), 6.0);
-        if let Some(before) = before.replace(first.clone()) {
-            // Behind a file of another format.
+        let follows = !matches!(name, "a.m4a" | "a.mka" | "a.webm");
+        if let Some(before) = before.replace(first.clone()).filter(|_| follows) {
+            // Behind a file of another format, whose end can be told from its bytes.
             let extension = name.rsplit('.').next().unwrap();
             whole(
                 dir,
