@@ -109,16 +109,16 @@ impl E131 {
     fn read(bytes: &[u8]) -> Self {
         assert_eq!(bytes.len(), 638);
         assert_eq!(bytes[..16], *b"\x00\x10\x00\x00ASC-E1.17\x00\x00\x00");
-        assert_eq!(u16_at(bytes, 16), 0x7000 | 622, "root layer");
+        assert_eq!(u16_at(bytes, 16), 0x726e, "flags and 622, root layer");
         assert_eq!(bytes[18..22], [0, 0, 0, 4]);
-        assert_eq!(u16_at(bytes, 38), 0x7000 | 600, "framing layer");
+        assert_eq!(u16_at(bytes, 38), 0x7258, "flags and 600, framing layer");
         assert_eq!(bytes[40..44], [0, 0, 0, 2]);
         assert_eq!(bytes[44..52], *b"the band");
         assert!(bytes[52..108].iter().all(|byte| *byte == 0));
         assert_eq!(bytes[108], 77, "priority");
         assert_eq!(bytes[109..111], [0, 0], "not synchronised");
         assert_eq!(bytes[112] & !0x40, 0, "options");
-        assert_eq!(u16_at(bytes, 115), 0x7000 | 523, "DMP layer");
+        assert_eq!(u16_at(bytes, 115), 0x720b, "flags and 523, DMP layer");
         assert_eq!(bytes[117..126], [2, 0xa1, 0, 0, 0, 1, 2, 1, 0]);
         Self {
             cid: bytes[22..38].try_into().unwrap(),
@@ -495,7 +495,7 @@ fn a_program_that_is_told_to_end_ends_its_stream() {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(&[0; 24_000]).unwrap();
+    input.write_all(&vec![0; 24_000]).unwrap();
     let lit = receive(&socket, E131::read, |all| {
         all.last().is_some_and(|p| p.frame[6] == 99)
     });
