@@ -242,10 +242,13 @@ mod tests {
     use super::*;
     use crate::sink::{SinkRunner, look::Scene, tests as fixtures};
 
+    /// Frames in order; `None` where the stream was ended.
+    type Written = Arc<Mutex<Vec<Option<Frame>>>>;
+
     /// Notes what goes over it.
     #[derive(Debug, Default)]
     struct Paper {
-        frames: Arc<Mutex<Vec<Option<Frame>>>>,
+        frames: Written,
         panics: bool,
     }
 
@@ -271,7 +274,7 @@ mod tests {
         }
     }
 
-    fn sink(look: impl FnOnce(&mut Look)) -> (DmxSink<Paper>, Arc<Mutex<Vec<Option<Frame>>>>) {
+    fn sink(look: impl FnOnce(&mut Look)) -> (DmxSink<Paper>, Written) {
         let mut plain = Look::plain(&fixtures::hello().labels, 1);
         look(&mut plain);
         let paper = Paper::default();
