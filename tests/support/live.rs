@@ -19,7 +19,8 @@ use serde_json::Value;
 
 use crate::support::{command, music};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Browsers on a machine that others use, too, take their time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Ends a child process whatever happens to the test.
 pub(crate) struct Process(pub(crate) Child);
