@@ -1003,13 +1003,13 @@ mod tests {
             decision.set_averaging(Seconds(0.0));
             run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
             decision.set_restlessness(preset);
-            let frames = [[0.1, 0.8, 0.1]; 12];
+            let frames = [[0.1, 0.8, 0.1]; 16];
             let after = run(&mut decision, 40.0, &frames);
             after.iter().position(|readout| readout.genre == Some(1))
         };
         assert_eq!(shown_after(Preset::Fast), Some(0));
-        assert_eq!(shown_after(Preset::Balanced), Some(3));
-        assert_eq!(shown_after(Preset::Steady), Some(8));
+        assert_eq!(shown_after(Preset::Balanced), Some(5));
+        assert_eq!(shown_after(Preset::Steady), Some(10));
         // As it would have been from the beginning.
         let mut changed = decision();
         changed.set_restlessness(Preset::Fast);
