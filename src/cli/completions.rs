@@ -106,8 +106,8 @@ fn instead_of_files(script: &str, instead: &[(&str, &str)]) -> String {
     let mut command = None;
     for line in script.lines() {
         let word = line.trim();
-        let label = word.strip_suffix(')');
-        if let Some(label) = label.filter(|label| label.starts_with('-')) {
+        let is_label = |word: &&str| word.starts_with('-') || *word == "*";
+        if let Some(label) = word.strip_suffix(')').filter(is_label) {
             command = instead.iter().find_map(|(names, command)| {
                 names
                     .split('|')

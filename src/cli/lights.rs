@@ -87,7 +87,7 @@ pub struct LightsArgs {
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = VIRTUAL)]
     pub midi: Option<String>,
 
-    /// Notes, controllers and programs: the [midi] of a map file (docs/feeds/midi.md).
+    /// Notes, controllers and programs: the `[midi]` table of a map file (docs/feeds/midi.md).
     #[arg(long, value_name = "FILE")]
     pub midi_map: Option<PathBuf>,
 }

@@ -4,7 +4,7 @@
 //! `/readout`, `/history` and `/metrics` are for programs, `POST /reset`, `/hold` and `/release` act. `/openapi.json`
 //! describes them. Nothing listens beyond this machine without a token, and no other site's page is answered.
 //!
-//! The feed's thread writes down what is new ([`board`]); one more thread answers ([`server`]). What a browser does not
+//! The feed's thread writes down what is new (`board`); one more thread answers (`server`). What a browser does not
 //! take in time ends that browser's connection and nothing else.
 
 mod answers;
