@@ -22,6 +22,14 @@ for rate in (44_100, 48_000, 96_000):
             n_samples += block.shape[1]
 print(f"{n_samples} samples passed bit for bit")
 
+# A host built with JUCE compares the speaker arrangement that it gets with the one it asked for.
+for n_channels in (*range(1, 13), 14, 16):
+    block = random.uniform(-1, 1, (n_channels, 4096)).astype(numpy.float32)
+    output = pedalboard.load_plugin(sys.argv[1]).process(block, 48_000, buffer_size=1024, reset=False)
+    if (output.view(numpy.uint32) != block.view(numpy.uint32)).any():
+        sys.exit(f"{n_channels} channels came out changed")
+print("so did 1 to 12, 14 and 16 channels")
+
 plugin.averaging = "33.1 s"
 # A parameter reaches the state with the next block.
 plugin.process(numpy.zeros((2, 64), numpy.float32), 48_000, reset=False)

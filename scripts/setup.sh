@@ -7,9 +7,13 @@ set -eu
 # Build: ALSA headers for live capture; cmake and a C++ compiler for libopus.
 packages="pkg-config libasound2-dev cmake g++"
 if [ "${1:-}" = tests ]; then
-    # PulseAudio for capture tests, ffmpeg to make test files, libxcb for the plugin host in the tests,
-    # a screen without a monitor and OpenGL without a card for the plugin's editor.
-    packages="$packages pulseaudio pulseaudio-utils libasound2-plugins ffmpeg libxcb1-dev xvfb libgl1-mesa-dri"
+    # PulseAudio for capture tests, ffmpeg to make test files, mutagen and TagLib to read tags, libxcb for the plugin host in the tests,
+    # a screen without a monitor and OpenGL without a card for the plugin's editor,
+    # a browser for the page, a broker for MQTT and certificates for it.
+    packages="$packages pulseaudio pulseaudio-utils libasound2-plugins ffmpeg python3-mutagen python3-taglib libxcb1-dev xvfb libgl1-mesa-dri"
+    packages="$packages mosquitto mosquitto-clients openssl"
+    # Ubuntu has none of this name.
+    ! apt-cache show chromium >/dev/null 2>&1 || packages="$packages chromium"
 fi
 
 missing=""

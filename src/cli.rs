@@ -8,15 +8,20 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod devices;
+mod hear;
 mod json_lines;
+pub mod lights;
 pub mod listen;
 pub mod model;
 pub mod output_file;
 pub mod quiet;
 pub mod signals;
+pub mod sort;
+pub mod tag;
 pub mod teach;
 pub mod text;
 pub mod tui;
+pub mod watch;
 
 use std::{
     io::{self, IsTerminal, Read as _},
@@ -29,7 +34,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    network::{Model, ModelError},
+    network::{BuiltIn, Model, ModelError},
     source::file::{AudioFile, RawPcm},
 };
 
@@ -43,8 +48,8 @@ use crate::{
     propagate_version = true
 )]
 pub struct Cli {
-    /// Use this model file instead of the one that is built in.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Use another model: 'wide', which is built in and knows nearly forty kinds of music, or a model file.
+    #[arg(long, global = true, value_name = "NAME|FILE")]
     pub model: Option<PathBuf>,
 
     /// Read settings from this file instead of the usual place ('genrescope config --path').
@@ -76,15 +81,23 @@ pub enum ColorChoice {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Listen to a microphone, the system's sound or a file, and show the genre live.
-    Listen(listen::ListenArgs),
+    Listen(Box<listen::ListenArgs>),
     /// List what can be listened to: microphones and the system's sound.
     Devices(devices::DevicesArgs),
     /// Say the genre of audio files and folders.
     Classify(classify::ClassifyArgs),
+    /// Write the genre into the tags of audio files, after showing what would change; or take that back.
+    Tag(tag::TagArgs),
+    /// Write playlists and crates by genre: M3U8, Rekordbox, Traktor, Serato.
+    Sort(sort::SortArgs),
+    /// Watch folders, and tag, print or hand on songs as they come.
+    Watch(watch::WatchArgs),
     /// Hear about a minute of music that is made here, without sound card or files.
     Demo(demo::DemoArgs),
     /// Look at model files.
     Model(model::ModelArgs),
+    /// Check look files: what lights show for each genre.
+    Looks(lights::LooksArgs),
     /// Teach your own genres from folders of songs.
     Teach(teach::TeachArgs),
     /// Show the configuration in effect, or where its file is looked for.
@@ -98,7 +111,7 @@ pub enum Command {
 /// What every command gets to know.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Model file of the user's choice; `None`: the one that is built in.
+    /// Model of the user's choice, the name of a [`BuiltIn`] or a file; `None`: the default.
     pub model: Option<PathBuf>,
     /// May standard output carry colours?
     pub color: bool,
@@ -131,12 +144,20 @@ impl Context {
     }
 }
 
-/// Reads and checks a model file.
+/// Reads and checks a model: one that is compiled in, or a file.
 ///
 /// # Errors
 /// When it cannot be read or is no model; the message names the file and the field.
 pub fn load_model_file(path: &Path) -> anyhow::Result<Arc<Model>> {
-    read_model_file(path, Model::from_bytes)
+    match built_in(path) {
+        Some(model) => Ok(Model::built_in(model)),
+        None => read_model_file(path, Model::from_bytes),
+    }
+}
+
+/// The model of this name that is compiled in. A file of that name is `./wide`.
+fn built_in(name: &Path) -> Option<BuiltIn> {
+    name.to_str().and_then(BuiltIn::named)
 }
 
 /// Reads a model file and makes of it what `read` does.
@@ -144,10 +165,15 @@ fn read_model_file<T>(
     path: &Path,
     read: impl FnOnce(&[u8]) -> Result<T, ModelError>,
 ) -> anyhow::Result<T> {
+    if let Some(model) = built_in(path) {
+        return Ok(read(model.bytes())?);
+    }
     let name = path.display();
     let most = crate::network::bundle::MAX_FILE_BYTES;
-    let found =
-        std::fs::metadata(path).with_context(|| format!("cannot open model file '{name}'"))?;
+    let found = std::fs::metadata(path).with_context(|| {
+        let known = BuiltIn::ALL.map(BuiltIn::as_str).join("' and '");
+        format!("cannot open model file '{name}' ('{known}' are built in)")
+    })?;
     let size = found.len();
     anyhow::ensure!(
         size <= most as u64,
@@ -216,11 +242,15 @@ pub fn main() -> ExitCode {
         config,
     };
     let result = match cli.command {
-        Command::Listen(args) => listen::run(args, &context),
+        Command::Listen(args) => listen::run(*args, &context),
         Command::Devices(args) => devices::run(&args, &context),
         Command::Classify(args) => classify::run(args, &context),
+        Command::Watch(args) => watch::run(args, &context),
+        Command::Sort(args) => sort::run(args, &context),
+        Command::Tag(args) => tag::run(args, &context),
         Command::Demo(args) => demo::run(args, &context),
         Command::Model(args) => model::run(args, &context),
+        Command::Looks(args) => lights::run(args, &context),
         Command::Teach(args) => teach::run(args, &context),
         Command::Config(args) => config::run(&args, &context),
         Command::Completions(args) => completions::completions(&args, &context),

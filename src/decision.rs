@@ -3,14 +3,20 @@
 pub mod average;
 pub mod change;
 mod hysteresis;
+pub mod kind;
 pub(crate) mod music;
 pub mod silence;
 
 use thiserror::Error;
 
-use crate::{genre::Scores, network::bundle::DecisionDefaults, units::Seconds};
+use crate::{
+    genre::{Labels, Scores},
+    network::bundle::DecisionDefaults,
+    units::Seconds,
+};
 
 use hysteresis::{Chosen, Hysteresis};
+use kind::KindGate;
 use music::MusicGate;
 
 pub use crate::readout::{Readout, Reason, State};
@@ -24,7 +30,7 @@ pub const FRAME: Seconds = Seconds(29.12);
 pub const PROVISIONAL_FROM: Seconds = Seconds(2.7);
 
 /// Time constant of the running average, in seconds, wherever nothing else is asked for: files, listener and plugin.
-pub const DEFAULT_AVERAGING: Seconds = Seconds(10.0);
+pub const DEFAULT_AVERAGING: Seconds = Seconds(20.0);
 
 /// How restless the answer may be: three settings of [`DecisionConfig`] in one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -54,17 +60,17 @@ impl Preset {
     /// Time constant of the running average.
     pub const fn averaging(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(20.0),
+            Preset::Steady => Seconds(40.0),
             Preset::Balanced => DEFAULT_AVERAGING,
-            Preset::Fast => Seconds(4.0),
+            Preset::Fast => Seconds(6.0),
         }
     }
 
     /// How long another genre must lead.
     pub const fn dwell(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(15.0),
-            Preset::Balanced => Seconds(6.0),
+            Preset::Steady => Seconds(20.0),
+            Preset::Balanced => Seconds(10.0),
             Preset::Fast => Seconds(0.0),
         }
     }
@@ -100,6 +106,14 @@ pub struct Rules {
     pub returns_fade: f32,
     /// What the change detector must give for a change of song: more than this. Default: 0.
     pub change_above: f32,
+    /// Seconds that another genre must be the best after a change of song was told. Default: 0.
+    pub dwell_after_change: f32,
+    /// Seconds for which a change of song that was told lets another genre in sooner, until one is shown. Default: 10.
+    pub change_lasts: f32,
+    /// What the average so far still weighs after a change of song was told, in 0..1 of a whole frame. Default: 0.
+    pub kept_on_change: f32,
+    /// Which share of its family's score a kind must have to be named in its place ([`Labels`]). Default: 0.5.
+    pub kind_share: f32,
 }
 
 impl Default for Rules {
@@ -114,6 +128,10 @@ impl Default for Rules {
             per_return: 12.0,
             returns_fade: 60.0,
             change_above: 0.0,
+            dwell_after_change: 0.0,
+            change_lasts: 10.0,
+            kept_on_change: 0.0,
+            kind_share: 0.5,
         }
     }
 }
@@ -133,8 +151,33 @@ impl Rules {
         rules
     }
 
+    /// Sets one number by its name.
+    ///
+    /// # Errors
+    /// [`RuleError`] when it is out of its range, or there is none of that name.
+    pub fn set(&mut self, name: &str, value: f32) -> Result<(), RuleError> {
+        let mut fields = self.fields();
+        let names = fields.iter().map(|field| field.0).collect();
+        let Some((_, field, low, high)) = fields.iter_mut().find(|field| field.0 == name) else {
+            return Err(RuleError::Unknown {
+                name: name.to_owned(),
+                names,
+            });
+        };
+        if !(*low..=*high).contains(&value) {
+            return Err(RuleError::OutOfRange {
+                name: name.to_owned(),
+                value,
+                low: *low,
+                high: *high,
+            });
+        }
+        **field = value;
+        Ok(())
+    }
+
     /// Every number with its name and its range.
-    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 9] {
+    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 13] {
         [
             ("band", &mut self.band, 0.0, 1.0),
             ("early_margin", &mut self.early_margin, 0.0, 1.0),
@@ -150,6 +193,15 @@ impl Rules {
             ("per_return", &mut self.per_return, 0.0, 600.0),
             ("returns_fade", &mut self.returns_fade, 1.0, 3600.0),
             ("change_above", &mut self.change_above, -100.0, 100.0),
+            ("change_lasts", &mut self.change_lasts, 0.0, 120.0),
+            (
+                "dwell_after_change",
+                &mut self.dwell_after_change,
+                0.0,
+                60.0,
+            ),
+            ("kept_on_change", &mut self.kept_on_change, 0.0, 1.0),
+            ("kind_share", &mut self.kind_share, 0.0, 1.0),
         ]
     }
 }
@@ -161,7 +213,7 @@ pub struct DecisionConfig {
     pub span: Span,
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
-    /// How long another genre must be the best before it is shown where no change of song was told. Default: 6 s.
+    /// How long another genre must be the best before it is shown where no change of song was told. Default: 10 s.
     pub dwell: Seconds,
     /// By how much another genre may lead before the shown one is shown no longer, in 0..1. Default: 0.15.
     pub margin: f32,
@@ -282,6 +334,32 @@ impl DecisionConfig {
     }
 }
 
+/// A rule that cannot be set.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// There is no such rule.
+    #[error("there is no rule '{name}'; there are {}", names.join(", "))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// Every name that there is.
+        names: Vec<&'static str>,
+    },
+    /// Its value is out of its range.
+    #[error("{name} = {value} is out of range ({low} to {high})")]
+    OutOfRange {
+        /// Name of the rule.
+        name: String,
+        /// The value that was asked for.
+        value: f32,
+        /// Lowest value that it takes.
+        low: f32,
+        /// Highest value that it takes.
+        high: f32,
+    },
+}
+
 /// What is known at one position of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation {
@@ -293,7 +371,7 @@ pub struct Observation {
     pub level_dbfs: f32,
     /// Does the silence gate say so?
     pub silent: bool,
-    /// Scores of the window as it stands; `None` while too little was heard or it is silent.
+    /// Scores of the window as it stands, each label's own ([`Labels::added_up`]); `None` while too little was heard or it is silent.
     pub scores: Option<Scores>,
     /// Probability that the newest seconds are music, where the model can tell.
     pub music: Option<f32>,
@@ -306,7 +384,9 @@ pub struct Decision {
     rules: Rules,
     unsure_below: f32,
     average: RunningAverage,
+    labels: Labels,
     hysteresis: Hysteresis,
+    kinds: KindGate,
     music: MusicGate,
     hold: bool,
     /// What was shown when it was told to hold.
@@ -315,16 +395,17 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// A decision over `n_labels` labels, with the model's own thresholds where the settings leave them open.
+    /// A decision over `labels`, with the model's own thresholds where the settings leave them open.
     ///
     /// # Errors
     /// [`DecisionError`] when a setting is out of its range.
     pub fn new(
-        n_labels: usize,
+        labels: &Labels,
         config: DecisionConfig,
         defaults: &DecisionDefaults,
     ) -> Result<Self, DecisionError> {
         config.validate()?;
+        let n_labels = labels.len();
         let rules = config.rules.unwrap_or_else(|| Rules::of(defaults));
         Ok(Self {
             unsure_below: config.unsure_below.unwrap_or(defaults.unsure_threshold),
@@ -336,13 +417,15 @@ impl Decision {
                     .or(config.music_below)
                     .unwrap_or(defaults.doubt_threshold),
             ),
+            kinds: KindGate::new(labels.clone(), config.dwell, rules),
             hysteresis: Hysteresis::new(n_labels, config.dwell, config.margin, rules),
             average: RunningAverage::new(n_labels, config.span, config.mean),
             config,
             rules,
             hold: false,
             held: None,
-            last: Readout::warming(n_labels),
+            last: nothing_yet(labels),
+            labels: labels.clone(),
         })
     }
 
@@ -362,11 +445,13 @@ impl Decision {
             let weight = (seen.heard.0 / FRAME.0).clamp(0.01, 1.0).powi(3);
             self.average.add(seen.position, &scores, weight);
         }
-        let averaged = self.average.scores();
+        let averaged = self.average.scores().map(|own| self.labels.added_up(&own));
         let (state, reason, genre) = self.answer(seen, averaged.as_ref());
         let mut readout = Readout {
-            scores: averaged.unwrap_or_else(|| Scores::uniform(seen_len(&self.last))),
-            frame_scores: seen.scores.unwrap_or(self.last.frame_scores),
+            scores: averaged.unwrap_or_else(|| nothing_yet(&self.labels).scores),
+            frame_scores: seen
+                .scores
+                .map_or(self.last.frame_scores, |own| self.labels.added_up(&own)),
             music: self.music.probability(),
             level_dbfs: seen.level_dbfs,
             position: seen.position,
@@ -423,33 +508,37 @@ impl Decision {
             self.hysteresis.hide();
             return (State::Unsure, Some(Reason::MaybeNotMusic), None);
         }
-        let early = self.early_margin(seen.heard);
-        match self
-            .hysteresis
-            .choose(averaged, seen.position, self.unsure_below, early)
-        {
-            Chosen::Genre(genre) if seen.heard.0 < FRAME.0 - 0.5 => {
-                (State::Provisional, None, Some(genre))
+        let early = self.early_margin(seen);
+        let (threshold, now) = (self.unsure_below, seen.position);
+        let families = self.labels.of_families(averaged);
+        match self.hysteresis.choose(&families, now, threshold, early) {
+            Chosen::Genre(family) => {
+                let genre = self.kinds.choose(family, averaged, now, threshold, early);
+                let state = if seen.heard.0 < FRAME.0 - 0.5 {
+                    State::Provisional
+                } else {
+                    State::Live
+                };
+                (state, None, Some(genre))
             }
-            Chosen::Genre(genre) => (State::Live, None, Some(genre)),
             Chosen::None(reason) => (State::Unsure, Some(reason), None),
         }
     }
 
     /// How much surer than usual an answer must be that rests on so much audio.
-    fn early_margin(&self, heard: Seconds) -> f32 {
+    fn early_margin(&self, seen: &Observation) -> f32 {
         // Who set the threshold to 0 wants every answer.
         if self.unsure_below <= 0.0 {
             return 0.0;
         }
         let rules = &self.rules;
-        let until = if self.hysteresis.after_change() {
+        let until = if self.hysteresis.after_change(seen.position) {
             rules.early_after_change
         } else {
             rules.early_until
         };
         let falls_for = (until - rules.early_from).max(1e-3);
-        let still_to_hear = ((until - heard.0 as f32) / falls_for).clamp(0.0, 1.0);
+        let still_to_hear = ((until - seen.heard.0 as f32) / falls_for).clamp(0.0, 1.0);
         rules.early_margin * self.config.early_share * still_to_hear
     }
 
@@ -457,6 +546,7 @@ impl Decision {
     pub fn reset_average(&mut self) {
         self.average.reset();
         self.hysteresis.forget();
+        self.kinds.forget();
     }
 
     /// The song seems to have changed: the average begins anew. It may be the same song that goes on, so that the genre that is shown stays while the
@@ -465,7 +555,7 @@ impl Decision {
         if self.hold {
             return;
         }
-        self.average.reset();
+        self.average.fade_to(f64::from(self.rules.kept_on_change));
         self.hysteresis.song_changed();
     }
 
@@ -495,6 +585,14 @@ impl Decision {
         self.average.set_mean(mean);
     }
 
+    /// As restless as `preset` from now on: how long another genre must lead, and how sure a first guess must be. The average, which is set by itself,
+    /// stays as it is.
+    pub fn set_restlessness(&mut self, preset: Preset) {
+        self.config.dwell = preset.dwell();
+        self.config.early_share = preset.early_share();
+        self.hysteresis.set_dwell(self.config.dwell);
+    }
+
     /// Is the stream currently held to be something other than music?
     pub fn is_not_music(&self) -> bool {
         self.music.is_not_music()
@@ -520,12 +618,15 @@ impl Decision {
         self.reset_average();
         self.music.forget();
         self.held = None;
-        self.last = Readout::warming(seen_len(&self.last));
+        self.last = nothing_yet(&self.labels);
     }
 }
 
-fn seen_len(readout: &Readout) -> usize {
-    readout.scores.as_slice().len()
+fn nothing_yet(labels: &Labels) -> Readout {
+    let mut readout = Readout::warming(labels.len());
+    readout.scores = labels.added_up(&readout.scores);
+    readout.frame_scores = readout.scores;
+    readout
 }
 
 #[cfg(test)]
@@ -551,8 +652,17 @@ mod tests {
         readouts
     }
 
+    fn three() -> Labels {
+        Labels::new(["a", "b", "c"]).unwrap()
+    }
+
     fn decision() -> Decision {
-        Decision::new(3, DecisionConfig::default(), &DecisionDefaults::default()).unwrap()
+        Decision::new(
+            &three(),
+            DecisionConfig::default(),
+            &DecisionDefaults::default(),
+        )
+        .unwrap()
     }
 
     fn silence(position: f64) -> Observation {
@@ -584,7 +694,7 @@ mod tests {
             unsure_below: Some(0.65),
             ..DecisionConfig::default()
         };
-        let mut decision = Decision::new(3, config, &DecisionDefaults::default()).unwrap();
+        let mut decision = Decision::new(&three(), config, &DecisionDefaults::default()).unwrap();
         let frames = [
             vec![[0.9, 0.05, 0.05]; 20],
             vec![[0.1, 0.6, 0.3]; 60],
@@ -628,7 +738,8 @@ mod tests {
                 span: Span::Exponential(preset.averaging()),
                 ..config.clone()
             };
-            let mut decision = Decision::new(3, config, &DecisionDefaults::default()).unwrap();
+            let mut decision =
+                Decision::new(&three(), config, &DecisionDefaults::default()).unwrap();
             let (mut heard, mut shown) = (0.0, 0);
             let mut leader = 0;
             for step in 1..3_000 {
@@ -709,11 +820,24 @@ mod tests {
     }
 
     #[test]
+    fn rules_are_set_by_name_and_within_their_range() {
+        let mut rules = Rules::default();
+        rules.set("band", 0.2).unwrap();
+        assert_eq!(rules.band, 0.2);
+        let unknown = rules.set("bond", 0.2).unwrap_err().to_string();
+        assert!(unknown.starts_with("there is no rule 'bond'"), "{unknown}");
+        assert!(unknown.contains("band, early_margin"), "{unknown}");
+        let far = rules.set("band", 2.0).unwrap_err().to_string();
+        assert_eq!(far, "band = 2 is out of range (0 to 1)");
+    }
+
+    #[test]
     fn a_flat_score_is_unsure_and_names_its_two_candidates() {
         let readouts = run(&mut decision(), 0.0, &[[0.34, 0.32, 0.34]; 4]);
         let last = readouts.last().unwrap();
         assert_eq!((last.state, last.genre), (State::Unsure, None));
-        assert_eq!(last.candidates().unwrap().map(|c| c.0), [0, 2]);
+        let ranked = three().ranked(&last.scores);
+        assert_eq!((ranked[0].0, ranked[1].0), (0, 2));
     }
 
     #[test]
@@ -872,6 +996,31 @@ mod tests {
     }
 
     #[test]
+    fn restlessness_can_be_changed_on_the_way() {
+        // Without an average, what is shown follows from the dwell alone.
+        let shown_after = |preset: Preset| {
+            let mut decision = decision();
+            decision.set_averaging(Seconds(0.0));
+            run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20]);
+            decision.set_restlessness(preset);
+            let frames = [[0.1, 0.8, 0.1]; 16];
+            let after = run(&mut decision, 40.0, &frames);
+            after.iter().position(|readout| readout.genre == Some(1))
+        };
+        assert_eq!(shown_after(Preset::Fast), Some(0));
+        assert_eq!(shown_after(Preset::Balanced), Some(5));
+        assert_eq!(shown_after(Preset::Steady), Some(10));
+        // As it would have been from the beginning.
+        let mut changed = decision();
+        changed.set_restlessness(Preset::Fast);
+        let first = |decision: &mut Decision| {
+            let readouts = run(decision, 0.0, &[[0.75, 0.15, 0.1]; 8]);
+            readouts.iter().position(|readout| readout.genre.is_some())
+        };
+        assert!(first(&mut changed) < first(&mut decision()));
+    }
+
+    #[test]
     fn hold_keeps_the_answer_but_not_the_level() {
         let mut decision = decision();
         let before = *run(&mut decision, 0.0, &[[0.8, 0.1, 0.1]; 20])
@@ -899,12 +1048,35 @@ mod tests {
     }
 
     #[test]
+    fn doubt_about_the_kind_falls_back_to_the_family_and_only_then_to_none() {
+        let labels = Labels::new(["electronic", "techno", "rock"]).unwrap();
+        let labels = labels.with_families([("techno", "electronic")]).unwrap();
+        let config = DecisionConfig {
+            unsure_below: Some(0.4),
+            ..DecisionConfig::default()
+        };
+        let defaults = DecisionDefaults::default();
+        let mut decision = Decision::new(&labels, config, &defaults).unwrap();
+        let parts = [[0.15, 0.7, 0.15], [0.6, 0.2, 0.2], [0.1, 0.25, 0.34]];
+        let frames: Vec<[f32; 3]> = parts.iter().flat_map(|&part| [part; 30]).collect();
+        let mut changes = Vec::new();
+        for readout in run(&mut decision, 0.0, &frames) {
+            let scores = readout.scores.as_slice();
+            assert!(scores[0] >= scores[1], "a family has what its kinds have");
+            if readout.seq > 4 && changes.last() != Some(&readout.genre) {
+                changes.push(readout.genre);
+            }
+        }
+        assert_eq!(changes, [Some(1), Some(0), None]);
+    }
+
+    #[test]
     fn settings_out_of_range_are_named() {
         let config = DecisionConfig {
             margin: 1.5,
             ..DecisionConfig::default()
         };
-        let error = Decision::new(3, config, &DecisionDefaults::default()).unwrap_err();
+        let error = Decision::new(&three(), config, &DecisionDefaults::default()).unwrap_err();
         assert_eq!(error.to_string(), "margin = 1.5 is out of range (0 to 1)");
     }
 }

@@ -45,10 +45,12 @@ const PALETTE: [[u8; 3]; 10] = [
 /// colour-blind users too; further labels take them up again, darker and lighter, so names must stand beside them.
 pub fn colour(index: usize) -> [u8; 3] {
     let base = PALETTE[index % PALETTE.len()];
-    let (towards, share) = match index / PALETTE.len() % 3 {
+    let (towards, share) = match index / PALETTE.len() % 5 {
         0 => return base,
         1 => (0.0, 0.38),
-        _ => (255.0, 0.55),
+        2 => (255.0, 0.55),
+        3 => (0.0, 0.6),
+        _ => (255.0, 0.75),
     };
     base.map(|channel| {
         let channel = f32::from(channel);
@@ -57,8 +59,17 @@ pub fn colour(index: usize) -> [u8; 3] {
 }
 
 /// The labels of a model, in the order of its outputs. Cheap to clone.
+///
+/// A label may be a kind of another one, its family: techno is a kind of electronic music. A family is of no family.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Labels(Arc<[Box<str>]>);
+pub struct Labels {
+    names: Arc<[Box<str>]>,
+    /// For each label the place of its family; none where the labels stand side by side.
+    families: Option<Arc<[Option<usize>]>>,
+}
+
+/// What stands between a family and its kind in [`Labels::path`].
+pub const KIND_OF: &str = " > ";
 
 /// Why a list of labels was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -83,6 +94,16 @@ pub enum LabelsError {
     Duplicate {
         /// The label.
         label: String,
+    },
+    /// A label is a kind of what is no label, or of what is a kind itself.
+    #[error(
+        "label {label:?} cannot be a kind of {family:?}: a family is a label that is of no family"
+    )]
+    Family {
+        /// The label.
+        label: String,
+        /// What it is said to be a kind of.
+        family: String,
     },
 }
 
@@ -112,7 +133,152 @@ impl Labels {
         if list.is_empty() || list.len() > MAX_LABELS {
             return Err(LabelsError::Count { count: list.len() });
         }
-        Ok(Self(list.into()))
+        Ok(Self {
+            names: list.into(),
+            families: None,
+        })
+    }
+
+    /// The same labels, where each of these pairs, a kind and its family, is told.
+    ///
+    /// # Errors
+    /// [`LabelsError::Family`] when one of a pair is no label, or the family is of a family itself.
+    pub fn with_families<A: AsRef<str>, B: AsRef<str>>(
+        self,
+        pairs: impl IntoIterator<Item = (A, B)>,
+    ) -> Result<Self, LabelsError> {
+        let mut families = vec![None; self.len()];
+        let mut told = Vec::new();
+        for (kind, family) in pairs {
+            let (kind, family) = (kind.as_ref().to_owned(), family.as_ref().to_owned());
+            match (self.index_of(&kind), self.index_of(&family)) {
+                (Some(k), Some(f)) if k != f && families[k].is_none() => families[k] = Some(f),
+                _ => {
+                    return Err(LabelsError::Family {
+                        label: kind,
+                        family,
+                    });
+                }
+            }
+            told.push((kind, family));
+        }
+        for (label, family) in told {
+            if self
+                .index_of(&family)
+                .is_some_and(|f| families[f].is_some())
+            {
+                return Err(LabelsError::Family { label, family });
+            }
+        }
+        let some = families.iter().any(Option::is_some);
+        Ok(Self {
+            names: self.names,
+            families: some.then(|| families.into()),
+        })
+    }
+
+    /// Are some labels kinds of others?
+    pub fn has_families(&self) -> bool {
+        self.families.is_some()
+    }
+
+    /// The label of which label `index` is a kind, if it is one.
+    pub fn family_of(&self, index: usize) -> Option<usize> {
+        *self.families.as_ref()?.get(index)?
+    }
+
+    /// The label of which label `index` is a kind, or itself.
+    pub fn family_or_self(&self, index: usize) -> usize {
+        self.family_of(index).unwrap_or(index)
+    }
+
+    /// The kinds of label `family`, in order.
+    pub fn kinds_of(&self, family: usize) -> impl Iterator<Item = usize> + '_ {
+        let families = self.families.as_deref().unwrap_or_default();
+        let of_it = families.iter().enumerate();
+        of_it.filter_map(move |(kind, &of)| (of == Some(family)).then_some(kind))
+    }
+
+    /// Label `index` and before it its family, if it has one: `electronic`, `techno`.
+    pub fn names_to(&self, index: usize) -> impl Iterator<Item = &str> {
+        let family = self.family_of(index).and_then(|family| self.get(family));
+        family.into_iter().chain(self.get(index))
+    }
+
+    /// Label `index` with its family, if it has one: `electronic > techno`.
+    pub fn path(&self, index: usize) -> String {
+        self.names_to(index).collect::<Vec<_>>().join(KIND_OF)
+    }
+
+    /// Every label of `scores` for itself becomes what the label says in all: a family has the scores of its kinds, too.
+    /// Without families nothing changes.
+    #[must_use]
+    pub fn added_up(&self, scores: &Scores) -> Scores {
+        let mut all = *scores;
+        for (index, &own) in scores.as_slice().iter().enumerate() {
+            if let Some(family) = self.family_of(index)
+                && family < all.len
+            {
+                all.values[family] += own;
+            }
+        }
+        for value in &mut all.values[..all.len] {
+            // What rounding leaves above 1.
+            *value = value.min(1.0);
+        }
+        all
+    }
+
+    /// Of `scores` that were [`Labels::added_up`] those of the families alone; kinds have 0.
+    #[must_use]
+    pub fn of_families(&self, scores: &Scores) -> Scores {
+        let mut families = *scores;
+        for (index, value) in families.values[..families.len].iter_mut().enumerate() {
+            if self.family_of(index).is_some() {
+                *value = 0.0;
+            }
+        }
+        families
+    }
+
+    /// The best kind of a family by `scores`, with its score; the first of equals.
+    pub fn best_kind(&self, family: usize, scores: &Scores) -> Option<(usize, f32)> {
+        let kinds = self.kinds_of(family);
+        kinds
+            .filter_map(|kind| Some((kind, *scores.as_slice().get(kind)?)))
+            .reduce(|best, other| if other.1 > best.1 { other } else { best })
+    }
+
+    /// Labels that stand beside each other, with their scores, the best first: a family stands for its kinds. Equals are
+    /// in label order. Allocates.
+    pub fn ranked(&self, scores: &Scores) -> Vec<(usize, f32)> {
+        let mut ranked = scores.ranked();
+        ranked.retain(|&(index, _)| self.family_of(index).is_none());
+        ranked
+    }
+
+    /// Which labels to show where there is room for `room`: all of them in order; or the best, the best first. Of
+    /// families the best, and below each the kind that leads in it, as far as it says something. Allocates.
+    pub fn shown(&self, scores: &Scores, room: usize) -> Vec<usize> {
+        if !self.has_families() {
+            return if room < self.len() {
+                let ranked = scores.ranked().into_iter().take(room);
+                ranked.map(|(index, _)| index).collect()
+            } else {
+                (0..self.len()).collect()
+            };
+        }
+        let mut shown = Vec::new();
+        for (family, _) in self.ranked(scores) {
+            shown.push(family);
+            shown.extend(
+                self.best_kind(family, scores)
+                    .filter(|&(_, score)| score >= WORTH_SHOWING)
+                    .map(|(kind, _)| kind),
+            );
+        }
+        shown.truncate(room);
+        shown
     }
 
     /// How many there are: 1..=[`MAX_LABELS`].
@@ -121,24 +287,30 @@ impl Labels {
         reason = "a model has at least one label"
     )]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.names.len()
     }
 
     /// The label of output `index`, if there is one.
     pub fn get(&self, index: usize) -> Option<&str> {
-        self.0.get(index).map(|label| &**label)
+        self.names.get(index).map(|label| &**label)
     }
 
     /// Position of `label`, if the model has it.
     pub fn index_of(&self, label: &str) -> Option<usize> {
-        self.0.iter().position(|other| **other == *label)
+        self.names.iter().position(|other| **other == *label)
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.iter().map(|label| &**label)
+        self.names.iter().map(|label| &**label)
     }
 }
+
+/// Log-odds of a kind are cut here, so that nothing overflows.
+const MOST_ODDS: f32 = 40.0;
+
+/// Score below which a kind is not worth a line of its own.
+const WORTH_SHOWING: f32 = 0.02;
 
 /// One score per label, each in 0..=1. Softmax models give scores that sum to 1.
 #[derive(Clone, Copy)]
@@ -190,6 +362,39 @@ impl Scores {
         }
         for score in &mut scores.values[..scores.len] {
             *score /= sum;
+        }
+        scores
+    }
+
+    /// Scores of labels with families, each label's own. The families share out 1 by the softmax of their logits; of
+    /// what a family has, its kinds and "none of its kinds", whose logit is 0, share by theirs.
+    pub fn tree_softmax(labels: &Labels, logits: &[f32], temperature: f32) -> Self {
+        let mut of_families = Self::new(logits);
+        for (index, logit) in of_families.values[..of_families.len].iter_mut().enumerate() {
+            *logit = match labels.family_of(index) {
+                None if logits[index].is_finite() => logits[index],
+                _ => f32::NAN,
+            };
+        }
+        let mut scores = Self::softmax(of_families.as_slice(), temperature);
+        for family in 0..scores.len {
+            let exp = |kind: usize| {
+                let logit = logits.get(kind).copied().unwrap_or(f32::NAN);
+                let clipped = (logit / temperature).clamp(-MOST_ODDS, MOST_ODDS);
+                if logit.is_finite() {
+                    clipped.exp()
+                } else {
+                    0.0
+                }
+            };
+            let sum: f32 = 1.0 + labels.kinds_of(family).map(exp).sum::<f32>();
+            let all = scores.values[family];
+            for kind in labels.kinds_of(family) {
+                scores.values[kind] = all * exp(kind) / sum;
+            }
+            if labels.family_of(family).is_none() {
+                scores.values[family] = all / sum;
+            }
         }
         scores
     }
@@ -269,6 +474,72 @@ mod tests {
             Labels::new(["a\nb"]),
             Err(LabelsError::Malformed { .. })
         ));
+    }
+
+    fn tree() -> Labels {
+        let labels = Labels::new(["electronic", "house", "techno", "rock"]).unwrap();
+        labels
+            .with_families([("house", "electronic"), ("techno", "electronic")])
+            .unwrap()
+    }
+
+    #[test]
+    fn families_are_checked() {
+        let tree = tree();
+        assert_eq!(tree.path(2), "electronic > techno");
+        assert_eq!(tree.path(3), "rock");
+        assert_eq!((tree.family_of(1), tree.family_or_self(3)), (Some(0), 3));
+        assert_eq!(tree.kinds_of(0).collect::<Vec<_>>(), [1, 2]);
+        let flat = Labels::new(GTZAN).unwrap();
+        assert!(!flat.has_families() && flat.kinds_of(0).next().is_none());
+        for pairs in [
+            vec![("techno", "dance")],
+            vec![("techno", "techno")],
+            vec![("techno", "house"), ("house", "electronic")],
+            vec![("techno", "rock"), ("techno", "electronic")],
+        ] {
+            let labels = Labels::new(["electronic", "house", "techno", "rock"]).unwrap();
+            let error = labels.with_families(pairs.clone()).unwrap_err();
+            assert!(matches!(error, LabelsError::Family { .. }), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_family_has_what_its_kinds_have() {
+        let tree = tree();
+        let all = tree.added_up(&Scores::new(&[0.1, 0.2, 0.4, 0.3]));
+        for (found, expected) in all.as_slice().iter().zip([0.7, 0.2, 0.4, 0.3]) {
+            assert!((found - expected).abs() < 1e-6, "{all:?}");
+        }
+        assert_eq!(tree.of_families(&all).top().0, 0);
+        assert_eq!(tree.best_kind(0, &all), Some((2, 0.4)));
+        let ranked: Vec<usize> = tree.ranked(&all).iter().map(|r| r.0).collect();
+        assert_eq!(ranked, [0, 3]);
+        assert_eq!(tree.shown(&all, 10), [0, 2, 3]);
+        assert_eq!(tree.shown(&all, 2), [0, 2]);
+        let flat = Labels::new(["a", "b", "c", "d"]).unwrap();
+        assert_eq!(flat.added_up(&all), all);
+        assert_eq!(flat.shown(&all, 9), [0, 1, 2, 3]);
+        assert_eq!(flat.shown(&all, 2), [0, 2]);
+    }
+
+    #[test]
+    fn kinds_share_what_their_family_has() {
+        let tree = tree();
+        let logits = [1.0, 0.0, 3.0_f32.ln(), 1.0];
+        let own = Scores::tree_softmax(&tree, &logits, 1.0);
+        for (found, expected) in own.as_slice().iter().zip([0.1, 0.1, 0.3, 0.5]) {
+            assert!((found - expected).abs() < 1e-6, "{own:?}");
+        }
+        for foreign in [f32::NAN, f32::INFINITY, 1e30, -1e30] {
+            for at in 0..4 {
+                let mut logits = logits;
+                logits[at] = foreign;
+                let own = Scores::tree_softmax(&tree, &logits, 0.5);
+                let sum: f32 = own.as_slice().iter().sum();
+                assert!((sum - 1.0).abs() < 1e-5, "{foreign} at {at}: {own:?}");
+            }
+        }
     }
 
     #[test]
@@ -366,7 +637,7 @@ mod tests {
 
     #[test]
     fn every_label_has_a_colour_of_its_own() {
-        let colours: std::collections::HashSet<_> = (0..30).map(colour).collect();
-        assert_eq!(colours.len(), 30);
+        let colours: std::collections::HashSet<_> = (0..50).map(colour).collect();
+        assert_eq!(colours.len(), 50);
     }
 }

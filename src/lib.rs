@@ -35,6 +35,7 @@ pub mod cli;
 pub mod decision;
 pub mod front_end;
 pub mod genre;
+pub mod midi;
 mod mixdown;
 pub mod network;
 pub mod pipeline;
@@ -44,6 +45,8 @@ pub mod sink;
 pub mod song;
 pub mod source;
 pub mod statistics;
+#[cfg(feature = "cli")]
+pub mod tags;
 pub mod teach;
 #[cfg(feature = "cli")]
 mod toml_words;

@@ -34,7 +34,41 @@ use crate::{
 /// front end gives, so that foreign values cannot overflow.
 const CLIP_DB: f32 = 1_000.0;
 
-static BUILTIN: &[u8] = include_bytes!("../models/default.safetensors");
+/// A model that is compiled into the program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum BuiltIn {
+    /// The ten genres of the paper.
+    #[default]
+    Default,
+    /// Families of music with their kinds, from `electronic > techno` to `latin > salsa`.
+    Wide,
+}
+
+impl BuiltIn {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Default, Self::Wide];
+
+    /// What it is called where a model is chosen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Wide => "wide",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|model| model.as_str() == name)
+    }
+
+    /// Its file.
+    pub const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Default => include_bytes!("../models/default.safetensors"),
+            Self::Wide => include_bytes!("../models/wide.safetensors"),
+        }
+    }
+}
 
 /// What computes the convolution blocks of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,9 +167,18 @@ impl Model {
     /// # Panics
     /// When the file that was compiled in is no model file, which a test rules out.
     pub fn builtin() -> Arc<Self> {
-        static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
-        Arc::clone(MODEL.get_or_init(|| {
-            Self::from_bytes(BUILTIN).expect("the model compiled in has been tested")
+        Self::built_in(BuiltIn::Default)
+    }
+
+    /// A model that is compiled into the binary; loaded on the first call.
+    ///
+    /// # Panics
+    /// When the file that was compiled in is no model file, which a test rules out.
+    pub fn built_in(which: BuiltIn) -> Arc<Self> {
+        static MODELS: [OnceLock<Arc<Model>>; BuiltIn::ALL.len()] =
+            [const { OnceLock::new() }; BuiltIn::ALL.len()];
+        Arc::clone(MODELS[which as usize].get_or_init(|| {
+            Self::from_bytes(which.bytes()).expect("the model compiled in has been tested")
         }))
     }
 
@@ -181,9 +224,13 @@ impl Model {
         self.card.architecture.step_columns()
     }
 
-    /// Scores from logits, by the activation the model was trained with: softmax, or sigmoids divided by their sum.
+    /// Scores from logits, by the activation the model was trained with: softmax, or sigmoids divided by their sum. Each
+    /// label's own: a family has that of none of its kinds ([`Labels::added_up`]).
     pub fn scores(&self, logits: &[f32], temperature: f32) -> Scores {
         match self.card.architecture.head.activation {
+            Activation::Softmax if self.labels().has_families() => {
+                Scores::tree_softmax(self.labels(), logits, temperature)
+            }
             Activation::Softmax => Scores::softmax(logits, temperature),
             Activation::Sigmoid => {
                 let sigmoids: Vec<f32> = logits

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        Decision, DecisionConfig, DecisionError, Observation, Readout, average::Mean,
+        Decision, DecisionConfig, DecisionError, Observation, Preset, Readout, average::Mean,
         change::ChangeDetector, silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError, Picture},
@@ -89,6 +89,8 @@ struct Columns {
     origin: Seconds,
     n_columns: u64,
     longest_silence: f32,
+    /// The newest column.
+    newest: Vec<f32>,
 }
 
 impl Pipeline {
@@ -110,7 +112,7 @@ impl Pipeline {
         let front_end = model.listen(rate)?;
         let defaults = &model.card().decision;
         let silence_dbfs = config.decision.silence_dbfs;
-        let decision = Decision::new(model.labels().len(), config.decision, defaults)?;
+        let decision = Decision::new(model.labels(), config.decision, defaults)?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
         let steps = (config.hop.0 / column_s / model.step_columns() as f64)
             .ceil()
@@ -132,6 +134,7 @@ impl Pipeline {
                 origin: Seconds(0.0),
                 n_columns: 0,
                 longest_silence: 0.0,
+                newest: Vec::with_capacity(numbers.n_mels),
             },
             chunks: Chunks::new(rate),
         })
@@ -160,6 +163,11 @@ impl Pipeline {
     /// The newest readout.
     pub fn readout(&self) -> Readout {
         *self.state.decision.readout()
+    }
+
+    /// The newest column of the mel picture, `20 log10` of powers; empty before the first. For meters.
+    pub fn column(&self) -> &[f32] {
+        &self.state.newest
     }
 
     /// The model that listens.
@@ -197,6 +205,11 @@ impl Pipeline {
     /// readout.
     pub fn set_mean(&mut self, mean: Mean) {
         self.state.decision.set_mean(mean);
+    }
+
+    /// Sets how restless the answer is; the average stays as it is.
+    pub fn set_restlessness(&mut self, preset: Preset) {
+        self.state.decision.set_restlessness(preset);
     }
 
     /// `samples` samples of the stream were lost here: the clock moves on, the picture begins anew, the average stays.
@@ -252,6 +265,8 @@ impl Columns {
         if picture == Picture::Tagger {
             return;
         }
+        self.newest.clear();
+        self.newest.extend_from_slice(column);
         self.n_columns += 1;
         self.in_network += 1;
         self.since_readout += 1;

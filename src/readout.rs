@@ -1,5 +1,7 @@
 //! What the user sees of a stream at one moment: the same value in plugin, listener, file timeline, JSON and OSC.
 
+pub mod words;
+
 use crate::{
     decision::{FRAME, silence::LOWEST_DBFS},
     genre::Scores,
@@ -222,19 +224,6 @@ impl Readout {
     /// Seconds of audio still needed for an answer from a whole frame.
     pub fn settles_in(&self) -> Seconds {
         Seconds((FRAME.0 - self.heard.0).max(0.0))
-    }
-
-    /// The two best candidates, best first; `None` with fewer than two labels.
-    pub fn candidates(&self) -> Option<[(usize, f32); 2]> {
-        let scores = self.scores.as_slice();
-        let best = self.scores.top();
-        let second = scores
-            .iter()
-            .copied()
-            .enumerate()
-            .filter(|&(index, _)| index != best.0)
-            .reduce(|a, b| if b.1 > a.1 { b } else { a })?;
-        Some([best, second])
     }
 }
 

@@ -17,7 +17,7 @@ mod worker;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
@@ -35,7 +35,7 @@ pub use input::AudioInput;
 pub use readout::ReadoutCell;
 
 use crate::{
-    decision::{Readout, average::Mean},
+    decision::{Preset, Readout, average::Mean},
     mixdown::Mixdown,
     network::Model,
     pipeline::{Pipeline, PipelineConfig, PipelineError},
@@ -145,6 +145,9 @@ pub struct Controls {
     averaging: AtomicF64,
     /// 0 until it is set, 1 arithmetic, 2 geometric.
     mean: AtomicU32,
+    /// 0 until it is set, or one more than its place in [`Preset::ALL`].
+    restlessness: AtomicU32,
+    /// Of averaging, mean and restlessness.
     averaging_changes: AtomicU32,
 }
 
@@ -155,6 +158,7 @@ impl Default for Controls {
             hold: AtomicBool::new(false),
             averaging: AtomicF64::new(f64::NAN),
             mean: AtomicU32::new(0),
+            restlessness: AtomicU32::new(0),
             averaging_changes: AtomicU32::new(0),
         }
     }
@@ -203,6 +207,19 @@ impl Controls {
             _ => None,
         }
     }
+    /// How restless the answer is: how long another genre must lead, and how sure a first guess must be.
+    pub fn set_restlessness(&self, preset: Preset) {
+        let code = preset as u32 + 1;
+        if self.restlessness.swap(code, Ordering::Relaxed) != code {
+            self.averaging_changes.fetch_add(1, Ordering::Release);
+        }
+    }
+    /// What was set last; `None` while the pipeline's own holds.
+    pub fn restlessness(&self) -> Option<Preset> {
+        let code = self.restlessness.load(Ordering::Relaxed) as usize;
+        code.checked_sub(1)
+            .and_then(|index| Preset::ALL.get(index).copied())
+    }
     fn averaging_changes(&self) -> u32 {
         self.averaging_changes.load(Ordering::Acquire)
     }
@@ -220,6 +237,10 @@ pub struct Counters {
     missed_updates: AtomicU64,
     load: AtomicF32,
     worst_push_us: AtomicU64,
+    /// The newest column of the picture, once somebody watches it.
+    column: OnceLock<Box<[AtomicF32]>>,
+    /// Counts columns that were put there.
+    columns: AtomicU64,
 }
 
 impl Default for Counters {
@@ -231,6 +252,8 @@ impl Default for Counters {
             missed_updates: AtomicU64::new(0),
             load: AtomicF32::new(0.0),
             worst_push_us: AtomicU64::new(0),
+            column: OnceLock::new(),
+            columns: AtomicU64::new(0),
         }
     }
 }
@@ -262,6 +285,38 @@ impl Counters {
         Duration::from_micros(self.worst_push_us.load(Ordering::Relaxed))
     }
 
+    /// From now on the newest column of the picture (`n_mels` values) is shown by [`Counters::column`].
+    pub fn watch_column(&self, n_mels: usize) {
+        self.column.get_or_init(|| {
+            (0..n_mels)
+                .map(|_| AtomicF32::new(f32::NEG_INFINITY))
+                .collect()
+        });
+    }
+
+    /// Copies the newest column of the picture to `into` and says how many there were so far: for meters, as a column
+    /// that is just being written may be half of the next. 0 and nothing before [`Counters::watch_column`] and the first.
+    pub fn column(&self, into: &mut Vec<f32>) -> u64 {
+        into.clear();
+        let count = self.columns.load(Ordering::Acquire);
+        if let (true, Some(column)) = (count > 0, self.column.get()) {
+            into.extend(column.iter().map(|value| value.load(Ordering::Relaxed)));
+        }
+        count
+    }
+
+    fn column_is_watched(&self) -> bool {
+        self.column.get().is_some()
+    }
+    fn set_column(&self, column: &[f32]) {
+        let Some(cells) = self.column.get().filter(|_| !column.is_empty()) else {
+            return;
+        };
+        for (cell, value) in cells.iter().zip(column) {
+            cell.store(*value, Ordering::Relaxed);
+        }
+        self.columns.fetch_add(1, Ordering::Release);
+    }
     fn add_dropped(&self, samples: u64) {
         self.dropped_samples.fetch_add(samples, Ordering::Relaxed);
     }

@@ -30,14 +30,40 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "lights")]
+pub mod artnet;
+#[cfg(feature = "lights")]
+pub mod dmx;
+#[cfg(feature = "exec")]
+pub mod exec;
 pub mod hold;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod jsonl;
+#[cfg(feature = "lights")]
+pub mod look;
 #[cfg(feature = "osc")]
 pub mod map;
+#[cfg(feature = "midi")]
+pub mod midi;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 #[cfg(feature = "os2l")]
 pub mod os2l;
 #[cfg(feature = "osc")]
 pub mod osc;
+#[cfg(feature = "lights")]
+pub mod sacn;
+#[cfg(any(feature = "http", feature = "mqtt"))]
+pub mod secret;
+#[cfg(all(feature = "socket", unix))]
+pub mod socket;
+#[cfg(feature = "text")]
+pub mod text;
+#[cfg(any(feature = "osc", feature = "lights"))]
+mod udp;
+#[cfg(feature = "lights")]
+pub mod wled;
 
 use std::{
     fmt, io,
@@ -121,6 +147,15 @@ impl Update {
     /// Label of the genre that is shown, if one is.
     pub fn genre(&self) -> Option<&str> {
         self.readout.genre.and_then(|index| self.labels.get(index))
+    }
+
+    /// Family and kind of the genre that is shown, as far as it has them: what lights and scripts may follow, either of
+    /// them. Empty while none is shown.
+    pub fn genre_path(&self) -> Vec<&str> {
+        let shown = self.readout.genre.into_iter();
+        shown
+            .flat_map(|index| self.labels.names_to(index))
+            .collect()
     }
 }
 
@@ -237,7 +272,13 @@ fn unreachable_words(feed: &str, target: &str, source: &io::Error) -> String {
 }
 
 /// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(
+    feature = "osc",
+    feature = "os2l",
+    feature = "http",
+    feature = "mqtt",
+    feature = "lights"
+))]
 fn parse_target(
     feed: &'static str,
     target: &str,
@@ -290,7 +331,13 @@ fn parse_target(
 }
 
 /// `HOST:PORT` or `[IPv6]:PORT`.
-#[cfg(any(feature = "osc", feature = "os2l"))]
+#[cfg(any(
+    feature = "osc",
+    feature = "os2l",
+    feature = "http",
+    feature = "mqtt",
+    feature = "lights"
+))]
 fn shown_target(host: &str, port: u16) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")
@@ -620,6 +667,10 @@ impl Worker {
                 && now >= at
             {
                 tick_at = Some(now + period);
+            }
+            // What was delivered may have set something in motion.
+            if let (Some(at), Some(period)) = (tick_at, self.sink.tick_period()) {
+                tick_at = Some(at.min(now + period));
             }
             let unheard = connected && self.sink.unheard();
             self.shared.unheard.store(unheard, Ordering::Relaxed);

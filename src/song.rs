@@ -7,13 +7,14 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        FRAME, Mean, Reason,
+        FRAME, Mean, Reason, Rules,
         average::{mean_of, vote},
+        kind::finest,
         music::{Whole, whole},
         silence::SilenceGate,
     },
     front_end::{FrontEnd, FrontEndError, Picture},
-    genre::Scores,
+    genre::{Labels, Scores},
     network::{Model, Network, bundle::DecisionDefaults},
     units::{SampleRate, Seconds},
 };
@@ -171,8 +172,9 @@ pub struct SongClassifier {
     defaults: DecisionDefaults,
     unsure_below: f32,
     music_below: f32,
+    kind_share: f32,
+    labels: Labels,
     doubt_below: f32,
-    n_labels: usize,
     columns: Columns,
     chunks: Chunks,
     samples: u64,
@@ -239,8 +241,9 @@ impl SongClassifier {
             defaults: defaults.clone(),
             unsure_below: defaults.unsure_threshold,
             music_below: defaults.music_threshold,
+            kind_share: Rules::of(defaults).kind_share,
+            labels: model.labels().clone(),
             doubt_below: defaults.doubt_threshold,
-            n_labels: model.labels().len(),
             columns: Columns {
                 n_mels: numbers.n_mels,
                 n_frames: model.n_frames(),
@@ -327,8 +330,12 @@ impl SongClassifier {
             });
         let duration = self.rate.duration(self.samples);
         let short = duration.0 + 0.05 < FRAME.0;
-        let frames = columns.finish(network, temperatures);
+        let mut frames = columns.finish(network, temperatures);
         let scores = self.rule.score.of(frames.iter().map(|frame| &frame.scores));
+        let scores = scores.map(|own| self.labels.added_up(&own));
+        for frame in &mut frames {
+            frame.scores = self.labels.added_up(&frame.scores);
+        }
         let heard: Vec<f32> = frames.iter().filter_map(|frame| frame.music).collect();
         let music = (!heard.is_empty()).then(|| heard.iter().sum::<f32>() / heard.len() as f32);
         let mut reason = None;
@@ -342,24 +349,28 @@ impl SongClassifier {
             _ if self.rate.duration(self.sounding).0 < SHORTEST.0 => Verdict::Silent,
             None => Verdict::Silent,
             Some(scores) => {
-                let (best, score) = scores.top();
                 // A listener names no genre of what may be no music; nor does this.
                 let (below, doubt) = (self.music_below.min(UNFITTED), self.doubt_below);
-                match music.map_or(Whole::Music, |music| whole(music, below, doubt)) {
-                    Whole::NotMusic => Verdict::NotMusic,
-                    Whole::Doubtful => {
+                let named = finest(&self.labels, &scores, self.unsure_below, self.kind_share);
+                match (
+                    music.map_or(Whole::Music, |music| whole(music, below, doubt)),
+                    named,
+                ) {
+                    (Whole::NotMusic, _) => Verdict::NotMusic,
+                    (Whole::Doubtful, _) => {
                         reason = Some(Reason::MaybeNotMusic);
                         Verdict::Unsure
                     }
-                    Whole::Music if score < self.unsure_below => {
+                    (Whole::Music, None) => {
                         reason = Some(Reason::LowScore);
                         Verdict::Unsure
                     }
-                    Whole::Music => Verdict::Genre(best),
+                    (Whole::Music, Some(genre)) => Verdict::Genre(genre),
                 }
             }
         };
-        let scores = scores.unwrap_or_else(|| Scores::uniform(self.n_labels));
+        let scores =
+            scores.unwrap_or_else(|| self.labels.added_up(&Scores::uniform(self.labels.len())));
         Song {
             verdict,
             scores,

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::{
-    genre::{Labels, LabelsError},
+    decision::average::{Mean, mean_of},
+    genre::{Labels, LabelsError, Scores},
     network::{Bundle, ModelError, bundle::Weights},
 };
 
@@ -30,6 +31,14 @@ pub enum TeachError {
     /// A label without examples, or only one label.
     #[error("there are no songs of '{label}'")]
     NoExamples {
+        /// The label.
+        label: String,
+    },
+    /// All songs of a label are of one artist, or in one folder.
+    #[error(
+        "all songs of '{label}' are of one artist or in one folder: none can be left out to see whether it would be named right"
+    )]
+    OneGroup {
         /// The label.
         label: String,
     },
@@ -241,93 +250,279 @@ fn loss_gradient(
     }
 }
 
+/// A song to learn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lesson {
+    /// Index of its label.
+    pub label: usize,
+    /// What must stay on one side of a test: an artist, a folder, or the song alone.
+    pub group: usize,
+    /// Embeddings of its frames.
+    pub frames: Vec<Vec<f32>>,
+    /// Embeddings of its first seconds, one for each of the lengths that temperatures are fitted at; `None` where it is
+    /// shorter.
+    pub beginnings: Vec<Option<Vec<f32>>>,
+}
+
+impl Lesson {
+    /// What [`fit_head`] learns from `lessons`.
+    pub fn examples<'a>(lessons: impl IntoIterator<Item = &'a Self>) -> Vec<Example> {
+        let lessons = lessons.into_iter().enumerate();
+        let of_song = |(song, lesson): (usize, &'a Self)| {
+            lesson.frames.iter().map(move |frame| Example {
+                embedding: frame.clone(),
+                label: lesson.label,
+                song,
+            })
+        };
+        lessons.flat_map(of_song).collect()
+    }
+
+    /// Scores by `head`: the mean over its frames.
+    fn scores(&self, head: &Head, n_labels: usize, temperature: f32) -> Scores {
+        let frames = self.frames.iter();
+        let scores: Vec<Scores> = frames
+            .map(|frame| Scores::softmax(&head.logits(frame), temperature))
+            .collect();
+        mean_of(&scores, Mean::Arithmetic).unwrap_or_else(|| Scores::uniform(n_labels))
+    }
+}
+
 /// How well a head fitted on some songs names the others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CrossValidation {
-    /// Songs that were named right, and all songs.
+    /// Songs that were left out and all of which the best label was right.
     pub right: u32,
     /// All songs that were left out once.
     pub songs: u32,
-    /// Named right and all, by label.
+    /// Right and all, by label.
     pub by_label: Vec<(u32, u32)>,
     /// Temperature at which the left-out songs' frames are least surprising.
     pub temperature: f32,
+    /// The same of their beginnings, one for each length; `None` where no song is that long.
+    pub temperatures: Vec<Option<f32>>,
+    /// Score of the best label below which a song is none of the labels.
+    pub none_below: f32,
+    /// Left-out songs whose best label is right and is not below that.
+    pub named_right: u32,
+    /// Left-out songs whose best label is wrong and is not below that.
+    pub named_wrong: u32,
+    /// Songs of none of the labels, and how many of them are called so; `None` where there are none.
+    pub strangers: Option<(u32, u32)>,
 }
 
+/// Share of the songs whose best label is right that must stay named, whatever else the threshold could refuse.
+const KEPT: f32 = 0.9;
+
 /// Leaves songs out in `folds` turns, fits on the rest, and names the left-out songs by the mean of their frames' scores.
-/// The songs of a label take turns, so that every fold holds some of each. Fewer than two turns leave nothing to fit on: they count as two.
+/// The groups of a label take turns, so that every fold holds some of each. Fewer than two turns leave nothing to fit on:
+/// they count as two.
+///
+/// What is none of the labels is told by a threshold of the best score: `strangers`, songs of none of them, teach it. Where
+/// there are none, each label in turn is one that the others know nothing of, if there are three or more.
 ///
 /// # Errors
-/// [`TeachError`] when a label has fewer than two songs.
+/// [`TeachError::OneGroup`] when all songs of a label are of one group, so that none can be left out.
 pub fn cross_validate(
-    examples: &[Example],
+    lessons: &[Lesson],
+    strangers: &[Lesson],
     labels: &Labels,
     folds: usize,
 ) -> Result<CrossValidation, TeachError> {
-    let folds = folds.max(2);
-    let mut songs: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-    let mut seen = vec![0_usize; labels.len()];
-    for example in examples {
-        songs.entry(example.song).or_insert_with(|| {
-            seen[example.label] += 1;
-            (example.label, (seen[example.label] - 1) % folds)
-        });
-    }
-    if let Some(label) = seen.iter().position(|&count| count < 2) {
-        let label = labels.get(label).unwrap_or_default().to_owned();
-        return Err(TeachError::NoExamples { label });
-    }
-    let mut left_out: Vec<(Vec<f32>, usize)> = Vec::new();
-    let mut by_label = vec![(0, 0); labels.len()];
-    for fold in 0..folds {
-        let (test, train): (Vec<Example>, Vec<Example>) = examples
-            .iter()
-            .cloned()
-            .partition(|example| songs[&example.song].1 == fold);
-        if test.is_empty() {
+    let n_labels = labels.len();
+    let fold_of = share_out(lessons, labels, folds.max(2))?;
+    let mut left_out: Vec<(&Lesson, Head)> = Vec::new();
+    for fold in 0..folds.max(2) {
+        let of = |test: bool| {
+            let pairs = lessons.iter().zip(&fold_of);
+            pairs.filter(move |(_, of)| (**of == fold) == test)
+        };
+        if of(true).next().is_none() {
             continue;
         }
-        let head = fit_head(&train, labels.len())?;
-        let mut sums: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
-        for example in &test {
-            let logits = head.logits(&example.embedding);
-            let scores = crate::genre::Scores::softmax(&logits, 1.0);
-            let sum = sums
-                .entry(example.song)
-                .or_insert_with(|| vec![0.0; labels.len()]);
-            for (sum, score) in sum.iter_mut().zip(scores.as_slice()) {
-                *sum += score;
-            }
-            left_out.push((logits, example.label));
-        }
-        for (song, sum) in sums {
-            let label = songs[&song].0;
-            let best = sum
-                .iter()
-                .enumerate()
-                .fold(0, |best, (i, &s)| if s > sum[best] { i } else { best });
-            by_label[label].0 += u32::from(best == label);
-            by_label[label].1 += 1;
+        let head = fit_head(&Lesson::examples(of(false).map(|pair| pair.0)), n_labels)?;
+        left_out.extend(of(true).map(|(lesson, _)| (lesson, head.clone())));
+    }
+    let frames = |(lesson, head): &(&Lesson, Head)| -> Vec<(Vec<f32>, usize)> {
+        let frames = lesson.frames.iter();
+        frames
+            .map(|frame| (head.logits(frame), lesson.label))
+            .collect()
+    };
+    let all: Vec<_> = left_out.iter().flat_map(frames).collect();
+    // After none of n was wrong, the next one is with a chance of one in n + 2 (Laplace's rule).
+    let doubt = 1.0 / (left_out.len() + 2) as f64;
+    let temperature = fit_temperature_by(&all, doubt);
+    let lengths = lessons
+        .iter()
+        .map(|l| l.beginnings.len())
+        .max()
+        .unwrap_or(0);
+    let temperatures = (0..lengths).map(|length| {
+        let beginnings = left_out.iter().filter_map(|(lesson, head)| {
+            let beginning = lesson.beginnings.get(length)?.as_ref()?;
+            Some((head.logits(beginning), lesson.label))
+        });
+        let beginnings: Vec<_> = beginnings.collect();
+        (!beginnings.is_empty()).then(|| fit_temperature_by(&beginnings, doubt))
+    });
+    let temperatures = temperatures.collect();
+
+    let mut by_label = vec![(0, 0); n_labels];
+    let (mut right_scores, mut wrong_scores) = (Vec::new(), Vec::new());
+    for (lesson, head) in &left_out {
+        let (best, score) = lesson.scores(head, n_labels, temperature).top();
+        let entry = &mut by_label[lesson.label];
+        entry.0 += u32::from(best == lesson.label);
+        entry.1 += 1;
+        if best == lesson.label {
+            right_scores.push(score);
+        } else {
+            wrong_scores.push(score);
         }
     }
+    let unknown = unknown_scores(lessons, strangers, n_labels, temperature)?;
+    let none_below = threshold(&right_scores, &wrong_scores, &unknown, n_labels);
+    let kept = |scores: &[f32]| scores.iter().filter(|&&score| score >= none_below).count() as u32;
     Ok(CrossValidation {
         right: by_label.iter().map(|c| c.0).sum(),
         songs: by_label.iter().map(|c| c.1).sum(),
         by_label,
-        temperature: fit_temperature(&left_out),
+        temperature,
+        temperatures,
+        none_below,
+        named_right: kept(&right_scores),
+        named_wrong: kept(&wrong_scores),
+        strangers: (!unknown.is_empty()).then(|| {
+            let n = unknown.len() as u32;
+            (n - kept(&unknown), n)
+        }),
     })
 }
+
+/// The fold of each lesson: the groups of a label take turns, the largest first, each where the label has least.
+fn share_out(lessons: &[Lesson], labels: &Labels, folds: usize) -> Result<Vec<usize>, TeachError> {
+    let mut groups: BTreeMap<usize, Vec<&Lesson>> = BTreeMap::new();
+    for lesson in lessons {
+        groups.entry(lesson.group).or_default().push(lesson);
+    }
+    let mut order: Vec<(&usize, &Vec<&Lesson>)> = groups.iter().collect();
+    order.sort_by_key(|(group, songs)| (std::cmp::Reverse(songs.len()), **group));
+    let mut held = vec![vec![0_usize; labels.len()]; folds];
+    let mut fold_of: BTreeMap<usize, usize> = BTreeMap::new();
+    for (group, songs) in order {
+        // Of the labels of this group the first decides.
+        let label = songs[0].label;
+        let fold = (0..folds)
+            .min_by_key(|&fold| (held[fold][label], held[fold].iter().sum::<usize>()))
+            .unwrap_or(0);
+        for song in songs {
+            held[fold][song.label] += 1;
+        }
+        fold_of.insert(*group, fold);
+    }
+    for (label, name) in labels.iter().enumerate() {
+        let in_folds = held.iter().filter(|fold| fold[label] > 0).count();
+        if in_folds == 0 {
+            return Err(TeachError::NoExamples { label: name.into() });
+        }
+        if in_folds == 1 {
+            return Err(TeachError::OneGroup { label: name.into() });
+        }
+    }
+    Ok(lessons
+        .iter()
+        .map(|lesson| fold_of[&lesson.group])
+        .collect())
+}
+
+/// Best scores of songs that are none of the labels a head knows.
+fn unknown_scores(
+    lessons: &[Lesson],
+    strangers: &[Lesson],
+    n_labels: usize,
+    temperature: f32,
+) -> Result<Vec<f32>, TeachError> {
+    let best = |head: &Head, songs: &mut dyn Iterator<Item = &Lesson>, n: usize| -> Vec<f32> {
+        songs
+            .map(|song| song.scores(head, n, temperature).top().1)
+            .collect()
+    };
+    if !strangers.is_empty() {
+        let head = fit_head(&Lesson::examples(lessons), n_labels)?;
+        return Ok(best(&head, &mut strangers.iter(), n_labels));
+    }
+    if n_labels < 3 {
+        return Ok(Vec::new());
+    }
+    let mut scores = Vec::new();
+    for left_out in 0..n_labels {
+        let known = lessons.iter().filter(|lesson| lesson.label != left_out);
+        let known: Vec<Lesson> = known
+            .map(|lesson| Lesson {
+                label: lesson.label - usize::from(lesson.label > left_out),
+                ..lesson.clone()
+            })
+            .collect();
+        let head = fit_head(&Lesson::examples(&known), n_labels - 1)?;
+        let unknown = lessons.iter().filter(|lesson| lesson.label == left_out);
+        scores.extend(best(&head, &mut { unknown }, n_labels - 1));
+    }
+    Ok(scores)
+}
+
+/// The threshold at which most is said right: songs of the labels are named right, songs of none and those that would be named
+/// wrong are not named. Both sides weigh the same; [`KEPT`] of what is right stays named.
+fn threshold(right: &[f32], wrong: &[f32], unknown: &[f32], n_labels: usize) -> f32 {
+    let chance = 1.0 / n_labels as f32;
+    let mut sorted = right.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let lost = ((1.0 - KEPT) * sorted.len() as f32) as usize;
+    let most = sorted.get(lost).copied().unwrap_or(1.0).min(MOST_SURE);
+    let share = |scores: &[f32], refused: bool, at: f32| {
+        let n = scores
+            .iter()
+            .filter(|&&score| (score < at) == refused)
+            .count();
+        n as f32 / scores.len().max(1) as f32
+    };
+    let others: Vec<f32> = unknown.iter().chain(wrong).copied().collect();
+    let gain = |at: f32| share(right, false, at) + share(&others, true, at);
+    // Between two scores the threshold stands in the middle, and never below chance.
+    let mut at: Vec<f32> = right.iter().chain(&others).copied().collect();
+    at.sort_by(f32::total_cmp);
+    let middles = at.windows(2).map(|pair| f32::midpoint(pair[0], pair[1]));
+    let candidates = middles.filter(|&at| at <= most && at > chance);
+    let best = candidates.fold(
+        chance,
+        |best, at| if gain(at) > gain(best) { at } else { best },
+    );
+    best.clamp(0.0, MOST_SURE)
+}
+
+/// No threshold asks for more.
+const MOST_SURE: f32 = 0.95;
 
 /// The temperature in 0.2..=5 at which the labels are least surprising: golden-section search on the mean negative
 /// log-likelihood, which has one minimum in the temperature.
 pub fn fit_temperature(logits_and_labels: &[(Vec<f32>, usize)]) -> f32 {
+    fit_temperature_by(logits_and_labels, 0.0)
+}
+
+/// As [`fit_temperature`], where a share `doubt` of each label is any other: so many songs can have been luck.
+fn fit_temperature_by(logits_and_labels: &[(Vec<f32>, usize)], doubt: f64) -> f32 {
     let nll = |log_t: f64| -> f64 {
         let t = log_t.exp() as f32;
         logits_and_labels
             .iter()
             .map(|(logits, label)| {
-                let score = crate::genre::Scores::softmax(logits, t).as_slice()[*label];
-                -f64::from(score.max(1e-9)).ln()
+                let scores = Scores::softmax(logits, t);
+                let surprise = |score: f32| -f64::from(score.max(1e-9)).ln();
+                let others = scores.as_slice().iter().enumerate();
+                let others = others.filter(|(index, _)| index != label);
+                let of_others: f64 = others.map(|(_, &score)| surprise(score)).sum();
+                (1.0 - doubt) * surprise(scores.as_slice()[*label])
+                    + doubt * of_others / (logits.len() - 1).max(1) as f64
             })
             .sum()
     };
@@ -397,13 +592,90 @@ mod tests {
                 .unwrap();
             assert_eq!(best, example.label);
         }
-        let labels = Labels::new(["a", "b", "c"]).unwrap();
-        let validation = cross_validate(&examples, &labels, 5).unwrap();
-        assert_eq!(
-            cross_validate(&examples, &labels, 0).unwrap().songs,
-            validation.songs
-        );
+        let validation = validated(&lessons(&examples, 60), &[]);
         assert_eq!((validation.right, validation.songs), (60, 60));
+        assert!(validation.named_right >= 54, "{validation:?}");
+        assert_eq!(
+            validation.temperatures,
+            [Some(validation.temperature), None]
+        );
+    }
+
+    /// One song of each example; songs of a label are shared out among `groups`.
+    fn lessons(examples: &[Example], groups: usize) -> Vec<Lesson> {
+        let lesson = |example: &Example| Lesson {
+            label: example.label,
+            group: example.song % groups,
+            frames: vec![example.embedding.clone()],
+            beginnings: vec![Some(example.embedding.clone()), None],
+        };
+        examples.iter().map(lesson).collect()
+    }
+
+    fn three() -> Labels {
+        Labels::new(["a", "b", "c"]).unwrap()
+    }
+
+    fn validated(lessons: &[Lesson], strangers: &[Lesson]) -> CrossValidation {
+        cross_validate(lessons, strangers, &three(), 5).unwrap()
+    }
+
+    #[test]
+    fn what_an_artist_gives_away_does_not_count() {
+        // The second value tells the artist, and each artist has one label: with songs of one artist on both sides it is
+        // as good as the label; the first tells nothing.
+        let songs: Vec<Lesson> = (0..60)
+            .map(|song| {
+                let artist = song % 12;
+                let mut embedding = vec![0.0; 13];
+                embedding[artist] = 10.0;
+                embedding[12] = ((song * 7) % 5) as f32;
+                Lesson {
+                    label: artist % 3,
+                    group: artist,
+                    frames: vec![embedding],
+                    beginnings: Vec::new(),
+                }
+            })
+            .collect();
+        let alone: Vec<Lesson> = songs
+            .iter()
+            .enumerate()
+            .map(|(group, song)| Lesson {
+                group,
+                ..song.clone()
+            })
+            .collect();
+        assert_eq!(validated(&alone, &[]).right, 60);
+        assert!(validated(&songs, &[]).right < 40);
+        let one: Vec<Lesson> = songs
+            .iter()
+            .map(|song| Lesson {
+                group: song.label,
+                ..song.clone()
+            })
+            .collect();
+        let error = cross_validate(&one, &[], &three(), 5).unwrap_err();
+        assert!(error.to_string().contains("all songs of 'a'"), "{error}");
+    }
+
+    #[test]
+    fn strangers_are_none_of_the_labels() {
+        let known = lessons(&clouds(60), 60);
+        let stranger = |i: usize| Lesson {
+            label: 0,
+            group: 1_000 + i,
+            frames: vec![vec![0.3 * (i % 3) as f32, -0.2 * (i % 4) as f32, 100.0]],
+            beginnings: Vec::new(),
+        };
+        let strangers: Vec<Lesson> = (0..12).map(stranger).collect();
+        let validation = validated(&known, &strangers);
+        assert_eq!(validation.strangers, Some((12, 12)), "{validation:?}");
+        assert_eq!(validation.named_right, 60, "{validation:?}");
+        // Without any, each label was one to the others.
+        let validation = validated(&known, &[]);
+        assert_eq!(validation.strangers.map(|s| s.1), Some(60));
+        assert!(validation.none_below > 1.0 / 3.0);
     }
 
     #[test]
@@ -412,8 +684,7 @@ mod tests {
         for (i, example) in examples.iter_mut().enumerate() {
             example.label = (i * 7 + i / 3) % 3;
         }
-        let labels = Labels::new(["a", "b", "c"]).unwrap();
-        let validation = cross_validate(&examples, &labels, 5).unwrap();
+        let validation = validated(&lessons(&examples, 90), &[]);
         assert!(
             validation.right < 60,
             "{} of 90 right on noise",
@@ -462,12 +733,23 @@ mod tests {
     }
 
     #[test]
+    fn a_few_songs_make_nobody_certain() {
+        let sure: Vec<(Vec<f32>, usize)> = vec![(vec![4.0, 0.0], 0); 8];
+        let at = |doubt| {
+            let t = fit_temperature_by(&sure, doubt);
+            Scores::softmax(&[4.0, 0.0], t).as_slice()[0]
+        };
+        assert!((at(0.1) - 0.9).abs() < 0.01, "{}", at(0.1));
+        assert!(at(0.0) > 0.999);
+    }
+
+    #[test]
     fn temperature_undoes_overconfidence() {
         let examples: Vec<(Vec<f32>, usize)> = (0..100)
             .map(|i| (vec![4.0, 0.0], usize::from(i % 4 == 0)))
             .collect();
         let temperature = fit_temperature(&examples);
-        let p = crate::genre::Scores::softmax(&[4.0, 0.0], temperature).as_slice()[0];
+        let p = Scores::softmax(&[4.0, 0.0], temperature).as_slice()[0];
         assert!((p - 0.75).abs() < 0.01, "{p}");
     }
 }

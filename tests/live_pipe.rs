@@ -5,104 +5,24 @@
     reason = "helpers of tests, too, may fail by panicking"
 )]
 
+#[path = "support/live.rs"]
+mod live;
 #[path = "support/skip.rs"]
 mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     path::Path,
-    process::{Child, ChildStdin, Command, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    process::{Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use genrescope::source::synth::Style;
-use serde_json::Value;
+use live::{PATIENCE, Process, is_lost, listen, samples, until, wait_for_end};
 use support::{command, genrescope, music, stderr, write_wav};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Ends a child process whatever happens to the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Four seconds of music as bare samples.
-fn samples() -> Vec<u8> {
-    let music = music(Style::Jazz, 4.0, 1);
-    music.iter().flat_map(|s| s.to_le_bytes()).collect()
-}
-
-/// `listen --json` on its standard input, its messages, and what it says besides.
-fn listen(args: &[&str], dir: &Path) -> (Process, ChildStdin, Receiver<Value>, Receiver<String>) {
-    let mut all = vec!["listen", "--json", "--input", "-", "--raw", "f32le:22050:1"];
-    all.extend(args);
-    let mut child = command(&all, dir)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let stdin = child.stdin.take().unwrap();
-    let messages = lines(child.stdout.take().unwrap(), |line| {
-        serde_json::from_str(&line).unwrap()
-    });
-    let said = lines(child.stderr.take().unwrap(), |line| line);
-    (Process(child), stdin, messages, said)
-}
-
-fn lines<T: Send + 'static>(
-    from: impl std::io::Read + Send + 'static,
-    read: impl Fn(String) -> T + Send + 'static,
-) -> Receiver<T> {
-    let (out, lines) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            if out.send(read(line)).is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
-/// Messages up to the first of which `wanted` holds.
-fn until(messages: &Receiver<Value>, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
-    let mut seen = Vec::new();
-    loop {
-        let message = messages
-            .recv_timeout(PATIENCE)
-            .unwrap_or_else(|error| panic!("{error} after {seen:#?}"));
-        let found = wanted(&message);
-        seen.push(message);
-        if found {
-            return seen;
-        }
-    }
-}
-
-fn is_lost(message: &Value) -> bool {
-    message["state"] == "lost"
-}
-
-fn wait_for_end(process: &mut Process) -> std::process::ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = process.0.try_wait().unwrap() {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "it does not end");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
 
 #[test]
 fn a_pipe_that_stalls_is_lost_says_so_once_and_goes_on() {

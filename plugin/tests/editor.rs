@@ -6,9 +6,13 @@ mod raster;
 use std::collections::HashSet;
 
 use egui::{Color32, pos2};
-use genrescope_plugin_core::editor::{
-    view::{Action, design_size},
-    view_model::ViewModel,
+use genrescope::decision::State;
+use genrescope_plugin_core::{
+    editor::{
+        view::{Action, design_size},
+        view_model::{Status, ViewModel},
+    },
+    params::Restlessness,
 };
 use raster::{Image, Offscreen, scenes};
 
@@ -130,6 +134,51 @@ fn buttons_do_what_they_say() {
         seen.contains(&format!("{:?}", Action::Hold(true))),
         "{seen:?}"
     );
+}
+
+#[test]
+fn presets_are_chosen_in_the_settings() {
+    let model = scenes::live();
+    let mut offscreen = Offscreen::new(design_size(), 1.0);
+    offscreen.memory.settings_open = true;
+    offscreen.render(&model);
+    let mut seen = HashSet::new();
+    for x in (20..500).step_by(12) {
+        for action in offscreen.click(&model, pos2(x as f32, 75.0)) {
+            seen.insert(format!("{action:?}"));
+        }
+    }
+    let all = Restlessness::ALL.map(|choice| format!("{:?}", Action::Preset(choice)));
+    assert_eq!(seen, all.into_iter().collect());
+}
+
+#[test]
+fn the_strip_reaches_further_back_with_a_click() {
+    let model = scenes::live();
+    let mut offscreen = Offscreen::new(design_size(), 1.0);
+    let near = offscreen.render(&model);
+    offscreen.click(&model, pos2(300.0, 370.0));
+    assert!(offscreen.memory.far);
+    let far = offscreen.render(&model);
+    // Reggae fills the right third of two minutes, and not of ten.
+    assert_ne!(near.at(500, 380), far.at(500, 380));
+    assert_eq!(near.at(735, 390), far.at(735, 390));
+}
+
+#[test]
+fn an_answer_so_far_looks_less_certain() {
+    let so_far = scenes::provisional();
+    let live = ViewModel {
+        status: Status::Listening(State::Live),
+        ..so_far.clone()
+    };
+    let brightest = |model: &ViewModel| {
+        let image = render(model, 1.0);
+        // The name, large, on the left.
+        let name = (100..180).flat_map(|y| (20..340).map(move |x| (x, y)));
+        name.map(|(x, y)| image.at(x, y).r()).max().unwrap()
+    };
+    assert!(brightest(&live) > brightest(&so_far) + 40);
 }
 
 #[test]

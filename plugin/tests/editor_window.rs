@@ -10,11 +10,14 @@ mod bundle;
 mod clap_host;
 #[path = "support/listening.rs"]
 mod listening;
+#[path = "support/vst3_raw.rs"]
+mod vst3_raw;
 
 use std::{
     env,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    sync::atomic::Ordering,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -22,6 +25,15 @@ use std::{
 use clack_extensions::gui::{GuiApiType, GuiConfiguration, GuiSize, PluginGui, Window};
 use clack_host::prelude::*;
 use clap_host::{TestHost, edit_state, entry, instance};
+use vst3::{
+    ComPtr, ComWrapper,
+    Steinberg::{
+        IPlugFrame, IPlugViewContentScaleSupport, IPlugViewContentScaleSupportTrait,
+        IPlugViewTrait,
+        Vst::{IEditController, IEditControllerTrait, ViewType::kEditor},
+        kPlatformTypeX11EmbedWindowID, kResultOk,
+    },
+};
 use x11rb::{
     COPY_DEPTH_FROM_PARENT, COPY_FROM_PARENT, CURRENT_TIME,
     connection::Connection,
@@ -320,6 +332,56 @@ fn its_size_fits_the_scale_at_each_opening() {
         assert_eq!(open.size(), (1_520, 960));
         open.show(&desktop);
         assert_eq!(desktop.size(), (1_520, 960));
+    });
+}
+
+#[test]
+#[expect(unsafe_code, reason = "VST3 is a C++ interface")]
+fn vst3_opens_at_the_scale_it_was_told_before() {
+    on_a_screen("vst3_opens_at_the_scale_it_was_told_before", || {
+        let desktop = Desktop::new();
+        let module = vst3_raw::Module::load();
+        let component = module.component();
+        let controller = component.cast::<IEditController>().unwrap();
+        let frame = ComWrapper::new(vst3_raw::Frame::default());
+        for scale in [2.0_f32, 1.5, 1.0] {
+            let expected = ((760.0 * scale) as u32, (480.0 * scale) as u32);
+            // SAFETY: the view comes with a reference, and all else outlives it.
+            unsafe {
+                let view = ComPtr::from_raw(controller.createView(kEditor)).unwrap();
+                frame.view.store(view.as_ptr() as usize, Ordering::SeqCst);
+                let host = frame.to_com_ptr::<IPlugFrame>().unwrap();
+                assert_eq!(view.setFrame(host.as_ptr()), kResultOk);
+                let scaled = view.cast::<IPlugViewContentScaleSupport>().unwrap();
+                assert_eq!(scaled.setContentScaleFactor(scale), kResultOk);
+                let parent = desktop.parent as usize as *mut std::ffi::c_void;
+                assert_eq!(
+                    view.attached(parent, kPlatformTypeX11EmbedWindowID),
+                    kResultOk
+                );
+                desktop.paints(&format!("VST3 at {scale}"));
+                assert_eq!(desktop.size(), expected, "shown at {scale}");
+                // On to another screen.
+                assert_eq!(scaled.setContentScaleFactor(1.25), kResultOk);
+                let start = Instant::now();
+                while desktop.size() != (950, 600) {
+                    assert!(
+                        start.elapsed() < PATIENCE,
+                        "{:?} after 1.25",
+                        desktop.size()
+                    );
+                    frame.turn();
+                    sleep(Duration::from_millis(5));
+                }
+                assert_eq!(view.removed(), kResultOk);
+                view.setFrame(std::ptr::null_mut());
+            }
+        }
+        assert_eq!(
+            frame.strangers.load(Ordering::SeqCst),
+            0,
+            "views that no host knows"
+        );
     });
 }
 

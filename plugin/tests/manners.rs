@@ -12,12 +12,27 @@ mod listening;
 #[path = "support/vst3_host.rs"]
 mod vst3_host_;
 
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use clack_extensions::render::{PluginRender, RenderMode};
 use clack_host::prelude::*;
-use clap_host::{Player, TestHost, entry, instance_with_midi};
+use clap_host::{
+    MIDI_ON, Player, TestHost, edit_state, entry, instance, instance_with_midi, parameter,
+};
+use genrescope::{
+    decision::{DecisionConfig, Preset},
+    network::Model,
+    pipeline::{Pipeline, PipelineConfig},
+};
 use listening::{Deck, Song, composed};
 
 const HZ: f64 = 48_000.0;
+
+/// For failures only: nothing takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The note that is on after `messages`. None may come twice without an end, and no end without one.
 fn note_on(messages: &[[u8; 3]]) -> Option<u8> {
@@ -116,17 +131,127 @@ fn a_stopped_transport_ends_the_note_and_playing_brings_it_back() {
         // Three seconds of a fading tail light nothing up, and leave no fader up.
         play(&mut player, &song.samples[..3 * 48_000], 1_000);
         assert_eq!(note_on(player.midi()), None);
-        let mut faders = [0; 128];
-        for &[status, cc, value] in player.midi() {
-            if status == 0xb0 {
-                faders[usize::from(cc)] = value;
-            }
-        }
-        assert_eq!(faders, [0; 128]);
+        assert_eq!(faders(player.midi()), [0; 128]);
         player.playing = Some(true);
     }
     assert!(notes >= 3, "{notes} notes were on");
     player.stop(&mut instance);
+}
+
+/// Where the faders stand.
+fn faders(messages: &[[u8; 3]]) -> [u8; 128] {
+    let mut faders = [0; 128];
+    for &[status, cc, value] in messages {
+        if status == 0xb0 {
+            faders[usize::from(cc)] = value;
+        }
+    }
+    faders
+}
+
+#[test]
+fn a_bypass_ends_what_is_on_and_what_was_heard_before_it_does_not_come_back() {
+    let (_folder, entry) = entry();
+    let mut instance = instance_with_midi(&entry);
+    let bypass = parameter(&mut instance, "Bypass");
+    let mut player = Player::start(&mut instance, HZ);
+    let song = composed(48_000, 20.0);
+    let note = until_a_note_is_on(&mut player, &song);
+    player.set(bypass, 1.0);
+    assert_eq!(next_block(&mut player)[0], [0x80, note, 0]);
+    assert_eq!(faders(player.midi()), [0; 128]);
+    play(&mut player, &song.samples[..96_000], 1_000);
+    player.set(bypass, 0.0);
+    // Half a second is less than the next look takes.
+    let before = player.midi().len();
+    play(&mut player, &song.samples[..24_000], 1_000);
+    assert_eq!(player.midi()[before..], [[0_u8; 3]; 0]);
+    until_a_note_is_on(&mut player, &song);
+    player.stop(&mut instance);
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_leaves_nothing_on() {
+    let (_folder, entry) = entry();
+    let mut instance = instance_with_midi(&entry);
+    let mut player = Player::start(&mut instance, HZ);
+    let song = composed(48_000, 20.0);
+    until_a_note_is_on(&mut player, &song);
+    assert_ne!(faders(player.midi()), [0; 128]);
+    // The host loads another project's state while it plays.
+    let (builtin, missing) = (r#"\"builtin\""#, r#"{\"file\":\"/no/such/model\"}"#);
+    edit_state(&mut instance, &[(builtin, missing)]);
+    let start = Instant::now();
+    while note_on(player.midi()).is_some() || faders(player.midi()) != [0; 128] {
+        assert!(start.elapsed() < PATIENCE, "{:?}", player.midi().last());
+        next_block(&mut player);
+        sleep(Duration::from_millis(1));
+    }
+    player.stop(&mut instance);
+}
+
+/// The sample of the first note, and the note.
+fn first_note(timed: &[(u64, [u8; 3])]) -> Option<(u64, u8)> {
+    timed
+        .iter()
+        .find(|(_, [status, ..])| status & 0xf0 == 0x90)
+        .map(|(at, [_, note, _])| (*at, *note))
+}
+
+#[test]
+fn the_presets_are_the_listeners() {
+    let (_folder, entry) = entry();
+    let song = composed(48_000, 12.0);
+    let mut firsts = Vec::new();
+    for (choice, saved) in [
+        (Preset::Steady, Some("steady")),
+        (Preset::Balanced, Some("balanced")),
+        (Preset::Fast, Some("fast")),
+        // A project that was saved before there were presets.
+        (Preset::Balanced, None),
+    ] {
+        let mut decision = DecisionConfig::preset(choice);
+        // The plugin's averaging time is a parameter of its own.
+        decision.span = DecisionConfig::default().span;
+        let config = PipelineConfig {
+            decision,
+            ..PipelineConfig::default()
+        };
+        let mut pipeline = Pipeline::new(&Model::builtin(), song.rate, config).unwrap();
+        let mut expected = None;
+        pipeline.push(&song.samples, |readout| {
+            if expected.is_none() {
+                let due = (readout.position.0 + 0.25) * HZ;
+                let genre = readout.genre;
+                expected = genre.map(|genre| (due.round() as u64, 36 + genre as u8));
+            }
+        });
+
+        let mut instance = instance(&entry);
+        let fresh = r#""preset":{"string":"balanced"}"#;
+        let wanted = saved.map(|name| format!(r#""preset":{{"string":"{name}"}}"#));
+        // The order in which parameters are saved is nobody's business.
+        let without = [
+            (format!("{fresh},"), String::new()),
+            (format!(",{fresh}"), String::new()),
+        ];
+        let state = clap_host::state(&mut instance);
+        let edit = match &wanted {
+            Some(wanted) => (fresh.to_owned(), wanted.clone()),
+            None => without
+                .into_iter()
+                .find(|(part, _)| state.contains(part))
+                .unwrap_or_else(|| panic!("no preset in {state}")),
+        };
+        edit_state(&mut instance, &[MIDI_ON, (&edit.0, &edit.1)]);
+        offline(&mut instance);
+        let mut player = Player::start(&mut instance, HZ);
+        play(&mut player, &song.samples, 1_000);
+        assert_eq!(first_note(player.timed()), expected, "{choice:?}");
+        firsts.push(expected.expect("a note").0);
+        player.stop(&mut instance);
+    }
+    assert!(firsts[2] <= firsts[0], "{firsts:?}");
 }
 
 #[test]

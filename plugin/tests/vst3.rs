@@ -7,7 +7,18 @@ mod bundle;
 mod listening;
 #[path = "support/vst3_host.rs"]
 mod vst3_host_;
+#[path = "support/vst3_raw.rs"]
+mod vst3_raw;
 
+use ::vst3::Steinberg::{
+    IPlugViewContentScaleSupport, IPlugViewContentScaleSupportTrait, IPlugViewTrait, ViewRect,
+    Vst::{
+        IAudioProcessor, IAudioProcessorTrait, IComponentTrait, IEditController,
+        IEditControllerTrait, ParameterInfo, ParameterInfo_::ParameterFlags_, ProcessData,
+        SpeakerArr, ViewType::kEditor,
+    },
+    kResultFalse, kResultOk,
+};
 use listening::{
     Deck, STRANGE, Told, bounce, composed, live, passes_bit_for_bit, real_songs, same_bits,
 };
@@ -67,6 +78,117 @@ fn every_layout_with_an_arrangement_passes_bit_for_bit() {
     }
     let odd = [SpeakerArrangement::from_raw(0x7f_ffff)];
     assert!(plugin.set_bus_arrangements(&odd, &odd).is_err());
+}
+
+/// As many channels as a layout has.
+const ARRANGEMENTS: [u64; 25] = [
+    SpeakerArr::kMono,
+    SpeakerArr::kStereo,
+    SpeakerArr::k30Cine,
+    SpeakerArr::k40Cine,
+    SpeakerArr::k40Music,
+    SpeakerArr::kAmbi1stOrderACN,
+    SpeakerArr::k50,
+    SpeakerArr::k51,
+    SpeakerArr::k60Cine,
+    SpeakerArr::k61Cine,
+    SpeakerArr::k70Cine,
+    SpeakerArr::k70Music,
+    SpeakerArr::k71Cine,
+    SpeakerArr::k71Music,
+    SpeakerArr::k51_2,
+    SpeakerArr::kAmbi2cdOrderACN,
+    SpeakerArr::k50_4,
+    SpeakerArr::k51_4,
+    SpeakerArr::k71_2,
+    SpeakerArr::k70_4,
+    SpeakerArr::k71_4,
+    SpeakerArr::k71_6,
+    SpeakerArr::k91_4,
+    SpeakerArr::k91_6,
+    SpeakerArr::kAmbi3rdOrderACN,
+];
+
+#[test]
+fn speaker_arrangements_are_what_was_accepted() {
+    let mut host = Host::new();
+    let mut plugin = host.instance();
+    for bits in ARRANGEMENTS {
+        let arrangement = [SpeakerArrangement::from_raw(bits)];
+        plugin
+            .set_bus_arrangements(&arrangement, &arrangement)
+            .unwrap_or_else(|error| panic!("{bits:#x}: {error}"));
+        let now = plugin.bus_arrangements().unwrap();
+        assert_eq!(now.inputs, arrangement, "{bits:#x}");
+        assert_eq!(now.outputs, arrangement, "{bits:#x}");
+    }
+    // One kind in and another out, of as many channels: a speaker would take another's place.
+    let [lcrs, quad] = [SpeakerArr::k40Cine, SpeakerArr::k40Music]
+        .map(|bits| [SpeakerArrangement::from_raw(bits)]);
+    assert!(plugin.set_bus_arrangements(&lcrs, &quad).is_err());
+}
+
+#[test]
+#[expect(unsafe_code, reason = "VST3 is a C++ interface")]
+fn what_it_cannot_do_is_refused() {
+    let module = vst3_raw::Module::load();
+    let component = module.component();
+    let processor = component.cast::<IAudioProcessor>().unwrap();
+    let controller = component.cast::<IEditController>().unwrap();
+    // SAFETY: all pointers are to values on this stack.
+    unsafe {
+        // Before it is set up.
+        let mut data: ProcessData = std::mem::zeroed();
+        assert_ne!(processor.process(&raw mut data), kResultOk);
+        // 64 bits.
+        let (mut doubles, mut floats) = (vst3_raw::setup(true), vst3_raw::setup(false));
+        assert_eq!(processor.setupProcessing(&raw mut doubles), kResultFalse);
+        assert_ne!(processor.process(&raw mut data), kResultOk);
+        assert_eq!(processor.setupProcessing(&raw mut floats), kResultOk);
+        assert_eq!(component.setActive(1), kResultOk);
+        assert_eq!(processor.setProcessing(1), kResultOk);
+        assert_eq!(processor.process(&raw mut data), kResultOk);
+        // A parameter is what it was set to, while it processes, too.
+        let bypass = (0..controller.getParameterCount())
+            .find_map(|index| {
+                let mut info: ParameterInfo = std::mem::zeroed();
+                assert_eq!(controller.getParameterInfo(index, &raw mut info), kResultOk);
+                (info.flags & ParameterFlags_::kIsBypass != 0).then_some(info.id)
+            })
+            .expect("a bypass");
+        for value in [1.0, 0.0, 1.0] {
+            assert_eq!(controller.setParamNormalized(bypass, value), kResultOk);
+            assert_eq!(controller.getParamNormalized(bypass), value);
+        }
+        processor.setProcessing(0);
+        component.setActive(0);
+    }
+}
+
+#[test]
+#[expect(unsafe_code, reason = "VST3 is a C++ interface")]
+fn a_scale_that_is_told_before_the_editor_opens_counts() {
+    let module = vst3_raw::Module::load();
+    let component = module.component();
+    let controller = component.cast::<IEditController>().unwrap();
+    // SAFETY: all pointers are to values on this stack; the view comes with a reference.
+    unsafe {
+        let view = ::vst3::ComPtr::from_raw(controller.createView(kEditor)).unwrap();
+        let scaled = view.cast::<IPlugViewContentScaleSupport>().unwrap();
+        for (scale, expected) in [(2.0, (1_520, 960)), (1.5, (1_140, 720)), (1.0, (760, 480))] {
+            assert_eq!(scaled.setContentScaleFactor(scale), kResultOk);
+            let mut size: ViewRect = std::mem::zeroed();
+            assert_eq!(view.getSize(&raw mut size), kResultOk);
+            assert_eq!(
+                (size.right - size.left, size.bottom - size.top),
+                expected,
+                "{scale}"
+            );
+        }
+        for scale in [0.0, -1.0, f32::NAN, 1e9] {
+            assert_ne!(scaled.setContentScaleFactor(scale), kResultOk, "{scale}");
+        }
+    }
 }
 
 #[test]

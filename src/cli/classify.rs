@@ -1,8 +1,8 @@
 //! `genrescope classify`: the genre of files and folders.
 
-mod output;
+pub(in crate::cli) mod output;
 mod resume;
-mod work;
+pub(in crate::cli) mod work;
 
 use std::{
     collections::HashSet,
@@ -180,6 +180,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         let inputs = found.files.iter().map(PathBuf::as_path);
         output.must_not_be(inputs, "one of the files to listen to")?;
         let model = context.model.as_deref();
+        let model = model.filter(|model| super::built_in(model).is_none());
         output.must_not_be(model, "the model to listen with")?;
         // A folder that was misspelt must not cost the answers of another day.
         if found.files.is_empty() {
@@ -334,14 +335,14 @@ fn open_output(
 }
 
 /// What there is to listen to.
-struct Found {
+pub(in crate::cli) struct Found {
     /// Each file once, by the first of its names.
-    files: Vec<PathBuf>,
+    pub(in crate::cli) files: Vec<PathBuf>,
     /// What was named but cannot be had.
-    failed: usize,
+    pub(in crate::cli) failed: usize,
 }
 
-fn find(paths: &[PathBuf], stop: &Stop) -> Found {
+pub(in crate::cli) fn find(paths: &[PathBuf], stop: &Stop) -> Found {
     let (mut files, mut failed) = (Vec::new(), 0);
     let mut seen = HashSet::new();
     let mut other = OtherFormats::default();
@@ -386,7 +387,7 @@ fn find(paths: &[PathBuf], stop: &Stop) -> Found {
 }
 
 /// A bar on standard error where someone can see it.
-fn progress_bar(n_files: usize, answers_on_terminal: bool) -> ProgressBar {
+pub(in crate::cli) fn progress_bar(n_files: usize, answers_on_terminal: bool) -> ProgressBar {
     if n_files < 2 || !io::stderr().is_terminal() || answers_on_terminal && n_files < 8 {
         return ProgressBar::hidden();
     }

@@ -63,19 +63,22 @@ fn with_words(shell: Shell, script: String) -> String {
             let devices = format!("compadd -- ${{(f)\"$({DEVICES})\"}}");
             let maps = format!("compadd -- {presets}; _files");
             // Behind the option's description stands what completes it.
-            script
-                .lines()
-                .map(|line| {
-                    let action = if line.contains("--device=[") || line.contains("-d+[") {
-                        "_genrescope_devices"
-                    } else if line.contains("--osc-map=[") {
-                        "_genrescope_maps"
-                    } else {
-                        return format!("{line}\n");
-                    };
-                    format!("{}\n", line.replace(":_default'", &format!(":{action}'")))
-                })
-                .collect::<String>()
+            let mut completed = String::new();
+            for line in script.lines() {
+                let action = if line.contains("--device=[") || line.contains("-d+[") {
+                    "_genrescope_devices"
+                } else if line.contains("--osc-map=[") {
+                    "_genrescope_maps"
+                } else {
+                    ""
+                };
+                match action {
+                    "" => completed.push_str(line),
+                    _ => completed += &line.replace(":_default'", &format!(":{action}'")),
+                }
+                completed.push('\n');
+            }
+            completed
                 .replacen(
                     "autoload -U is-at-least\n",
                     &format!(

@@ -23,14 +23,18 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ColorChoice, Context, text::read_settings};
+use super::{ColorChoice, Context, lights::Lights, text::read_settings};
 use crate::{
     decision::{Preset, average::Mean},
+    network::BuiltIn,
     sink::{
+        SinkError, exec,
         hold::HoldGenre,
+        http,
         map::PRESETS,
-        os2l,
+        mqtt, os2l,
         osc::{DEFAULT_PORT, parse_target},
+        text,
     },
     toml_words,
     units::Seconds,
@@ -42,9 +46,11 @@ use crate::{
 pub struct Config {
     /// When to use colours: `auto`, `always` or `never`.
     pub color: Color,
-    /// A model file instead of the one that is built in.
+    /// Another model than the default: `wide`, which is built in, or a model file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
+    /// Lights that `genrescope listen` sends to.
+    pub lights: Lights,
     /// Settings of `genrescope listen`.
     pub listen: Listen,
     /// The file that it was read from.
@@ -88,6 +94,36 @@ pub struct Listen {
     /// A preset (`default`, `qlcplus`, `magicq`, `grandma3`, `resolume`) or a map file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub osc_map: Option<String>,
+    /// Where the page listens: `HOST`, `HOST:PORT` or `:PORT`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// The file whose first line is the page's token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_token_file: Option<PathBuf>,
+    /// An MQTT broker, `mqtt://[USER@]HOST[:PORT][/PREFIX]` or `mqtts://`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<String>,
+    /// The file whose first line is the broker's password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_password_file: Option<PathBuf>,
+    /// The certificate that vouches for the broker; without it, those of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_ca: Option<PathBuf>,
+    /// Where Home Assistant looks, or `off`; without it, `homeassistant`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt_discovery: Option<String>,
+    /// A file that holds the genre as one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<PathBuf>,
+    /// What the line says; without it, `{genre}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_format: Option<String>,
+    /// A command that is run when the genre changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec: Option<String>,
+    /// A Unix socket with JSON Lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
 }
 
 impl Default for Listen {
@@ -105,9 +141,21 @@ impl Default for Listen {
             osc: Vec::new(),
             os2l: Vec::new(),
             osc_map: None,
+            http: None,
+            http_token_file: None,
+            mqtt: None,
+            mqtt_password_file: None,
+            mqtt_ca: None,
+            mqtt_discovery: None,
+            text: None,
+            text_format: None,
+            exec: None,
+            socket: None,
         }
     }
 }
+
+type Check = fn(&str) -> Result<(), SinkError>;
 
 /// How frame scores become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -296,10 +344,23 @@ impl Config {
     /// Relative paths in a file are relative to its folder, wherever the program is started; those that
     /// begin with `~/`, to the user's.
     fn resolve(&mut self, folder: &Path) {
-        for path in [&mut self.model, &mut self.listen.json_file]
-            .into_iter()
-            .flatten()
-        {
+        // The name of a model that is built in is no path.
+        let model = Some(&mut self.model).filter(|model| {
+            let name = model.as_ref().and_then(|model| model.to_str());
+            name.and_then(BuiltIn::named).is_none()
+        });
+        let listen = &mut self.listen;
+        let paths = model.into_iter().chain([
+            &mut listen.json_file,
+            &mut listen.http_token_file,
+            &mut listen.mqtt_password_file,
+            &mut listen.mqtt_ca,
+            &mut listen.text,
+            &mut listen.socket,
+            &mut self.lights.look,
+            &mut self.lights.midi_map,
+        ]);
+        for path in paths.flatten() {
             *path = at_home(path).unwrap_or_else(|| folder.join(&*path));
         }
         if let Some(map) = &mut self.listen.osc_map
@@ -322,6 +383,17 @@ impl Config {
     pub fn check_files(&self) -> anyhow::Result<()> {
         if let Some(model) = &self.model {
             super::load_model_file(model).with_context(|| self.origin("model"))?;
+        }
+        if let Some(look) = &self.lights.look {
+            let model = match &self.model {
+                Some(model) => super::load_model_file(model)?,
+                None => crate::network::Model::builtin(),
+            };
+            super::lights::load_look(look, model.labels(), 1)
+                .with_context(|| self.origin("lights.look"))?;
+        }
+        if let Some(map) = &self.lights.midi_map {
+            super::lights::load_midi_map(map).with_context(|| self.origin("lights.midi_map"))?;
         }
         if let Some(map) = &self.listen.osc_map {
             super::listen::load_map(map).with_context(|| self.origin("listen.osc_map"))?;
@@ -386,6 +458,13 @@ impl Config {
                 reason,
             });
         }
+        self.lights
+            .check()
+            .map_err(|(key, reason)| ConfigError::Value {
+                path: path.to_owned(),
+                key,
+                reason,
+            })?;
         if self.listen.osc.len() > 16 {
             let value = format!("{} receivers", self.listen.osc.len());
             return Err(out_of_range("listen.osc", value, "at most 16 receivers"));
@@ -405,6 +484,25 @@ impl Config {
             os2l::check_target(target).map_err(|error| ConfigError::Value {
                 path: path.to_owned(),
                 key: "listen.os2l",
+                reason: error.to_string(),
+            })?;
+        }
+        let listen = &self.listen;
+        let checks: [(_, _, Check); 4] = [
+            ("listen.http", &listen.http, http::check_address),
+            ("listen.mqtt", &listen.mqtt, mqtt::check_url),
+            (
+                "listen.text_format",
+                &listen.text_format,
+                text::check_format,
+            ),
+            ("listen.exec", &listen.exec, exec::check_command),
+        ];
+        for (key, value, check) in checks {
+            let checked = value.as_deref().map_or(Ok(()), check);
+            checked.map_err(|error| ConfigError::Value {
+                path: path.to_owned(),
+                key,
                 reason: error.to_string(),
             })?;
         }
@@ -429,11 +527,26 @@ impl Config {
             .listen
             .osc_map
             .get_or_insert_with(|| PRESETS[0].to_owned());
+        whole.lights.fill();
         let mut text = whole.to_toml();
+        let mut none = String::new();
+        if self.lights.look.is_none() {
+            none += "# look: channel N is full while genre N is shown\n";
+        }
+        if self.lights.interface.is_none() {
+            none += "# interface: the one that leads to the receiver\n";
+        }
+        if self.lights.midi.is_none() {
+            none += "# midi: none\n";
+        }
+        if self.lights.midi_map.is_none() {
+            none += "# midi_map: notes from 36, controllers from 20, channel 1\n";
+        }
+        text = text.replacen("\n[listen]", &format!("{none}\n[listen]"), 1);
         if self.model.is_none() {
             text = text.replacen(
-                "\n[listen]",
-                "# model: the one that is built in\n\n[listen]",
+                "\n[lights]",
+                "# model: the default, which is built in; \"wide\" is, too\n\n[lights]",
                 1,
             );
         }
@@ -539,8 +652,8 @@ mod tests {
             "model",
             "device",
             "preset = \"balanced\"",
-            "averaging = 10.0",
-            "dwell = 6.0",
+            "averaging = 20.0",
+            "dwell = 10.0",
             "unsure_below",
             "hold_genre",
             "mean = \"arithmetic\"",
@@ -552,7 +665,7 @@ mod tests {
             assert!(text.contains(setting), "{setting}: {text}");
         }
         let config = Config::from_toml(&text, Path::new("config.toml")).unwrap();
-        assert_eq!(config.listen.averaging, Some(10.0));
+        assert_eq!(config.listen.averaging, Some(20.0));
     }
 
     #[test]
@@ -564,6 +677,12 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let config = Config::read(&file).unwrap();
         assert_eq!(config.model, Some(dir.path().join("m.safetensors")));
+        let mut named = Config {
+            model: Some("wide".into()),
+            ..Config::default()
+        };
+        named.resolve(dir.path());
+        assert_eq!(named.model, Some("wide".into()), "it is built in");
         assert_eq!(config.listen.json_file, Some(dir.path().join("log")));
         let map = config.listen.osc_map.clone().unwrap();
         assert_eq!(Path::new(&map), dir.path().join("my.toml"));
@@ -600,7 +719,7 @@ mod tests {
         assert_eq!(
             error("[listen]\nxyz = 1\n"),
             "config.toml:2: there is no setting 'xyz' here; \
-             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, os2l, osc_map"
+             there are device, preset, averaging, dwell, unsure_below, hold_genre, mean, json, json_file, osc, os2l, osc_map, http, http_token_file, mqtt, mqtt_password_file, mqtt_ca, mqtt_discovery, text, text_format, exec, socket"
         );
     }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     decision::{Readout, State},
-    genre::Labels,
+    genre::{KIND_OF, Labels},
     network::Model,
     pipeline::PipelineConfig,
     realtime::{AudioInput, Listener, RealtimeConfig},
@@ -521,7 +521,7 @@ impl Lines {
     }
 
     fn best(&self, readout: &Readout, n: usize) -> String {
-        let ranked = readout.scores.ranked();
+        let ranked = self.labels.ranked(&readout.scores);
         let best: Vec<String> = ranked
             .iter()
             .take(n)
@@ -567,7 +567,7 @@ impl Show for Lines {
                 out,
                 "{:>5}    hears {:<10} {}: {}",
                 readout.position,
-                self.label(index),
+                self.labels.path(index),
                 readout.state.as_str(),
                 self.best(readout, 3)
             )?,
@@ -607,9 +607,9 @@ impl Show for Lines {
             let genre = verdict
                 .last
                 .and_then(|last| last.genre)
-                .map(|index| self.label(index));
-            let heard = match (&verdict.last, genre) {
-                (Some(_), Some(genre)) => genre.to_owned(),
+                .map(|index| self.labels.path(index));
+            let heard = match (&verdict.last, &genre) {
+                (Some(_), Some(genre)) => genre.clone(),
                 (Some(last), None) => format!("({})", last.state.as_str()),
                 (None, _) => "(nothing)".to_owned(),
             };
@@ -617,7 +617,10 @@ impl Show for Lines {
             let first = verdict
                 .first_after
                 .map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
-            let as_intended = genre == Some(piece.style.name());
+            // With a model of families, the family or the kind.
+            let as_intended = genre
+                .as_deref()
+                .is_some_and(|path| path.split(KIND_OF).any(|name| name == piece.style.name()));
             right += usize::from(as_intended);
             writeln!(
                 out,

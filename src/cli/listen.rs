@@ -1,5 +1,6 @@
 //! `genrescope listen`: a microphone, the system's sound or a file, heard live.
 
+mod feeds;
 mod player;
 mod trouble;
 
@@ -19,13 +20,16 @@ use anyhow::Context as _;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
 
 use self::{
+    feeds::FeedArgs,
     player::{Played, Player},
     trouble::Troubles,
 };
 use super::{
     Context, complain,
     config::{HoldSetting, Listen, MeanKind, PresetKind},
-    json_lines, open_input,
+    json_lines,
+    lights::{self, LightsArgs},
+    open_input,
     output_file::OutputFile,
     quiet::{PassOn, QuietStderr},
     shown_input,
@@ -70,76 +74,95 @@ const FEED_PATIENCE: Duration = Duration::from_secs(10);
     ffmpeg -i URL -f wav - | genrescope listen --input -")]
 pub struct ListenArgs {
     /// 'default', 'system' (what this computer plays), or the name or id of a source; a unique part is enough.
-    #[arg(long, short, value_name = "NAME", conflicts_with = "input")]
+    #[arg(
+        long,
+        short,
+        value_name = "NAME",
+        conflicts_with = "input",
+        help_heading = "Source"
+    )]
     pub device: Option<String>,
 
     /// Play this audio file instead, or standard input ('-'), through the same live path.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", help_heading = "Source")]
     pub input: Option<PathBuf>,
 
     /// The input has no header but bare samples: FORMAT:RATE:CHANNELS, such as s16le:48000:2 (s16le, s24le, s32le, f32le).
-    #[arg(long, value_name = "SPEC", requires = "input", value_parser = parse_raw)]
+    #[arg(long, value_name = "SPEC", requires = "input", value_parser = parse_raw, help_heading = "Source")]
     pub raw: Option<RawPcm>,
 
     /// Play the input this many times as fast as it sounds.
-    #[arg(long, value_name = "X", requires = "input", value_parser = parse_speed)]
+    #[arg(long, value_name = "X", requires = "input", value_parser = parse_speed, help_heading = "Source")]
     pub speed: Option<f64>,
 
     /// Play the input as fast as the machine can; nothing is dropped.
-    #[arg(long, requires = "input", conflicts_with = "speed")]
+    #[arg(
+        long,
+        requires = "input",
+        conflicts_with = "speed",
+        help_heading = "Source"
+    )]
     pub fast: bool,
 
     /// How restless the answer may be: sets --averaging and --dwell, and how sure a first guess must be [default: balanced].
-    #[arg(long, value_enum, value_name = "NAME")]
+    #[arg(long, value_enum, value_name = "NAME", help_heading = "Answer")]
     pub preset: Option<PresetKind>,
 
     /// Time constant of the running average, 0 (every frame as it is) to 600 seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = parse_averaging)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_averaging, help_heading = "Answer")]
     pub averaging: Option<f64>,
 
     /// How long another genre must be the best before it is shown, 0 to 600 seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = parse_averaging)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_averaging, help_heading = "Answer")]
     pub dwell: Option<f64>,
 
     /// Score below which no genre is shown, 0 to 1; at 0, all music gets a genre [default: the model's own].
-    #[arg(long, value_name = "SCORE", value_parser = parse_score)]
+    #[arg(long, value_name = "SCORE", value_parser = parse_score, help_heading = "Answer")]
     pub unsure_below: Option<f32>,
 
     /// While no genre is named, feeds keep the last one for so many seconds, or until 'silence': lights do not go dark.
-    #[arg(long, value_name = "SECONDS", value_parser = parse_hold)]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_hold, help_heading = "All feeds")]
     pub hold_genre: Option<HoldGenre>,
 
     /// How frame scores become one: their mean, or their geometric mean (one clear no weighs more) [default: arithmetic].
-    #[arg(long, value_enum, value_name = "KIND")]
+    #[arg(long, value_enum, value_name = "KIND", help_heading = "Answer")]
     pub mean: Option<MeanKind>,
 
     /// Print JSON Lines instead of the view (docs/messages.md).
-    #[arg(long)]
+    #[arg(long, help_heading = "JSON Lines")]
     pub json: bool,
 
     /// Also append JSON Lines to this file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "JSON Lines")]
     pub json_file: Option<PathBuf>,
 
     /// Also send OSC to this receiver, HOST or HOST:PORT; may be given several times.
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", help_heading = "OSC")]
     pub osc: Vec<String>,
 
     /// What to send by OSC: a preset (default, qlcplus, magicq, grandma3, resolume) or a map file.
-    #[arg(long, value_name = "MAP")]
+    #[arg(long, value_name = "MAP", help_heading = "OSC")]
     pub osc_map: Option<String>,
 
     /// Allow OSC to multicast and broadcast addresses.
-    #[arg(long)]
+    #[arg(long, help_heading = "OSC")]
     pub osc_multicast: bool,
 
     /// Also send OS2L to this lighting program, HOST or HOST:PORT, or 'auto' to find one in the network; may be given several times.
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", help_heading = "OS2L")]
     pub os2l: Vec<String>,
+
+    /// The page, and feeds for homes and other programs.
+    #[command(flatten)]
+    pub more: FeedArgs,
 
     /// Print plain lines even on a terminal.
     #[arg(long, conflicts_with = "json")]
     pub plain: bool,
+
+    /// Lights.
+    #[command(flatten)]
+    pub lights: LightsArgs,
 }
 
 fn parse_raw(text: &str) -> Result<RawPcm, String> {
@@ -253,8 +276,8 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             &model,
             Selection::parse(device),
             pipeline_config(&args, settings),
-            // Only the view shows a level that moves.
-            if on_screen {
+            // Only the view and strips show a level that moves.
+            if on_screen || args.lights.moves(context) {
                 Latency::Low
             } else {
                 Latency::Any
@@ -277,6 +300,14 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     );
     let mut feeds = Feeds::new(hello);
     add_feeds(&mut feeds, &args, context, json)?;
+    let (controls, counters) = (&stream.controls, &stream.counters);
+    let remarks = args.more.add_to(&mut feeds, context, controls, counters)?;
+    lights::add_feeds(
+        &mut feeds,
+        &args.lights,
+        context,
+        (&model, &stream.counters),
+    )?;
     // The first of them, see there.
     let stdout = json.then_some(0);
     let kept = settings.hold_genre.as_ref().map(HoldSetting::rule);
@@ -284,7 +315,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let kept = args.hold_genre.or(kept.and_then(Result::ok));
     anyhow::ensure!(
         args.hold_genre.is_none() || !feeds.runners().is_empty(),
-        "--hold-genre needs a feed that keeps the genre: --json, --json-file FILE, --osc HOST or --os2l HOST"
+        "--hold-genre needs a feed that keeps the genre, such as --json, --osc HOST, --sacn HOST or --http"
     );
     feeds.set_hold(kept);
 
@@ -302,6 +333,9 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             newest: None,
         })
     };
+    for remark in remarks {
+        show.say(&remark);
+    }
     let result = attend(&mut stream, &mut feeds, stdout, show.as_mut(), stop.flag());
     // The terminal is given back before anything more is said.
     drop(show);
@@ -325,7 +359,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
 }
 
 /// What the command line says, or else the configuration.
-fn given<'a>(args: &'a [String], settings: &'a [String]) -> &'a [String] {
+pub(super) fn given<'a>(args: &'a [String], settings: &'a [String]) -> &'a [String] {
     if args.is_empty() { settings } else { args }
 }
 

@@ -5,7 +5,8 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::Context;
+use super::{Context, text};
+use crate::network::{BuiltIn, Model};
 
 /// Arguments of `genrescope model`.
 #[derive(Debug, Args)]
@@ -16,9 +17,12 @@ pub struct ModelArgs {
 
 #[derive(Debug, Subcommand)]
 enum ModelCommand {
+    /// List the models that are built in: what --model takes beside files.
+    List,
     /// Print a model's card: what it hears, what it was trained on, how well it does, its licence.
     Show {
-        /// The model file; without it, the model in use.
+        /// The name of a model that is built in, or a model file; without it, the model in use.
+        #[arg(value_name = "NAME|FILE")]
         file: Option<PathBuf>,
     },
 }
@@ -28,7 +32,15 @@ enum ModelCommand {
 /// # Errors
 /// When the file cannot be read, is no model, or standard output fails.
 pub fn run(args: ModelArgs, context: &Context) -> anyhow::Result<ExitCode> {
-    let ModelCommand::Show { file } = args.command;
+    let ModelCommand::Show { file } = args.command else {
+        let mut out = std::io::stdout().lock();
+        for model in BuiltIn::ALL {
+            let (name, card) = (model.as_str(), Model::built_in(model).card().clone());
+            let what = text::count(card.labels.len(), "label");
+            writeln!(out, "{name:<10} {} ({what})", card.name)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
     let model = match &file {
         Some(path) => super::load_model_file(path)?,
         None => context.load_model()?,

@@ -7,15 +7,14 @@ mod drawing;
 mod font;
 mod popups;
 mod screen;
-mod words;
 
 use std::{collections::VecDeque, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::style::Color;
 
+pub use crate::readout::words::{plain_line, state_words};
 pub use screen::{LiveScreen, Screen};
-pub use words::{plain_line, state_words};
 
 use crate::{
     decision::{
@@ -525,11 +524,11 @@ mod tests {
     #[test]
     fn the_average_is_set_by_keys_and_seen() {
         let mut view = view(Depth::None);
-        assert!(draw(&view, 80, 24).contains("-/+ over 10 s  m mean"));
+        assert!(draw(&view, 80, 24).contains("-/+ over 20 s  m mean"));
         let press = |view: &mut View, key: char| view.key(KeyCode::Char(key).into());
         assert_eq!(
             press(&mut view, '+'),
-            Some(Action::SetAveraging(Seconds(20.0)))
+            Some(Action::SetAveraging(Seconds(30.0)))
         );
         // A time that a file or the command line gave lies between two steps.
         view.set_averaging(Seconds(12.5), Mean::Arithmetic);

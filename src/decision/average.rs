@@ -153,6 +153,21 @@ impl RunningAverage {
         self.frames
     }
 
+    /// Begins anew, but what was averaged so far goes on to count as one frame of this weight, in 0..=1, at most. A
+    /// sliding average forgets everything.
+    pub fn fade_to(&mut self, weight: f64) {
+        if weight <= 0.0 || self.weight <= 0.0 || matches!(self.span, Span::Sliding(_)) {
+            self.reset();
+            return;
+        }
+        let keep = (weight / self.weight).min(1.0);
+        for sum in self.sums.iter_mut().chain(&mut self.log_sums) {
+            *sum *= keep;
+        }
+        self.weight *= keep;
+        self.frames = 0;
+    }
+
     /// Forgets all frames.
     pub fn reset(&mut self) {
         self.sums = [0.0; MAX_LABELS];
@@ -216,6 +231,26 @@ mod tests {
         let first = average.scores().unwrap().as_slice()[0];
         let e = std::f32::consts::E;
         assert!((first - (1.0 / e) / (1.0 + 1.0 / e)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_fades_goes_on_to_count_as_little_as_asked() {
+        let mut average = RunningAverage::new(2, Span::Cumulative, Mean::Arithmetic);
+        for at in 0..20 {
+            average.add(Seconds(f64::from(at)), &scores(&[1.0, 0.0]), 1.0);
+        }
+        average.fade_to(0.25);
+        assert_eq!(average.scores().unwrap().as_slice(), [1.0, 0.0]);
+        average.add(Seconds(20.0), &scores(&[0.0, 1.0]), 0.75);
+        assert_eq!(average.scores().unwrap().as_slice(), [0.25, 0.75]);
+        average.fade_to(10.0);
+        assert_eq!(
+            average.scores().unwrap().as_slice(),
+            [0.25, 0.75],
+            "nothing counts for more than it did"
+        );
+        average.fade_to(0.0);
+        assert_eq!(average.scores(), None);
     }
 
     #[test]

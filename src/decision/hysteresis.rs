@@ -87,8 +87,10 @@ pub(super) struct Hysteresis {
     chosen: Option<usize>,
     /// It is on show: nothing has spoken against it since it was chosen.
     on_show: bool,
-    /// The song seems to have changed, and nothing was chosen since.
-    after_change: bool,
+    /// The song seems to have changed, and nothing was looked at since.
+    changed: bool,
+    /// When the song seems to have changed last: from there on, for a while, another genre is expected.
+    changed_at: Option<Seconds>,
     challenger: Option<Challenger>,
     restlessness: Restlessness,
 }
@@ -102,10 +104,16 @@ impl Hysteresis {
             rules,
             chosen: None,
             on_show: false,
-            after_change: false,
+            changed: false,
+            changed_at: None,
             challenger: None,
             restlessness: Restlessness::new(n_labels, rules),
         }
+    }
+
+    /// How long another genre must lead from now on.
+    pub(super) fn set_dwell(&mut self, dwell: Seconds) {
+        self.dwell = dwell;
     }
 
     /// The genre that is on show.
@@ -113,9 +121,10 @@ impl Hysteresis {
         self.chosen.filter(|_| self.on_show)
     }
 
-    /// The song seems to have changed, and nothing was chosen since.
-    pub(super) fn after_change(&self) -> bool {
-        self.after_change
+    /// The song seems to have changed, not long before `position`.
+    pub(super) fn after_change(&self, position: Seconds) -> bool {
+        let lasts = f64::from(self.rules.change_lasts);
+        self.changed || self.changed_at.is_some_and(|at| position.0 - at.0 < lasts)
     }
 
     /// The genre to show, or why none is.
@@ -130,6 +139,10 @@ impl Hysteresis {
         threshold: f32,
         early: f32,
     ) -> Chosen {
+        if std::mem::take(&mut self.changed) {
+            self.changed_at = Some(position);
+        }
+        let after_change = self.after_change(position);
         let (best, score) = scores.top();
         let enter = threshold + self.rules.band;
         let low = |needed: f32| {
@@ -157,8 +170,8 @@ impl Hysteresis {
                 if self.on_show && own >= threshold && score - own < self.margin {
                     return Chosen::Genre(chosen);
                 }
-                let dwell = if self.after_change {
-                    0.0
+                let dwell = if after_change {
+                    f64::from(self.rules.dwell_after_change)
                 } else {
                     self.dwell.0 + self.restlessness.surcharge(best, position).0
                 };
@@ -174,8 +187,9 @@ impl Hysteresis {
             self.challenger = None;
             self.chosen = Some(best);
             self.restlessness.shown(best, position);
+            // The change has been answered.
+            self.changed_at = None;
         }
-        self.after_change = false;
         self.on_show = true;
         Chosen::Genre(best)
     }
@@ -187,7 +201,7 @@ impl Hysteresis {
 
     /// The song seems to have changed, but it may be the same that goes on.
     pub(super) fn song_changed(&mut self) {
-        self.after_change |= self.chosen.is_some();
+        self.changed |= self.chosen.is_some();
         self.challenger = None;
     }
 
@@ -195,7 +209,8 @@ impl Hysteresis {
     pub(super) fn forget(&mut self) {
         self.chosen = None;
         self.on_show = false;
-        self.after_change = false;
+        self.changed = false;
+        self.changed_at = None;
         self.challenger = None;
         self.restlessness.forget();
     }

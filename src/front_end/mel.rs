@@ -56,6 +56,13 @@ impl MelBands {
         Self { bands, weights }
     }
 
+    /// Frequencies that the bands of [`MelBands::new`] have in their middle, in Hz.
+    pub fn centres(n_mels: usize, fmin_hz: f32, fmax_hz: f32) -> impl Iterator<Item = f32> {
+        let (low, high) = (hz_to_mel(f64::from(fmin_hz)), hz_to_mel(f64::from(fmax_hz)));
+        let step = (high - low) / (n_mels as f64 + 1.0);
+        (1..=n_mels).map(move |k| mel_to_hz(low + step * k as f64) as f32)
+    }
+
     /// Triangles that are linear in Kaldi's mel scale, `1127 ln(1 + f / 700)`, times `gain`, over the
     /// power spectrum of an FFT of `n_fft` samples at `sample_rate` Hz.
     /// Bands beyond the highest bin stay empty.

@@ -15,7 +15,7 @@
 //! | `trust.*` | free: what [`crate::decision`] looks for |
 //!
 //! The header's `__metadata__` holds strings: `genrescope.format` ("1"), `name`, `notice`, `data`, `recipe`, `licence`, `credits` as
-//! text, `architecture`, `labels`, `front_end`, `decision`, `accuracies` as JSON, and `sha256`: the digest of the whole file with its own 64 digits
+//! text, `architecture`, `labels`, `families` (each kind with its family; only where there are some), `front_end`, `decision`, `accuracies` as JSON, and `sha256`: the digest of the whole file with its own 64 digits
 //! read as zeros. It guards against damage, not against malice; hostile files meet the limits below.
 
 use std::{
@@ -29,10 +29,15 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{
+    BuiltIn,
     architecture::{Architecture, KERNEL, Pooling, in_range},
     kernel::Quantisation,
 };
-use crate::{front_end::FrontEndConfig, genre::Labels, units::Seconds};
+use crate::{
+    front_end::FrontEndConfig,
+    genre::{KIND_OF, Labels},
+    units::Seconds,
+};
 
 /// What `genrescope.format` must say.
 pub const FORMAT: &str = "1";
@@ -378,7 +383,7 @@ impl Bundle {
     /// # Panics
     /// When the file that was compiled in is no model file, which a test rules out.
     pub fn builtin() -> Self {
-        Self::read(super::BUILTIN).expect("the model compiled in has been tested")
+        Self::read(BuiltIn::Default.bytes()).expect("the model compiled in has been tested")
     }
 
     /// Reads and checks a model file. Nothing is allocated that the file's own size does not bound.
@@ -402,12 +407,21 @@ impl Bundle {
             reason: error.to_string(),
         })?;
         let labels: Vec<String> = json(&metadata, "labels")?;
+        let labels = Labels::new(&labels)
+            .map_err(|error| ModelError::field("labels", error, "1 to 64 different names"))?;
+        let labels = if metadata.contains_key("families") {
+            let families: BTreeMap<String, String> = json(&metadata, "families")?;
+            labels
+                .with_families(families)
+                .map_err(|error| ModelError::field("families", error, "labels of this model"))?
+        } else {
+            labels
+        };
         let card = ModelCard {
             name: text(&metadata, "name")?.to_owned(),
             notice: text(&metadata, "notice")?.to_owned(),
             architecture: json(&metadata, "architecture")?,
-            labels: Labels::new(&labels)
-                .map_err(|error| ModelError::field("labels", error, "1 to 64 different names"))?,
+            labels,
             front_end: json(&metadata, "front_end")?,
             decision: json(&metadata, "decision")?,
             data: text(&metadata, "data")?.to_owned(),
@@ -678,7 +692,7 @@ impl Bundle {
         }
         let card = &self.card;
         let labels: Vec<&str> = card.labels.iter().collect();
-        Ok(serde_json::json!({
+        let mut metadata = serde_json::json!({
             "genrescope.format": FORMAT,
             "name": card.name,
             "notice": card.notice,
@@ -692,7 +706,17 @@ impl Bundle {
             "licence": card.licence,
             "credits": card.credits,
             "sha256": ZERO_DIGEST,
-        }))
+        });
+        if card.labels.has_families() {
+            let families: BTreeMap<&str, &str> = (0..card.labels.len())
+                .filter_map(|kind| {
+                    let family = card.labels.family_of(kind)?;
+                    Some((card.labels.get(kind)?, card.labels.get(family)?))
+                })
+                .collect();
+            metadata["families"] = json("families", &families)?.into();
+        }
+        Ok(metadata)
     }
 }
 
@@ -719,6 +743,32 @@ impl Weights {
     }
 }
 
+impl ModelCard {
+    /// The labels, side by side; or a family a line, with its kinds.
+    fn labels_in_words(&self) -> String {
+        let labels = &self.labels;
+        let list = |of: &mut dyn Iterator<Item = usize>| -> String {
+            let names: Vec<&str> = of.filter_map(|index| labels.get(index)).collect();
+            names.join(", ")
+        };
+        if !labels.has_families() {
+            return list(&mut (0..labels.len()));
+        }
+        let top = (0..labels.len()).filter(|&index| labels.family_of(index).is_none());
+        let (with, without): (Vec<usize>, Vec<usize>) =
+            top.partition(|&family| labels.kinds_of(family).next().is_some());
+        let mut lines: Vec<String> = with
+            .into_iter()
+            .map(|family| {
+                let kinds = list(&mut labels.kinds_of(family));
+                format!("{}{KIND_OF}{kinds}", labels.get(family).unwrap_or_default())
+            })
+            .collect();
+        lines.push(list(&mut without.into_iter()));
+        lines.join("\n")
+    }
+}
+
 impl fmt::Display for ModelCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Architecture {
@@ -741,21 +791,26 @@ impl fmt::Display for ModelCard {
             }
             Ok(())
         };
-        line("labels", &self.labels.iter().collect::<Vec<_>>().join(", "))?;
+        line("labels", &self.labels_in_words())?;
         let trunk: Vec<String> = blocks
             .iter()
             .map(|block| format!("{} ({}x{})", block.filters, block.pool[0], block.pool[1]))
             .collect();
-        line(
-            "trunk",
-            &format!(
-                "convolutions 3x3 (pool frequency x time): {}",
-                trunk.join(", ")
-            ),
-        )?;
+        // Without a statistic of it, nothing of the first trunk reaches the head.
+        let unheard = *pooling == Pooling::None && statistics.is_empty();
+        if !unheard {
+            line(
+                "trunk",
+                &format!(
+                    "convolutions 3x3 (pool frequency x time): {}",
+                    trunk.join(", ")
+                ),
+            )?;
+        }
         let mut top = match pooling {
             Pooling::Flatten => "flattened".to_owned(),
             Pooling::Gru { units } => format!("GRU {units:?}"),
+            Pooling::None if unheard => "the second trunk alone".to_owned(),
             Pooling::None => "statistics only".to_owned(),
         };
         if !statistics.is_empty() {

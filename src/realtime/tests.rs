@@ -36,6 +36,7 @@ struct Seen {
     hold: AtomicBool,
     averaging: Mutex<Option<Seconds>>,
     mean: Mutex<Option<Mean>>,
+    restlessness: Mutex<Option<Preset>>,
 }
 
 impl Seen {
@@ -109,6 +110,9 @@ impl Engine for FakeEngine {
     }
     fn set_hold(&mut self, hold: bool) {
         self.seen.hold.store(hold, Ordering::SeqCst);
+    }
+    fn set_restlessness(&mut self, preset: Preset) {
+        *self.seen.restlessness.lock().unwrap() = Some(preset);
     }
     fn set_mean(&mut self, mean: Mean) {
         *self.seen.mean.lock().unwrap() = Some(mean);
@@ -433,12 +437,15 @@ fn controls_reach_the_pipeline() {
     controls.set_averaging(Seconds(-4.0));
     assert_eq!(controls.mean(), None);
     controls.set_mean(Mean::Geometric);
+    assert_eq!(controls.restlessness(), None);
+    controls.set_restlessness(Preset::Fast);
     input.push_interleaved(&ramp(0, 10), 1);
     until("the controls", || {
         seen.average_resets.load(Ordering::SeqCst) == 1
             && seen.hold.load(Ordering::SeqCst)
             && *seen.averaging.lock().unwrap() == Some(Seconds(0.0))
             && *seen.mean.lock().unwrap() == Some(Mean::Geometric)
+            && *seen.restlessness.lock().unwrap() == Some(Preset::Fast)
     });
     assert!(controls.hold());
     controls.set_hold(false);

@@ -20,7 +20,7 @@ use super::{
     input::{Mark, Progress},
 };
 use crate::{
-    decision::{Readout, State, average::Mean},
+    decision::{Preset, Readout, State, average::Mean},
     pipeline::Pipeline,
     units::{SampleRate, Seconds, all_zero},
 };
@@ -31,6 +31,9 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 /// Sleep while nothing arrives (a stopped transport, a device that is gone), or only zeros since a second: fifty silent tracks
 /// of a session wake the processor a quarter as often. The longest sleep there is, so the ring holds what arrives meanwhile.
 pub(super) const IDLE_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Sleep while somebody watches the columns, which come 47 times a second.
+const COLUMN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
 const IDLE_AFTER: u32 = 20;
@@ -53,10 +56,15 @@ pub(super) const MIN_LEVEL_DBFS: f32 = -120.0;
 pub(super) trait Engine: Send {
     fn push(&mut self, samples: &[f32], on_readout: &mut dyn FnMut(&Readout));
     fn readout(&self) -> Readout;
+    /// The newest column of the picture, where there is one.
+    fn column(&self) -> &[f32] {
+        &[]
+    }
     fn reset_average(&mut self);
     fn set_hold(&mut self, hold: bool);
     fn set_averaging(&mut self, time: Seconds);
     fn set_mean(&mut self, mean: Mean);
+    fn set_restlessness(&mut self, preset: Preset);
     fn reset(&mut self);
     fn finish(&mut self, on_readout: &mut dyn FnMut(&Readout));
 }
@@ -67,6 +75,9 @@ impl Engine for Pipeline {
     }
     fn readout(&self) -> Readout {
         Pipeline::readout(self)
+    }
+    fn column(&self) -> &[f32] {
+        Pipeline::column(self)
     }
     fn reset_average(&mut self) {
         Pipeline::reset_average(self);
@@ -79,6 +90,9 @@ impl Engine for Pipeline {
     }
     fn set_mean(&mut self, mean: Mean) {
         Pipeline::set_mean(self, mean);
+    }
+    fn set_restlessness(&mut self, preset: Preset) {
+        Pipeline::set_restlessness(self, preset);
     }
     fn reset(&mut self) {
         Pipeline::reset(self);
@@ -235,6 +249,8 @@ impl Worker {
                 IDLE_INTERVAL
             } else if self.ear.rests() || self.ear.shared.unhurried.load(Ordering::Relaxed) {
                 IDLE_INTERVAL
+            } else if self.ear.shared.counters.column_is_watched() {
+                COLUMN_INTERVAL
             } else {
                 WAKE_INTERVAL
             });
@@ -422,6 +438,9 @@ impl Ear {
         if let Some(mean) = controls.mean() {
             self.engine.set_mean(mean);
         }
+        if let Some(preset) = controls.restlessness() {
+            self.engine.set_restlessness(preset);
+        }
     }
 
     fn hear(&mut self, chunk: &[f32]) {
@@ -463,6 +482,7 @@ impl Ear {
                 silence.saw(readout, geometry);
                 publisher.publish(readout, clock);
             });
+            self.shared.counters.set_column(self.engine.column());
         }
         let elapsed = started.elapsed();
         self.shared.counters.note_push(elapsed);

@@ -28,6 +28,13 @@ pub fn update_line(update: &Update) -> String {
         seq: update.seq,
         source: &update.source,
         genre: update.genre(),
+        place: update.labels.has_families().then(|| {
+            let genre_path = update.genre_path();
+            Place {
+                family: genre_path.first().copied(),
+                genre_path,
+            }
+        }),
         confidence: finite(update.readout.confidence),
         scores: ByLabel(&update.labels, &update.readout.scores),
         frames: update.readout.frames,
@@ -69,6 +76,10 @@ pub fn hello_line(hello: &Hello) -> String {
         source: &hello.source,
         model: &hello.model,
         labels: hello.labels.iter().collect(),
+        families: hello
+            .labels
+            .has_families()
+            .then_some(Families(&hello.labels)),
     })
 }
 
@@ -222,6 +233,8 @@ struct GenreMessage<'a> {
     seq: u64,
     source: &'a str,
     genre: Option<&'a str>,
+    #[serde(flatten)]
+    place: Option<Place<'a>>,
     confidence: f32,
     scores: ByLabel<'a>,
     frames: u32,
@@ -234,6 +247,13 @@ struct GenreMessage<'a> {
     position_s: f64,
     level_dbfs: f64,
     model: &'a str,
+}
+
+/// Where the genre stands in a model of families.
+#[derive(Serialize)]
+struct Place<'a> {
+    family: Option<&'a str>,
+    genre_path: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -258,6 +278,23 @@ struct HelloMessage<'a> {
     source: &'a str,
     model: &'a str,
     labels: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    families: Option<Families<'a>>,
+}
+
+/// Each kind with its family, in the order of the labels.
+struct Families<'a>(&'a Labels);
+
+impl Serialize for Families<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (kind, name) in self.0.iter().enumerate() {
+            if let Some(family) = self.0.family_of(kind) {
+                map.serialize_entry(name, self.0.get(family).unwrap_or_default())?;
+            }
+        }
+        map.end()
+    }
 }
 
 /// Scores as an object, in the order of the labels. The shortest decimal that gives the `f32` back, so that a feed
@@ -321,6 +358,38 @@ mod tests {
         assert_eq!(
             update_line(&fixtures::update(42, Some(9))),
             r#"{"v":1,"type":"genre","t":"2001-09-09T01:46:40.123Z","seq":42,"source":"test:source","genre":"rock","confidence":0.64,"scores":{"blues":0.04,"classical":0.04,"country":0.04,"disco":0.04,"hiphop":0.04,"jazz":0.04,"metal":0.04,"pop":0.04,"reggae":0.04,"rock":0.64},"frames":5,"window_s":29.12,"changed":false,"state":"live","reason":null,"held":false,"music":0.98,"position_s":86.016,"level_dbfs":-18.2,"model":"test-model"}"#
+        );
+    }
+
+    #[test]
+    fn families_are_told_where_there_are_some() {
+        let labels = Labels::new(["electronic", "techno", "rock"]).unwrap();
+        let labels = labels.with_families([("techno", "electronic")]).unwrap();
+        let mut update = fixtures::update(1, None);
+        update.labels = labels.clone();
+        update.readout.scores = Scores::new(&[0.8, 0.7, 0.2]);
+        let told = |update: &Update| {
+            let line: serde_json::Value = serde_json::from_str(&update_line(update)).unwrap();
+            ["genre", "family", "genre_path"].map(|field| line[field].clone())
+        };
+        let none = serde_json::Value::Null;
+        assert_eq!(told(&update), [none.clone(), none, serde_json::json!([])]);
+        update.readout.genre = Some(1);
+        assert_eq!(
+            serde_json::json!(told(&update)),
+            serde_json::json!(["techno", "electronic", ["electronic", "techno"]])
+        );
+        update.readout.genre = Some(2);
+        assert_eq!(
+            serde_json::json!(told(&update)),
+            serde_json::json!(["rock", "rock", ["rock"]])
+        );
+        let hello = hello_line(&Hello::new(labels, "s", "m"));
+        assert!(
+            hello.contains(
+                r#""labels":["electronic","techno","rock"],"families":{"techno":"electronic"}"#
+            ),
+            "{hello}"
         );
     }
 

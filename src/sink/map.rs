@@ -75,15 +75,51 @@ pub struct Rule {
 }
 
 /// A list of rules, and the port that the receiver listens on by default.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Map {
     /// UDP port for targets that are given without one.
-    #[serde(default = "default_port")]
     pub port: u16,
     /// The rules, in the order of sending.
-    #[serde(rename = "rule")]
     pub rules: Vec<Rule>,
+}
+
+/// A map file: rules for OSC, numbers for MIDI, or both.
+#[cfg(feature = "cli")]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default = "default_port")]
+    port: u16,
+    #[serde(default, rename = "rule")]
+    rules: Vec<Rule>,
+    midi: Option<super::midi::MidiTable>,
+}
+
+#[cfg(feature = "cli")]
+impl File {
+    fn read(feed: &'static str, text: &str, file: &str) -> Result<Self, SinkError> {
+        toml::from_str(text).map_err(|error| {
+            let (line, reason) = crate::toml_words::line_and_reason(text, &error);
+            file_error(feed, file, format!("line {line}: {reason}"))
+        })
+    }
+}
+
+#[cfg(feature = "cli")]
+fn file_error(feed: &'static str, file: &str, why: String) -> SinkError {
+    SinkError::Setting {
+        feed,
+        what: "map file",
+        value: file.to_owned(),
+        why,
+    }
+}
+
+/// `[midi]` of a map file.
+#[cfg(feature = "cli")]
+pub(super) fn midi_table(text: &str, file: &str) -> Result<super::midi::MidiTable, SinkError> {
+    let none = || file_error("midi", file, "it has no [midi]".to_owned());
+    File::read("midi", text, file)?.midi.ok_or_else(none)
 }
 
 fn default_port() -> u16 {
@@ -178,32 +214,19 @@ impl Map {
     /// [`SinkError::Setting`] with the line and what is wrong; unknown keys are refused.
     #[cfg(feature = "cli")]
     pub fn from_toml(text: &str, file: &str) -> Result<Self, SinkError> {
-        let map: Self = toml::from_str(text).map_err(|error| {
-            let (line, reason) = crate::toml_words::line_and_reason(text, &error);
-            SinkError::Setting {
-                feed: "osc",
-                what: "map file",
-                value: file.to_owned(),
-                why: format!("line {line}: {reason}"),
-            }
-        })?;
-        if map.port == 0 {
-            return Err(SinkError::Setting {
-                feed: "osc",
-                what: "map file",
-                value: file.to_owned(),
-                why: "port = 0: it is 1 to 65535".to_owned(),
-            });
+        let File { port, rules, .. } = File::read("osc", text, file)?;
+        if port == 0 {
+            return Err(file_error(
+                "osc",
+                file,
+                "port = 0: it is 1 to 65535".to_owned(),
+            ));
         }
-        if map.rules.is_empty() {
-            return Err(SinkError::Setting {
-                feed: "osc",
-                what: "map file",
-                value: file.to_owned(),
-                why: "it has no [[rule]], so nothing would be sent".to_owned(),
-            });
+        if rules.is_empty() {
+            let why = "it has no [[rule]], so nothing would be sent".to_owned();
+            return Err(file_error("osc", file, why));
         }
-        Ok(map)
+        Ok(Self { port, rules })
     }
 
     /// Checks addresses, placeholders, types and labels against the labels of the model.

@@ -65,7 +65,8 @@ impl fmt::Display for Place {
 /// What the receiver should show, and what it was told of that.
 #[derive(Clone, Debug, Default)]
 struct Buttons {
-    shown: Option<usize>,
+    /// The genre that is shown, and before it its family, if it has one.
+    shown: [Option<usize>; 2],
     percent: Vec<f32>,
     told_on: Vec<Option<bool>>,
     told_percent: Vec<Option<f32>>,
@@ -81,7 +82,7 @@ enum Say {
 impl Buttons {
     fn new(n_labels: usize) -> Self {
         Self {
-            shown: None,
+            shown: [None; 2],
             percent: Vec::new(),
             told_on: vec![None; n_labels],
             told_percent: vec![None; n_labels],
@@ -94,12 +95,12 @@ impl Buttons {
         self.told_percent.fill(None);
     }
 
-    /// What is to be said next: first what goes off, so that no two are on.
+    /// What is to be said next: first what goes off, so that no two are on but a family and its kind.
     fn next(&self) -> Option<Say> {
         let button = |on| {
             let told = self.told_on.iter().enumerate();
             told.filter(move |&(index, told)| {
-                (self.shown == Some(index)) == on && *told != Some(on)
+                self.shown.contains(&Some(index)) == on && *told != Some(on)
             })
             .map(move |(index, _)| Say::Button(index, on))
             .next()
@@ -389,13 +390,16 @@ impl Sink for Os2lSink {
             self.labels = Some(hello.labels.clone());
             self.buttons = Buttons::new(hello.labels.len());
         }
-        self.buttons.shown = None;
+        self.buttons.shown = [None; 2];
         self.sync()
     }
 
     fn update(&mut self, update: &Update, _: Instant) -> Result<(), SinkError> {
         let readout = &update.readout;
-        self.buttons.shown = readout.genre;
+        let family = readout
+            .genre
+            .and_then(|genre| update.labels.family_of(genre));
+        self.buttons.shown = [family, readout.genre];
         let percent = |score: &f32| (1_000.0 * score).round() / 10.0;
         self.buttons.percent = readout.scores.as_slice().iter().map(percent).collect();
         self.sync()
@@ -403,7 +407,7 @@ impl Sink for Os2lSink {
 
     fn status(&mut self, status: &Status) -> Result<(), SinkError> {
         if status.state == State::Lost {
-            self.buttons.shown = None;
+            self.buttons.shown = [None; 2];
             self.buttons.percent.fill(0.0);
             return self.sync();
         }
@@ -430,7 +434,7 @@ impl Sink for Os2lSink {
     }
 
     fn close(&mut self) {
-        self.buttons.shown = None;
+        self.buttons.shown = [None; 2];
         self.buttons.percent.clear();
         // Nobody is left to be told.
         let _ = self.sync();

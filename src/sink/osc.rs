@@ -3,18 +3,14 @@
 //!
 //! [`OscEncoder`] decides what is sent when and knows no socket; [`OscSink`] sends it.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rosc::{OscMessage, OscPacket, OscType};
 
 use super::{
     Hello, Sink, SinkError, Status, Update,
     map::{Event, Map, Rule, Type, address_parts, expand},
-    shown_target,
+    udp::UdpLine,
 };
 use crate::{
     decision::{Reason, State},
@@ -119,10 +115,12 @@ impl OscEncoder {
         self.told_reason(&mut out);
         if changed {
             let before = std::mem::replace(&mut self.shown, shown);
-            if let Some(index) = before {
+            // A family stays on while its kinds change.
+            let (off, on) = (self.lit(before), self.lit(shown));
+            for &index in off.iter().filter(|index| !on.contains(index)) {
                 self.active(index, false, &mut out);
             }
-            if let Some(index) = shown {
+            for &index in on.iter().filter(|index| !off.contains(index)) {
                 self.active(index, true, &mut out);
             }
             self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
@@ -145,8 +143,11 @@ impl OscEncoder {
                 newest.readout.set_state(State::Lost);
             }
             self.told_reason(&mut out);
-            if let Some(index) = self.shown.take() {
+            let shown = self.shown.take();
+            for index in self.lit(shown) {
                 self.active(index, false, &mut out);
+            }
+            if shown.is_some() {
                 self.told(&[Event::Top, Event::Index, Event::Name], &mut out);
             }
         }
@@ -181,7 +182,7 @@ impl OscEncoder {
     /// Everything a receiver needs that has just appeared, the shown genre's `active` included.
     pub fn everything(&mut self) -> Vec<OscMessage> {
         let mut out = Vec::new();
-        if let Some(index) = self.shown {
+        for index in self.lit(self.shown) {
             self.active(index, true, &mut out);
         }
         self.told(&STANDING, &mut out);
@@ -194,7 +195,8 @@ impl OscEncoder {
         if self.labels.is_some() {
             self.state = Some(State::Lost);
             self.over = true;
-            if let Some(index) = self.shown.take() {
+            let shown = self.shown.take();
+            for index in self.lit(shown) {
                 self.active(index, false, &mut out);
             }
             if let Some(newest) = &mut self.newest {
@@ -249,7 +251,11 @@ impl OscEncoder {
                 }
                 continue;
             }
-            if rule.genre.is_some() && !self.shown.is_some_and(|index| self.concerns(rule, index)) {
+            let concerned = || {
+                let mut lit = self.lit(self.shown).into_iter();
+                lit.any(|index| self.concerns(rule, index))
+            };
+            if rule.genre.is_some() && !concerned() {
                 continue;
             }
             let name = self
@@ -306,6 +312,13 @@ impl OscEncoder {
                 );
             }
         }
+    }
+
+    /// The labels that are active while `shown` is: its family, and itself.
+    fn lit(&self, shown: Option<usize>) -> Vec<usize> {
+        let labels = self.labels.as_ref();
+        let family = shown.and_then(|index| labels?.family_of(index));
+        family.into_iter().chain(shown).collect()
     }
 
     fn concerns(&self, rule: &Rule, index: usize) -> bool {
@@ -418,11 +431,8 @@ impl OscConfig {
 /// One OSC receiver.
 #[derive(Debug)]
 pub struct OscSink {
-    host: String,
-    port: u16,
-    allow_multicast: bool,
+    line: UdpLine,
     encoder: OscEncoder,
-    socket: Option<UdpSocket>,
     /// The system says that nobody listens on that port.
     unheard: bool,
     buffer: Vec<u8>,
@@ -435,43 +445,13 @@ impl OscSink {
     /// [`SinkError::Setting`] when the target is not of the form `HOST:PORT`, or is a multicast or broadcast address
     /// that was not allowed.
     pub fn new(config: OscConfig) -> Result<Self, SinkError> {
-        let (host, port) = parse_target(&config.target, config.map.port)?;
-        let sink = Self {
-            host,
-            port,
-            allow_multicast: config.allow_multicast,
+        let (port, many) = (config.map.port, config.allow_multicast);
+        Ok(Self {
+            line: UdpLine::new("osc", &config.target, port, many, None)?,
             encoder: OscEncoder::new(config.map),
-            socket: None,
             unheard: false,
             buffer: Vec::with_capacity(256),
-        };
-        if let Ok(ip) = sink.host.parse::<IpAddr>() {
-            sink.allowed(ip)?;
-        }
-        Ok(sink)
-    }
-
-    fn allowed(&self, ip: IpAddr) -> Result<(), SinkError> {
-        let many = ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-        if many && !self.allow_multicast {
-            return Err(SinkError::Multicast {
-                feed: "osc",
-                address: ip,
-            });
-        }
-        Ok(())
-    }
-
-    fn unreachable(&self, source: io::Error) -> SinkError {
-        SinkError::Unreachable {
-            feed: "osc".to_owned(),
-            target: self.target(),
-            source,
-        }
-    }
-
-    fn target(&self) -> String {
-        shown_target(&self.host, self.port)
+        })
     }
 
     fn send(&mut self, messages: Vec<OscMessage>) -> Result<(), SinkError> {
@@ -491,29 +471,12 @@ impl OscSink {
 
     /// Sends all; says whether the system reported that nobody listens.
     fn send_all(&mut self, messages: Vec<OscMessage>) -> Result<bool, SinkError> {
-        let Some(socket) = &self.socket else {
-            return Err(self.unreachable(io::ErrorKind::NotConnected.into()));
-        };
         let mut refused = false;
         for message in messages {
             self.buffer.clear();
             // Writing into memory cannot fail.
             let _ = rosc::encoder::encode_into(&OscPacket::Message(message), &mut self.buffer);
-            let mut sent = socket.send(&self.buffer);
-            if let Err(error) = &sent
-                && error.kind() == io::ErrorKind::ConnectionRefused
-            {
-                // It is the answer to an earlier message; this one was not sent.
-                refused = true;
-                sent = socket.send(&self.buffer);
-            }
-            match sent {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused = true,
-                // A full send buffer loses the message, as UDP may; the next or the resend gets through.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(self.unreachable(error)),
-            }
+            refused |= self.line.send(&self.buffer)?;
         }
         Ok(refused)
     }
@@ -521,18 +484,11 @@ impl OscSink {
 
 impl Sink for OscSink {
     fn name(&self) -> String {
-        format!("osc {}", self.target())
+        format!("osc {}", self.line.target())
     }
 
     fn connect(&mut self) -> Result<(), SinkError> {
-        let address = (self.host.as_str(), self.port)
-            .to_socket_addrs()
-            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
-            .map_err(|error| self.unreachable(error))?;
-        self.allowed(address.ip())?;
-        let socket = open(address).map_err(|error| self.unreachable(error))?;
-        self.socket = Some(socket);
-        Ok(())
+        self.line.connect()
     }
 
     fn hello(&mut self, hello: &Hello) -> Result<(), SinkError> {
@@ -568,24 +524,6 @@ impl Sink for OscSink {
         // Nobody is left to be told.
         let _ = self.send_all(messages);
     }
-}
-
-fn open(address: SocketAddr) -> io::Result<UdpSocket> {
-    let any: SocketAddr = match address {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any)?;
-    if let SocketAddr::V4(address) = address {
-        if address.ip().is_broadcast() {
-            socket.set_broadcast(true)?;
-        }
-        socket.set_multicast_ttl_v4(1)?;
-    }
-    socket.set_nonblocking(true)?;
-    // A connected socket sends to this receiver only and is told when nobody listens.
-    socket.connect(address)?;
-    Ok(socket)
 }
 
 /// The host and the port of `HOST`, `HOST:PORT`, `[IPv6]` or `[IPv6]:PORT`.

@@ -20,6 +20,7 @@ mod input;
 mod pcm;
 mod raw;
 mod signature;
+pub mod tags;
 mod wav;
 
 use std::{

@@ -9,7 +9,9 @@ mod experiments;
 mod fit;
 mod live;
 mod reference;
+mod rules;
 mod trunk;
+mod wide;
 
 use std::{
     fs,
@@ -59,9 +61,12 @@ enum Command {
     Trunk(trunk::TrunkArgs),
     /// Learn a head over both trunks: what the tagger says of the genres, corrected.
     Ears(ears::EarsArgs),
-
+    /// Write other numbers of the decision into a model file: what `evaluate --set` was better with.
+    Rules(rules::RulesArgs),
     /// Teach the second trunk to hear through rooms, noise and small loudspeakers what it hears without them.
     Distil(distil::DistilArgs),
+    /// Make the model of many kinds of music: what AudioSet's classes say, as a tree of families and kinds.
+    Wide(wide::WideArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
     /// The paper's curves: accuracy by epoch for each freeze depth and optimiser.
@@ -238,6 +243,8 @@ pub(crate) fn run() -> Result<()> {
         Command::Fit(args) => fit::run(&args),
         Command::Trunk(args) => trunk::run(&args),
         Command::Ears(args) => ears::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Wide(args) => wide::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Distil(args) => distil::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),

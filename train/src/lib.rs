@@ -31,4 +31,5 @@ pub mod svg;
 pub mod teacher;
 pub mod transfer;
 pub mod trust;
+pub mod wide;
 pub mod yamnet;

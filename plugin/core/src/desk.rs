@@ -21,7 +21,7 @@ use crossbeam_utils::atomic::AtomicCell;
 use genrescope::{
     decision::Readout,
     genre::Labels,
-    network::Model,
+    network::{BuiltIn, Model},
     pipeline::PipelineConfig,
     realtime::{AudioInput, Controls, Counters, Listener, ReadoutCell, RealtimeConfig},
     units::SampleRate,
@@ -30,9 +30,11 @@ use nice_plug_egui::RepaintNotifier;
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
+    editor::Geometry,
     history::History,
     osc::OscFeed,
     params::{GenrescopeParams, ModelChoice},
+    song::SongClock,
 };
 
 /// How soon an OSC feed is ended that the host has bypassed, stopped or reset. Only while it is on.
@@ -64,6 +66,8 @@ pub(crate) struct Stream {
     pub(crate) controls: Arc<Controls>,
     /// Which call of [`DeskHandle::listen`] it answers.
     pub(crate) ticket: u64,
+    /// Counts the streams of an instance, from 1.
+    number: u64,
     /// Links streams that wait in [`Shared::retired`].
     next: Option<Box<Stream>>,
 }
@@ -77,7 +81,7 @@ pub(crate) struct Board {
     pub(crate) trouble: Option<String>,
     /// Handles of the running stream.
     pub(crate) stream: Option<StreamFacts>,
-    /// The last two minutes.
+    /// The last ten minutes.
     pub(crate) history: History,
     /// What went wrong with OSC.
     pub(crate) osc_trouble: Option<String>,
@@ -113,6 +117,10 @@ pub(crate) struct Shared {
     blocks: AtomicU64,
     /// How often what is on was to be ended.
     ends: AtomicU64,
+    /// Samples of the stream before that: what was heard of them lights nothing up any more.
+    since: AtomicU64,
+    /// Streams up to this number are over.
+    over: AtomicU64,
     /// Nothing lights up, whatever is heard.
     dark: AtomicBool,
     /// Tickets that were given out.
@@ -120,6 +128,10 @@ pub(crate) struct Shared {
     pub(crate) board: Mutex<Board>,
     settled: Condvar,
     pub(crate) repaint: RepaintNotifier,
+    pub(crate) geometry: Arc<Geometry>,
+    pub(crate) song: SongClock,
+    /// MIDI messages that the host took.
+    midi: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -139,11 +151,16 @@ impl Shared {
             retired: AtomicCell::new(None),
             blocks: AtomicU64::new(0),
             ends: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            over: AtomicU64::new(0),
             dark: AtomicBool::new(false),
             tickets: AtomicU64::new(0),
             board: Mutex::default(),
             settled: Condvar::new(),
             repaint: RepaintNotifier::new(),
+            geometry: Arc::default(),
+            song: SongClock::default(),
+            midi: AtomicU64::new(0),
         })
     }
 
@@ -174,12 +191,29 @@ impl Shared {
         self.blocks.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What feeds have lit goes out.
+    /// What feeds have lit goes out, `since` samples into the stream.
     ///
     /// # Real-time
     /// Safe on the audio thread.
-    pub(crate) fn end_feeds(&self) {
-        self.ends.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn end_feeds(&self, since: u64) {
+        self.set_since(since);
+        self.ends.fetch_add(1, Ordering::Release);
+    }
+
+    /// What was heard of the first `since` samples of the stream lights nothing up.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn set_since(&self, since: u64) {
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// Nothing more comes from `stream`.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn is_over(&self, stream: &Stream) -> bool {
+        stream.number <= self.over.load(Ordering::Relaxed)
     }
 
     /// Until further notice, nothing lights up.
@@ -188,6 +222,19 @@ impl Shared {
     /// Safe on the audio thread.
     pub(crate) fn set_dark(&self, dark: bool) {
         self.dark.store(dark, Ordering::Relaxed);
+    }
+
+    /// The host took a MIDI message.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub(crate) fn sent_midi(&self) {
+        self.midi.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// MIDI messages so far.
+    pub(crate) fn midi_messages(&self) -> u64 {
+        self.midi.load(Ordering::Relaxed)
     }
 
     /// Blocks so far.
@@ -267,18 +314,7 @@ impl Desk {
     /// Starts the thread, which begins to load the model.
     pub(crate) fn start(shared: &Arc<Shared>) -> Self {
         let (commands, received) = unbounded();
-        let worker = Worker {
-            shared: Arc::clone(shared),
-            model: None,
-            spec: None,
-            ticket: 0,
-            listener: None,
-            updates: never(),
-            osc: OscFeed::new(),
-            ends: 0,
-            beats: 0,
-            idle_checks: 0,
-        };
+        let worker = Worker::new(shared);
         let thread = std::thread::Builder::new()
             .name("genrescope desk".to_owned())
             .spawn(move || worker.run(&received));
@@ -318,6 +354,8 @@ struct Worker {
     model: Option<(ModelChoice, Arc<Model>)>,
     spec: Option<StreamSpec>,
     ticket: u64,
+    /// Streams that were started so far.
+    streams: u64,
     listener: Option<Listener>,
     updates: Receiver<Readout>,
     osc: OscFeed,
@@ -330,6 +368,22 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            model: None,
+            spec: None,
+            ticket: 0,
+            streams: 0,
+            listener: None,
+            updates: never(),
+            osc: OscFeed::new(),
+            ends: 0,
+            beats: 0,
+            idle_checks: 0,
+        }
+    }
+
     fn run(mut self, commands: &Receiver<Command>) {
         // Begins before the host asks for anything, so that the model is there when it does.
         self.guarded(Self::load_model);
@@ -376,11 +430,16 @@ impl Worker {
         }
     }
 
-    fn fail(&mut self, trouble: String) {
+    /// Ends the stream, and with it what it has lit: notes on the audio thread, lamps by OSC here.
+    fn leave_stream(&mut self) {
         self.listener = None;
         self.updates = never();
-        // What lights up elsewhere must not go on without us.
         self.osc.stop();
+        self.shared.over.store(self.streams, Ordering::Relaxed);
+    }
+
+    fn fail(&mut self, trouble: String) {
+        self.leave_stream();
         let mut board = self.shared.board.lock();
         board.trouble = Some(trouble);
         board.stream = None;
@@ -429,8 +488,7 @@ impl Worker {
 
     fn restart(&mut self) {
         // First, so that at no time two streams work for one instance.
-        self.listener = None;
-        self.updates = never();
+        self.leave_stream();
         drop(self.shared.retired.swap(None));
         self.load_model();
         let (Some((_, model)), Some(spec)) = (&self.model, self.spec) else {
@@ -450,11 +508,13 @@ impl Worker {
                 };
                 self.updates = listener.updates();
                 self.listener = Some(listener);
+                self.streams += 1;
                 let stream = Box::new(Stream {
                     input,
                     readout: Arc::clone(&facts.readout),
                     controls: Arc::clone(&facts.controls),
                     ticket: self.ticket,
+                    number: self.streams,
                     next: None,
                 });
                 let mut board = self.shared.board.lock();
@@ -487,7 +547,8 @@ impl Worker {
     }
 
     fn on_readout(&mut self, readout: &Readout) {
-        self.shared.board.lock().history.push(readout);
+        let song = self.shared.song.at(readout.position.0);
+        self.shared.board.lock().history.push(readout, song);
         self.feed_osc(readout);
         self.shared.repaint.request_repaint();
         drop(self.shared.retired.swap(None));
@@ -502,7 +563,7 @@ impl Worker {
         } else {
             (self.beats, self.idle_checks) = (beats, 0);
         }
-        let ends = shared.ends.load(Ordering::Relaxed);
+        let ends = shared.ends.load(Ordering::Acquire);
         let ended = ends != self.ends;
         self.ends = ends;
         if ended
@@ -521,6 +582,12 @@ impl Worker {
         if !params.osc.value() || params.bypass.value() || self.shared.dark.load(Ordering::Relaxed)
         {
             self.osc.stop();
+            return;
+        }
+        // It was heard before what has ended since.
+        let since = self.shared.since.load(Ordering::Relaxed) as f64;
+        let heard = |rate: SampleRate| readout.position.0 * f64::from(rate.hz());
+        if readout.genre.is_some() && self.spec.is_some_and(|spec| heard(spec.rate) <= since) {
             return;
         }
         let target = params.settings.read().osc_target.clone();
@@ -543,6 +610,7 @@ impl Worker {
 fn load(choice: &ModelChoice) -> Result<(Arc<Model>, String), String> {
     match choice {
         ModelChoice::Builtin => Ok((Model::builtin(), "built-in".to_owned())),
+        ModelChoice::Wide => Ok((Model::built_in(BuiltIn::Wide), "wide".to_owned())),
         ModelChoice::File(path) => {
             let name = path.file_stem().map_or_else(
                 || path.display().to_string(),
@@ -588,6 +656,11 @@ fn load_file(path: &Path) -> Result<Arc<Model>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
+    use genrescope::units::Seconds;
+    use nice_plug::params::BoolParam;
+
     use super::*;
 
     #[test]
@@ -597,6 +670,42 @@ mod tests {
             error.starts_with("Cannot load the model '/no/such/model.safetensors': "),
             "{error}"
         );
+    }
+
+    #[test]
+    fn osc_lights_nothing_up_that_was_heard_before_an_end() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let params = GenrescopeParams {
+            osc: BoolParam::new("OSC Out", true),
+            ..GenrescopeParams::default()
+        };
+        params.settings.write().osc_target = receiver.local_addr().unwrap().to_string();
+        let shared = Shared::new(Arc::new(params));
+        shared.board.lock().model = Some(ModelFacts {
+            name: "test".to_owned(),
+            labels: Labels::new(["polka", "waltz"]).unwrap(),
+            frame_s: 29.12,
+        });
+        let rate = SampleRate::new(48_000).unwrap();
+        let spec = StreamSpec {
+            rate,
+            max_block: 512,
+        };
+        let mut worker = Worker::new(&shared);
+        worker.spec = Some(spec);
+        let heard = |seconds: f64| Readout {
+            genre: Some(1),
+            position: Seconds(seconds),
+            ..Readout::warming(2)
+        };
+        worker.feed_osc(&heard(4.0));
+        assert!(worker.osc.is_open());
+        // The host stops after five seconds; the worker is a little late.
+        shared.end_feeds(5 * 48_000);
+        worker.feed_osc(&heard(4.9));
+        assert!(!worker.osc.is_open());
+        worker.feed_osc(&heard(5.1));
+        assert!(worker.osc.is_open());
     }
 
     #[test]

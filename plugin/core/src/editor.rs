@@ -23,16 +23,19 @@ use nice_plug_egui::{
     baseview::{HandlerError, WindowSize},
 };
 
+pub(crate) use self::window::Geometry;
 pub use self::window::{EditorWindow, Handle};
 use self::{
     view::{Action, Memory},
     view_model::{Status, ViewModel},
-    window::Geometry,
 };
 use crate::desk::{DeskHandle, Shared};
 
 /// Without a block for this long, the host counts as stopped.
 const NO_AUDIO_AFTER: Duration = Duration::from_millis(900);
+
+/// How long a MIDI message is seen.
+const MIDI_SHOWN: Duration = Duration::from_millis(200);
 
 /// Between frames while audio comes: the meter moves.
 const FRAME_LIVE: Duration = Duration::from_millis(40);
@@ -44,29 +47,31 @@ const FRAME_IDLE: Duration = Duration::from_millis(250);
 pub(crate) struct App {
     shared: Arc<Shared>,
     desk: DeskHandle,
-    geometry: Arc<Geometry>,
     context: Option<GuiContext>,
     memory: Memory,
     labels: Option<Labels>,
     model: ViewModel,
     beats: u64,
     beat_at: Option<Instant>,
+    midi_messages: u64,
+    midi_at: Option<Instant>,
     #[cfg(target_os = "linux")]
     x11: Option<x11::XWindow>,
 }
 
 impl App {
-    fn new(shared: &Arc<Shared>, desk: &DeskHandle, geometry: &Arc<Geometry>) -> Self {
+    fn new(shared: &Arc<Shared>, desk: &DeskHandle) -> Self {
         Self {
             shared: Arc::clone(shared),
             desk: desk.clone(),
-            geometry: Arc::clone(geometry),
             context: None,
             memory: Memory::default(),
             labels: None,
             model: ViewModel::default(),
             beats: 0,
             beat_at: None,
+            midi_messages: 0,
+            midi_at: None,
             #[cfg(target_os = "linux")]
             x11: None,
         }
@@ -90,6 +95,7 @@ impl NiceEguiApp for App {
         self.context = Some(context);
         self.beats = self.shared.beats();
         self.beat_at = None;
+        self.midi_messages = self.shared.midi_messages();
         self.update();
         self.memory.settle(&self.model);
         Ok(())
@@ -111,7 +117,7 @@ impl NiceEguiApp for App {
     }
 
     fn resized(&mut self, size: WindowSize) {
-        self.geometry.note(size);
+        self.shared.geometry.note(size);
         self.shared.params.settings.write().editor = (
             size.logical.width.round() as u32,
             size.logical.height.round() as u32,
@@ -135,12 +141,19 @@ impl App {
             self.beats = beats;
             self.beat_at = Some(Instant::now());
         }
+        let messages = self.shared.midi_messages();
+        if messages != self.midi_messages {
+            self.midi_messages = messages;
+            self.midi_at = Some(Instant::now());
+        }
         let fed = self.is_fed();
         let params = &self.shared.params;
         let model = &mut self.model;
         model.hold = params.hold.value();
         model.averaging_s = params.averaging_s.value();
+        model.restlessness = params.restlessness.value();
         model.midi = params.midi.value();
+        model.midi_lit = self.midi_at.is_some_and(|at| at.elapsed() < MIDI_SHOWN);
         model.midi_channel = params.midi_channel.value();
         model.base_note = params.base_note.value();
         model.base_cc = params.base_cc.value();
@@ -160,6 +173,7 @@ impl App {
                 .flat_map(Labels::iter)
                 .map(str::to_owned)
                 .collect();
+            model.families = self.labels.clone().filter(Labels::has_families);
         }
         if let Some(facts) = &board.model {
             model.model.clone_from(&facts.name);
@@ -185,10 +199,14 @@ impl App {
         }
         let n_labels = model.labels.len();
         model.scores.resize(n_labels, 0.0);
+        model.reason = None;
         if let Some(readout) = readout.filter(|readout| readout.seq > 0) {
             for (shown, &score) in model.scores.iter_mut().zip(readout.scores.as_slice()) {
                 *shown = score;
             }
+            model.newest.clear();
+            model.newest.extend(readout.frame_scores.as_slice());
+            model.music = readout.music;
             model.genre = readout.genre;
             model.reason = readout.reason;
             model.confidence = readout.confidence;
@@ -227,6 +245,14 @@ impl App {
             Action::AveragingBegin => setter.begin_set_parameter(&params.averaging_s),
             Action::Averaging(seconds) => setter.set_parameter(&params.averaging_s, seconds),
             Action::AveragingEnd => setter.end_set_parameter(&params.averaging_s),
+            Action::Preset(choice) => {
+                set(&setter, &params.restlessness, choice);
+                set(
+                    &setter,
+                    &params.averaging_s,
+                    choice.preset().averaging().0 as f32,
+                );
+            }
             Action::Midi(on) => set(&setter, &params.midi, on),
             Action::MidiChannel(channel) => set(&setter, &params.midi_channel, channel),
             Action::BaseNote(note) => set(&setter, &params.base_note, note),

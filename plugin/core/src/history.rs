@@ -1,14 +1,16 @@
-//! The last two minutes, for the editor's strip.
+//! The last ten minutes, for the editor's strip.
 
 use std::collections::VecDeque;
 
 use genrescope::decision::{Readout, State};
 
-/// How far back the strip reaches, in seconds.
-pub const HISTORY_S: f64 = 120.0;
+use crate::song::SongTime;
 
-/// Most spans that are kept, whatever the hop: four a second.
-const MAX_SPANS: usize = 480;
+/// How far back the strip reaches, in seconds.
+pub const HISTORY_S: f64 = 600.0;
+
+/// Most spans that are kept, whatever the hop: one a second.
+const MAX_SPANS: usize = 600;
 
 /// What was shown from `start` to `end`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +25,15 @@ pub struct Span {
     pub confidence: f32,
     /// Why there was none, if there was none.
     pub state: State,
+    /// Where the host's song stood at the end.
+    pub song: Option<SongTime>,
+}
+
+impl Span {
+    /// Where the song stood at a position of the stream within this span.
+    pub fn song_at(&self, at: f64) -> Option<SongTime> {
+        self.song.map(|song| song.earlier(self.end - at))
+    }
 }
 
 /// Spans in order, the newest last.
@@ -32,8 +43,8 @@ pub struct History {
 }
 
 impl History {
-    /// Appends what `readout` says about the time since the one before.
-    pub fn push(&mut self, readout: &Readout) {
+    /// Appends what `readout` says about the time since the one before, at whose end the host's song stood at `song`.
+    pub fn push(&mut self, readout: &Readout, song: Option<SongTime>) {
         let end = readout.position.0;
         let start = match self.spans.back() {
             Some(last) if last.end < end => last.end,
@@ -59,6 +70,7 @@ impl History {
             genre: readout.genre,
             confidence: readout.confidence,
             state: readout.state,
+            song,
         });
         while self
             .spans
@@ -106,26 +118,26 @@ mod tests {
     }
 
     #[test]
-    fn spans_meet_and_reach_back_two_minutes() {
+    fn spans_meet_and_reach_back_ten_minutes() {
         let mut history = History::default();
-        for second in (2..=300).step_by(2) {
-            history.push(&at(f64::from(second)));
+        for second in (2..=900).step_by(2) {
+            history.push(&at(f64::from(second)), None);
         }
         let spans: Vec<_> = history.iter().collect();
         assert!(spans.windows(2).all(|pair| pair[0].end == pair[1].start));
-        assert_eq!(spans[0].end, 180.0);
-        assert_eq!(spans[spans.len() - 1].end, 300.0);
+        assert_eq!(spans[0].end, 300.0);
+        assert_eq!(spans[spans.len() - 1].end, 900.0);
     }
 
     #[test]
     fn a_moment_that_is_told_again_keeps_what_was_before() {
         let mut history = History::default();
-        history.push(&at(2.0));
-        history.push(&at(4.0));
+        history.push(&at(2.0), None);
+        history.push(&at(4.0), None);
         // Hold and reset tell the same moment once more.
         let mut again = at(4.0);
         again.genre = None;
-        history.push(&again);
+        history.push(&again, None);
         let spans: Vec<_> = history.iter().map(|s| (s.start, s.end, s.genre)).collect();
         assert_eq!(spans, [(0.0, 2.0, Some(0)), (2.0, 4.0, None)]);
     }
@@ -133,8 +145,8 @@ mod tests {
     #[test]
     fn a_new_stream_starts_over() {
         let mut history = History::default();
-        history.push(&at(50.0));
-        history.push(&at(2.0));
+        history.push(&at(50.0), None);
+        history.push(&at(2.0), None);
         assert_eq!(history.iter().count(), 1);
         assert_eq!(
             history.iter().next().map(|s| (s.start, s.end)),
@@ -146,7 +158,7 @@ mod tests {
     fn its_size_is_bounded() {
         let mut history = History::default();
         for step in 1..10_000 {
-            history.push(&at(f64::from(step) * 0.01));
+            history.push(&at(f64::from(step) * 0.01), None);
         }
         assert!(history.iter().count() <= MAX_SPANS);
     }

@@ -16,6 +16,8 @@ pub mod midi;
 mod osc;
 pub mod pace;
 pub mod params;
+pub mod song;
+pub mod vst3;
 
 use std::{
     num::NonZeroU32,
@@ -24,7 +26,7 @@ use std::{
 };
 
 use genrescope::{
-    decision::Readout,
+    decision::{Preset, Readout},
     units::{SampleRate, Seconds, all_zero},
 };
 use nice_plug::{
@@ -88,8 +90,6 @@ pub struct Genrescope {
     spec: Option<StreamSpec>,
     /// The host reported offline rendering when it activated.
     offline: bool,
-    /// The host has deactivated since.
-    deactivated: bool,
 }
 
 /// What only `process` touches.
@@ -98,11 +98,15 @@ struct AudioThread {
     stream: Option<Box<Stream>>,
     /// Ticket of the stream that belongs to this activation.
     ticket: u64,
+    /// Sample of the clock with which the stream began.
+    origin: u64,
+    /// What was heard before this sample of the clock lights nothing up any more: something has ended there.
+    since: u64,
     preroll: Preroll,
     midi: MidiOut,
     pace: Pace,
     rate_hz: f64,
-    /// Samples of this stream so far.
+    /// Samples that were played so far.
     clock: u64,
     /// The readout that lights show.
     readout: Option<Readout>,
@@ -110,6 +114,8 @@ struct AudioThread {
     coming: Option<(u64, Option<Readout>)>,
     /// Version of the cell that the newest readout was read from.
     seen: Option<u64>,
+    /// The host has switched the plugin off.
+    bypassed: bool,
     /// The host's transport runs.
     playing: bool,
     /// The transport has stopped, and nothing else was heard since.
@@ -163,6 +169,7 @@ impl Preroll {
 struct Told {
     hold: bool,
     averaging_s: f32,
+    restlessness: Preset,
     reset: bool,
 }
 
@@ -170,6 +177,7 @@ impl Default for Genrescope {
     fn default() -> Self {
         let params = Arc::new(GenrescopeParams::default());
         let shared = Shared::new(Arc::clone(&params));
+        vst3::made(Arc::downgrade(&shared));
         let desk = Desk::start(&shared);
         Self {
             params,
@@ -178,6 +186,8 @@ impl Default for Genrescope {
             audio: AudioThread {
                 stream: None,
                 ticket: 0,
+                origin: 0,
+                since: 0,
                 preroll: Preroll::default(),
                 midi: MidiOut::new(SampleRate::MIN),
                 pace: Pace::default(),
@@ -186,6 +196,7 @@ impl Default for Genrescope {
                 readout: None,
                 coming: None,
                 seen: None,
+                bypassed: false,
                 playing: false,
                 stopped: None,
                 unheard: 0,
@@ -194,7 +205,6 @@ impl Default for Genrescope {
             },
             spec: None,
             offline: false,
-            deactivated: false,
         }
     }
 }
@@ -218,6 +228,10 @@ impl Plugin for Genrescope {
         same(10, "7.1.2"),
         same(12, "7.1.4"),
         same(16, "16 channels"),
+        // Hosts remember a layout by its place, so these come last.
+        same(9, "9 channels"),
+        same(11, "11 channels"),
+        same(14, "7.1.6"),
     ];
 
     const MIDI_INPUT: MidiConfig = MidiConfig::None;
@@ -243,13 +257,14 @@ impl Plugin for Genrescope {
         &mut self,
         layout: &AudioIOLayout,
         buffer: &BufferConfig,
-        context: &mut impl ActivateContext<Self>,
+        _context: &mut impl ActivateContext<Self>,
     ) -> bool {
         // A rate that cannot be listened to is no reason to keep the audio from passing.
         let rate = match SampleRate::new(buffer.sample_rate.round().clamp(0.0, 1e9) as u32) {
             Ok(rate) => rate,
             Err(error) => {
                 self.audio.stream = None;
+                self.audio.midi.fade();
                 self.spec = None;
                 self.shared.board.lock().trouble = Some(format!("Cannot listen: {error}."));
                 return true;
@@ -261,15 +276,13 @@ impl Plugin for Genrescope {
             rate,
             max_block: lead.max(buffer.max_buffer_size as usize),
         };
-        let clap = context.plugin_api() == PluginApi::Clap;
-        // Only CLAP's word is good for the mode (pace.rs says why).
-        let offline = clap && buffer.process_mode == ProcessMode::Offline;
-        // Every rendering starts with empty ears, so that it comes out the same each time. A live CLAP host that
-        // merely reactivates keeps what was heard; a VST3 host may be about to render, unsaid.
+        // Whether it waits is another question (pace.rs).
+        let offline = buffer.process_mode == ProcessMode::Offline;
+        // Every rendering starts with empty ears, so that it comes out the same each time. A live host that merely
+        // reactivates keeps what was heard.
         let fresh = self.spec != Some(spec)
             || offline
             || self.offline
-            || (self.deactivated && !clap)
             || self.shared.board.lock().trouble.is_some();
         if fresh {
             self.audio.stream = None;
@@ -278,6 +291,8 @@ impl Plugin for Genrescope {
             self.audio.seen = None;
             self.audio.unheard = 0;
             self.audio.clock = 0;
+            self.audio.origin = 0;
+            self.audio.since = 0;
             let n_channels = layout.main_input_channels.map_or(0, NonZeroU32::get);
             let frames = (PREROLL_S * f64::from(rate.hz())) as usize;
             self.audio.preroll = Preroll::new(n_channels as usize, frames);
@@ -290,7 +305,6 @@ impl Plugin for Genrescope {
         }
         self.spec = Some(spec);
         self.offline = offline;
-        self.deactivated = false;
         if offline {
             self.desk.handle().wait_until_settled(OFFLINE_PATIENCE);
         }
@@ -304,9 +318,8 @@ impl Plugin for Genrescope {
     }
 
     fn deactivate(&mut self) {
-        self.deactivated = true;
         // No block comes that could end what is on; OSC needs none.
-        self.shared.end_feeds();
+        self.shared.end_feeds(self.audio.heard());
     }
 
     fn process(
@@ -330,6 +343,8 @@ impl Plugin for Genrescope {
         // Most tracks of a session are silent most of the time: they cost this look at each sample, and little else.
         let silent = channels.iter().all(|channel| all_zero(channel));
 
+        self.audio.follow_bypass(bypassed, &self.shared);
+        self.audio.leave(&self.shared);
         self.audio.receive(&self.shared);
         self.audio.tell(&self.params);
         let ahead = self
@@ -339,6 +354,8 @@ impl Plugin for Genrescope {
         let renders = ahead && self.spec.is_some();
         self.audio
             .follow_transport(context.transport().playing, n_samples, silent, &self.shared);
+        let stream_s = self.audio.heard() as f64 / self.audio.rate_hz;
+        self.shared.song.note(context.transport(), stream_s);
         if !bypassed && n_samples > 0 {
             if renders {
                 permit_alloc(|| self.push_and_wait(channels, n_samples, silent));
@@ -358,7 +375,13 @@ impl Plugin for Genrescope {
                 from,
                 self.audio.readout.as_ref(),
                 self.params.midi_map(),
-                |at, message| context.try_send_event(note_event(at, message)).is_ok(),
+                |at, message| {
+                    let taken = context.try_send_event(note_event(at, message)).is_ok();
+                    if taken {
+                        self.shared.sent_midi();
+                    }
+                    taken
+                },
             );
         }
         self.audio
@@ -397,6 +420,9 @@ impl AudioThread {
             return;
         }
         let preroll = &mut self.preroll;
+        let frames = preroll.samples.len() / preroll.n_channels.max(1);
+        self.origin = self.clock.saturating_sub(frames as u64);
+        shared.set_since(self.since.saturating_sub(self.origin));
         stream
             .input
             .push_interleaved(&preroll.samples, preroll.n_channels);
@@ -408,10 +434,37 @@ impl AudioThread {
         self.seen = None;
     }
 
-    /// What is on ends with the next block: notes here, lamps by OSC elsewhere.
+    /// Lets go of a stream that is over, because another model was chosen or something went wrong: what it has lit goes out,
+    /// whether another one follows or not.
+    fn leave(&mut self, shared: &Shared) {
+        if let Some(stream) = self.stream.take_if(|stream| shared.is_over(stream)) {
+            shared.retire(stream);
+            self.end(shared);
+            self.midi.fade();
+        }
+    }
+
+    /// Samples that the stream was given so far.
+    fn heard(&self) -> u64 {
+        self.clock.saturating_sub(self.origin)
+    }
+
+    /// What is on ends with the next block (notes here, lamps by OSC elsewhere), and what is heard from here on lights up
+    /// something anew.
     fn end(&mut self, shared: &Shared) {
+        self.readout = None;
+        self.coming = None;
+        self.since = self.clock;
         self.midi.end();
-        shared.end_feeds();
+        shared.end_feeds(self.heard());
+    }
+
+    /// What was heard before a bypass is not shown after it.
+    fn follow_bypass(&mut self, bypassed: bool, shared: &Shared) {
+        if bypassed && !self.bypassed {
+            self.end(shared);
+        }
+        self.bypassed = bypassed;
     }
 
     /// With a transport that stops, what is on ends. It comes again when another genre is heard, when the transport runs, or
@@ -420,8 +473,8 @@ impl AudioThread {
         if self.playing && !playing {
             let genre = self.readout.as_ref().and_then(|readout| readout.genre);
             self.stopped = Some(Stopped { genre, sounding: 0 });
-            self.set_dark(true, shared);
             self.end(shared);
+            self.set_dark(true, shared);
         } else if let Some(stopped) = &mut self.stopped {
             stopped.sounding += if silent { 0 } else { n_samples as u64 };
             if playing || stopped.sounding as f64 > LIVE_INPUT_S * self.rate_hz {
@@ -445,6 +498,7 @@ impl AudioThread {
         let now = Told {
             hold: params.hold.value(),
             averaging_s: params.averaging_s.value(),
+            restlessness: params.restlessness.value().preset(),
             reset: params.reset.value(),
         };
         if self.told == Some(now) {
@@ -454,6 +508,7 @@ impl AudioThread {
         stream
             .controls
             .set_averaging(Seconds(f64::from(now.averaging_s)));
+        stream.controls.set_restlessness(now.restlessness);
         // A rising edge; what a project was saved with is no edge.
         if now.reset && self.told.is_some_and(|told| !told.reset) {
             stream.controls.reset();
@@ -474,7 +529,11 @@ impl AudioThread {
         }
         if let Some(readout) = stream.readout.load() {
             self.seen = Some(version);
-            let due = ((readout.position.0 + MESSAGE_DELAY_S) * self.rate_hz).round() as u64;
+            let at = |seconds: f64| self.origin + (seconds * self.rate_hz).round() as u64;
+            if readout.genre.is_some() && at(readout.position.0) <= self.since {
+                return;
+            }
+            let due = at(readout.position.0 + MESSAGE_DELAY_S);
             // One that is overtaken on its way is not told, but does not make the next one wait longer.
             let due = self
                 .coming
@@ -574,6 +633,11 @@ fn note_event(timing: u32, message: MidiMessage) -> NoteEvent<()> {
             channel: Channel::Number(channel),
             key: Key::Number(note),
             velocity: 0.0,
+        },
+        MidiMessage::Program { channel, program } => NoteEvent::MidiProgramChange {
+            timing,
+            channel,
+            program,
         },
     }
 }

@@ -1,109 +1,31 @@
-//! What the plugin says to the host as MIDI: a controller per genre and a note for the genre that is on.
-//!
-//! | message | when | value |
-//! |---|---|---|
-//! | control change `base_cc + i` | score of genre `i` changed by a step of 1/127 | score, 0 to 127 |
-//! | note on `base_note + i` | genre `i` is shown (provisional or live) | velocity = confidence, 1 to 127 |
-//! | note off `base_note + i` | genre `i` is no longer shown | |
+//! When the plugin says to the host as MIDI what [`genrescope::midi`] has to say.
 //!
 //! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did not change. What ends,
-//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block.
+//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block, and what had
+//! yet to be sent by then is sent no more.
 
-use genrescope::{
-    decision::{Readout, State},
-    genre::MAX_LABELS,
-    units::SampleRate,
-};
+pub use genrescope::midi::{LAST_CC, LAST_NOTE, MAX_UPDATES_PER_SECOND, MidiMap, MidiMessage};
 
-/// Most batches of messages in a second of stream time.
-pub const MAX_UPDATES_PER_SECOND: u32 = 4;
+use genrescope::{decision::Readout, midi::Told, units::SampleRate};
 
-/// Highest controller a genre may have: 120 to 127 are channel mode messages (MIDI 1.0 specification, table 3).
-pub const LAST_CC: u8 = 119;
-
-/// Highest note.
-pub const LAST_NOTE: u8 = 127;
-
-/// Where the messages go: what the user set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MidiMap {
-    /// Channel from 0 to 15 (shown as 1 to 16).
-    pub channel: u8,
-    /// Note of the first genre, 0 to 127.
-    pub base_note: u8,
-    /// Controller of the first genre, 0 to 119.
-    pub base_cc: u8,
-}
-
-impl MidiMap {
-    /// Note of genre `index`; `None` when it would lie above 127.
-    ///
-    /// # Real-time
-    /// Safe on the audio thread.
-    pub fn note(self, index: usize) -> Option<u8> {
-        let number = usize::from(self.base_note) + index;
-        u8::try_from(number).ok().filter(|&note| note <= LAST_NOTE)
-    }
-
-    /// Controller of genre `index`; `None` when it would lie above 119.
-    ///
-    /// # Real-time
-    /// Safe on the audio thread.
-    pub fn cc(self, index: usize) -> Option<u8> {
-        let number = usize::from(self.base_cc) + index;
-        u8::try_from(number).ok().filter(|&cc| cc <= LAST_CC)
-    }
-}
-
-/// One message, with values as they stand on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MidiMessage {
-    /// Control change.
-    ControlChange {
-        /// 0 to 15.
-        channel: u8,
-        /// 0 to 119.
-        cc: u8,
-        /// 0 to 127.
-        value: u8,
-    },
-    /// Note on.
-    NoteOn {
-        /// 0 to 15.
-        channel: u8,
-        /// 0 to 127.
-        note: u8,
-        /// 1 to 127.
-        velocity: u8,
-    },
-    /// Note off.
-    NoteOff {
-        /// 0 to 15.
-        channel: u8,
-        /// 0 to 127.
-        note: u8,
-    },
-}
-
-/// Remembers what the host was told, and says what has changed since.
+/// Says what has changed since the host was told something, no more often than it may.
 #[derive(Debug)]
 pub struct MidiOut {
     /// Samples between two batches.
     interval: u64,
     /// Samples since the last batch.
     elapsed: u64,
-    /// The map that `sent` and `sounding` belong to.
+    /// The map that `told` belongs to.
     map: Option<MidiMap>,
-    /// Last value of each controller; `None` before the first.
-    sent: [Option<u8>; MAX_LABELS],
-    /// The note that is on, with its channel.
-    sounding: Option<(u8, u8)>,
+    told: Told,
     /// Something may have changed since all was said.
     pending: bool,
     /// The note that is on ends with the next block.
     ending: bool,
     /// Whatever is heard, nothing lights up.
     dark: bool,
+    /// Every controller falls to 0 with the next block.
+    fading: bool,
 }
 
 impl MidiOut {
@@ -113,11 +35,11 @@ impl MidiOut {
             interval: 0,
             elapsed: 0,
             map: None,
-            sent: [None; MAX_LABELS],
-            sounding: None,
+            told: Told::default(),
             pending: true,
             ending: false,
             dark: false,
+            fading: false,
         };
         new.set_rate(rate);
         new
@@ -141,21 +63,35 @@ impl MidiOut {
     }
 
     /// The host has reset, stopped or begun anew: the note that is on ends with the next block, and one comes again with the
-    /// next readout. Controllers keep their values, so they are sent again only where they change.
+    /// next readout. Controllers keep their values, so they are sent again only where they change. What was held back belongs
+    /// to what has ended, and is never sent.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn end(&mut self) {
         self.ending = true;
+        self.pending = false;
         self.elapsed = self.interval;
     }
 
-    /// Dark: no note and every controller at 0, whatever is heard.
+    /// Every controller falls to 0 with the next block: there is nothing left that could have a score.
+    ///
+    /// # Real-time
+    /// Safe on the audio thread.
+    pub fn fade(&mut self) {
+        self.fading = true;
+    }
+
+    /// Dark: what is on ends, every controller falls to 0 with the next block, and nothing is sent, whatever is heard. What was
+    /// heard in the dark is not sent afterwards.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn set_dark(&mut self, dark: bool) {
-        self.pending |= dark && !self.dark;
+        if dark && !self.dark {
+            self.end();
+            self.fade();
+        }
         self.dark = dark;
     }
 
@@ -178,19 +114,28 @@ impl MidiOut {
         self.elapsed = elapsed.saturating_add(n_samples as u64);
         let moved = map != self.map;
         if self.ending || moved {
-            if !self.end_note(&mut |message| emit(0, message)) {
+            if !self.told.end_note(&mut |message| emit(0, message)) {
                 return;
             }
             self.ending = false;
         }
-        if moved {
+        if self.fading || moved {
             // Faders that nobody moves any more must not stand where they were.
-            if !self.send_zeros(&mut |message| emit(0, message)) {
+            if let Some(map) = &self.map
+                && !self.told.zero_faders(map, &mut |message| emit(0, message))
+            {
                 return;
             }
-            self.sent = [None; MAX_LABELS];
+            self.fading = false;
+        }
+        if moved {
+            self.told.forget_faders();
             self.map = map;
             self.pending = true;
+        }
+        if self.dark {
+            self.pending = false;
+            return;
         }
         // In the middle of a block, if it is due there: the same for blocks of any size.
         let at = (from as u64).max(self.interval.saturating_sub(elapsed));
@@ -201,7 +146,7 @@ impl MidiOut {
             return;
         };
         let mut refused = false;
-        let sent = self.send_changes(readout, map, &mut |message| {
+        let sent = self.told.changes(readout, &map, &mut |message| {
             let taken = emit(at as u32, message);
             refused |= !taken;
             taken
@@ -211,104 +156,11 @@ impl MidiOut {
         }
         self.pending = refused;
     }
-
-    /// False when the host refused it.
-    fn end_note(&mut self, emit: &mut impl FnMut(MidiMessage) -> bool) -> bool {
-        let Some((channel, note)) = self.sounding else {
-            return true;
-        };
-        let taken = emit(MidiMessage::NoteOff { channel, note });
-        if taken {
-            self.sounding = None;
-        }
-        taken
-    }
-
-    /// Every controller of the map falls to 0. False when the host refused one.
-    fn send_zeros(&mut self, emit: &mut impl FnMut(MidiMessage) -> bool) -> bool {
-        let Some(map) = self.map else { return true };
-        for (index, sent) in self.sent.iter_mut().enumerate() {
-            if let Some(cc) = map.cc(index)
-                && sent.is_some_and(|value| value > 0)
-            {
-                let (channel, value) = (map.channel, 0);
-                if !emit(MidiMessage::ControlChange { channel, cc, value }) {
-                    return false;
-                }
-                *sent = Some(0);
-            }
-        }
-        true
-    }
-
-    /// True when anything was sent.
-    fn send_changes(
-        &mut self,
-        readout: &Readout,
-        map: MidiMap,
-        emit: &mut impl FnMut(MidiMessage) -> bool,
-    ) -> bool {
-        let mut any = false;
-        let lit = readout.genre.filter(|_| !self.dark);
-        let wanted = lit.and_then(|index| map.note(index));
-        let sounding = self.sounding.map(|(_, note)| note);
-        if sounding != wanted {
-            any = sounding.is_some();
-            if !self.end_note(emit) {
-                return false;
-            }
-            if let Some(note) = wanted {
-                let velocity = seven_bits(readout.confidence).max(1);
-                let channel = map.channel;
-                if !emit(MidiMessage::NoteOn {
-                    channel,
-                    note,
-                    velocity,
-                }) {
-                    return any;
-                }
-                self.sounding = Some((channel, note));
-                any = true;
-            }
-        }
-        // Without music there are no scores worth a light: every controller goes to 0.
-        let music = !self.dark
-            && matches!(
-                readout.state,
-                State::Provisional | State::Live | State::Unsure
-            );
-        let scores = readout.scores.as_slice();
-        for (index, sent) in self.sent.iter_mut().enumerate() {
-            let Some(cc) = map.cc(index) else { break };
-            let value = match scores.get(index) {
-                Some(&score) if music => seven_bits(score),
-                Some(_) => 0,
-                // A model with fewer labels: what the one before it has lit goes out.
-                None if sent.is_some() => 0,
-                None => break,
-            };
-            if *sent == Some(value) {
-                continue;
-            }
-            let channel = map.channel;
-            if !emit(MidiMessage::ControlChange { channel, cc, value }) {
-                return any;
-            }
-            *sent = Some(value);
-            any = true;
-        }
-        any
-    }
-}
-
-/// 0..=1 to 0..=127, rounded to the nearest; what is not a number gives 0.
-fn seven_bits(value: f32) -> u8 {
-    (value.clamp(0.0, 1.0) * 127.0).round() as u8
 }
 
 #[cfg(test)]
 mod tests {
-    use genrescope::{genre::Scores, units::Seconds};
+    use genrescope::{decision::State, genre::Scores, units::Seconds};
 
     use super::*;
 
@@ -529,6 +381,25 @@ mod tests {
     }
 
     #[test]
+    fn what_was_held_back_is_not_sent_after_the_end() {
+        let (first, second) = (
+            readout(State::Live, Some(0), &[1.0, 0.0]),
+            readout(State::Live, Some(1), &[0.0, 1.0]),
+        );
+        let ends: [fn(&mut MidiOut); 2] = [MidiOut::end, |out| out.set_dark(true)];
+        for end in ends {
+            let mut out = out();
+            timed(&mut out, 64, 0, &first);
+            // Too soon after the first: it waits for a quarter of a second.
+            out.news();
+            assert_eq!(timed(&mut out, 64, 0, &second), []);
+            end(&mut out);
+            assert_eq!(timed(&mut out, 64, 0, &second)[0], (0, OFF));
+            assert_eq!(timed(&mut out, 48_000, 0, &second), []);
+        }
+    }
+
+    #[test]
     fn in_the_dark_nothing_lights_up() {
         let mut out = out();
         let live = readout(State::Live, Some(0), &[1.0, 0.0]);
@@ -539,11 +410,11 @@ mod tests {
             value: 0,
         };
         out.set_dark(true);
-        out.end();
         assert_eq!(timed(&mut out, 64, 0, &live), [(0, OFF), (0, zero)]);
         out.news();
         assert_eq!(timed(&mut out, 48_000, 0, &live), []);
         out.set_dark(false);
+        assert_eq!(timed(&mut out, 48_000, 0, &live), []);
         out.news();
         assert_eq!(timed(&mut out, 48_000, 0, &live)[0], (0, ON));
     }
@@ -646,8 +517,6 @@ mod tests {
             base_note: 127,
             base_cc: 119,
         };
-        assert_eq!((top.note(0), top.note(1)), (Some(127), None));
-        assert_eq!((top.cc(0), top.cc(1)), (Some(119), None));
         let live = readout(State::Live, Some(1), &[0.0, 1.0]);
         assert_eq!(
             batch(&mut out(), 1, &live, Some(top)),

@@ -1,8 +1,7 @@
 //! Is the host rendering faster than real time?
 //!
-//! No host's word is good for it. VST3 hosts say so in `setupProcessing`, but the framework hands on the mode of the call
-//! before (nice-plug 0.4.2, `wrapper/vst3/wrapper.rs`: the buffer configuration is stored before the new mode is). CLAP
-//! hosts leave the flag on after a freeze, or start with it, and play live. Whoever believes them makes live blocks late,
+//! No host's word is good for it: hosts leave the flag on after a freeze, or start with it, and play live; others render and
+//! never say so. Whoever believes them makes live blocks late,
 //! so the pace itself decides: a stream that has run ahead of the clock by more than two seconds is no live stream,
 //! because nobody can hear audio that long before it is due.
 

@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use genrescope::decision::DEFAULT_AVERAGING;
+use genrescope::decision::{DEFAULT_AVERAGING, Preset};
 use nice_plug::prelude::*;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -21,10 +21,10 @@ pub const MAX_AVERAGING_S: f32 = 120.0;
 pub const DEFAULT_AVERAGING_S: f32 = DEFAULT_AVERAGING.0 as f32;
 
 /// Note of the first genre in a fresh instance: C2 (36), where drum pads begin.
-pub const DEFAULT_BASE_NOTE: i32 = 36;
+pub const DEFAULT_BASE_NOTE: i32 = MidiMap::DEFAULT.base_note as i32;
 
 /// Controller of the first genre in a fresh instance: 20, the first of the twelve that MIDI leaves undefined.
-pub const DEFAULT_BASE_CC: i32 = 20;
+pub const DEFAULT_BASE_CC: i32 = MidiMap::DEFAULT.base_cc as i32;
 
 /// Smallest editor, in logical points.
 pub const MIN_EDITOR: (u32, u32) = (360, 240);
@@ -65,6 +65,9 @@ pub struct GenrescopeParams {
     /// Sends OSC to [`Settings::osc_target`].
     #[id = "osc"]
     pub osc: BoolParam,
+    /// How long another genre must lead, and how sure a first guess must be. Last, because some hosts count parameters.
+    #[id = "preset"]
+    pub restlessness: EnumParam<Restlessness>,
     /// What is not a number: never touched by the audio thread.
     #[persist = "settings"]
     pub settings: Arc<RwLock<Settings>>,
@@ -83,6 +86,55 @@ impl std::fmt::Debug for GenrescopeParams {
     }
 }
 
+/// The listener's presets as a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum Restlessness {
+    /// Few changes, each well founded.
+    #[id = "steady"]
+    #[name = "Steady"]
+    Steady,
+    /// What is built in.
+    #[id = "balanced"]
+    #[name = "Balanced"]
+    Balanced,
+    /// The best guess soon, and another one as soon as it leads.
+    #[id = "fast"]
+    #[name = "Fast"]
+    Fast,
+}
+
+impl Restlessness {
+    /// Every value, the slowest first.
+    pub const ALL: [Self; 3] = [Self::Steady, Self::Balanced, Self::Fast];
+
+    /// As it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Steady => "Steady",
+            Self::Balanced => "Balanced",
+            Self::Fast => "Fast",
+        }
+    }
+
+    /// What it is for.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Steady => "Few changes, each well founded: for lights that must not flicker.",
+            Self::Balanced => "Neither restless nor slow.",
+            Self::Fast => "The best guess soon, and another one as soon as it leads.",
+        }
+    }
+
+    /// The preset of this name.
+    pub const fn preset(self) -> Preset {
+        match self {
+            Self::Steady => Preset::Steady,
+            Self::Balanced => Preset::Balanced,
+            Self::Fast => Preset::Fast,
+        }
+    }
+}
+
 /// Where the network comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,6 +142,8 @@ pub enum ModelChoice {
     /// The model that is compiled into the plugin.
     #[default]
     Builtin,
+    /// The one with families and kinds, compiled in, too.
+    Wide,
     /// A model file.
     File(PathBuf),
 }
@@ -177,6 +231,7 @@ impl Default for GenrescopeParams {
             )
             .non_automatable(),
             osc: BoolParam::new("OSC Out", false).non_automatable(),
+            restlessness: EnumParam::new("Preset", Restlessness::Balanced),
             settings: Arc::default(),
         }
     }
@@ -233,7 +288,7 @@ mod tests {
         assert_eq!(
             ids,
             [
-                "bypass", "avg", "hold", "reset", "midi", "mch", "mnote", "mcc", "osc"
+                "bypass", "avg", "hold", "reset", "midi", "mch", "mnote", "mcc", "osc", "preset"
             ]
         );
     }
@@ -284,6 +339,18 @@ mod tests {
             let back = params.averaging_s.preview_plain(read.unwrap());
             assert!((back - value).abs() < 1e-3, "{value} -> {shown} -> {back}");
         }
+    }
+
+    #[test]
+    fn the_presets_are_the_listeners() {
+        let names = Preset::ALL.map(Preset::as_str);
+        assert_eq!(Restlessness::ids(), Some(names.as_slice()));
+        let shown = Restlessness::ALL.map(Restlessness::name);
+        assert_eq!(Restlessness::variants(), shown);
+        assert_eq!(shown.map(str::to_lowercase), names);
+        assert_eq!(Restlessness::ALL.map(Restlessness::preset), Preset::ALL);
+        let fresh = GenrescopeParams::default().restlessness.value();
+        assert_eq!(fresh.preset(), Preset::default());
     }
 
     #[test]

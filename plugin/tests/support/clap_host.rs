@@ -7,17 +7,18 @@
 
 use clack_extensions::{
     gui::{GuiSize, HostGui, HostGuiImpl},
+    params::{ParamInfoBuffer, PluginParams},
     state::PluginState,
 };
 use clack_host::{
     events::{
-        EventFlags, EventHeader,
-        event_types::{TransportEvent, TransportFlags},
+        EventFlags, EventHeader, Pckn,
+        event_types::{ParamValueEvent, TransportEvent, TransportFlags},
         spaces::CoreEventSpace,
     },
     prelude::*,
     process::audio_buffers::InputChannel,
-    utils::{BeatTime, SecondsTime},
+    utils::{BeatTime, ClapId, SecondsTime},
 };
 
 use super::{bundle, listening::Deck};
@@ -75,20 +76,40 @@ pub fn instance(entry: &PluginEntry) -> PluginInstance<TestHost> {
     .unwrap()
 }
 
-/// As a project brings it back: what `edits` name is replaced in the saved state.
-pub fn edit_state(instance: &mut PluginInstance<TestHost>, edits: &[(&str, &str)]) {
+/// What a project would save, as JSON.
+pub fn state(instance: &mut PluginInstance<TestHost>) -> String {
     let handle = instance.plugin_handle();
     let state: PluginState = handle.get_extension().unwrap();
     let mut saved = Vec::new();
     state.save(&handle, &mut saved).unwrap();
     // The framework writes the length of the JSON before it.
-    let mut text = String::from_utf8(saved.split_off(8)).unwrap();
+    String::from_utf8(saved.split_off(8)).unwrap()
+}
+
+/// As a project brings it back: what `edits` name is replaced in the saved state.
+pub fn edit_state(instance: &mut PluginInstance<TestHost>, edits: &[(&str, &str)]) {
+    let mut text = state(instance);
+    let handle = instance.plugin_handle();
+    let state: PluginState = handle.get_extension().unwrap();
     for (from, to) in edits {
         assert!(text.contains(from), "{from} in {text}");
         text = text.replace(from, to);
     }
     let edited = [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
     state.load(&handle, &mut edited.as_slice()).unwrap();
+}
+
+/// The parameter of this name.
+pub fn parameter(instance: &mut PluginInstance<TestHost>, name: &str) -> ClapId {
+    let handle = instance.plugin_handle();
+    let params: PluginParams = handle.get_extension().unwrap();
+    (0..params.count(&handle))
+        .find_map(|index| {
+            let mut buffer = ParamInfoBuffer::new();
+            let info = params.get_info(&handle, index, &mut buffer)?;
+            (info.name == name.as_bytes()).then_some(info.id)
+        })
+        .unwrap_or_else(|| panic!("a parameter {name}"))
 }
 
 /// Off until asked for; this asks for it.
@@ -130,6 +151,8 @@ pub struct Player {
     inputs: AudioPorts,
     outputs: AudioPorts,
     events: EventBuffer,
+    /// Parameters that are set with the next block.
+    set: EventBuffer,
     midi: Vec<[u8; 3]>,
     timed: Vec<(u64, [u8; 3])>,
     position: u64,
@@ -155,6 +178,7 @@ impl Player {
             inputs: AudioPorts::with_capacity(16, 1),
             outputs: AudioPorts::with_capacity(16, 1),
             events: EventBuffer::new(),
+            set: EventBuffer::new(),
             midi: Vec::new(),
             timed: Vec::new(),
             position: 0,
@@ -165,6 +189,16 @@ impl Player {
     /// Every message so far with its sample since the start.
     pub fn timed(&self) -> &[(u64, [u8; 3])] {
         &self.timed
+    }
+
+    /// Sets a parameter with the next block.
+    pub fn set(&mut self, parameter: ClapId, value: f64) {
+        self.set.push(&ParamValueEvent::new(
+            0,
+            parameter,
+            Pckn::match_all(),
+            value,
+        ));
     }
 
     /// The host jumps somewhere else.
@@ -199,12 +233,13 @@ impl Player {
             .process(
                 &inputs,
                 &mut outputs,
-                &InputEvents::empty(),
+                &self.set.as_input(),
                 &mut OutputEvents::from_buffer(&mut self.events),
                 None,
                 transport.as_ref(),
             )
             .unwrap();
+        self.set.clear();
         for (at, bytes) in sent(&self.events) {
             assert!((at as usize) < n, "sample {at} of a block of {n}");
             self.midi.push(bytes);

@@ -235,10 +235,14 @@ impl Offscreen {
 
 /// Readouts to look at.
 pub mod scenes {
-    use genrescope::{decision::State, genre::GTZAN};
+    use genrescope::{
+        decision::{Reason, State},
+        genre::GTZAN,
+    };
     use genrescope_plugin_core::{
         editor::view_model::{Status, ViewModel},
         history::Span,
+        song::SongTime,
     };
 
     fn history(plan: &[(f64, Option<usize>, f32, State)]) -> Vec<Span> {
@@ -254,6 +258,10 @@ pub mod scenes {
                     genre,
                     confidence: (confidence + ripple).clamp(0.0, 1.0),
                     state,
+                    song: Some(SongTime {
+                        seconds: at + 62.0,
+                        bars: Some((31.0 + 0.5 * at, 0.5)),
+                    }),
                 });
                 at += 2.0;
             }
@@ -266,6 +274,7 @@ pub mod scenes {
         ViewModel {
             labels: GTZAN.map(str::to_owned).to_vec(),
             scores: vec![0.02, 0.004, 0.03, 0.05, 0.09, 0.03, 0.0, 0.03, 0.71, 0.036],
+            newest: vec![0.02, 0.004, 0.03, 0.02, 0.23, 0.03, 0.0, 0.03, 0.58, 0.056],
             status: Status::Listening(State::Live),
             genre: Some(8),
             confidence: 0.71,
@@ -294,7 +303,9 @@ pub mod scenes {
     pub fn unsure() -> ViewModel {
         ViewModel {
             scores: vec![0.06, 0.01, 0.08, 0.02, 0.01, 0.02, 0.33, 0.05, 0.03, 0.39],
+            newest: vec![0.03, 0.01, 0.05, 0.02, 0.01, 0.02, 0.41, 0.05, 0.03, 0.37],
             status: Status::Listening(State::Unsure),
+            reason: Some(Reason::LowScore),
             genre: None,
             confidence: 0.39,
             ..live()
@@ -305,6 +316,7 @@ pub mod scenes {
         ViewModel {
             status: Status::Listening(State::Provisional),
             scores: vec![0.02, 0.82, 0.01, 0.0, 0.0, 0.1, 0.0, 0.02, 0.01, 0.02],
+            newest: vec![0.02, 0.82, 0.01, 0.0, 0.0, 0.1, 0.0, 0.02, 0.01, 0.02],
             genre: Some(1),
             confidence: 0.82,
             heard_s: 14.0,

@@ -27,7 +27,7 @@ const SCHEMA: u32 = 1;
 
 /// For whom it prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(in crate::cli) enum Format {
     /// For people.
     Table,
     /// One object a line.
@@ -37,22 +37,22 @@ pub(super) enum Format {
 }
 
 /// Prints outcomes as they come.
-pub(super) struct Printer<'a> {
-    pub(super) out: Box<dyn Write>,
-    pub(super) format: Format,
-    pub(super) model: &'a Model,
-    pub(super) color: bool,
-    pub(super) show_frames: bool,
-    pub(super) show_timeline: bool,
-    pub(super) name_width: usize,
+pub(in crate::cli) struct Printer<'a> {
+    pub(in crate::cli) out: Box<dyn Write>,
+    pub(in crate::cli) format: Format,
+    pub(in crate::cli) model: &'a Model,
+    pub(in crate::cli) color: bool,
+    pub(in crate::cli) show_frames: bool,
+    pub(in crate::cli) show_timeline: bool,
+    pub(in crate::cli) name_width: usize,
     /// The arguments that shape an answer, as they would be typed.
-    pub(super) options: String,
+    pub(in crate::cli) options: String,
     /// Answers that were written, failures among them.
-    pub(super) n_written: usize,
+    pub(in crate::cli) n_written: usize,
 }
 
 /// What to call the files in the table: their paths below the folder that holds them all, so that no two look the same.
-pub(super) fn shown_names(files: &[PathBuf]) -> Vec<String> {
+pub(in crate::cli) fn shown_names(files: &[PathBuf]) -> Vec<String> {
     let mut common: Option<Vec<Component<'_>>> = None;
     for file in files {
         let folder: Vec<Component<'_>> = file.parent().unwrap_or(file).components().collect();
@@ -105,7 +105,7 @@ pub(super) const OPTIONS: usize = 9;
 /// `path` as text from which [`from_text`] makes it again. A name that is no UTF-8 has its other bytes
 /// as `\x` and two hexadecimal digits, and its backslashes doubled; so has one that could be taken for
 /// such.
-pub(super) fn to_text(path: &Path) -> String {
+pub(in crate::cli) fn to_text(path: &Path) -> String {
     if let Some(text) = path.to_str().filter(|text| !text.contains("\\x")) {
         return text.to_owned();
     }
@@ -120,7 +120,7 @@ pub(super) fn to_text(path: &Path) -> String {
 }
 
 /// The path that [`to_text`] has written.
-pub(super) fn from_text(text: &str) -> PathBuf {
+pub(in crate::cli) fn from_text(text: &str) -> PathBuf {
     if !text.contains("\\x") {
         return text.into();
     }
@@ -176,7 +176,12 @@ impl Printer<'_> {
     }
 
     /// The answer for one file.
-    pub(super) fn song(&mut self, path: &Path, shown: &str, heard: &Heard) -> io::Result<()> {
+    pub(in crate::cli) fn song(
+        &mut self,
+        path: &Path,
+        shown: &str,
+        heard: &Heard,
+    ) -> io::Result<()> {
         self.n_written += 1;
         match self.format {
             Format::Table => self.table(shown, heard)?,
@@ -211,7 +216,7 @@ impl Printer<'_> {
     }
 
     /// A file that could not be read: data formats tell it too, so that every input has its line.
-    pub(super) fn failure(&mut self, path: &Path, reason: &str) -> io::Result<()> {
+    pub(in crate::cli) fn failure(&mut self, path: &Path, reason: &str) -> io::Result<()> {
         match self.format {
             Format::Table => Ok(()),
             Format::Json => {
@@ -233,6 +238,16 @@ impl Printer<'_> {
                 self.csv_row(row)
             }
         }
+    }
+
+    /// Room for the longest answer.
+    fn answer_width(&self) -> usize {
+        let labels = self.model.labels();
+        if !labels.has_families() {
+            return 10;
+        }
+        let widths = (0..labels.len()).map(|index| width(&labels.path(index)));
+        widths.max().unwrap_or(10)
     }
 
     fn genre(&self, verdict: Verdict) -> Option<&str> {
@@ -260,6 +275,13 @@ impl Printer<'_> {
             "model": self.model.card().name,
             "options": self.options,
         });
+        if labels.has_families() {
+            let named = song.verdict.genre();
+            let path: Vec<&str> =
+                named.map_or(Vec::new(), |genre| labels.names_to(genre).collect());
+            object["family"] = json!(path.first());
+            object["genre_path"] = json!(path);
+        }
         if !heard.notes.is_empty() {
             object["notes"] = json!(heard.notes);
         }
@@ -291,16 +313,16 @@ impl Printer<'_> {
         let song = &heard.song;
         let name = pad(&end_of(shown, self.name_width), self.name_width);
         let answer = match song.verdict {
-            Verdict::Genre(genre) => self.model.labels().get(genre).unwrap_or_default(),
-            Verdict::Unsure => "unsure",
-            Verdict::NotMusic => "not music",
-            Verdict::Silent => "silent",
-            Verdict::TooShort => "too short",
+            Verdict::Genre(genre) => self.model.labels().path(genre),
+            Verdict::Unsure => "unsure".to_owned(),
+            Verdict::NotMusic => "not music".to_owned(),
+            Verdict::Silent => "silent".to_owned(),
+            Verdict::TooShort => "too short".to_owned(),
         };
-        let bold = self.paint(&pad(answer, 10), "1");
+        let bold = self.paint(&pad(&answer, self.answer_width()), "1");
         let mut line = format!("{name}  {bold}");
         if !song.frames.is_empty() && song.verdict != Verdict::Silent {
-            for (index, score) in song.scores.ranked().into_iter().take(3) {
+            for (index, score) in self.model.labels().ranked(&song.scores).into_iter().take(3) {
                 let label = self.model.labels().get(index).unwrap_or_default();
                 line += &format!("  {label:>9} {:>3.0} %", 100.0 * score);
             }
@@ -324,9 +346,10 @@ impl Printer<'_> {
         writeln!(self.out, "{}", line.trim_end())?;
         if self.show_frames {
             for frame in &song.frames {
-                let best: Vec<String> = frame
-                    .scores
-                    .ranked()
+                let best: Vec<String> = self
+                    .model
+                    .labels()
+                    .ranked(&frame.scores)
                     .into_iter()
                     .take(3)
                     .map(|(index, score)| {
@@ -352,8 +375,8 @@ impl Printer<'_> {
         const BAR: f32 = 30.0;
         for stretch in stretches(readouts) {
             let what = match (stretch.genre, stretch.state) {
-                (Some(genre), _) => self.model.labels().get(genre).unwrap_or_default(),
-                (None, state) => state.words(),
+                (Some(genre), _) => self.model.labels().path(genre),
+                (None, state) => state.words().to_owned(),
             };
             let bar = if stretch.genre.is_some() {
                 (stretch.confidence * BAR) as usize
@@ -361,9 +384,10 @@ impl Printer<'_> {
                 0
             };
             let line = format!(
-                "  {:>8} - {:<8} {what:<10} {}",
+                "  {:>8} - {:<8} {} {}",
                 stretch.start.to_string(),
                 stretch.end.to_string(),
+                pad(&what, self.answer_width()),
                 "█".repeat(bar)
             );
             let code = if stretch.genre.is_some() { "0" } else { "2" };

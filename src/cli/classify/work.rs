@@ -30,26 +30,26 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// What was heard in one file.
 #[derive(Debug)]
-pub(super) struct Heard {
-    pub(super) song: Song,
-    pub(super) timeline: Vec<Readout>,
+pub(in crate::cli) struct Heard {
+    pub(in crate::cli) song: Song,
+    pub(in crate::cli) timeline: Vec<Readout>,
     /// What a listener should know of the file: it breaks off, or parts of it could not be decoded.
-    pub(super) notes: Vec<String>,
+    pub(in crate::cli) notes: Vec<String>,
 }
 
-pub(super) type Outcome = Result<Heard, String>;
+pub(in crate::cli) type Outcome = Result<Heard, String>;
 
 /// Settings of one run, after the arguments were checked.
-pub(super) struct Job {
-    pub(super) model: Arc<Model>,
-    pub(super) rule: Multiframe,
-    pub(super) unsure_below: Option<f32>,
-    pub(super) timeline: bool,
-    pub(super) stop: Stop,
+pub(in crate::cli) struct Job {
+    pub(in crate::cli) model: Arc<Model>,
+    pub(in crate::cli) rule: Multiframe,
+    pub(in crate::cli) unsure_below: Option<f32>,
+    pub(in crate::cli) timeline: bool,
+    pub(in crate::cli) stop: Stop,
 }
 
 /// Looks at all files on `jobs` threads and hands on the outcomes in the order of the files.
-pub(super) fn classify_all(
+pub(in crate::cli) fn classify_all(
     job: &Arc<Job>,
     files: &Arc<[PathBuf]>,
     jobs: usize,

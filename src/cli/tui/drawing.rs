@@ -12,11 +12,11 @@ use super::{
     Moment, View,
     font::big_text,
     popups::{draw_devices, draw_help},
-    words::{state_words, warming_words},
 };
 use crate::{
     decision::{State, average::Mean},
-    genre::colour,
+    genre::{Scores, colour},
+    readout::words::{state_words, warming_words},
     units::Seconds,
 };
 
@@ -201,16 +201,16 @@ impl View {
 
     fn draw_bars(&self, frame: &mut Frame, area: Rect) {
         let n_rows = usize::from(area.height);
-        let mut order: Vec<usize> = (0..self.labels.len()).collect();
-        if n_rows < order.len() {
-            // Not all fit: then the best, best first.
-            order.sort_by(|&a, &b| self.shown[b].total_cmp(&self.shown[a]));
-            order.truncate(n_rows);
-        }
+        let order = self.labels.shown(&Scores::new(&self.shown), n_rows);
+        // A kind stands below its family, a little to the right.
+        let title = |index: usize| {
+            let name = self.labels.get(index).unwrap_or("?");
+            let indent = usize::from(self.labels.family_of(index).is_some());
+            format!("{:indent$}{name}", "")
+        };
         let name_width = order
             .iter()
-            .filter_map(|&i| self.labels.get(i))
-            .map(|name| name.chars().count())
+            .map(|&index| title(index).chars().count())
             .max()
             .unwrap_or(0)
             .min(usize::from(area.width) / 2)
@@ -219,15 +219,11 @@ impl View {
         let shown_genre = self.readout.as_ref().and_then(|r| r.genre);
         for (row, index) in order.into_iter().enumerate() {
             let score = self.shown[index].clamp(0.0, 1.0);
-            let name: String = self
-                .labels
-                .get(index)
-                .unwrap_or("?")
-                .chars()
-                .take(name_width)
-                .collect();
+            let name: String = title(index).chars().take(name_width).collect();
             let mut style = Style::new();
-            if shown_genre == Some(index) {
+            let is_shown = shown_genre
+                .is_some_and(|genre| genre == index || self.labels.family_of(genre) == Some(index));
+            if is_shown {
                 style = style.add_modifier(Modifier::BOLD);
             }
             let line = Line::from(vec![

@@ -147,6 +147,8 @@ impl LiveScreen {
             counters.dropped_samples(),
             counters.load(),
         );
+        // It can be held from elsewhere.
+        self.view.set_hold(self.controls.hold());
         self.view.tick(elapsed);
         self.screen.draw(&self.view)
     }

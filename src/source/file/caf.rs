@@ -80,7 +80,7 @@ fn described(chunk: &[u8]) -> Option<Sound> {
         } else {
             1
         };
-    (fits && (1.0..4e9).contains(&rate)).then(|| Sound {
+    (fits && (1.0..4e9).contains(&rate)).then_some(Sound {
         codec,
         rate: rate as u32,
         n_channels,

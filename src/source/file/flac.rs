@@ -179,7 +179,7 @@ fn next_file(input: &mut Input, n: usize) -> io::Result<Option<usize>> {
             return Ok(Some(at));
         }
         if let &[b'I', b'D', b'3', 2..=4, 0, flags, a, b, c, d, ..] = here
-            && flags & 0x0f == 0
+            && flags.trailing_zeros() >= 4
             && (a | b | c | d) < 0x80
         {
             let size = [a, b, c, d]

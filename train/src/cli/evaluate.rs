@@ -86,6 +86,9 @@ pub(super) struct EvaluateArgs {
     /// For --live and --modern: by how much another genre must lead [default: 0.15].
     #[arg(long, value_name = "0..1")]
     pub(super) margin: Option<f32>,
+    /// For --live and --modern: another value of a rule of the decision (`averaging`, `dwell`, `early_share`, or a field of `Rules`).
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::live::setting)]
+    pub(super) set: Vec<(String, f32)>,
     /// Seed of the streams of --live, and of what --sets draws.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,

@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use genrescope::{
-    decision::{DecisionConfig, Preset},
+    decision::{DecisionConfig, Preset, Rules, Span},
+    network::bundle::DecisionDefaults,
     pipeline::PipelineConfig,
+    units::Seconds,
 };
 use genrescope_train::{
     live::{self, Amount, modern},
@@ -13,17 +15,43 @@ use genrescope_train::{
 
 use super::{calibrate::Sources, evaluate::EvaluateArgs, print};
 
-fn config(args: &EvaluateArgs, preset: Preset) -> PipelineConfig {
+fn config(
+    args: &EvaluateArgs,
+    preset: Preset,
+    defaults: &DecisionDefaults,
+) -> Result<PipelineConfig> {
     let settings = DecisionConfig::preset(preset);
-    PipelineConfig {
-        decision: DecisionConfig {
-            unsure_below: args.unsure_below,
-            doubt_below: args.doubt_below,
-            margin: args.margin.unwrap_or(settings.margin),
-            ..settings
-        },
-        ..PipelineConfig::default()
+    let mut decision = DecisionConfig {
+        unsure_below: args.unsure_below,
+        doubt_below: args.doubt_below,
+        margin: args.margin.unwrap_or(settings.margin),
+        ..settings
+    };
+    let mut rules = Rules::of(defaults);
+    for (name, value) in &args.set {
+        match name.as_str() {
+            "averaging" => decision.span = Span::Exponential(Seconds(f64::from(*value))),
+            "dwell" => decision.dwell = Seconds(f64::from(*value)),
+            "early_share" => decision.early_share = *value,
+            _ => rules.set(name, *value).context("--set")?,
+        }
     }
+    decision.rules = Some(rules);
+    Ok(PipelineConfig {
+        decision,
+        ..PipelineConfig::default()
+    })
+}
+
+/// `NAME=VALUE` of `--set`.
+pub(super) fn setting(text: &str) -> Result<(String, f32), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("'{text}' is not NAME=VALUE"))?;
+    let value = value
+        .parse()
+        .map_err(|_| format!("'{value}' of '{name}' is not a number"))?;
+    Ok((name.to_owned(), value))
 }
 
 /// `evaluate --modern`: how a listener fares on today's music.
@@ -41,7 +69,7 @@ pub(super) fn run_modern(args: &EvaluateArgs) -> Result<()> {
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
     let model = super::evaluate::models(args, 0)?;
     let model = model.first().context("there is no model")?;
-    let config = config(args, preset);
+    let config = config(args, preset, &model.card().decision)?;
     let mut tallies = Vec::new();
     for folder in &args.modern {
         let name = folder.file_name().unwrap_or(folder.as_os_str());
@@ -67,7 +95,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         .load(args.seed, threads)?
         .context("--live needs what is not music: name its folder with --not-music")?;
     let models = super::evaluate::models(args, material.folds)?;
-    let config = config(args, Preset::default());
+    let defaults = &models.first().context("there is no model")?.card().decision;
+    let config = config(args, Preset::default(), defaults)?;
     let amount = Amount {
         every: args.every,
         spliced: args.streams,

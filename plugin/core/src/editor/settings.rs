@@ -12,7 +12,7 @@ use super::{
 use crate::{
     midi::{LAST_CC, LAST_NOTE, MidiMap},
     osc::parse_target,
-    params::ModelChoice,
+    params::{ModelChoice, Restlessness},
 };
 
 /// What is being typed, until it is entered.
@@ -38,6 +38,8 @@ pub(crate) fn draw(
         row_h: (scale.font(13.0).size * 2.0).max(scale.len(30.0)),
         label_w: text_width(ui, "Model file", &scale.font(13.0)) + scale.len(26.0),
     };
+    draw_preset(ui, &mut page, model, actions);
+    page.rule(ui);
     draw_midi(ui, &mut page, model, actions);
     page.rule(ui);
     draw_osc(ui, &mut page, model, drafts, actions);
@@ -124,6 +126,23 @@ fn switch(ui: &mut Ui, rect: Rect, scale: Scale, id: &str, on: bool) -> (bool, R
     let clicked = button(ui, area, id, if on { "On" } else { "Off" }, &font, on).clicked();
     let rest = Rect::from_min_max(pos2(area.right() + scale.len(14.0), rect.top()), rect.max);
     (clicked, rest)
+}
+
+fn draw_preset(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
+    let row = page.row(ui, "Preset");
+    let font = page.scale.font(13.0);
+    let mut left = row.left();
+    for choice in Restlessness::ALL {
+        let name = choice.name();
+        let width = text_width(ui, name, &font) + page.scale.len(28.0);
+        let area = Rect::from_min_size(pos2(left, row.top()), vec2(width, row.height()));
+        let chosen = model.restlessness == choice;
+        if button(ui, area, name, name, &font, chosen).clicked() {
+            actions.push(Action::Preset(choice));
+        }
+        left = area.right() + page.scale.len(8.0);
+    }
+    page.note(ui, model.restlessness.words().to_owned(), theme::DIM);
 }
 
 fn draw_midi(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
@@ -235,7 +254,7 @@ fn draw_osc(
         Some(trouble) => page.note(ui, trouble, theme::ALERT),
         None => page.note(
             ui,
-            "Messages under /genre to lighting or video software, as docs/osc.md lists them."
+            "To lighting or video software: /genre/name, /genre/state, /genre/active/… and /genre/score/… for each label."
                 .to_owned(),
             theme::DIM,
         ),
@@ -258,6 +277,14 @@ fn draw_model(
         drafts.path = None;
         actions.push(Action::Model(ModelChoice::Builtin));
     }
+    let wide = model.model_choice == ModelChoice::Wide;
+    let width = text_width(ui, "Wide", &font) + page.scale.len(28.0);
+    let left = pos2(area.right() + page.scale.len(8.0), row.top());
+    let area = Rect::from_min_size(left, vec2(width, row.height()));
+    if button(ui, area, "wide", "Wide", &font, wide).clicked() {
+        drafts.path = None;
+        actions.push(Action::Model(ModelChoice::Wide));
+    }
     ui.painter().text(
         pos2(area.right() + page.scale.len(14.0), row.center().y),
         Align2::LEFT_CENTER,
@@ -272,7 +299,7 @@ fn draw_model(
         pos2(row.right() - load_w - page.scale.len(8.0), row.bottom()),
     );
     let shown = match &model.model_choice {
-        ModelChoice::Builtin => String::new(),
+        ModelChoice::Builtin | ModelChoice::Wide => String::new(),
         ModelChoice::File(path) => path.display().to_string(),
     };
     let mut cells = child(ui, area, "model cells");

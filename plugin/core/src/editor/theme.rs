@@ -61,6 +61,11 @@ pub(crate) fn genre(index: usize, vivid: f32) -> Color32 {
     mix(GREY, Color32::from_rgb(r, g, b), vivid)
 }
 
+/// How strong a genre's colour is: fainter while the answer rests on less than a whole frame.
+pub(crate) fn strength(provisional: bool) -> f32 {
+    if provisional { 0.62 } else { 1.0 }
+}
+
 /// From `a` (at 0) to `b` (at 1).
 pub(crate) fn mix(a: Color32, b: Color32, share: f32) -> Color32 {
     let share = share.clamp(0.0, 1.0);

@@ -12,8 +12,9 @@ use super::{
     view_model::{Status, ViewModel, percent},
 };
 use crate::{
-    history::{HISTORY_S, Span},
-    params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S, ModelChoice},
+    history::Span,
+    params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S, ModelChoice, Restlessness},
+    song::SongTime,
 };
 
 /// What the user did.
@@ -29,6 +30,8 @@ pub enum Action {
     Averaging(f32),
     /// Has moved the averaging time.
     AveragingEnd,
+    /// Another preset, with its averaging time.
+    Preset(Restlessness),
     /// MIDI on or off.
     Midi(bool),
     /// 1 to 16.
@@ -54,6 +57,8 @@ pub struct Memory {
     vivid: f32,
     /// The meter, which falls slower than the level.
     level_dbfs: f32,
+    /// The strip reaches back ten minutes instead of two.
+    pub far: bool,
     /// The settings are shown.
     pub settings_open: bool,
     /// What is being typed.
@@ -158,7 +163,7 @@ pub fn draw(ui: &mut Ui, model: &ViewModel, memory: &mut Memory) -> Vec<Action> 
         let right = Rect::from_min_max(pos2(left.right() + margin * 1.2, body.top()), body.max);
         draw_answer(ui, left, scale, model, memory);
         draw_bars(ui, right, scale, model, memory);
-        draw_strip(ui, strip, scale, model);
+        draw_strip(ui, strip, scale, model, memory);
     }
     draw_footer(ui, footer, scale, model, &mut actions);
     actions
@@ -256,7 +261,21 @@ fn draw_header(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
                 small.clone(),
                 colour,
             );
-            x = shown.left() - scale.len(12.0);
+            x = shown.left();
+            if tag == "MIDI" {
+                // A ring that fills with each message.
+                let radius = small.size * 0.24;
+                let light = pos2(x - radius * 2.2, mid);
+                if model.midi_lit {
+                    ui.painter().circle_filled(light, radius, theme::BRIGHT);
+                } else {
+                    let stroke = Stroke::new(radius * 0.5, theme::DIM);
+                    ui.painter()
+                        .circle_stroke(light, radius - stroke.width / 2.0, stroke);
+                }
+                x = light.x - radius;
+            }
+            x -= scale.len(12.0);
         }
     }
     if !model.model.is_empty() {
@@ -272,9 +291,15 @@ fn draw_header(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
 fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
     let vivid = memory.vivid;
     let accent = match model.genre.filter(|_| model.is_vivid()) {
-        Some(index) => theme::genre(index, vivid),
+        Some(index) => theme::mix(theme::TRACK, theme::genre(index, vivid), model.strength()),
         None => theme::GREY,
     };
+    // Why nothing is named is asked of the place where the name would be.
+    let whole = ui.interact(rect, Id::unique("answer"), Sense::hover());
+    whole.widget_info(|| WidgetInfo::labeled(Role::Label, true, model.headline()));
+    if let Some(why) = model.why() {
+        whole.on_hover_text(why);
+    }
     let alert = matches!(
         model.status,
         Status::Trouble(_) | Status::Listening(State::Lost)
@@ -308,11 +333,12 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
     let largest = scale.font(86.0).size.min(rect.height() * 0.38);
     let natural = text_width(ui, &headline, &FontId::proportional(100.0)) / 100.0;
     let size = largest.min(rect.width() / natural.max(0.1)).max(14.0);
-    let colour = if model.is_vivid() {
-        theme::mix(theme::TEXT, theme::BRIGHT, vivid)
+    let sure = if model.is_vivid() && model.is_settled() {
+        theme::BRIGHT
     } else {
         theme::TEXT
     };
+    let colour = theme::mix(theme::TEXT, sure, vivid);
     let top = rect.top() + chip_h + scale.len(6.0);
     // Long names are set smaller, on the same line as short ones, so that nothing below them moves.
     let bottom = top + largest * 1.15;
@@ -328,8 +354,10 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
     let mut y = bottom + scale.len(14.0);
     if model.genre.is_some() && model.is_vivid() {
         let font = scale.font(17.0);
-        let text = percent(model.confidence);
-        let text_w = text_width(ui, "100 %", &font);
+        // A score from a few seconds never looks like one from a whole frame.
+        let so_far = if model.is_settled() { "" } else { " so far" };
+        let text = percent(model.confidence) + so_far;
+        let text_w = text_width(ui, &format!("100 %{so_far}"), &font);
         let bar_h = scale.len(7.0).max(4.0);
         let row_h = font.size * 1.3;
         let track = Rect::from_min_size(
@@ -342,7 +370,7 @@ fn draw_answer(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory:
             Align2::RIGHT_CENTER,
             text,
             font,
-            theme::BRIGHT,
+            sure,
         );
         y += row_h + scale.len(4.0);
     }
@@ -423,15 +451,18 @@ fn draw_level(ui: &Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Mem
 
 /// A bar per label, in label order so that each stays where the eye has learnt it; in columns when there are many.
 fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
-    let n = model.labels.len().min(memory.bars.len());
+    let mut listed = model.listed();
+    listed.retain(|&index| index < memory.bars.len());
+    let n = listed.len();
     if n == 0 {
         return;
     }
     let font = scale.font(14.0);
     let least = font.size * 1.15;
     let gutter = scale.len(18.0);
-    let widest = (0..n)
-        .map(|index| text_width(ui, &model.title(index), &font))
+    let widest = listed
+        .iter()
+        .map(|&index| text_width(ui, &model.row_title(index), &font))
         .fold(0.0_f32, f32::max)
         .min(font.size * 9.0);
     let names_w = widest + text_width(ui, "100 %", &font) + scale.len(22.0);
@@ -454,7 +485,7 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
     } else {
         n_columns * most_rows
     };
-    let shown = best(model, n, most);
+    let shown = best(model, &listed, most);
     let n_rows = shown.len().div_ceil(n_columns);
     let column_w = (rect.width() - gutter * (n_columns - 1) as f32) / n_columns as f32;
     let row_h = (rect.height() / n_rows as f32).min(scale.len(36.0).max(least));
@@ -464,8 +495,9 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
         font
     };
     let percent_w = text_width(ui, "100 %", &font);
-    let label_w = (0..n)
-        .map(|index| text_width(ui, &model.title(index), &font))
+    let label_w = listed
+        .iter()
+        .map(|&index| text_width(ui, &model.row_title(index), &font))
         .fold(0.0_f32, f32::max);
     let label_w = label_w
         .min(font.size * 9.0)
@@ -489,7 +521,7 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
             memory.vivid,
         );
         let mid = area.center().y;
-        let title = shorten(ui, &model.title(index), &font, label_w);
+        let title = shorten(ui, &model.row_title(index), &font, label_w);
         ui.painter().text(
             pos2(area.left(), mid),
             Align2::LEFT_CENTER,
@@ -505,14 +537,22 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
             ),
         );
         let value = memory.bars[index];
+        let newest = model.newest.get(index).copied();
+        // Ten marks at nothing would say nothing.
+        let newest = newest.filter(|score| model.is_vivid() && *score > 0.015);
         if track.width() > scale.len(24.0) {
             let colour = theme::genre(index, memory.vivid);
-            let colour = if is_shown {
-                colour
-            } else {
-                theme::mix(theme::TRACK, colour, 0.78)
-            };
-            fill_bar(ui, track, value, colour);
+            let strength = model.strength() * if is_shown { 1.0 } else { 0.78 };
+            fill_bar(ui, track, value, theme::mix(theme::TRACK, colour, strength));
+            if let Some(newest) = newest {
+                let x = track.left() + track.width() * newest.clamp(0.0, 1.0);
+                let over = scale.len(2.0).max(1.0);
+                ui.painter().vline(
+                    x.clamp(track.left() + 1.0, track.right() - 1.0),
+                    track.top() - over..=track.bottom() + over,
+                    Stroke::new(scale.len(1.5).max(1.0), text),
+                );
+            }
         }
         // The number of the score itself: digits that run are not read.
         let number = shown_score(model, index).map_or_else(|| "–".to_owned(), percent);
@@ -531,13 +571,22 @@ fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &
                 format!("{} {}", model.labels[index], percent(model.scores[index])),
             )
         });
+        if let Some(newest) = newest {
+            response.on_hover_text(format!(
+                "{}: {} on average, {} in the newest {:.0} s alone (the mark on the bar).",
+                model.title(index),
+                percent(model.scores[index]),
+                percent(newest),
+                model.heard_s
+            ));
+        }
     }
 }
 
-/// Of the first `n` labels, the `most` with the best scores, in label order.
-fn best(model: &ViewModel, n: usize, most: usize) -> Vec<usize> {
-    let mut indices: Vec<usize> = (0..n).collect();
-    if n > most {
+/// Of the labels that are listed, the `most` with the best scores, in label order.
+fn best(model: &ViewModel, listed: &[usize], most: usize) -> Vec<usize> {
+    let mut indices = listed.to_vec();
+    if indices.len() > most {
         indices.sort_by(|&a, &b| model.scores[b].total_cmp(&model.scores[a]));
         indices.truncate(most);
         indices.sort_unstable();
@@ -545,8 +594,10 @@ fn best(model: &ViewModel, n: usize, most: usize) -> Vec<usize> {
     indices
 }
 
-/// The last two minutes, the newest at the right edge.
-fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
+/// The last two or ten minutes, the newest at the right edge.
+fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &mut Memory) {
+    let minutes: u8 = if memory.far { 10 } else { 2 };
+    let reach_s = f64::from(minutes) * 60.0;
     let font = scale.font(11.0);
     let legend_h = font.size * 1.35;
     let area = Rect::from_min_max(rect.min, pos2(rect.right(), rect.bottom() - legend_h));
@@ -554,9 +605,13 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
     ui.painter().rect_filled(area, radius, theme::TRACK);
 
     let now = model.now_s();
-    let x = |at: f64| area.right() - ((now - at) / HISTORY_S) as f32 * area.width();
+    let x = |at: f64| area.right() - ((now - at) / reach_s) as f32 * area.width();
     let clip = ui.painter().with_clip_rect(area);
-    for span in &model.history {
+    let older = model
+        .history
+        .partition_point(|span| span.end < now - reach_s);
+    let history = &model.history[older..];
+    for span in history {
         let cell = Rect::from_min_max(
             pos2(x(span.start).max(area.left()), area.top()),
             pos2(x(span.end), area.bottom()),
@@ -566,7 +621,7 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
         }
     }
     // A name in every run that has room for it: colour is never the only word.
-    let mut rest = model.history.as_slice();
+    let mut rest = history;
     while let Some(first) = rest.first() {
         let end = rest
             .iter()
@@ -596,11 +651,17 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
 
     let legend = rect.bottom() - legend_h / 2.0 + scale.len(1.0);
     for (share, anchor, text) in [
-        (0.0, Align2::LEFT_CENTER, "2 min ago"),
-        (0.5, Align2::CENTER_CENTER, "1 min"),
-        (1.0, Align2::RIGHT_CENTER, "now"),
+        (0.0, Align2::LEFT_CENTER, format!("{minutes} min ago")),
+        (0.5, Align2::CENTER_CENTER, format!("{} min", minutes / 2)),
+        (1.0, Align2::RIGHT_CENTER, "now".to_owned()),
     ] {
         let x = area.left() + area.width() * share;
+        // Where the song stood, if it played then.
+        let at = now - f64::from(1.0 - share) * reach_s;
+        let text = match song_at(history, at) {
+            Some(song) if !scale.is_compact() => format!("{text}: {}", song.words()),
+            _ => text,
+        };
         ui.painter()
             .text(pos2(x, legend), anchor, text, font.clone(), theme::DIM);
     }
@@ -609,20 +670,22 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
         ui.painter().text(
             area.center(),
             Align2::CENTER_CENTER,
-            "What was heard in the last two minutes appears here",
+            format!("What was heard in the last {minutes} minutes appears here"),
             font.clone(),
             theme::DIM,
         );
     }
 
-    let response = ui.interact(area, Id::unique("strip"), Sense::hover());
+    let response = ui
+        .interact(area, Id::unique("strip"), Sense::click())
+        .on_hover_cursor(CursorIcon::PointingHand);
+    if response.clicked() {
+        memory.far = !memory.far;
+    }
     if let Some(pointer) = response.hover_pos() {
-        let at = now - f64::from((area.right() - pointer.x) / area.width()) * HISTORY_S;
-        if let Some(span) = model
-            .history
-            .iter()
-            .find(|span| (span.start..span.end).contains(&at))
-        {
+        let at = now - f64::from((area.right() - pointer.x) / area.width()) * reach_s;
+        let mut spans = history.iter();
+        if let Some(span) = spans.find(|span| (span.start..span.end).contains(&at)) {
             let ago = (now - at).round();
             let what = match (span.genre, span.state) {
                 (Some(genre), _) => {
@@ -630,19 +693,31 @@ fn draw_strip(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel) {
                 }
                 (None, state) => state.words().to_owned(),
             };
-            response.on_hover_text_at_pointer(format!("{what}, {ago:.0} s ago"));
+            let song = song_at(history, at)
+                .map_or_else(String::new, |song| format!(", at {}", song.words()));
+            let other = if memory.far { "two" } else { "ten" };
+            response.on_hover_text_at_pointer(format!(
+                "{what}, {ago:.0} s ago{song}\nClick for the last {other} minutes."
+            ));
         }
     }
 }
 
+/// Where the song stood at a position of the stream.
+fn song_at(history: &[Span], at: f64) -> Option<SongTime> {
+    let span = history
+        .iter()
+        .find(|span| span.start < at && at <= span.end)?;
+    span.song_at(at)
+}
+
 /// A genre's colour on the strip: fainter while it rests on less than a whole frame.
 fn span_colour(genre: usize, state: State) -> Color32 {
-    let strength = if state == State::Provisional {
-        0.62
-    } else {
-        1.0
-    };
-    theme::mix(theme::TRACK, theme::genre(genre, 1.0), strength)
+    theme::mix(
+        theme::TRACK,
+        theme::genre(genre, 1.0),
+        theme::strength(state == State::Provisional),
+    )
 }
 
 /// Colour says the genre, height the confidence; without a genre, the shape says why.

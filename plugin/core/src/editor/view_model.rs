@@ -1,25 +1,38 @@
 //! Everything the editor shows, as plain values: what a test can make up and a host need not be there for.
 
-use genrescope::decision::{FRAME, PROVISIONAL_FROM, Reason, State};
+use genrescope::{
+    decision::{FRAME, PROVISIONAL_FROM, Reason, State},
+    genre::{Labels, Scores},
+};
 
+use super::theme;
 use crate::{
     history::Span,
-    params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice},
+    params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice, Restlessness},
 };
+
+/// Rows of families and kinds: the rest says little.
+const FAMILY_ROWS: usize = 12;
 
 /// What is shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewModel {
     /// The model's labels.
     pub labels: Vec<String>,
-    /// One score per label, 0 to 1.
+    /// The same with their families, where the model has some.
+    pub families: Option<Labels>,
+    /// One score per label, 0 to 1: averaged.
     pub scores: Vec<f32>,
+    /// The same of what was heard last alone.
+    pub newest: Vec<f32>,
     /// What kind of answer this is, or why there is none.
     pub status: Status,
     /// The genre that is shown.
     pub genre: Option<usize>,
     /// Why none is.
     pub reason: Option<Reason>,
+    /// How likely it is music, 0 to 1, where that is known.
+    pub music: Option<f32>,
     /// Its score.
     pub confidence: f32,
     /// What the answer rests on, in seconds.
@@ -42,8 +55,12 @@ pub struct ViewModel {
     pub load: f32,
     /// Samples that were not heard.
     pub dropped: u64,
+    /// How restless the answer is.
+    pub restlessness: Restlessness,
     /// MIDI is sent.
     pub midi: bool,
+    /// A message was sent just now.
+    pub midi_lit: bool,
     /// 1 to 16.
     pub midi_channel: i32,
     /// Note of the first genre.
@@ -80,10 +97,13 @@ impl Default for ViewModel {
     fn default() -> Self {
         Self {
             labels: Vec::new(),
+            families: None,
             scores: Vec::new(),
+            newest: Vec::new(),
             status: Status::Loading,
             genre: None,
             reason: None,
+            music: None,
             confidence: 0.0,
             heard_s: 0.0,
             frame_s: FRAME.0,
@@ -95,7 +115,9 @@ impl Default for ViewModel {
             model_choice: ModelChoice::Builtin,
             load: 0.0,
             dropped: 0,
-            midi: true,
+            restlessness: Restlessness::Balanced,
+            midi: false,
+            midi_lit: false,
             midi_channel: 1,
             base_note: DEFAULT_BASE_NOTE,
             base_cc: DEFAULT_BASE_CC,
@@ -116,6 +138,16 @@ impl ViewModel {
         )
     }
 
+    /// The answer rests on a whole frame: as sure as it gets.
+    pub fn is_settled(&self) -> bool {
+        !matches!(self.status, Status::Listening(State::Provisional))
+    }
+
+    /// How strong the shown genre's colour is.
+    pub(crate) fn strength(&self) -> f32 {
+        theme::strength(!self.is_settled())
+    }
+
     /// The label of `index` within a sentence.
     pub fn name(&self, index: usize) -> &str {
         match self.labels.get(index).map_or("", String::as_str) {
@@ -134,9 +166,38 @@ impl ViewModel {
         })
     }
 
-    /// Indices of the two best scores, best first; fewer when there are fewer labels.
+    /// The labels that have a bar, in order: all; or of families the best, each with the kind that leads in it.
+    pub fn listed(&self) -> Vec<usize> {
+        let n = self.labels.len().min(self.scores.len());
+        match &self.families {
+            Some(labels) if n == labels.len() => {
+                let mut listed = labels.shown(&Scores::new(&self.scores), FAMILY_ROWS);
+                listed.sort_unstable();
+                listed
+            }
+            _ => (0..n).collect(),
+        }
+    }
+
+    /// The label that stands for `index` beside others: its family, or itself.
+    fn family_or_self(&self, index: usize) -> usize {
+        let families = self.families.as_ref();
+        families.map_or(index, |labels| labels.family_or_self(index))
+    }
+
+    /// The label of `index` in the list of bars: a kind a little to the right, below its family.
+    pub fn row_title(&self, index: usize) -> String {
+        if self.family_or_self(index) == index {
+            self.title(index)
+        } else {
+            format!("  {}", self.name(index))
+        }
+    }
+
+    /// Indices of the two best scores, best first; fewer when there are fewer labels. A family stands for its kinds.
     pub fn candidates(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.scores.len().min(self.labels.len())).collect();
+        order.retain(|&index| self.family_or_self(index) == index);
         order.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]));
         order.truncate(2);
         order
@@ -196,6 +257,51 @@ impl ViewModel {
         Some((self.heard_s / whole).clamp(0.0, 1.0) as f32)
     }
 
+    /// The best of what was heard last alone, and its score.
+    fn newest_best(&self) -> Option<(usize, f32)> {
+        let newest = self.newest.iter().copied().enumerate();
+        newest
+            .take(self.labels.len())
+            .max_by(|a, b| a.1.total_cmp(&b.1))
+            .filter(|(_, score)| *score > 0.0)
+    }
+
+    /// Why no genre is named, at length, and what can be done; `None` where one is, or where the headline says it.
+    pub fn why(&self) -> Option<String> {
+        let Status::Listening(state) = &self.status else {
+            return None;
+        };
+        if self.genre.is_some() {
+            return None;
+        }
+        let best = self.candidates().first().map_or_else(
+            || "the best".to_owned(),
+            |&first| format!("{} ({})", self.name(first), percent(self.scores[first])),
+        );
+        let music = self.music.map_or_else(String::new, |music| {
+            format!(" It is music with a probability of {}.", percent(music))
+        });
+        Some(match self.reason? {
+            Reason::TooLittleHeard => format!(
+                "No genre yet: the first answer needs {:.0} s of sound.",
+                PROVISIONAL_FROM.0.ceil()
+            ),
+            Reason::FirstSeconds => format!(
+                "No genre yet: {best} leads, but a guess from the first seconds must be surer. The preset Fast asks for less."
+            ),
+            Reason::LowScore => format!(
+                "No genre: {best} leads, which is too little to name it. None of the labels fits, or several do."
+            ),
+            Reason::Overtaken => format!(
+                "No genre for a moment: {best} has overtaken the one that was shown, and has yet to stay ahead. The preset \
+                 Fast shows it at once."
+            ),
+            Reason::MaybeNotMusic => format!("No genre: it may not be music.{music}"),
+            Reason::NotMusic => format!("No genre: speech, applause or noise.{music}"),
+            Reason::Silence | Reason::SourceLost => format!("No genre: {}.", state.words()),
+        })
+    }
+
     /// The line below it.
     pub fn detail(&self) -> String {
         let left = |until: f64| (until - self.heard_s).ceil().max(1.0);
@@ -211,11 +317,33 @@ impl ViewModel {
                 format!("A full listen takes {:.0} s more.", left(self.frame_s))
             }
             Status::Listening(State::Live) => match self.candidates().as_slice() {
-                [first, second] if self.genre == Some(*first) => format!(
-                    "then {} {}",
-                    self.name(*second),
-                    percent(self.scores[*second])
-                ),
+                [first, second]
+                    if self.genre.map(|genre| self.family_or_self(genre)) == Some(*first) =>
+                {
+                    let family = match self.genre {
+                        Some(genre) if genre != *first => {
+                            format!(
+                                "of {} {}, ",
+                                self.name(*first),
+                                percent(self.scores[*first])
+                            )
+                        }
+                        _ => String::new(),
+                    };
+                    let second = format!(
+                        "{family}then {} {}",
+                        self.name(*second),
+                        percent(self.scores[*second])
+                    );
+                    match self.newest_best().filter(|(best, _)| best != first) {
+                        Some((best, score)) => format!(
+                            "{second}\nnewest alone: {} {}",
+                            self.name(best),
+                            percent(score)
+                        ),
+                        None => second,
+                    }
+                }
                 // The readout waits a while before it changes.
                 [first, _] => format!(
                     "{} {}: about to change?",
@@ -351,6 +479,43 @@ mod tests {
             ..model(Status::Listening(State::Silent))
         };
         assert_eq!(silent.headline(), "Silent");
+    }
+
+    #[test]
+    fn what_was_heard_last_is_told_where_it_differs() {
+        let mut live = ViewModel {
+            genre: Some(2),
+            newest: vec![0.1, 0.2, 0.7],
+            ..model(Status::Listening(State::Live))
+        };
+        assert_eq!(live.detail(), "then metal 30 %");
+        live.newest = vec![0.8, 0.1, 0.1];
+        assert_eq!(live.detail(), "then metal 30 %\nnewest alone: blues 80 %");
+    }
+
+    #[test]
+    fn every_reason_is_explained() {
+        for reason in Reason::ALL {
+            let unsure = ViewModel {
+                reason: Some(reason),
+                music: Some(0.25),
+                ..model(Status::Listening(State::Unsure))
+            };
+            let why = unsure.why().unwrap();
+            assert!(why.starts_with("No genre") && why.ends_with('.'), "{why}");
+            let led = matches!(
+                reason,
+                Reason::FirstSeconds | Reason::LowScore | Reason::Overtaken
+            );
+            assert_eq!(why.contains("rock (60 %)"), led, "{why}");
+            let doubted = matches!(reason, Reason::MaybeNotMusic | Reason::NotMusic);
+            assert_eq!(why.contains("25 %"), doubted, "{why}");
+        }
+        let named = ViewModel {
+            genre: Some(2),
+            ..model(Status::Listening(State::Live))
+        };
+        assert_eq!(named.why(), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::{
 
 /// What is known of the window, on whatever thread it is asked for.
 #[derive(Debug, Default)]
-pub(super) struct Geometry {
+pub(crate) struct Geometry {
     /// Of the open window, in the platform's own pixels.
     open: AtomicCell<Option<NativeSize<u32>>>,
     /// Pixels to a point, as the system or the host said last.
@@ -38,6 +38,11 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
+    /// The host says how many pixels there are to a point, before a window is open.
+    pub(crate) fn say_scale(&self, scale: f64) {
+        self.scale.store(Some(scale));
+    }
+
     /// Takes note of the open window.
     pub(super) fn note(&self, size: WindowSize) {
         let native = NativeSize::from_logical_or_physical(size.logical, size.physical);
@@ -50,13 +55,12 @@ impl Geometry {
 pub struct EditorWindow {
     shared: Arc<Shared>,
     desk: DeskHandle,
-    geometry: Arc<Geometry>,
 }
 
 impl std::fmt::Debug for EditorWindow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EditorWindow")
-            .field("geometry", &self.geometry)
+            .field("geometry", &self.shared.geometry)
             .finish_non_exhaustive()
     }
 }
@@ -66,7 +70,6 @@ impl EditorWindow {
         Self {
             shared: Arc::clone(shared),
             desk: desk.clone(),
-            geometry: Arc::default(),
         }
     }
 
@@ -95,7 +98,8 @@ impl Editor for EditorWindow {
         host: Option<HostMethods>,
     ) -> Result<SpawnedEditor<Self::Handle>, Box<dyn Error>> {
         // A host says so only once, and not always before it opens.
-        let scale = host_scale.or_else(|| self.geometry.scale.load());
+        let geometry = &self.shared.geometry;
+        let scale = host_scale.or_else(|| geometry.scale.load());
         // On X11, baseview 0.4.2 makes the window as if the scale were 1 and believes it to be of the host's scale. So it is
         // told afterwards: then it grows as it should.
         let afterwards = cfg!(target_os = "linux");
@@ -105,7 +109,7 @@ impl Editor for EditorWindow {
             EguiNiceSettings::new()
                 .with_tile("genrescope")
                 .with_resize_hint(self.resize_hint()),
-            App::new(&self.shared, &self.desk, &self.geometry),
+            App::new(&self.shared, &self.desk),
         )
         .ok_or("the framework made no editor")?;
         let SpawnedEditor { handle, window } = editor.spawn(
@@ -118,8 +122,8 @@ impl Editor for EditorWindow {
         if let Some(scale) = scale.filter(|_| afterwards) {
             handle.set_fallback_scale_factor(scale, &window)?;
         }
-        self.geometry.note(window.size());
-        let geometry = Arc::clone(&self.geometry);
+        geometry.note(window.size());
+        let geometry = Arc::clone(geometry);
         Ok(SpawnedEditor {
             handle: Handle { handle, geometry },
             window,
@@ -127,8 +131,9 @@ impl Editor for EditorWindow {
     }
 
     fn size(&self) -> NativeSize<u32> {
-        self.geometry.open.load().unwrap_or_else(|| {
-            let scale = self.geometry.scale.load().unwrap_or(1.0);
+        let geometry = &self.shared.geometry;
+        geometry.open.load().unwrap_or_else(|| {
+            let scale = geometry.scale.load().unwrap_or(1.0);
             NativeSize::from_size(self.saved().into(), scale)
         })
     }

@@ -1,17 +1,18 @@
-//! Readouts in words: below the headline, and where there is no terminal.
+//! Readouts in words: below the headline of a view, and as a line of text.
 
 use std::time::Duration;
 
 use crate::{
     decision::{FRAME, Readout, Reason, State},
-    genre::Labels,
+    genre::{KIND_OF, Labels},
     units::Seconds,
 };
 
 /// An answer is there by this much music; shown as a countdown.
 const FIRST_ANSWER_S: f64 = 3.0;
 
-pub(super) fn warming_words(heard: Seconds, since: Duration) -> String {
+/// How long until a first answer may come, `heard` being what was heard and `since` the time since then.
+pub fn warming_words(heard: Seconds, since: Duration) -> String {
     let left = (FIRST_ANSWER_S - heard.0 - since.as_secs_f64()).ceil();
     if left >= 1.0 {
         format!("warming up: a first answer in {left:.0} s")
@@ -22,27 +23,35 @@ pub(super) fn warming_words(heard: Seconds, since: Duration) -> String {
 
 /// The state of a readout in words. `since` is the time since it was made, which counts while it warms up.
 pub fn state_words(readout: &Readout, labels: &Labels, since: Duration) -> String {
-    let ranked = readout.scores.ranked();
+    let ranked = labels.ranked(&readout.scores);
+    let shown = readout.genre.map(|genre| labels.family_or_self(genre));
     let name = |rank: usize| ranked.get(rank).and_then(|&(index, _)| labels.get(index));
     let runner_up = || {
-        let other = ranked
-            .iter()
-            .find(|&&(index, _)| Some(index) != readout.genre);
+        let other = ranked.iter().find(|&&(index, _)| Some(index) != shown);
         other.map_or(String::new(), |&(index, score)| {
             let label = labels.get(index).unwrap_or("?");
             format!(", then {label} {:.0} %", score * 100.0)
         })
     };
     let confidence = readout.confidence * 100.0;
+    // A kind is named in full, with what its family has in all.
+    let family = readout
+        .genre
+        .and_then(|genre| Some((labels.family_of(genre)?, labels.get(genre)?)))
+        .map_or(String::new(), |(family, kind)| {
+            let score = 100.0 * readout.scores.as_slice()[family];
+            let family = labels.get(family).unwrap_or("?");
+            format!("{family} {score:.0} %{KIND_OF}{kind} ")
+        });
     match readout.state {
         State::Warming => warming_words(readout.heard, since),
         State::Provisional => format!(
-            "so far, after {:.0} of {:.0} s: {confidence:.0} %{}",
+            "so far, after {:.0} of {:.0} s: {family}{confidence:.0} %{}",
             readout.heard.0.floor(),
             FRAME.0,
             runner_up()
         ),
-        State::Live => format!("live: {confidence:.0} %{}", runner_up()),
+        State::Live => format!("live: {family}{confidence:.0} %{}", runner_up()),
         State::Unsure => {
             let why = readout.reason.map_or("unsure", Reason::words);
             match (readout.reason, name(0), name(1)) {
@@ -74,10 +83,62 @@ pub fn plain_line(readout: &Readout, labels: &Labels) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::tests::{labels, readout},
-        *,
-    };
+    use super::*;
+    use crate::genre::{GTZAN, Scores};
+
+    fn labels() -> Labels {
+        Labels::new(GTZAN).unwrap()
+    }
+
+    fn readout(state: State, genre: Option<usize>, position: f64) -> Readout {
+        let mut scores = [0.04_f32; 10];
+        scores[9] = 0.45;
+        scores[6] = 0.23;
+        let mut readout = Readout {
+            genre,
+            confidence: 0.45,
+            scores: Scores::new(&scores),
+            position: Seconds(position),
+            heard: Seconds(position.min(29.12)),
+            ..Readout::warming(10)
+        };
+        readout.set_state(state);
+        readout
+    }
+
+    #[test]
+    fn a_kind_is_named_with_its_family() {
+        let labels = Labels::new(["electronic", "techno", "rock"]).unwrap();
+        let labels = labels.with_families([("techno", "electronic")]).unwrap();
+        let words = |genre: Option<usize>, scores: [f32; 3]| {
+            let readout = Readout {
+                scores: Scores::new(&scores),
+                confidence: genre.map_or(0.0, |genre| scores[genre]),
+                ..readout(
+                    if genre.is_some() {
+                        State::Live
+                    } else {
+                        State::Unsure
+                    },
+                    genre,
+                    40.0,
+                )
+            };
+            state_words(&readout, &labels, Duration::ZERO)
+        };
+        assert_eq!(
+            words(Some(1), [0.8, 0.7, 0.2]),
+            "live: electronic 80 % > techno 70 %, then rock 20 %"
+        );
+        assert_eq!(
+            words(Some(0), [0.8, 0.3, 0.2]),
+            "live: 80 %, then rock 20 %"
+        );
+        assert_eq!(
+            words(None, [0.5, 0.3, 0.3]),
+            "unsure between electronic and rock"
+        );
+    }
 
     #[test]
     fn states_have_words() {

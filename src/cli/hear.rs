@@ -1,0 +1,218 @@
+//! Genres for what is written elsewhere: which answers are sure enough, and in whose words.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+
+use super::{
+    Context,
+    classify::work::{Heard, Job},
+    parse_share,
+    signals::Stop,
+    text::{name_of, read_settings},
+};
+use crate::{
+    network::Model,
+    song::{Multiframe, Verdict},
+    toml_words,
+};
+
+/// What decides whether a song gets a genre, and which word for it.
+#[derive(Clone, Debug, Args)]
+pub(in crate::cli) struct HearArgs {
+    /// Leave songs alone whose best score is below this, 0 to 1. Default: what the model itself calls sure.
+    #[arg(long, value_name = "SCORE", value_parser = parse_share)]
+    pub min_confidence: Option<f32>,
+
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Your words for the genres: a TOML file with lines like \
+        metal = \"Heavy Metal\" or disco = [\"Dance\", \"Disco\"]; \"\" for a genre that is not to be written"
+    )]
+    pub labels: Option<PathBuf>,
+
+    /// Best score below which the answer is "unsure", 0 to 1. Default: the model's.
+    #[arg(long, value_name = "SCORE", value_parser = parse_share)]
+    pub unsure_below: Option<f32>,
+
+    /// Files looked at side by side. Default: one for each processor.
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
+impl HearArgs {
+    /// What listens: the whole song, as `classify` does.
+    pub(in crate::cli) fn job(&self, context: &Context, stop: Stop) -> anyhow::Result<Arc<Job>> {
+        Ok(Arc::new(Job {
+            model: context.load_model()?,
+            rule: Multiframe::default(),
+            unsure_below: self.unsure_below,
+            timeline: false,
+            stop,
+        }))
+    }
+
+    /// Files at a time.
+    pub(in crate::cli) fn n_jobs(&self) -> usize {
+        self.jobs.map_or_else(
+            || thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            usize::from,
+        )
+    }
+
+    /// The words of the genres of `model`.
+    pub(in crate::cli) fn names(&self, model: &Model) -> anyhow::Result<Names> {
+        let mut words: Vec<Vec<String>> = model
+            .labels()
+            .iter()
+            .map(|label| vec![usual_word(label).to_owned()])
+            .collect();
+        if let Some(path) = &self.labels {
+            for (label, its_words) in read_map(path)? {
+                let index = model.labels().index_of(&label).with_context(|| {
+                    let known: Vec<&str> = model.labels().iter().collect();
+                    format!(
+                        "{}: the model has no genre '{label}'; it has {}",
+                        name_of(path),
+                        known.join(", ")
+                    )
+                })?;
+                words[index] = its_words;
+            }
+        }
+        Ok(Names {
+            words,
+            least: self.min_confidence.unwrap_or(0.0),
+        })
+    }
+}
+
+/// How tags usually spell what the built-in model hears; other models' labels are their users' own words.
+fn usual_word(label: &str) -> &str {
+    const USUAL: [(&str, &str); 10] = [
+        ("blues", "Blues"),
+        ("classical", "Classical"),
+        ("country", "Country"),
+        ("disco", "Disco"),
+        ("hiphop", "Hip-Hop"),
+        ("jazz", "Jazz"),
+        ("metal", "Metal"),
+        ("pop", "Pop"),
+        ("reggae", "Reggae"),
+        ("rock", "Rock"),
+    ];
+    USUAL
+        .iter()
+        .find(|(ours, _)| *ours == label)
+        .map_or(label, |(_, usual)| usual)
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    One(String),
+    Many(Vec<String>),
+}
+
+fn read_map(path: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
+    let name = name_of(path);
+    let text = read_settings(path).with_context(|| format!("cannot read label map '{name}'"))?;
+    let map: BTreeMap<String, Words> = toml::from_str(&text).map_err(|error| {
+        let (line, reason) = toml_words::line_and_reason(&text, &error);
+        let reason = if reason.contains("untagged") {
+            "a genre has a word in quotes, or a list of such words in [ ]".to_owned()
+        } else {
+            reason
+        };
+        anyhow::anyhow!("{name}:{line}: {reason}")
+    })?;
+    let mut out = Vec::new();
+    for (label, words) in map {
+        let words = match words {
+            Words::One(word) => vec![word],
+            Words::Many(words) => words,
+        };
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| word.trim().to_owned())
+            .filter(|word| !word.is_empty())
+            .collect();
+        anyhow::ensure!(
+            !words.iter().any(|word| word.contains(char::is_control)),
+            "{name}: a word for '{label}' has a control character in it"
+        );
+        out.push((label, words));
+    }
+    Ok(out)
+}
+
+/// The words of every genre, and how sure an answer must be.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Names {
+    words: Vec<Vec<String>>,
+    least: f32,
+}
+
+/// What is to be said of a song.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::cli) enum Answer {
+    /// Its genre.
+    Genre {
+        /// In the model's word.
+        label: String,
+        /// In the user's words: at least one.
+        words: Vec<String>,
+        /// Its score.
+        confidence: f32,
+    },
+    /// Nothing, and why.
+    Nothing(String),
+}
+
+impl Names {
+    pub(in crate::cli) fn answer(&self, model: &Model, heard: &Heard) -> Answer {
+        let song = &heard.song;
+        let nothing = |why: &str| Answer::Nothing(why.into());
+        let genre = match song.verdict {
+            Verdict::Genre(genre) => genre,
+            Verdict::Unsure => return nothing("not sure"),
+            Verdict::NotMusic => return nothing("not music"),
+            Verdict::Silent => return nothing("silent"),
+            Verdict::TooShort => return nothing("too short"),
+        };
+        let label = model.labels().get(genre).unwrap_or_default();
+        self.genre(genre, label, song.scores.as_slice()[genre])
+    }
+
+    /// What is to be said of a song of this genre.
+    pub(in crate::cli) fn genre(&self, genre: usize, label: &str, confidence: f32) -> Answer {
+        let label = label.to_owned();
+        if confidence < self.least {
+            return Answer::Nothing(format!(
+                "{label} {:.0} %, less than asked for",
+                100.0 * confidence
+            ));
+        }
+        match &self.words[genre][..] {
+            [] => Answer::Nothing(format!("{label}, which the label map leaves out")),
+            words => Answer::Genre {
+                label,
+                words: words.to_vec(),
+                confidence,
+            },
+        }
+    }
+
+    /// Every word that can be said.
+    pub(in crate::cli) fn all_words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().flatten().map(String::as_str)
+    }
+}
