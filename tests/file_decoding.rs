@@ -278,7 +278,7 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
     }
     if !not_made.is_empty() {
         skip::skip(
-            "ffmpeg",
+            "codec",
             format_args!("this ffmpeg cannot write {not_made:?}"),
         );
     }
@@ -319,7 +319,7 @@ fn a_codec_without_decoder_is_told() {
         path.to_str().unwrap(),
     ];
     if run_ffmpeg(&args).is_none() {
-        skip::skip("ffmpeg", "this ffmpeg cannot write AAC of six channels");
+        skip::skip("codec", "this ffmpeg cannot write AAC of six channels");
         return;
     }
     let error = AudioFile::open(&path).unwrap_err();
@@ -618,7 +618,7 @@ fn truncated_files_give_what_is_there() {
         ]
         .concat();
         if run_ffmpeg(&command).is_none() {
-            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
+            skip::skip("codec", format_args!("this ffmpeg cannot write {name}"));
             continue;
         }
         let (whole, file) = read(&path).unwrap();
@@ -661,7 +661,7 @@ fn damaged_packets_are_left_out_and_counted() {
         ])
         .is_none()
         {
-            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
+            skip::skip("codec", format_args!("this ffmpeg cannot write {name}"));
             continue;
         }
         let (whole, _) = read(&path).unwrap();
@@ -926,7 +926,7 @@ fn an_m4a_file_without_its_index_is_incomplete() {
     let (folder, wav, _) = wav_at(44_100);
     let path = folder.path().join("cut.m4a");
     if run_ffmpeg(&["-i", wav.to_str().unwrap(), path.to_str().unwrap()]).is_none() {
-        skip::skip("ffmpeg", "this ffmpeg cannot write m4a");
+        skip::skip("codec", "this ffmpeg cannot write m4a");
         return;
     }
     let bytes = fs::read(&path).unwrap();
@@ -1165,7 +1165,7 @@ fn an_ogg_clock_that_is_wrong_or_late_cuts_nothing() {
         ("a.opus", "-c:a libopus -page_duration 200000"),
     ] {
         let Some(good) = made(dir, name, args) else {
-            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
+            skip::skip("codec", format_args!("this ffmpeg cannot write {name}"));
             continue;
         };
         let late = with_granules(&good, |granule| granule + 48_000 * 3_600);
@@ -1386,7 +1386,7 @@ fn joined_files_are_heard_to_the_last() {
     let mut before = None::<Vec<u8>>;
     for (name, args) in kinds {
         let Some(first) = made(dir, name, args) else {
-            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
+            skip::skip("codec", format_args!("this ffmpeg cannot write {name}"));
             continue;
         };
         let other = made(dir, &format!("b{name}"), &format!("{args} -ac 1 -ar 48000")).unwrap();
@@ -1480,7 +1480,7 @@ fn containers_are_read_by_what_they_hold() {
         ),
     ] {
         let Some(bytes) = made(dir, name, args) else {
-            skip::skip("ffmpeg", format_args!("this ffmpeg cannot write {name}"));
+            skip::skip("codec", format_args!("this ffmpeg cannot write {name}"));
             continue;
         };
         let path = dir.join(name);
