@@ -1095,6 +1095,12 @@ fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
         bytes.extend(&sound);
         check("a.aiff", &bytes);
     }
+    // An offset that is no number of bytes.
+    let mut bytes = b"FORM\0\0\0\x40AIFFCOMM\0\0\0\x12\0\x01\0\0\0\x04\0\x10\x40\x0b\xfa".to_vec();
+    bytes.extend([0; 7]);
+    bytes.extend(b"SSND\xff\xff\xff\xff\xff\xff\xff\xf9\0\0\0\0\0\x01\0\x02");
+    fs::write(dir.join("offset.aiff"), bytes).unwrap();
+    assert!(AudioFile::open(dir.join("offset.aiff")).is_err());
 }
 
 #[test]

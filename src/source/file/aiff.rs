@@ -30,8 +30,9 @@ pub(super) fn header(input: &mut Input) -> Result<Sound, Refusal> {
             let offset = if offset < size { offset } else { 0 };
             input.advance(16);
             input.skip(u64::from(offset))?;
-            let known = (8 + offset..0xffff_ff00).contains(&size) && size > 8;
-            let n_bytes = known.then(|| u64::from(size - 8 - offset));
+            let known = (9..0xffff_ff00).contains(&size);
+            let before = 8 + u64::from(offset);
+            let n_bytes = u64::from(size).checked_sub(before).filter(|_| known);
             let common: &[u8] = common.as_deref().unwrap_or_default();
             return sound(common, n_bytes);
         }
