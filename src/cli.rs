@@ -306,6 +306,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// Files looked at side by side: as many as were asked for, or one for each processor.
+fn n_jobs(asked: Option<u16>) -> usize {
+    asked.map_or_else(
+        || std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        usize::from,
+    )
+}
+
 /// A share: a number from 0 to 1.
 fn parse_share(text: &str) -> Result<f32, String> {
     let value: f32 = text

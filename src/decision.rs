@@ -140,12 +140,10 @@ impl Rules {
     /// The built-in numbers, where the model does not bring its own. What is out of range in a model file is ignored.
     pub fn of(defaults: &DecisionDefaults) -> Self {
         let mut rules = Self::default();
-        for (name, field, low, high) in rules.fields() {
-            let found = defaults.more.get(name).and_then(serde_json::Value::as_f64);
-            if let Some(value) = found.map(|value| value as f32)
-                && (low..=high).contains(&value)
-            {
-                *field = value;
+        for (name, value) in &defaults.more {
+            if let Some(value) = value.as_f64() {
+                // Other defaults of the model stand among them, too.
+                let _ = rules.set(name, value as f32);
             }
         }
         rules
@@ -157,11 +155,10 @@ impl Rules {
     /// [`RuleError`] when it is out of its range, or there is none of that name.
     pub fn set(&mut self, name: &str, value: f32) -> Result<(), RuleError> {
         let mut fields = self.fields();
-        let names = fields.iter().map(|field| field.0).collect();
         let Some((_, field, low, high)) = fields.iter_mut().find(|field| field.0 == name) else {
             return Err(RuleError::Unknown {
                 name: name.to_owned(),
-                names,
+                names: fields.iter().map(|field| field.0).collect(),
             });
         };
         if !(*low..=*high).contains(&value) {

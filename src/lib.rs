@@ -35,6 +35,7 @@ pub mod cli;
 pub mod decision;
 pub mod front_end;
 pub mod genre;
+mod hexadecimal;
 pub mod midi;
 mod mixdown;
 pub mod network;

@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -24,7 +23,7 @@ use self::{
     work::{Job, classify_all},
 };
 use super::{
-    Context, complain, is_stdin,
+    Context, complain, is_stdin, n_jobs,
     output_file::{Named, OutputFile},
     parse_share,
     signals::{Again, Stop},
@@ -214,10 +213,7 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         n_written: 0,
     };
     let progress = progress_bar(files.len(), to_terminal);
-    let jobs = args.jobs.map_or_else(
-        || thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        usize::from,
-    );
+    let jobs = n_jobs(args.jobs);
     let mut finished = 0_usize;
     let header = if fresh { printer.header() } else { Ok(()) };
     let listened = header.and_then(|()| {

@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
 };
 
 use anyhow::Context as _;
@@ -14,7 +13,7 @@ use serde::Deserialize;
 use super::{
     Context,
     classify::work::{Heard, Job},
-    parse_share,
+    n_jobs, parse_share,
     signals::Stop,
     text::{name_of, read_settings},
 };
@@ -62,10 +61,7 @@ impl HearArgs {
 
     /// Files at a time.
     pub(in crate::cli) fn n_jobs(&self) -> usize {
-        self.jobs.map_or_else(
-            || thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            usize::from,
-        )
+        n_jobs(self.jobs)
     }
 
     /// The words of the genres of `model`.

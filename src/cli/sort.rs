@@ -22,6 +22,7 @@ use super::{
     is_stdin, json_lines,
     output_file::OutputFile,
     signals::{Again, Stop},
+    tag,
     text::{count, name_of},
 };
 use crate::{network::Model, song::SongClassifier, tags::read, units::SampleRate};
@@ -305,9 +306,9 @@ impl Song {
     fn new(path: &Path, label: &str, words: &[String], confidence: f32) -> Arc<Self> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let about = read::about(&real);
-        let ours = format!("genrescope: {label} {:.0} %", 100.0 * confidence);
+        let ours = tag::comment(label, confidence);
         let comment = match &about.comment {
-            Some(theirs) if theirs.contains("genrescope: ") => theirs.clone(),
+            Some(theirs) if theirs.contains(tag::COMMENT) => theirs.clone(),
             Some(theirs) if !theirs.trim().is_empty() => format!("{theirs}; {ours}"),
             _ => ours,
         };

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-pub(in crate::cli) use self::{journal::state_folder, rewrite::hex};
+pub(in crate::cli) use self::journal::state_folder;
 use self::{
     journal::{Journal, undo},
     rewrite::{Manner, refusal, rewrite},
@@ -47,7 +47,12 @@ const OWN_CONFIDENCE: Field = Field::Own("GENRESCOPE_CONFIDENCE");
 const OWN_MODEL: Field = Field::Own("GENRESCOPE_MODEL");
 
 /// How a comment of ours begins.
-const COMMENT: &str = "genrescope: ";
+pub(in crate::cli) const COMMENT: &str = "genrescope: ";
+
+/// What a comment of ours says.
+pub(in crate::cli) fn comment(label: &str, confidence: f32) -> String {
+    format!("{COMMENT}{label} {:.0} %", 100.0 * confidence)
+}
 
 /// Arguments of `genrescope tag`.
 #[derive(Debug, Args)]
@@ -267,7 +272,7 @@ impl Tagger {
         }
         if self.comment {
             let old = tags.values(Field::Comment);
-            let ours = format!("{COMMENT}{label} {:.0} %", 100.0 * confidence);
+            let ours = comment(label, confidence);
             let new = if old.is_empty() {
                 vec![ours]
             } else if self.policy == Policy::OnlyEmpty {

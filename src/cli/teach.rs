@@ -17,7 +17,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
 
-use super::{Context, complain, output_file::OutputFile, read_model_file, text};
+use super::{Context, complain, n_jobs, output_file::OutputFile, read_model_file, text};
 use crate::{
     decision::FRAME,
     genre::Labels,
@@ -328,7 +328,7 @@ fn listen_to(
     labels: &Labels,
 ) -> (Vec<(usize, Heard)>, usize) {
     let bar = ProgressBar::new(lessons.len() as u64);
-    let jobs = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = n_jobs(None);
     let next = AtomicUsize::new(0);
     let (sender, receiver) = crossbeam_channel::unbounded();
     thread::scope(|scope| {

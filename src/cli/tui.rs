@@ -350,32 +350,8 @@ mod tests {
     use ratatui::{Terminal, backend::TestBackend};
 
     use super::*;
-    use crate::genre::{GTZAN, Scores};
-
-    pub(super) fn labels() -> Labels {
-        Labels::new(GTZAN).unwrap()
-    }
-
-    pub(super) fn readout(state: State, genre: Option<usize>, position: f64) -> Readout {
-        let mut scores = [0.04_f32; 10];
-        scores[9] = 0.45;
-        scores[6] = 0.23;
-        let mut readout = Readout {
-            genre,
-            confidence: 0.45,
-            scores: Scores::new(&scores),
-            frame_scores: Scores::new(&scores),
-            music: Some(0.98),
-            level_dbfs: -18.2,
-            position: Seconds(position),
-            heard: Seconds(position.min(29.12)),
-            frames: 5,
-            seq: 3,
-            ..Readout::warming(10)
-        };
-        readout.set_state(state);
-        readout
-    }
+    use crate::genre::Scores;
+    pub(super) use crate::readout::words::tests::{labels, readout};
 
     fn view(depth: Depth) -> View {
         View::new(

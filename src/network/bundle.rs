@@ -36,6 +36,7 @@ use super::{
 use crate::{
     front_end::FrontEndConfig,
     genre::{KIND_OF, Labels},
+    hexadecimal::hex,
     units::Seconds,
 };
 
@@ -503,7 +504,7 @@ impl Bundle {
         file.extend(data);
         in_range("size in bytes", file.len(), 16, MAX_FILE_BYTES)?;
         let place = digest_place(&file, ZERO_DIGEST)?;
-        let digest = hexadecimal(&Sha256::digest(&file));
+        let digest = hex(&Sha256::digest(&file));
         file[place..place + digest.len()].copy_from_slice(digest.as_bytes());
         Ok(file)
     }
@@ -1051,7 +1052,7 @@ fn check_digest(file: &[u8], expected: &str) -> Result<String, ModelError> {
     hasher.update(&file[..place]);
     hasher.update(ZERO_DIGEST);
     hasher.update(&file[place + ZERO_DIGEST.len()..]);
-    let found = hexadecimal(&hasher.finalize());
+    let found = hex(&hasher.finalize());
     if found == expected {
         Ok(found)
     } else {
@@ -1076,14 +1077,6 @@ fn digest_place(file: &[u8], digest: &str) -> Result<usize, ModelError> {
         ModelError::field("sha256", digest, "an entry written as \"sha256\":\"...\"")
     })?;
     Ok(8 + place + entry.len() - 1 - digest.len())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn text<'a>(metadata: &'a HashMap<String, String>, field: &str) -> Result<&'a str, ModelError> {

@@ -82,15 +82,15 @@ pub fn plain_line(readout: &Readout, labels: &Labels) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::genre::{GTZAN, Scores};
 
-    fn labels() -> Labels {
+    pub(crate) fn labels() -> Labels {
         Labels::new(GTZAN).unwrap()
     }
 
-    fn readout(state: State, genre: Option<usize>, position: f64) -> Readout {
+    pub(crate) fn readout(state: State, genre: Option<usize>, position: f64) -> Readout {
         let mut scores = [0.04_f32; 10];
         scores[9] = 0.45;
         scores[6] = 0.23;
@@ -98,8 +98,13 @@ mod tests {
             genre,
             confidence: 0.45,
             scores: Scores::new(&scores),
+            frame_scores: Scores::new(&scores),
+            music: Some(0.98),
+            level_dbfs: -18.2,
             position: Seconds(position),
             heard: Seconds(position.min(29.12)),
+            frames: 5,
+            seq: 3,
             ..Readout::warming(10)
         };
         readout.set_state(state);

@@ -101,7 +101,7 @@ pub fn rfc3339(time: SystemTime) -> String {
 
 /// Year, month (1..=12) and day (1..=31) of the Gregorian calendar, from days since 1970-01-01
 /// (H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     let z = days + 719_468;
     let (era, day_of_era) = (z / 146_097, z % 146_097);
     let year_of_era =

@@ -8,7 +8,8 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::{tag::hex, text::name_of};
+use super::super::text::name_of;
+use crate::hexadecimal::hex;
 use crate::tags::read::About;
 
 /// A song in a list.

@@ -20,9 +20,9 @@ use super::{
         signals::Stop,
         text::{count, name_of, told},
     },
-    rewrite::{Content, Done, Manner, from_hex, hex, remove_left_over, rewrite},
+    rewrite::{Content, Done, Manner, from_hex, remove_left_over, rewrite},
 };
-use crate::tags::Splice;
+use crate::{hexadecimal::hex, sink::jsonl::civil, tags::Splice};
 
 const SCHEMA: u64 = 1;
 
@@ -195,19 +195,7 @@ pub(in crate::cli) fn state_folder() -> Option<PathBuf> {
 /// Seconds of the epoch as `20261130-104500` (UTC).
 fn date(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Years begin in March here, so that leap days are last.
-    let z = days + 719_468;
-    let (era, day) = (z / 146_097, z % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let of_year = day - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year + era * 400 + u64::from(month <= 2);
+    let (year, month, day) = civil(days);
     format!(
         "{year:04}{month:02}{day:02}-{:02}{:02}{:02}",
         second / 3_600,

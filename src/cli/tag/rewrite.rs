@@ -11,7 +11,10 @@ use std::{
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use crate::tags::{Splice, Spliced};
+use crate::{
+    hexadecimal::hex,
+    tags::{Splice, Spliced},
+};
 
 /// What is to be kept, or may be lost.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,16 +72,6 @@ impl<W: Write> Write for Summing<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
-}
-
-pub(in crate::cli) fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            out.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
-        }
-    }
-    out
 }
 
 pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {

@@ -15,9 +15,10 @@ use sha2::{Digest as _, Sha256};
 use super::super::{
     classify::output::{from_text, to_text},
     output_file::OutputFile,
-    tag::{hex, state_folder},
+    tag::state_folder,
     text::name_of,
 };
+use crate::hexadecimal::hex;
 
 /// Bytes at both ends of a file that its content is told by.
 const ENDS: u64 = 1 << 16;

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::super::secret::Secret;
+use crate::hexadecimal::hex;
 
 /// The cookie that stands for the token in a browser.
 const COOKIE: &str = "genrescope";
@@ -147,13 +148,6 @@ fn host_name(host: &str) -> &str {
 
 fn digest(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        text.push_str(&format!("{byte:02x}"));
-        text
-    })
 }
 
 #[cfg(test)]
