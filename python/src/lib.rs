@@ -12,7 +12,7 @@ use std::{
 };
 
 use genrescope::{
-    answer::{HearError, Heard, Hearing, Listening, SettingError, hear},
+    answer::{HearError, Heard, Hearing, Listening, hear},
     network,
     song::{Multiframe, SongScore},
     source::{
@@ -159,6 +159,10 @@ const LOOK_EVERY: u32 = 2_048;
 struct PyListening(Arc<Listening>);
 
 impl PyListening {
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is of one lifetime, the closure of any"
+    )]
     fn hear<'py>(
         &self,
         py: Python<'py>,
@@ -259,8 +263,7 @@ impl PyListening {
         rate: f64,
     ) -> PyResult<Parts<'py>> {
         let sound = Sound::new(array, None)?;
-        let wrong = |error: SettingError| setting_error(error);
-        let mut hearing = Hearing::new(&self.0, rate_of(rate)?).map_err(wrong)?;
+        let mut hearing = Hearing::new(&self.0, rate_of(rate)?).map_err(setting_error)?;
         sound.each(py, &mut genrescope::mixdown::Mixdown::default(), |mono| {
             hearing.push(mono);
         })?;
