@@ -96,8 +96,10 @@ pub struct AudioFile {
     n_channels: usize,
     /// What the header says, in frames.
     declared_frames: Option<u64>,
-    /// Frames decoded so far.
+    /// Frames decoded, or passed over, so far.
     n_frames: u64,
+    /// What was passed over of a frame.
+    passed: f64,
     skipped: u64,
     truncated: bool,
     ends: Ends,
@@ -142,6 +144,8 @@ enum Turn {
     Samples,
     /// A packet of another track, or a damaged one: nothing was appended.
     Nothing,
+    /// A packet that was not decoded, of so many seconds.
+    Passed(f64),
     /// The source has ended.
     End,
 }
@@ -442,6 +446,7 @@ impl AudioFile {
             n_channels,
             declared_frames: None,
             n_frames: 0,
+            passed: 0.0,
             skipped: 0,
             truncated: false,
             ends: Ends::AsTold,
@@ -633,7 +638,7 @@ impl AudioFile {
                     self.n_frames = (self.interleaved.len() / format.n_channels) as u64;
                     return Ok(format.rate);
                 }
-                Ok((Turn::Nothing, _)) => {}
+                Ok((Turn::Nothing | Turn::Passed(_), _)) => {}
                 Ok((Turn::End, _)) => {
                     let (path, skipped) = (self.path.clone(), self.skipped);
                     return Err(FileError::NoSamples { path, skipped });
@@ -783,41 +788,8 @@ impl AudioFile {
             && self.pending.is_none()
             && samples.len() < BLOCK_FRAMES * self.n_channels.max(1)
         {
-            let before = samples.len();
-            // A panic of a decoder ends the file; nothing of its state is used afterwards.
-            let turn = guarded(|| self.source.next(samples, &mut self.skipped));
-            match turn {
-                Ok(Ok((Turn::Samples, format))) => {
-                    self.fit(format, before, samples);
-                    if let Source::Raw(_) = self.source {
-                        break;
-                    }
-                }
-                Ok(Ok((Turn::Nothing, _))) => {}
-                Ok(Ok((Turn::End, _))) => self.go_on(samples),
-                Ok(Err(SymphoniaError::IoError(error)))
-                    if error.kind() == io::ErrorKind::UnexpectedEof =>
-                {
-                    self.truncated |= match self.ends {
-                        Ends::AsTold => true,
-                        Ends::AsCounted | Ends::Whole => false,
-                        Ends::WholeIfLate => !self.source.starts_late(),
-                    };
-                    self.go_on(samples);
-                }
-                Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
-                    let error = FileError::from_io(&self.path, error);
-                    self.end(Some(error));
-                }
-                Ok(Err(error)) => {
-                    let error = self.corrupt(error.to_string());
-                    self.end(Some(error));
-                }
-                Err(()) => {
-                    samples.truncate(before);
-                    let error = self.corrupt("the decoder fails on it".into());
-                    self.end(Some(error));
-                }
+            if !self.turn(samples) {
+                break;
             }
         }
         if samples.is_empty()
@@ -826,6 +798,84 @@ impl AudioFile {
             return Err(error);
         }
         Ok(!samples.is_empty())
+    }
+
+    /// Passes over what lies before `until`, without decoding where packets say how long they are; `false` if the file
+    /// ends before. What [`AudioFile::next_block`] gives afterwards begins with the packet that holds that instant, and
+    /// its first tenths of a second may lack what a decoder takes from before.
+    ///
+    /// With an `until` of infinity [`AudioFile::position`] is the file's length afterwards, which no header had to be
+    /// believed for.
+    ///
+    /// # Errors
+    /// As [`AudioFile::next_block`].
+    pub fn pass_to(&mut self, until: Seconds) -> Result<bool, FileError> {
+        let mut samples = std::mem::take(&mut self.interleaved);
+        samples.clear();
+        let hz = f64::from(self.rate.hz());
+        let least = (until.0 * hz).min(u64::MAX as f64) as u64;
+        while !matches!(self.source, Source::Ended)
+            && self.pending.is_none()
+            && self.n_frames < least
+        {
+            self.source.mute(true);
+            self.turn(&mut samples);
+            samples.clear();
+        }
+        self.source.mute(false);
+        self.interleaved = samples;
+        match self.pending.take() {
+            Some(error) => Err(error),
+            None => Ok(self.n_frames >= least),
+        }
+    }
+
+    /// Takes one packet; `false` when what it gave should be handed on at once.
+    fn turn(&mut self, samples: &mut Vec<f32>) -> bool {
+        let before = samples.len();
+        // A panic of a decoder ends the file; nothing of its state is used afterwards.
+        let turn = guarded(|| self.source.next(samples, &mut self.skipped));
+        match turn {
+            Ok(Ok((Turn::Samples, format))) => {
+                self.fit(format, before, samples);
+                if let Source::Raw(_) = self.source {
+                    return false;
+                }
+            }
+            Ok(Ok((Turn::Nothing, _))) => {}
+            Ok(Ok((Turn::Passed(seconds), _))) => {
+                self.passed += seconds * f64::from(self.rate.hz());
+                // A length in seconds is off by the rounding of a division.
+                let whole = (self.passed + 1e-3).floor();
+                self.passed -= whole;
+                self.n_frames += whole as u64;
+            }
+            Ok(Ok((Turn::End, _))) => self.go_on(samples),
+            Ok(Err(SymphoniaError::IoError(error)))
+                if error.kind() == io::ErrorKind::UnexpectedEof =>
+            {
+                self.truncated |= match self.ends {
+                    Ends::AsTold => true,
+                    Ends::AsCounted | Ends::Whole => false,
+                    Ends::WholeIfLate => !self.source.starts_late(),
+                };
+                self.go_on(samples);
+            }
+            Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
+                let error = FileError::from_io(&self.path, error);
+                self.end(Some(error));
+            }
+            Ok(Err(error)) => {
+                let error = self.corrupt(error.to_string());
+                self.end(Some(error));
+            }
+            Err(()) => {
+                samples.truncate(before);
+                let error = self.corrupt("the decoder fails on it".into());
+                self.end(Some(error));
+            }
+        }
+        true
     }
 
     fn corrupt(&self, reason: String) -> FileError {
@@ -1049,6 +1099,13 @@ impl Source {
                     n_channels: 0,
                 },
             )),
+        }
+    }
+
+    /// Whether packets are passed over instead of decoded. Raw samples are none.
+    fn mute(&mut self, on: bool) {
+        if let Self::Decoded(decoded) = self {
+            decoded.mute(on);
         }
     }
 
