@@ -12,14 +12,16 @@ use serde::Deserialize;
 
 use super::{
     Context,
-    classify::work::{Heard, Job},
+    classify::work::Job,
     n_jobs, parse_share,
     signals::Stop,
     text::{name_of, read_settings},
 };
 use crate::{
+    answer::{Heard, Listening},
+    genre::usual_word,
     network::Model,
-    song::{Multiframe, Verdict},
+    song::Verdict,
     toml_words,
 };
 
@@ -49,14 +51,14 @@ pub(in crate::cli) struct HearArgs {
 
 impl HearArgs {
     /// What listens: the whole song, as `classify` does.
-    pub(in crate::cli) fn job(&self, context: &Context, stop: Stop) -> anyhow::Result<Arc<Job>> {
-        Ok(Arc::new(Job {
-            model: context.load_model()?,
-            rule: Multiframe::default(),
-            unsure_below: self.unsure_below,
-            timeline: false,
+    pub(in crate::cli) fn job(&self, context: &Context, stop: Stop) -> anyhow::Result<Job> {
+        Ok(Job {
+            listening: Arc::new(Listening {
+                unsure_below: self.unsure_below,
+                ..Listening::new(context.load_model()?)
+            }),
             stop,
-        }))
+        })
     }
 
     /// Files at a time.
@@ -89,26 +91,6 @@ impl HearArgs {
             least: self.min_confidence.unwrap_or(0.0),
         })
     }
-}
-
-/// How tags usually spell what the built-in model hears; other models' labels are their users' own words.
-fn usual_word(label: &str) -> &str {
-    const USUAL: [(&str, &str); 10] = [
-        ("blues", "Blues"),
-        ("classical", "Classical"),
-        ("country", "Country"),
-        ("disco", "Disco"),
-        ("hiphop", "Hip-Hop"),
-        ("jazz", "Jazz"),
-        ("metal", "Metal"),
-        ("pop", "Pop"),
-        ("reggae", "Reggae"),
-        ("rock", "Rock"),
-    ];
-    USUAL
-        .iter()
-        .find(|(ours, _)| *ours == label)
-        .map_or(label, |(_, usual)| usual)
 }
 
 #[derive(Deserialize)]
