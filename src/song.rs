@@ -35,6 +35,29 @@ pub enum SongScore {
 }
 
 impl SongScore {
+    /// Every way.
+    pub const ALL: [SongScore; 4] = [
+        SongScore::Mean,
+        SongScore::Geometric,
+        SongScore::Vote,
+        SongScore::Neighbours,
+    ];
+
+    /// What it is called where one is chosen.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SongScore::Mean => "mean",
+            SongScore::Geometric => "geometric",
+            SongScore::Vote => "vote",
+            SongScore::Neighbours => "knn",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|score| score.as_str() == name)
+    }
+
     /// The song's scores; `None` without frames, and without the reference points of a model that has none.
     pub fn of<'a>(
         self,
@@ -151,6 +174,17 @@ pub struct Song {
     pub music: Option<f32>,
     /// Why the verdict is [`Verdict::Unsure`], in the words of a listener's readout.
     pub reason: Option<Reason>,
+}
+
+impl Song {
+    /// Score of the genre, or of the best candidate; 0 where nothing was heard.
+    pub fn confidence(&self) -> f32 {
+        match self.verdict {
+            Verdict::Genre(genre) => self.scores.as_slice()[genre],
+            Verdict::Unsure | Verdict::NotMusic => self.scores.top().1,
+            Verdict::Silent | Verdict::TooShort => 0.0,
+        }
+    }
 }
 
 /// What kind of answer a [`Song`] is.

@@ -80,10 +80,33 @@ fn drain(file: &mut AudioFile) -> (Vec<f32>, Option<FileError>) {
 }
 
 fn read(path: &Path) -> Result<(Vec<f32>, AudioFile), FileError> {
-    let mut file = AudioFile::open(path)?;
+    let read = drained(AudioFile::open(path));
+    // The same bytes at hand give the same.
+    if let Ok(bytes) = fs::read(path) {
+        let at_hand = drained(AudioFile::from_bytes(path, bytes));
+        assert_eq!(told(&at_hand), told(&read), "{}", path.display());
+    }
+    read
+}
+
+type Drained = Result<(Vec<f32>, AudioFile), FileError>;
+
+fn drained(file: Result<AudioFile, FileError>) -> Drained {
+    let mut file = file?;
     match drain(&mut file) {
         (samples, None) => Ok((samples, file)),
         (_, Some(error)) => Err(error),
+    }
+}
+
+/// What two readings have in common: samples to their last bit, and words.
+fn told(drained: &Drained) -> Result<(Vec<u32>, String), String> {
+    match drained {
+        Ok((samples, file)) => {
+            let bits = samples.iter().map(|sample| sample.to_bits()).collect();
+            Ok((bits, format!("{file:?}")))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -942,7 +965,13 @@ fn an_m4a_file_without_its_index_is_incomplete() {
 
 /// Seconds that are heard of a file, and what is said of it.
 fn heard(path: &Path) -> (f64, Vec<String>) {
-    let mut file = AudioFile::open(path).unwrap();
+    let heard = listened(AudioFile::open(path).unwrap());
+    let at_hand = AudioFile::from_bytes(path, fs::read(path).unwrap()).unwrap();
+    assert_eq!(listened(at_hand), heard, "{}", path.display());
+    heard
+}
+
+fn listened(mut file: AudioFile) -> (f64, Vec<String>) {
     let mut n = 0;
     let notes = file
         .read(|mono| {

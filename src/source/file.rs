@@ -25,11 +25,11 @@ mod wav;
 
 use std::{
     cell::Cell,
-    fmt,
-    fs::{self, File},
+    fmt, fs,
     io::{self, Read, Seek},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use symphonia::{
@@ -52,7 +52,7 @@ use self::{
     containers::Described,
     decoder::{Decoded, Packets},
     frames::{Frames, skip_tag},
-    input::{Input, Part},
+    input::{Bytes, Input, Part, Place},
     pcm::{Pcm, Refusal, Sound},
     raw::Raw,
     signature::Kind,
@@ -105,6 +105,8 @@ pub struct AudioFile {
     ends: Ends,
     /// Bytes of the file at `path`, where it can be read again.
     n_bytes: Option<u64>,
+    /// They are at hand, and `path` is but a name.
+    at_hand: Option<Bytes>,
     /// Where in that file another one begins, which is joined on.
     next_at: Option<u64>,
     /// From the rate of the packets to the file's, one for each channel, where they differ.
@@ -170,19 +172,38 @@ impl AudioFile {
                 path: path.to_owned(),
             });
         }
-        let mut file = File::open(path).map_err(failed)?;
         // A pipe cannot be read twice.
         if !metadata.is_file() {
+            let file = fs::File::open(path).map_err(failed)?;
             return Self::from_stream(path.to_owned(), Box::new(file));
         }
-        let n_bytes = metadata.len();
-        let copy = file.try_clone().map_err(failed)?;
-        let mut input = Input::new(Box::new(copy), Some(n_bytes));
+        Self::whole(path, None, metadata.len())
+    }
+
+    /// A whole file whose bytes are at hand, such as an object of a store. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`AudioFile::open`].
+    pub fn from_bytes(
+        name: impl Into<PathBuf>,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Self, FileError> {
+        let (path, bytes) = (name.into(), Bytes(Arc::new(bytes)));
+        match bytes.n_bytes() {
+            0 => Err(FileError::Empty { path }),
+            n_bytes => Self::whole(&path, Some(&bytes), n_bytes),
+        }
+    }
+
+    fn whole(path: &Path, at_hand: Option<&Bytes>, n_bytes: u64) -> Result<Self, FileError> {
+        let failed = |source| FileError::from_io(path, source);
+        let open = || Place::open(path, at_hand).map_err(failed);
+        let mut input = Input::new(Box::new(open()?), Some(n_bytes));
         let kind = begin(&mut input).map_err(failed)?;
         let from = input.position();
-        let cut_off =
-            kind == Kind::Ogg && containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?;
-        let mut opened = Self::at(path, kind, from, n_bytes)?;
+        let cut_off = kind == Kind::Ogg
+            && containers::is_ogg_cut_off(&mut open()?, n_bytes).map_err(failed)?;
+        let mut opened = Self::at(path, at_hand, kind, from, n_bytes)?;
         if cut_off {
             opened.ends = Ends::WholeIfLate;
         }
@@ -190,10 +211,16 @@ impl AudioFile {
     }
 
     /// The file of `kind` that begins `from` bytes into the one at `path`, of `n_bytes`.
-    fn at(path: &Path, kind: Kind, from: u64, n_bytes: u64) -> Result<Self, FileError> {
+    fn at(
+        path: &Path,
+        at_hand: Option<&Bytes>,
+        kind: Kind,
+        from: u64,
+        n_bytes: u64,
+    ) -> Result<Self, FileError> {
         let failed = |source| FileError::from_io(path, source);
         let rest = || {
-            let mut file = File::open(path).map_err(failed)?;
+            let mut file = Place::open(path, at_hand).map_err(failed)?;
             file.seek(io::SeekFrom::Start(from)).map_err(failed)?;
             let mut input = Input::new(Box::new(file), Some(n_bytes));
             input.started_at(from);
@@ -201,9 +228,9 @@ impl AudioFile {
         };
         let mut opened = match kind {
             // These may have an index at their end.
-            Kind::Mp4 | Kind::Matroska => Self::part(path, kind, from, n_bytes)?,
+            Kind::Mp4 | Kind::Matroska => Self::part(path, at_hand, kind, from, n_bytes)?,
             Kind::Caf if !caf::holds_samples(&mut rest()?).map_err(failed)? => {
-                Self::part(path, kind, from, n_bytes)?
+                Self::part(path, at_hand, kind, from, n_bytes)?
             }
             _ => {
                 let mut opened = Self::from_input(path, kind, rest()?, from > 0)?;
@@ -216,13 +243,20 @@ impl AudioFile {
             }
         };
         opened.n_bytes = Some(n_bytes);
+        opened.at_hand = at_hand.cloned();
         Ok(opened)
     }
 
     /// The container of `kind` that begins `from` bytes into the file at `path`, of `n_bytes`.
-    fn part(path: &Path, kind: Kind, from: u64, n_bytes: u64) -> Result<Self, FileError> {
+    fn part(
+        path: &Path,
+        at_hand: Option<&Bytes>,
+        kind: Kind,
+        from: u64,
+        n_bytes: u64,
+    ) -> Result<Self, FileError> {
         let failed = |source| FileError::from_io(path, source);
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = Place::open(path, at_hand).map_err(failed)?;
         let told = containers::told(kind, &mut file, from, n_bytes).map_err(failed)?;
         if told.encrypted {
             return Err(FileError::Encrypted {
@@ -232,7 +266,7 @@ impl AudioFile {
         }
         let end = told.next.unwrap_or(n_bytes);
         let part = |endless| {
-            let file = File::open(path).map_err(failed)?;
+            let file = Place::open(path, at_hand).map_err(failed)?;
             Part::new(file, from, end, endless).map_err(failed)
         };
         let (source, n) = (Box::new(part(false)?), Some(end - from));
@@ -451,6 +485,7 @@ impl AudioFile {
             truncated: false,
             ends: Ends::AsTold,
             n_bytes: None,
+            at_hand: None,
             next_at: None,
             resamplers: None,
             pending: None,
@@ -682,6 +717,11 @@ impl AudioFile {
     /// estimate where it has no frames' count; `None` for streams, and for formats that say nothing to rely on.
     pub fn duration(&self) -> Option<Seconds> {
         self.declared_frames.map(|n| self.rate.duration(n))
+    }
+
+    /// Whether the file can be opened a second time: it is no pipe, and no reader.
+    pub fn can_be_read_again(&self) -> bool {
+        self.n_bytes.is_some()
     }
 
     /// Length of what was decoded so far.
@@ -921,7 +961,10 @@ impl AudioFile {
             return;
         }
         let next = match self.n_bytes {
-            Some(n_bytes) => Self::at(&self.path, kind, rest.position(), n_bytes),
+            Some(n_bytes) => {
+                let at_hand = self.at_hand.as_ref();
+                Self::at(&self.path, at_hand, kind, rest.position(), n_bytes)
+            }
             None => Self::from_input(&self.path, kind, rest, true),
         };
         match next {
@@ -958,7 +1001,7 @@ impl AudioFile {
     /// What begins where a container has ended, if another is joined on there.
     fn rest_on_disk(&self) -> Option<Input> {
         let (at, n_bytes) = (self.next_at?, self.n_bytes?);
-        let mut file = File::open(&self.path).ok()?;
+        let mut file = Place::open(&self.path, self.at_hand.as_ref()).ok()?;
         file.seek(io::SeekFrom::Start(at)).ok()?;
         let mut input = Input::new(Box::new(file), Some(n_bytes));
         input.started_at(at);
@@ -1049,10 +1092,14 @@ thread_local! {
     static IN_DECODER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread, right now, is one of a decoder: it is caught and told as an error about the file, so a program's panic
-/// hook need not tell it, too.
-pub fn panics_are_caught() -> bool {
-    IN_DECODER.get()
+/// From now on, this process's panic hook does not tell panics of a decoder: they are caught and told as errors about the file.
+pub fn tell_no_caught_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !IN_DECODER.get() {
+            report(info);
+        }
+    }));
 }
 
 /// Runs other people's code on other people's data. After a panic nothing of what it held may be used.
