@@ -121,6 +121,26 @@ enum Average {
     Vote,
 }
 
+impl From<Average> for SongScore {
+    fn from(average: Average) -> Self {
+        match average {
+            Average::Mean => Self::Mean,
+            Average::Geometric => Self::Geometric,
+            Average::Vote => Self::Vote,
+        }
+    }
+}
+
+impl From<SongScore> for Average {
+    fn from(score: SongScore) -> Self {
+        match score {
+            SongScore::Mean => Self::Mean,
+            SongScore::Geometric => Self::Geometric,
+            SongScore::Vote => Self::Vote,
+        }
+    }
+}
+
 /// Runs `genrescope classify`.
 ///
 /// # Errors
@@ -136,7 +156,6 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         format != Format::Csv || !args.timeline && !args.frames,
         "--timeline and --frames do not fit into CSV; give --json, or an --output that does not end in .csv"
     );
-    let options = args.options();
     anyhow::ensure!(
         !args.resume || format != Format::Table,
         "--resume needs --json or --csv, which can be read back, or an --output that ends in .jsonl or .csv"
@@ -154,16 +173,16 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         rule: Multiframe {
             skip: Seconds(args.skip),
             hop: Seconds(args.hop),
-            score: match args.average {
-                Average::Mean => SongScore::Mean,
-                Average::Geometric => SongScore::Geometric,
-                Average::Vote => SongScore::Vote,
-            },
+            score: args.average.into(),
         },
         unsure_below: args.unsure_below,
         timeline: args.timeline,
         stop: Stop::on_signal(Again::Ends)?,
     });
+    let mut options = job.options();
+    if args.frames {
+        options += " --frames";
+    }
     // Settings are refused once, here, not once for every file.
     SongClassifier::new(&job.model, SampleRate::MIN, job.rule)?;
 
@@ -282,25 +301,6 @@ fn named_format(path: &Path) -> Format {
         Some("csv") => Format::Csv,
         Some("json" | "jsonl" | "ndjson") => Format::Json,
         _ => Format::Table,
-    }
-}
-
-impl ClassifyArgs {
-    /// What shapes an answer, as it would be typed: it is written beside every answer.
-    fn options(&self) -> String {
-        let average = self.average.to_possible_value();
-        let average = average.as_ref().map_or("", |value| value.get_name());
-        let (skip, hop) = (self.skip, self.hop);
-        let mut options = format!("--average {average} --skip {skip} --hop {hop}");
-        if let Some(score) = self.unsure_below {
-            options += &format!(" --unsure-below {score}");
-        }
-        for (given, name) in [(self.timeline, "timeline"), (self.frames, "frames")] {
-            if given {
-                options += &format!(" --{name}");
-            }
-        }
-        options
     }
 }
 

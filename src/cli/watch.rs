@@ -171,7 +171,7 @@ pub fn run(args: WatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
         show_frames: false,
         show_timeline: false,
         name_width: 0,
-        options: "--average mean --skip 20 --hop 29.12".into(),
+        options: job.options(),
         n_written: 0,
     });
 

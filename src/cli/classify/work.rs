@@ -12,9 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::ValueEnum as _;
 use crossbeam_channel::RecvTimeoutError;
 
-use super::super::{open_input, shown_input, signals::Stop, text};
+use super::{
+    super::{open_input, shown_input, signals::Stop, text},
+    Average,
+};
 use crate::{
     decision::Readout,
     network::Model,
@@ -46,6 +50,23 @@ pub(in crate::cli) struct Job {
     pub(in crate::cli) unsure_below: Option<f32>,
     pub(in crate::cli) timeline: bool,
     pub(in crate::cli) stop: Stop,
+}
+
+impl Job {
+    /// What shapes an answer, as it would be typed: it is written beside every answer.
+    pub(in crate::cli) fn options(&self) -> String {
+        let average = Average::from(self.rule.score).to_possible_value();
+        let average = average.as_ref().map_or("", |value| value.get_name());
+        let (skip, hop) = (self.rule.skip.0, self.rule.hop.0);
+        let mut options = format!("--average {average} --skip {skip} --hop {hop}");
+        if let Some(score) = self.unsure_below {
+            options += &format!(" --unsure-below {score}");
+        }
+        if self.timeline {
+            options += " --timeline";
+        }
+        options
+    }
 }
 
 /// Looks at all files on `jobs` threads and hands on the outcomes in the order of the files.
