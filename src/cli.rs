@@ -24,7 +24,7 @@ pub mod tui;
 pub mod watch;
 
 use std::{
-    io::{self, IsTerminal, Read as _},
+    io::{self, IsTerminal, Read as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -179,9 +179,9 @@ fn read_model_file<T>(
         size <= most as u64,
         "'{name}' is no model file: it has {size} bytes, a model file has at most {most}"
     );
-    // A device or a pipe states no length.
+    // A pipe states no length.
     let mut bytes = Vec::new();
-    std::fs::File::open(path)
+    text::open(path)
         .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes))
         .with_context(|| format!("cannot read model file '{name}'"))?;
     anyhow::ensure!(
@@ -216,9 +216,12 @@ pub fn main() -> ExitCode {
             } else {
                 ExitCode::SUCCESS
             };
+            let printed = error.print().and_then(|()| io::stdout().flush());
             // A closed pipe is no failure of ours.
-            let _ = error.print();
-            return code;
+            return match printed {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
+                _ => code,
+            };
         }
     };
     let config = match config::Config::load(cli.config.as_deref()) {

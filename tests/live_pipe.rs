@@ -178,11 +178,23 @@ fn files_that_never_end_are_refused_at_once() {
     };
     let config = refused(&["--config", "/dev/zero", "config"]);
     assert!(
-        config.contains("/dev/zero") && config.contains("1 MiB"),
+        config.contains("/dev/zero") && config.contains("it is a device"),
         "{config}"
     );
     let model = refused(&["model", "show", "/dev/zero"]);
-    assert!(model.contains("'/dev/zero' is no model file"), "{model}");
+    assert!(model.contains("'/dev/zero'"), "{model}");
+    let journal = refused(&["tag", "--undo", "/dev/zero"]);
+    assert!(journal.contains("it is a device"), "{journal}");
+    let made = Command::new("mkfifo").arg(dir.path().join("pipe")).status();
+    assert!(made.unwrap().success());
+    for args in [
+        &["--config", "pipe", "config"][..],
+        &["model", "show", "pipe"],
+        &["tag", "--undo", "pipe"],
+    ] {
+        let said = refused(args);
+        assert!(said.contains("nobody writes to this pipe"), "{said}");
+    }
 }
 
 /// A view on a terminal of util-linux's `script`, whose other end is closed: the listener must not outlive it.
@@ -253,4 +265,18 @@ fn a_receiver_that_refuses_is_told_once_and_again_when_it_is_back() {
     let back = format!("osc {osc}: reached again");
     let said = [next(), next()];
     assert!(said.iter().any(|line| line.contains(&back)), "{said:?}");
+}
+
+/// Whoever read it has gone, in the middle of a song.
+#[test]
+fn a_reader_that_goes_ends_the_listening() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("song.wav");
+    write_wav(&song, 22_050, &music(Style::Jazz, 600.0, 1));
+    let args = ["listen", "--json", "--input", "song.wav"];
+    let (mut listening, _stdin, messages, said) = run(&args, dir.path());
+    until(&messages, |m| m["type"] == "hello");
+    drop(messages);
+    assert!(wait_for_end(&mut listening).success());
+    assert_eq!(said.iter().collect::<Vec<_>>(), [""; 0]);
 }

@@ -341,7 +341,11 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     drop(show);
     drop(quiet);
     let feeds = feeds.finish();
-    let heard = result?;
+    let Attended { heard, left } = result?;
+    if left {
+        // What is played need not be heard to its end.
+        stop.flag().store(true, Ordering::Relaxed);
+    }
     let begun = stream.has_begun();
     if let Some(error) = stdout.and_then(|index| feeds.get(index)?.last_error.as_ref()) {
         anyhow::bail!("{error}");
@@ -634,14 +638,22 @@ trait Show {
     }
 }
 
-/// Passes readouts and events on until the stream ends, the user leaves or nobody listens any more. Was there a readout?
+/// How listening ended.
+struct Attended {
+    /// There was a readout.
+    heard: bool,
+    /// The user left, or nobody listens any more; the stream may go on.
+    left: bool,
+}
+
+/// Passes readouts and events on until the stream ends, the user leaves or nobody listens any more.
 fn attend(
     stream: &mut Stream,
     feeds: &mut Feeds,
     stdout: Option<usize>,
     show: &mut dyn Show,
     stop: &AtomicBool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Attended> {
     let events = stream.events();
     let mut heard = false;
     let is_file = matches!(stream.kind, Kind::File(_));
@@ -682,7 +694,7 @@ fn attend(
                     );
                 }
                 if !show.ended() {
-                    return Ok(heard);
+                    return Ok(Attended { heard, left: false });
                 }
                 updates = never();
             }
@@ -694,15 +706,15 @@ fn attend(
             let elapsed = ticked.elapsed();
             ticked = Instant::now();
             if !show.tick(stream, elapsed)? {
-                return Ok(heard);
+                return Ok(Attended { heard, left: true });
             }
             // With its only reader gone, JSON on standard output has come to its end.
             if stdout.is_some_and(|index| feeds.runners()[index].stats().ended) {
-                return Ok(heard);
+                return Ok(Attended { heard, left: true });
             }
         }
     }
-    Ok(heard)
+    Ok(Attended { heard, left: true })
 }
 
 fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {

@@ -3,7 +3,7 @@
 mod formats;
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -23,7 +23,7 @@ use super::{
     output_file::OutputFile,
     signals::{Again, Stop},
     tag,
-    text::{count, name_of},
+    text::{self, count, name_of},
 };
 use crate::{network::Model, song::SongClassifier, tags::read, units::SampleRate};
 
@@ -276,7 +276,7 @@ fn write(
 /// The answers of an earlier run of `classify --json`.
 fn answers_of(from: &Path, model: &Model, names: &Names) -> anyhow::Result<Vec<(PathBuf, Answer)>> {
     let name = name_of(from);
-    let file = File::open(from).with_context(|| format!("cannot open '{name}'"))?;
+    let file = text::open(from).with_context(|| format!("cannot open '{name}'"))?;
     let mut answers = Vec::new();
     for (line, number) in BufReader::new(file).split(b'\n').zip(1..) {
         let line = line.with_context(|| format!("cannot read '{name}'"))?;

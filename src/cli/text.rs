@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read},
     path::Path,
 };
 
@@ -33,20 +33,56 @@ fn acts(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text of a settings file. A device or a pipe that never ends is refused instead of being read for ever.
+/// The text of a settings file. A pipe that never ends is refused instead of being read for ever.
 ///
 /// # Errors
 /// When it cannot be read, is no text, or is longer than any settings are.
 pub fn read_settings(path: &Path) -> io::Result<String> {
     const MOST: u64 = 1 << 20;
     let mut bytes = Vec::new();
-    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST {
         return Err(io::Error::other(
             "it has more than 1 MiB, so it is no settings file",
         ));
     }
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is no text (UTF-8)"))
+}
+
+/// Opens a file that is read from its beginning to its end. A device has no end, and a pipe that nobody writes to has no
+/// beginning: both are refused.
+///
+/// # Errors
+/// When it cannot be opened, or is one of these.
+pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+        let kind = std::fs::metadata(path)?.file_type();
+        if kind.is_char_device() {
+            return Err(io::Error::other("it is a device, and no file"));
+        }
+        if kind.is_fifo() {
+            use rustix::fs::{OFlags, fcntl_setfl};
+            let flags = OFlags::NONBLOCK.bits().cast_signed();
+            let mut options = File::options();
+            let mut pipe = options.read(true).custom_flags(flags).open(path)?;
+            // Whoever has it open, and has not written yet, is waited for.
+            let mut first = vec![0; 4_096];
+            let n = match pipe.read(&mut first) {
+                Ok(0) => {
+                    let message = "nobody writes to this pipe; start what does so first";
+                    return Err(io::Error::other(message));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                n => n?,
+            };
+            fcntl_setfl(&pipe, OFlags::empty())?;
+            first.truncate(n);
+            return Ok(Box::new(io::Cursor::new(first).chain(pipe)));
+        }
+    }
+    Ok(Box::new(File::open(path)?))
 }
 
 /// The name of a file as it is shown to people.

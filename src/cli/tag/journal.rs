@@ -18,7 +18,7 @@ use super::{
         complain,
         output_file::OutputFile,
         signals::Stop,
-        text::{count, name_of, told},
+        text::{self, count, name_of, told},
     },
     rewrite::{Content, Done, Manner, from_hex, remove_left_over, rewrite},
 };
@@ -223,7 +223,7 @@ struct Entry {
 impl Read {
     fn at(path: &Path) -> anyhow::Result<Self> {
         let name = name_of(path);
-        let file = File::open(path).with_context(|| format!("cannot open journal '{name}'"))?;
+        let file = text::open(path).with_context(|| format!("cannot open journal '{name}'"))?;
         let mut lines = BufReader::new(file);
         let mut read = Self {
             options: String::new(),

@@ -16,7 +16,7 @@ use super::super::{
     classify::output::{from_text, to_text},
     output_file::OutputFile,
     tag::state_folder,
-    text::name_of,
+    text::{self, name_of},
 };
 use crate::hexadecimal::hex;
 
@@ -109,7 +109,7 @@ impl Known {
     }
 
     fn read(&mut self, name: &str) -> anyhow::Result<u64> {
-        let mut lines = BufReader::new(File::open(&self.path)?);
+        let mut lines = BufReader::new(text::open(&self.path)?);
         let mut line = Vec::new();
         let mut whole = 0;
         loop {

@@ -18,9 +18,9 @@ use symphonia::core::{
 
 use super::{
     super::opus,
-    Format, Step, Turn, flac,
+    Format, Step, Turn,
     frames::{Frames, Next},
-    input::Input,
+    input::{Input, Rest},
     pcm::Pcm,
 };
 
@@ -59,8 +59,8 @@ pub(super) struct Decoded {
     fresh: bool,
     /// The clock stood beyond the beginning there.
     pub(super) starts_late: bool,
-    /// What comes behind a FLAC stream.
-    pub(super) rest: Option<flac::Rest>,
+    /// What comes behind a FLAC or Ogg stream.
+    pub(super) rest: Option<Rest>,
     /// Where the clock of a FLAC stream should stand next. `None`: it is not known, or wrong.
     clock: Option<u64>,
     /// Packets since the beginning, and their bytes.
@@ -108,7 +108,7 @@ impl Decoded {
 
     /// Whether a FLAC stream, which has ended, did so within a frame.
     pub(super) fn ends_within_a_frame(&self) -> bool {
-        let given = self.rest.as_ref().map_or(0, flac::Rest::given);
+        let given = self.rest.as_ref().map_or(0, Rest::given);
         given > self.n_bytes
     }
 
@@ -153,6 +153,14 @@ impl Decoded {
     }
 
     pub(super) fn next(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
+        let step = self.step(samples, skipped);
+        if let Some(rest) = &self.rest {
+            *skipped += rest.take_damaged();
+        }
+        step
+    }
+
+    fn step(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
         let mut packet = match &mut self.packets {
             Packets::Frames(frames) => match frames.next()? {
                 Next::Packet(packet) => packet,
