@@ -283,6 +283,34 @@ mod tests {
         }
     }
 
+    /// An offset is no sound: what is heard is told by what moves.
+    #[test]
+    fn offsets_change_nothing() {
+        for (gain, sign) in [(1.0, 1.0), (-1.0, -1.0)] {
+            for offsets in [[0.4, -0.4], [0.4, 0.4], [-0.3, 0.0]] {
+                let quiet = |[left, right]: [f32; 2]| {
+                    [0.003 * left + offsets[0], 0.003 * right + offsets[1]]
+                };
+                let frames: Vec<_> = noise(3 * CELL, gain, 0.02).into_iter().map(quiet).collect();
+                let mono = mixed(&frames, 512);
+                for (mono, [left, right]) in mono[CELL..].iter().zip(&frames[CELL..]) {
+                    assert_eq!(*mono, (left + sign * right) * 0.5, "{gain} {offsets:?}");
+                }
+                // The same on four channels.
+                let four: Vec<f32> = frames.iter().flat_map(|&[a, b]| [a, b, a, b]).collect();
+                let mut mono = vec![0.0; frames.len()];
+                Mixdown::default().interleaved(&four, 4, &mut mono);
+                let spread = |mono: &[f32]| {
+                    let mut spread = Spread::default();
+                    mono.iter().for_each(|&x| spread.add(x));
+                    spread.power(mono.len() as f64) / mono.len() as f64
+                };
+                let heard = spread(&mono[CELL..]);
+                assert!(heard > 2e-6, "{gain} {offsets:?}: {heard}");
+            }
+        }
+    }
+
     #[test]
     fn everything_else_is_the_mean() {
         // Mono, one side alone, unrelated sides, a wide mix whose difference is 14 dB above its mean.

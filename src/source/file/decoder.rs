@@ -30,6 +30,9 @@ const MAX_PADDING: f64 = 0.25;
 /// A clock that stands at more seconds than this at the beginning belongs to a live stream.
 const LATE: f64 = 1.0;
 
+/// Frames at the beginning that may lack what was before them.
+const MAX_LACKING: u32 = 10;
+
 /// Where packets come from.
 pub(super) enum Packets {
     /// One track of a container.
@@ -55,8 +58,8 @@ pub(super) struct Decoded {
     held: Vec<f32>,
     /// The stream's clock is to be believed where it says that samples are padding.
     trusts_clock: bool,
-    /// Nothing was decoded since the decoder was made.
-    fresh: bool,
+    /// Frames that could not be decoded since the decoder was made, while none could; `None` once one was.
+    lacking: Option<u32>,
     /// The clock stood beyond the beginning there.
     pub(super) starts_late: bool,
     /// What comes behind a FLAC or Ogg stream.
@@ -96,7 +99,7 @@ impl Decoded {
             format: NOTHING,
             held: Vec::new(),
             trusts_clock: container == "ogg",
-            fresh: true,
+            lacking: Some(0),
             starts_late: false,
             rest: None,
             clock: (container == "flac").then_some(0),
@@ -208,8 +211,14 @@ impl Decoded {
             Ok(_) => return Ok((Turn::Nothing, NOTHING)),
             Err(_) => {
                 // The first frames of a stream that was cut out of another one need what was before.
-                let lacks = self.fresh && matches!(self.packets, Packets::Frames(_));
-                *skipped += u64::from(!lacks);
+                let lacking = match &mut self.lacking {
+                    Some(n) if matches!(self.packets, Packets::Frames(_)) => {
+                        *n += 1;
+                        *n <= MAX_LACKING
+                    }
+                    _ => false,
+                };
+                *skipped += u64::from(!lacking);
                 return Ok((Turn::Nothing, NOTHING));
             }
         };
@@ -217,7 +226,7 @@ impl Decoded {
             let seconds = packet.pts.get() as f64 / f64::from(format.rate);
             self.starts_late = seconds > LATE;
         }
-        self.fresh = false;
+        self.lacking = None;
         let before = samples.len();
         self.give(samples, format, padding);
         if samples.len() == before {
@@ -254,7 +263,7 @@ impl Decoded {
         self.decoder = Decoder::new(params)?.0;
         self.params = params.clone();
         self.held.clear();
-        self.fresh = true;
+        self.lacking = Some(0);
         Ok(())
     }
 
