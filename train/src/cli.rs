@@ -21,7 +21,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use genrescope::network::{bundle::DecisionDefaults, level::Level};
+use genrescope::{
+    front_end::FrontEndConfig,
+    genre::Labels,
+    network::{Architecture, architecture::Normalisation, bundle::DecisionDefaults, level::Level},
+};
 use genrescope_train::{
     calibrate::Calibration,
     datasets::Dataset,
@@ -29,12 +33,12 @@ use genrescope_train::{
     fit::{Recipe, View},
     heads::{Neighbours, Objective, Rows},
     metrics::{Confusion, Reading, Share, argmax, calibration},
-    net::{Net, NetSpec, Tap},
     parallel,
     pictures::{PictureCache, write_whole},
     study::{self, Probes, Setting, Study},
     teacher::Teacher,
-    transfer::{self, Tagger},
+    trainable::Trainable,
+    transfer::{self, Tagger, Tap},
     yamnet::{self, Passages},
 };
 
@@ -323,21 +327,35 @@ struct RecipeFile {
 }
 
 impl RecipeFile {
-    fn spec(&self, labels: usize) -> NetSpec {
-        let make = match self.network {
-            Kind::Cnn => NetSpec::cnn,
-            Kind::Crnn => NetSpec::crnn,
+    /// The network of the recipe, with weights of zero.
+    fn network(&self, labels: &[String]) -> Result<Trainable> {
+        let base = match self.network {
+            Kind::Cnn => Architecture::cnn(),
+            Kind::Crnn => Architecture::crnn(),
         };
-        let mut spec = make(&self.taps, self.floor_db, labels);
-        (spec.input_mean, spec.input_std) = self.input;
-        spec.level = self.level_db.map(|target_db| Level {
+        let level = self.level_db.map(|target_db| Level {
             target_db,
             band_db: 12.0,
             step_db: 4.0,
             most_db: 80.0,
             floor_db: self.floor_db,
         });
-        spec
+        let (mean, std) = self.input;
+        let normalisation = Normalisation {
+            mean: vec![mean],
+            std: vec![std],
+            level,
+        };
+        let architecture = Architecture {
+            normalisation,
+            ..transfer::with_taps(base, &self.taps)?
+        };
+        let front_end = FrontEndConfig {
+            // A window that is brought to its level gets its floor after that.
+            floor_db: level.map_or(self.floor_db, |level| level.floor_db - level.most_db),
+            ..FrontEndConfig::default()
+        };
+        Trainable::new(architecture, front_end, Labels::new(labels)?)
     }
 }
 
@@ -425,7 +443,7 @@ impl Loaded {
 
 /// What every training run starts from: the trunk, and all that is computed of it once.
 struct Start {
-    trunk: Net,
+    trunk: Trainable,
     tagger: Tagger,
     views: Vec<Vec<View>>,
     probes: Probes,
@@ -441,11 +459,11 @@ impl Start {
             threads,
             ..
         } = loaded;
-        let spec = loaded.file.spec(study.labels.len());
-        let (trunk, tagger) = transfer::choi(loaded.weights(loaded.file.network), spec)?;
+        let network = loaded.file.network(&study.labels)?;
+        let (trunk, tagger) = transfer::choi(loaded.weights(loaded.file.network), network)?;
         let mut views = vec![study::views(study, &trunk, recipe, cache, *threads)?];
         for run in recipe.runs().skip(1) {
-            views.push(if run.learns_from_views(&trunk.spec) {
+            views.push(if run.learns_from_views(&trunk) {
                 study::views(study, &trunk, run, cache, *threads)?
             } else {
                 Vec::new()
@@ -456,7 +474,7 @@ impl Start {
             // The teacher listens with both taggers, whichever of them learns.
             let (top, of_top);
             let tagger = if loaded.file.network == Kind::Cnn {
-                top = probes.clean().first(Tap::Top.len(&trunk.spec));
+                top = probes.clean().first(trunk.top_len());
                 &tagger
             } else {
                 let file = RecipeFile {
@@ -470,8 +488,8 @@ impl Start {
                     probe_crops: Vec::new(),
                     ..recipe.clone()
                 };
-                let spec = file.spec(study.labels.len());
-                let (cnn, tags) = transfer::choi(&loaded.tagger, spec)?;
+                let network = file.network(&study.labels)?;
+                let (cnn, tags) = transfer::choi(&loaded.tagger, network)?;
                 of_top = tags;
                 let views = study::views(study, &cnn, &clean, cache, *threads)?;
                 top = Probes::new(&cnn, &views, &clean, *threads);
@@ -486,7 +504,7 @@ impl Start {
                 study,
                 &top,
                 tagger,
-                (&loaded.crnn, trunk.spec.level),
+                (&loaded.crnn, trunk.architecture.normalisation.level),
                 passages,
                 cache,
                 *threads,
@@ -547,7 +565,7 @@ fn folds(args: &Folds) -> Result<()> {
     } else {
         args.only.clone()
     };
-    let top = Tap::Top.len(&trunk.spec);
+    let top = trunk.top_len();
     let plain = probes.clean().first(top);
     let lines = [
         (
@@ -647,7 +665,7 @@ fn folds(args: &Folds) -> Result<()> {
             *of += asked.len();
         }
         let whole = study::logits(&net, study, &asked, None, *threads);
-        let int8 = study::logits(&export::rounded(&net), study, &asked, None, *threads);
+        let int8 = study::logits(&export::rounded(&net)?, study, &asked, None, *threads);
         if let Some(folder) = &args.models {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
@@ -661,7 +679,7 @@ fn folds(args: &Folds) -> Result<()> {
                 credits: "trunk: Keunwoo Choi (MIT)".into(),
                 decision: DecisionDefaults::default(),
             };
-            let file = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?
+            let file = export::bundle(&net, recipe.loss, &words, &[])?
                 .quantised()
                 .write()?;
             write_whole(&folder.join(format!("fold{fold}.safetensors")), &file)?;

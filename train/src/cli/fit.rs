@@ -8,9 +8,9 @@ use genrescope_train::{
     calibrate::{self, Calibration},
     export::{self, Words},
     metrics::{Share, argmax},
-    net::Net,
     pictures::write_whole,
     study::{self, Study, say},
+    trainable::Trainable,
 };
 
 use super::{FitArgs, Loaded, Pooled, RecipeFile, Start, calibrate::Sources, load, print};
@@ -44,7 +44,7 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
         .as_ref()
         .map_or(String::new(), Calibration::words);
     let words = words(args, &pooled, study, &net, &trust_words);
-    let float = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?;
+    let float = export::bundle(&net, recipe.loss, &words, &[])?;
     let mut int8 = export::calibrated(&float, &study.pictures)?;
     // Heads and thresholds rest on the trunk that ships: int8, and trained if it was.
     match &pooled.calibration {
@@ -87,7 +87,7 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
     ))
 }
 
-fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str) -> Words {
+fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Trainable, trust: &str) -> Words {
     let (float, int8) = (pooled.confusion(false), pooled.confusion(true));
     let data = "GTZAN, whole clips of train and valid of the fault-filtered split";
     let folds = {
@@ -136,7 +136,7 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
             "{} epochs; {} of {} layers below the head frozen.",
             training.epochs,
             training.frozen,
-            net.spec.layers()
+            net.layers()
         )
     };
     Words {
@@ -201,19 +201,19 @@ fn card(
     args: &FitArgs,
     words: &Words,
     pooled: &Pooled,
-    net: &Net,
+    net: &Trainable,
     bytes: usize,
     verified: &export::Verified,
 ) -> String {
-    let parameters: usize = net.params.tensors.iter().map(Vec::len).sum();
+    let parameters: usize = net.params.iter().map(|param| param.values.len()).sum();
     let mut text = format!("# {}\n\n{}\n\n", words.name, words.notice);
     let _ = writeln!(
         text,
         "| | |\n|---|---|\n| file | `{}`, {bytes} bytes, convolutions in int8 (per output channel), the rest in f32 |\n| parameters | {parameters} |\n\
          | input | 96 mel bands x 1366 columns (29.12 s at 12 kHz), floor {} dB |\n| embedding | {} values |\n| temperature | {:.3} |\n",
         args.out.display(),
-        net.spec.floor_db,
-        net.spec.embedding_len(),
+        pooled.recipe.floor_db,
+        net.embedding_len(),
         words.decision.temperature
     );
     let _ = writeln!(
