@@ -35,7 +35,12 @@ const PARTS: usize = 8;
 ///
 /// # Panics
 /// When the shapes do not fit each other, or the tensors are on no CPU.
-pub(crate) fn block(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, pool: [usize; 2]) -> Tensor<4> {
+pub(crate) fn block(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    pool: [usize; 2],
+) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::fused_block(
         x.into_dispatch(),
         weight.into_dispatch(),

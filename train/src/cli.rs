@@ -24,7 +24,9 @@ use clap::{Args, Parser, Subcommand};
 use genrescope::{
     front_end::FrontEndConfig,
     genre::Labels,
-    network::{Architecture, architecture::Normalisation, bundle::DecisionDefaults, level::Level},
+    network::{
+        Architecture, Bundle, architecture::Normalisation, bundle::DecisionDefaults, level::Level,
+    },
 };
 use genrescope_train::{
     calibrate::Calibration,
@@ -296,6 +298,13 @@ impl Kind {
         *self == Self::Cnn
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cnn => "CNN",
+            Self::Crnn => "CRNN",
+        }
+    }
+
     /// What the network sees is (dB - mean) / std: z-scored, and the scale that its `bn_0_freq` has by number put back.
     fn input(self) -> (f32, f32) {
         match self {
@@ -315,6 +324,10 @@ struct RecipeFile {
     /// The network; the CNN where nothing is said.
     #[serde(skip_serializing_if = "Kind::is_cnn")]
     network: Kind,
+    /// A model file to start from instead: its form, its input and all layers below its head. `network`, `taps`, `floor_db`, `level_db` and
+    /// `input` then say nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<PathBuf>,
     taps: Vec<Tap>,
     floor_db: f32,
     /// Windows more than 6 dB of level away from this mean mel power (in dB of the front end's scale) are brought that near first, in
@@ -327,6 +340,37 @@ struct RecipeFile {
 }
 
 impl RecipeFile {
+    /// What training starts from, its head empty; the tags it was trained for, if it was; and whose work it is.
+    fn trunk(
+        &self,
+        loaded: &Loaded,
+        labels: &[String],
+    ) -> Result<(Trainable, Option<Tagger>, String)> {
+        let Some(path) = &self.start else {
+            let (trunk, tagger) =
+                transfer::choi(loaded.weights(self.network), self.network(labels)?)?;
+            return Ok((
+                trunk,
+                Some(tagger),
+                format!(
+                    "Trunk initialised from the {} music tagger of Keunwoo Choi (MIT licence), pre-trained on the Million Song Dataset",
+                    self.network.name()
+                ),
+            ));
+        };
+        let file = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let bundle = Bundle::read(&file)
+            .with_context(|| format!("'{}' is no model to start from", path.display()))?;
+        let trunk = transfer::trunk_of(&bundle, Labels::new(labels)?)
+            .with_context(|| format!("'{}' cannot be trained", path.display()))?;
+        let card = &bundle.card;
+        let origin = format!(
+            "Trunk initialised from the model {}: {}",
+            card.name, card.credits
+        );
+        Ok((trunk, None, origin))
+    }
+
     /// The network of the recipe, with weights of zero.
     fn network(&self, labels: &[String]) -> Result<Trainable> {
         let base = match self.network {
@@ -363,6 +407,7 @@ impl Default for RecipeFile {
     fn default() -> Self {
         Self {
             network: Kind::Cnn,
+            start: None,
             taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands],
             floor_db: -80.0,
             level_db: None,
@@ -444,7 +489,10 @@ impl Loaded {
 /// What every training run starts from: the trunk, and all that is computed of it once.
 struct Start {
     trunk: Trainable,
-    tagger: Tagger,
+    /// Its tag layer, where it was trained for tags.
+    tagger: Option<Tagger>,
+    /// Whose work it is.
+    origin: String,
     views: Vec<Vec<View>>,
     probes: Probes,
     teacher: Option<Teacher>,
@@ -459,8 +507,7 @@ impl Start {
             threads,
             ..
         } = loaded;
-        let network = loaded.file.network(&study.labels)?;
-        let (trunk, tagger) = transfer::choi(loaded.weights(loaded.file.network), network)?;
+        let (trunk, tagger, origin) = loaded.file.trunk(loaded, &study.labels)?;
         let mut views = vec![study::views(study, &trunk, recipe, cache, *threads)?];
         for run in recipe.runs().skip(1) {
             views.push(if run.learns_from_views(&trunk) {
@@ -473,12 +520,14 @@ impl Start {
         let teacher = if recipe.runs().any(|run| run.distil > 0.0 || run.hint > 0.0) {
             // The teacher listens with both taggers, whichever of them learns.
             let (top, of_top);
-            let tagger = if loaded.file.network == Kind::Cnn {
+            let is_cnn = loaded.file.start.is_none() && loaded.file.network == Kind::Cnn;
+            let tagger = if let (true, Some(tagger)) = (is_cnn, &tagger) {
                 top = probes.clean().first(trunk.top_len());
-                &tagger
+                tagger
             } else {
                 let file = RecipeFile {
                     network: Kind::Cnn,
+                    start: None,
                     taps: vec![Tap::Top],
                     input: CNN_INPUT,
                     ..loaded.file.clone()
@@ -515,6 +564,7 @@ impl Start {
         Ok(Self {
             trunk,
             tagger,
+            origin,
             views,
             probes,
             teacher,
@@ -533,7 +583,7 @@ impl Start {
         }
         Ok(Setting {
             trunk: &self.trunk,
-            tagger: &self.tagger,
+            tagger: self.tagger.as_ref(),
             probes: &self.probes,
             views: &self.views,
             teacher: self.teacher.as_ref(),

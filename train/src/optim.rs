@@ -261,7 +261,9 @@ mod tests {
                 (value, moments) = optimiser.step(0.05, value, gradient(), moments);
             }
             let kept = moments.as_ref().unwrap().tensors();
-            let kept = kept.into_iter().map(|data| flat(data.try_into_vec().unwrap()));
+            let kept = kept
+                .into_iter()
+                .map(|data| flat(data.try_into_vec().unwrap()));
             let again = optimiser.remember(3, kept.collect()).unwrap();
             let next = |moments| floats(optimiser.step(0.05, value.clone(), gradient(), moments).0);
             assert_eq!(next(Some(again)), next(moments), "{method:?}");

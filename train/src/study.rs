@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     datasets::Dataset,
@@ -377,8 +377,8 @@ impl Probes {
 pub struct Setting<'a> {
     /// The trunk to start from.
     pub trunk: &'a Trainable,
-    /// Its tag layer.
-    pub tagger: &'a Tagger,
+    /// Its tag layer, where it was trained for tags.
+    pub tagger: Option<&'a Tagger>,
     /// Embeddings of all recordings by that trunk.
     pub probes: &'a Probes,
     /// Kept views of each of the recipe's runs, in the order of [`Recipe::runs`], for those that freeze what they show.
@@ -442,13 +442,14 @@ pub fn train(
         }
     }
     if recipe.tags > 0.0 {
-        let top = setting.tagger.weight.len() / setting.tagger.bias.len();
+        let tagger = setting.tagger.context(
+            "the recipe's \"tags\" need a trunk that was trained for them: leave \"tags\" or \"start\" out",
+        )?;
+        let top = tagger.weight.len() / tagger.bias.len();
         for example in examples.iter_mut().chain(&mut extras) {
             example.tags = match setting.teacher {
                 Some(teacher) => teacher.tags(example.input).to_vec(),
-                None => setting
-                    .tagger
-                    .scores(&setting.probes.row(example.input)[..top]),
+                None => tagger.scores(&setting.probes.row(example.input)[..top]),
             };
         }
     }
@@ -472,7 +473,9 @@ pub fn train(
         extras: &extras,
         held_out: &held_out,
         hints: hints.as_ref(),
-        tagger: Some((&setting.tagger.weight, &setting.tagger.bias)),
+        tagger: setting
+            .tagger
+            .map(|tagger| (tagger.weight.as_slice(), tagger.bias.as_slice())),
         threads: setting.threads,
         checkpoint: file.as_ref().map(|(path, every)| (path.as_path(), *every)),
     };

@@ -265,13 +265,20 @@ impl Trainable {
         self.embedding_mean.len()
     }
 
-    /// How much of the embedding, at its beginning, is the top of the trunk: the rest are statistics of blocks.
+    /// How much of the embedding, at its beginning, is the top of the trunk: the rest are statistics of blocks. All of it where the head does
+    /// not look at the top, or looks through a hidden layer.
     pub fn top_len(&self) -> usize {
         let top = Architecture {
             statistics: Vec::new(),
             ..self.architecture.clone()
         };
-        top.pooled_len(self.front_end.n_mels)
+        match (
+            &self.architecture.head.hidden,
+            top.pooled_len(self.front_end.n_mels),
+        ) {
+            (Some(_), _) | (None, 0) => self.embedding_len(),
+            (None, top) => top,
+        }
     }
 
     /// Steps in a frame: columns that the blocks above the repetition see (CNN: 21), or the GRUs (CRNN: 15).

@@ -1,16 +1,21 @@
-//! Where training starts from: K. Choi's MSD tagger, in the z-score regime (see [`crate::keras`]).
+//! Where training starts from: a model file, or K. Choi's MSD tagger, in the z-score regime (see [`crate::keras`]).
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use genrescope::network::{
-    Architecture,
-    architecture::{Pooling, Statistic, StatisticKind},
+use genrescope::{
+    front_end::FrontEndConfig,
+    genre::Labels,
+    network::{
+        Architecture, Bundle,
+        architecture::{Pooling, Statistic, StatisticKind},
+    },
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     keras::{self, Form, Regime},
+    pictures,
     trainable::Trainable,
 };
 
@@ -104,4 +109,24 @@ pub fn choi(path: &Path, mut net: Trainable) -> Result<(Trainable, Tagger)> {
         bias: bias.to_f32(),
     };
     Ok((net, tagger))
+}
+
+/// The network of a model file with an empty head for `labels`.
+///
+/// # Errors
+/// When it has a second trunk, or listens through another front end than kept pictures are made with.
+pub fn trunk_of(bundle: &Bundle, labels: Labels) -> Result<Trainable> {
+    let front_end = &bundle.card.front_end;
+    let made = FrontEndConfig {
+        floor_db: front_end.floor_db,
+        ..pictures::front_end()
+    };
+    ensure!(
+        *front_end == made,
+        "it hears through {front_end:?}; pictures are made through {made:?}"
+    );
+    let mut net = Trainable::new(bundle.card.architecture.clone(), front_end.clone(), labels)?;
+    let head = net.layers();
+    net.fill(bundle, |layer| layer < head)?;
+    Ok(net)
 }

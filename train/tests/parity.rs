@@ -232,7 +232,7 @@ fn the_trainer_starts_from_the_taggers() {
         let path = reference.join(file);
         let bundle = import(&path, Regime::ZScore, Form::ShiftInvariant).unwrap();
         let card = &bundle.card;
-        let mut front_end = card.front_end;
+        let mut front_end = card.front_end.clone();
         // The floor of the published pictures lies below that of our own models.
         front_end.floor_db = -400.0;
         let labels = Labels::new(["one", "two"]).unwrap();

@@ -15,7 +15,6 @@ use genrescope_train::{
     rng::Rng,
     study::{Probes, Record, Setting, Study, train},
     trainable::Trainable,
-    transfer::Tagger,
 };
 
 const CHECKPOINT: &str = "GENRESCOPE_TEST_CHECKPOINT";
@@ -201,13 +200,9 @@ fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
     };
     let views = vec![vec![view(&trunk, &study.pictures, None, 0, 1)]; 3];
     let probes = Probes::new(&trunk, &views[0], &plain, 1);
-    let tagger = Tagger {
-        weight: Vec::new(),
-        bias: Vec::new(),
-    };
     let setting = Setting {
         trunk: &trunk,
-        tagger: &tagger,
+        tagger: None,
         probes: &probes,
         views: &views,
         teacher: None,

@@ -151,10 +151,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<()> {
         };
         print(&format!(
             "| {} | {} | {} | {} | {} | {:.1} % | {} |",
-            match curve.kind {
-                Kind::Cnn => "CNN",
-                Kind::Crnn => "CRNN",
-            },
+            curve.kind.name(),
             curve.name(),
             best + 1,
             share(best),
