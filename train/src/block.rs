@@ -671,22 +671,17 @@ mod tests {
         Device,
         activation::elu,
         module::{conv2d, max_pool2d},
-        ops::ConvOptions,
+        ops::{ConvOptions, MaxPoolOptions},
     };
 
     use super::*;
     use crate::rng::Rng;
 
     /// The same of burn's own operations, channels last as here.
-    fn composed(
-        x: Tensor<4>,
-        weight: Tensor<4>,
-        bias: Tensor<1>,
-        [rows, columns]: [usize; 2],
-    ) -> Tensor<4> {
+    fn composed(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, pool: [usize; 2]) -> Tensor<4> {
         let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
         let x = conv2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options);
-        let pooled = max_pool2d(x, [rows, columns], [rows, columns], [0, 0], [1, 1], false);
+        let pooled = max_pool2d(x, MaxPoolOptions::new(pool));
         elu(pooled, 1.0).permute([0, 2, 3, 1])
     }
 

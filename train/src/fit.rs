@@ -25,12 +25,12 @@ use crate::{
     augment::{Augment, augment},
     metrics::{Reading, argmax},
     mobilenet::write_tensors,
-    optim::{Method, Moments, Optimiser, Schedule, averaged},
+    optim::{Learnt, Method, Optimiser, Schedule},
     parallel,
     pictures::{Picture, write_whole},
     rng::Rng,
     teacher::Hints,
-    trainable::{Answers, Differentiable, Param, Plane, Trainable, batch, flat, floats},
+    trainable::{Answers, Differentiable, Plane, Trainable, batch, flat, floats},
 };
 
 /// What output and loss mean.
@@ -445,10 +445,9 @@ struct Slot {
     /// Its place among the network's.
     place: usize,
     start: Tensor<1>,
-    value: Tensor<1>,
-    average: Tensor<1>,
+    learnt: Learnt,
+    /// The average when it knew most of the held-out part.
     best: Option<Tensor<1>>,
-    moments: Option<Moments>,
 }
 
 /// How far a run came, with all that is needed to go on.
@@ -469,14 +468,12 @@ impl State {
         let learning = net.params.iter().enumerate();
         let learning = learning.filter(|(_, param)| param.layer >= frozen.min(net.layers()));
         let slots = learning.map(|(place, param)| {
-            let value = flat(param.values.clone());
+            let learnt = Learnt::new(&param.name, &param.shape, param.values.clone());
             Slot {
                 place,
-                start: value.clone(),
-                average: value.clone(),
-                value,
+                start: learnt.value.clone(),
+                learnt,
                 best: None,
-                moments: None,
             }
         });
         Self {
@@ -566,7 +563,7 @@ pub fn fit(
     if let Some((path, _)) = task.checkpoint
         && path.exists()
     {
-        read_state(path, &identity, net, &optimiser, &mut state)
+        read_state(path, &identity, &optimiser, &mut state)
             .with_context(|| format!("cannot resume from '{}'", path.display()))?;
     }
     let picker = Picker::new(task.examples);
@@ -583,7 +580,7 @@ pub fn fit(
         let batch = draw(recipe, task, &picker, &extra_picker, state.steps, net);
         let mut tensors = still.clone();
         for slot in &state.slots {
-            tensors[slot.place] = Tensor::from_inner(slot.value.clone()).require_grad();
+            tensors[slot.place] = Tensor::from_inner(slot.learnt.value.clone()).require_grad();
         }
         let network = Differentiable::with(net, tensors.clone(), &Device::flex().autodiff());
         let (mut gradients, loss, right) = pool.install(|| {
@@ -593,10 +590,6 @@ pub fn fit(
         });
         let factor = schedule.factor(state.steps);
         state.steps += 1;
-        // The average is short at first, so that it does not remember the start.
-        let keep = recipe
-            .average
-            .min(state.steps as f32 / (state.steps as f32 + 9.0));
         for slot in &mut state.slots {
             let is_head = net.params[slot.place].layer == net.layers();
             // What the head does not look at has no gradient, and stays.
@@ -604,7 +597,7 @@ pub fn fit(
                 continue;
             };
             if recipe.anchor > 0.0 && !is_head {
-                let away = slot.value.clone() - slot.start.clone();
+                let away = slot.learnt.value.clone() - slot.start.clone();
                 gradient = gradient + away * (2.0 * recipe.anchor);
             }
             let rate = if is_head {
@@ -613,9 +606,8 @@ pub fn fit(
                 recipe.rate
             };
             let rate = f64::from(rate * factor);
-            (slot.value, slot.moments) =
-                optimiser.step(rate, slot.value.clone(), gradient, slot.moments.take());
-            slot.average = averaged(slot.average.clone(), &slot.value, keep);
+            let average = (recipe.average, state.steps);
+            slot.learnt.step(&optimiser, rate, gradient, average);
         }
         let step = state.steps;
         state.loss += loss;
@@ -624,7 +616,7 @@ pub fn fit(
             let (held_out_loss, held_out_accuracy) = if task.held_out.is_empty() {
                 (None, None)
             } else {
-                let asked = state.put(net, |slot| &slot.average);
+                let asked = state.put(net, |slot| &slot.learnt.average);
                 let (loss, accuracy) = ask(&asked, recipe.loss, task, from);
                 (Some(loss), Some(accuracy))
             };
@@ -642,7 +634,7 @@ pub fn fit(
             {
                 state.best = Some(accuracy);
                 for slot in &mut state.slots {
-                    slot.best = Some(slot.average.clone());
+                    slot.best = Some(slot.learnt.average.clone());
                 }
             }
         }
@@ -656,10 +648,12 @@ pub fn fit(
         if let Some((path, every)) = task.checkpoint
             && (step.is_multiple_of(every.max(1)) || step == total || state.is_exhausted(recipe))
         {
-            write_state(path, &state, &identity, net)?;
+            write_state(path, &state, &identity)?;
         }
     }
-    let mut out = state.put(net, |slot| slot.best.as_ref().unwrap_or(&slot.average));
+    let mut out = state.put(net, |slot| {
+        slot.best.as_ref().unwrap_or(&slot.learnt.average)
+    });
     if recipe.blend < 1.0 {
         for (to, from) in out.params.iter_mut().zip(&net.params) {
             for (to, from) in to.values.iter_mut().zip(&from.values) {
@@ -1030,21 +1024,12 @@ struct Said {
 
 const SAID: &str = "genrescope-fit";
 
-fn write_state(path: &Path, state: &State, identity: &str, net: &Trainable) -> Result<()> {
-    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+fn write_state(path: &Path, state: &State, identity: &str) -> Result<()> {
+    let mut tensors = Vec::new();
     for slot in &state.slots {
-        let name = &net.params[slot.place].name;
-        let mut push = |set: &str, values: Vec<f32>| {
-            tensors.push((format!("{set}.{name}"), vec![values.len()], values));
-        };
-        push("value", floats(slot.value.clone()));
-        push("average", floats(slot.average.clone()));
+        slot.learnt.write(&mut tensors)?;
         if let Some(best) = &slot.best {
-            push("best", floats(best.clone()));
-        }
-        let moments = slot.moments.as_ref().map(Moments::tensors);
-        for (set, data) in MOMENTS.iter().zip(moments.into_iter().flatten()) {
-            push(set, data.try_into_vec()?);
+            slot.learnt.push("best", floats(best.clone()), &mut tensors);
         }
     }
     let said = Said {
@@ -1058,16 +1043,7 @@ fn write_state(path: &Path, state: &State, identity: &str, net: &Trainable) -> R
     write_whole(path, &write_tensors(tensors.into_iter(), &words)?)
 }
 
-/// Names of what an optimiser remembers.
-const MOMENTS: [&str; 2] = ["first", "second"];
-
-fn read_state(
-    path: &Path,
-    identity: &str,
-    net: &Trainable,
-    optimiser: &Optimiser,
-    state: &mut State,
-) -> Result<()> {
+fn read_state(path: &Path, identity: &str, optimiser: &Optimiser, state: &mut State) -> Result<()> {
     let bytes = fs::read(path)?;
     let (_, header) = SafeTensors::read_metadata(&bytes)?;
     let words = header.metadata().as_ref().and_then(|words| words.get(SAID));
@@ -1079,31 +1055,8 @@ fn read_state(
     }
     let container = SafeTensors::deserialize(&bytes)?;
     for slot in &mut state.slots {
-        let Param { name, values, .. } = &net.params[slot.place];
-        let get = |set: &str| -> Result<Option<Tensor<1>>> {
-            let Ok(view) = container.tensor(&format!("{set}.{name}")) else {
-                return Ok(None);
-            };
-            let quads = view.data().as_chunks::<4>().0;
-            ensure!(
-                quads.len() == values.len(),
-                "{set}.{name} has {} values instead of {}",
-                quads.len(),
-                values.len()
-            );
-            let read = quads.iter().map(|quad| f32::from_le_bytes(*quad));
-            Ok(Some(flat(read.collect())))
-        };
-        let needed = |set: &str| get(set)?.with_context(|| format!("'{set}.{name}' is missing"));
-        (slot.value, slot.average, slot.best) =
-            (needed("value")?, needed("average")?, get("best")?);
-        let moments: Vec<Tensor<1>> = MOMENTS
-            .iter()
-            .filter_map(|set| get(set).transpose())
-            .collect::<Result<_>>()?;
-        if !moments.is_empty() {
-            slot.moments = Some(optimiser.remember(said.steps, moments)?);
-        }
+        slot.learnt.read(&container, optimiser, said.steps)?;
+        slot.best = slot.learnt.pull("best", &container)?;
     }
     (state.steps, state.epochs) = (said.steps, said.epochs);
     [state.loss, state.right] = said.sums.map(f64::from_bits);
@@ -1189,4 +1142,81 @@ pub fn kept_view(path: &PathBuf, make: impl FnOnce() -> View) -> Result<View> {
     }
     write_whole(path, &bytes)?;
     Ok(view)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pictures::FRAME_COLUMNS, teacher::Teacher, trainable::tests::tiny};
+
+    #[test]
+    fn hints_alone_move_the_trunk_towards_what_the_teacher_hears() {
+        const FEATURES: usize = 3;
+        let mut rng = Rng::at(31, &[]);
+        let mut net = tiny(true);
+        for value in net.params.iter_mut().flat_map(|param| &mut param.values) {
+            *value = 0.3 * rng.normal();
+        }
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| 0.1 * rng.normal()).collect() };
+        let layer = (random(FEATURES * net.embedding_len()), random(FEATURES));
+        net.set_hints(Some(layer));
+        let teacher = Teacher::of_rows(random(4 * FEATURES), FEATURES);
+        let hints = teacher.hints(&[0, 1, 2, 3]);
+        let pictures: Vec<Picture> = (0..4)
+            .map(|_| Picture::from_db(&frame(&mut random)))
+            .collect();
+        let recipe = Recipe {
+            hint: 2.0,
+            weight_decay: 0.0,
+            labels: 0.0,
+            mixup: 0.0,
+            dropout: 0.0,
+            clean: 1.0,
+            whole: 1.0,
+            balance: 0.0,
+            batch: 4,
+            epochs: 30,
+            rate: 1e-3,
+            head_rate: 1e-2,
+            average: 0.0,
+            ..Recipe::default()
+        };
+        let examples = Example::labelled(&[(2, 0)], 3, &recipe);
+        let task = Task {
+            inputs: Inputs::Pictures(&pictures, &[]),
+            examples: &examples,
+            extras: &[],
+            held_out: &[],
+            hints: Some(&hints),
+            tagger: None,
+            threads: 2,
+            checkpoint: None,
+        };
+        let (after, epochs) = fit(&net, &recipe, &task, &mut |_| {}).unwrap();
+        // By hand: the mean squared error on the one example there is.
+        let network = Differentiable::new(&net);
+        let plane = net.input(&pictures[2].crop(0, FRAME_COLUMNS));
+        let answers = network.forward(batch([&plane], &Device::flex()), 0, None);
+        let said = floats(network.hint(answers.embedding));
+        let squares = said.iter().zip(hints.of(2, None));
+        let squares: f32 = squares.map(|(a, b)| (a - b).powi(2)).sum();
+        let expected = f64::from(recipe.hint * squares / FEATURES as f32);
+        let (first, last) = (epochs[0].loss, epochs[epochs.len() - 1].loss);
+        assert!(
+            (first - expected).abs() < 1e-4 * (1.0 + expected),
+            "{first} {expected}"
+        );
+        assert!(last < 0.5 * first, "{first} {last}");
+        // No label was looked at, the hint layer and every layer below it were.
+        for (before, after) in net.params.iter().zip(&after.params) {
+            let is_head = before.name.starts_with("output.");
+            assert_eq!(before.values == after.values, is_head, "{}", before.name);
+        }
+    }
+
+    /// A picture of one frame that is the same at all times, wherever it is looped.
+    fn frame(random: &mut impl FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let column: Vec<f32> = random(96).iter().map(|v| 100.0 * v - 40.0).collect();
+        column.repeat(FRAME_COLUMNS)
+    }
 }

@@ -10,9 +10,10 @@ use burn::{
     },
     tensor::{Device, Tensor, TensorData},
 };
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::trainable::floats;
+use crate::trainable::{flat, floats};
 
 /// How a step follows from gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -194,9 +195,124 @@ impl Moments {
     }
 }
 
-/// Moves a running average: `average = keep * average + (1 - keep) * value`.
-pub fn averaged(average: Tensor<1>, value: &Tensor<1>, keep: f32) -> Tensor<1> {
-    (value.clone() - average.clone()) * (1.0 - keep) + average
+/// A tensor that learns, its running average, and what the optimiser remembers of it; it is part of a checkpoint.
+#[derive(Clone, Debug)]
+pub struct Learnt {
+    name: String,
+    shape: Vec<usize>,
+    /// As it stands.
+    pub value: Tensor<1>,
+    /// The running average.
+    pub average: Tensor<1>,
+    moments: Option<Moments>,
+}
+
+/// Names, shapes and values of tensors, to be written.
+pub type Named = Vec<(String, Vec<usize>, Vec<f32>)>;
+
+/// What an optimiser remembers, as a checkpoint calls it.
+const MOMENTS: [&str; 2] = ["first", "second"];
+
+impl Learnt {
+    /// A tensor that has taken no step.
+    pub fn new(name: &str, shape: &[usize], values: Vec<f32>) -> Self {
+        let value = flat(values);
+        Self {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            average: value.clone(),
+            value,
+            moments: None,
+        }
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Goes against `gradient`. `step` counts from 1; the average keeps this much of itself, but is short at first, so that it does not
+    /// remember the start.
+    pub fn step(
+        &mut self,
+        optimiser: &Optimiser,
+        rate: f64,
+        gradient: Tensor<1>,
+        (average, step): (f32, usize),
+    ) {
+        (self.value, self.moments) =
+            optimiser.step(rate, self.value.clone(), gradient, self.moments.take());
+        let keep = average.min(step as f32 / (step as f32 + 9.0));
+        self.average =
+            (self.value.clone() - self.average.clone()) * (1.0 - keep) + self.average.clone();
+    }
+
+    /// A tensor of the same shape for a checkpoint.
+    pub fn push(&self, kind: &str, values: Vec<f32>, to: &mut Named) {
+        to.push((format!("{kind}/{}", self.name), self.shape.clone(), values));
+    }
+
+    /// Everything for a checkpoint.
+    ///
+    /// # Errors
+    /// Never: all tensors here are of f32.
+    pub fn write(&self, to: &mut Named) -> Result<()> {
+        self.push("value", floats(self.value.clone()), to);
+        self.push("average", floats(self.average.clone()), to);
+        let moments = self.moments.as_ref().map(Moments::tensors);
+        for (kind, data) in MOMENTS.iter().zip(moments.into_iter().flatten()) {
+            self.push(kind, data.try_into_vec()?, to);
+        }
+        Ok(())
+    }
+
+    /// What [`Learnt::push`] kept, if it did.
+    ///
+    /// # Errors
+    /// When it is of another shape.
+    pub fn pull(&self, kind: &str, file: &SafeTensors<'_>) -> Result<Option<Tensor<1>>> {
+        let name = format!("{kind}/{}", self.name);
+        let Ok(view) = file.tensor(&name) else {
+            return Ok(None);
+        };
+        ensure!(
+            view.shape() == self.shape && view.dtype() == Dtype::F32,
+            "tensor '{name}' is {:?} of {:?} where {:?} of F32 was expected",
+            view.shape(),
+            view.dtype(),
+            self.shape
+        );
+        let quads = view.data().as_chunks::<4>().0.iter();
+        Ok(Some(flat(
+            quads.map(|quad| f32::from_le_bytes(*quad)).collect(),
+        )))
+    }
+
+    /// Goes on from a checkpoint after so many steps.
+    ///
+    /// # Errors
+    /// When a tensor is missing or of another shape.
+    pub fn read(
+        &mut self,
+        file: &SafeTensors<'_>,
+        optimiser: &Optimiser,
+        steps: usize,
+    ) -> Result<()> {
+        let needed = |kind: &str| {
+            let found = self.pull(kind, file)?;
+            found.with_context(|| format!("there is no tensor '{kind}/{}' in it", self.name))
+        };
+        let (value, average) = (needed("value")?, needed("average")?);
+        let moments: Vec<Tensor<1>> = MOMENTS
+            .iter()
+            .filter_map(|kind| self.pull(kind, file).transpose())
+            .collect::<Result<_>>()?;
+        if !moments.is_empty() {
+            self.moments = Some(optimiser.remember(steps, moments)?);
+        }
+        (self.value, self.average) = (value, average);
+        Ok(())
+    }
 }
 
 /// Lowers `loss` from `start` by `steps` steps of Adam at `rate`: for small fits of all data at once. No random number is drawn.
@@ -212,7 +328,7 @@ pub fn descend<L: Fn(&[Tensor<1>]) -> Tensor<1>>(
     let adam = Optimiser::new(Method::Adam, 0.0);
     let mut slots: Vec<(Tensor<1>, Option<Moments>)> = start
         .into_iter()
-        .map(|values| (crate::trainable::flat(values), None))
+        .map(|values| (flat(values), None))
         .collect();
     for _ in 0..steps {
         let leaves: Vec<Tensor<1>> = slots
@@ -232,7 +348,6 @@ pub fn descend<L: Fn(&[Tensor<1>]) -> Tensor<1>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trainable::flat;
 
     fn after_one(method: Method, decay: f32, gradient: f32) -> f32 {
         let optimiser = Optimiser::new(method, decay);

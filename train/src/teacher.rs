@@ -118,6 +118,18 @@ impl Teacher {
         Ok(teacher)
     }
 
+    /// One with these features, and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of_rows(rows: Vec<f32>, len: usize) -> Self {
+        Self {
+            rows,
+            len,
+            passages: None,
+            tags: Vec::new(),
+            n_tags: 0,
+        }
+    }
+
     /// Tags of picture `i`, each 0..1.
     pub fn tags(&self, i: usize) -> &[f32] {
         &self.tags[i * self.n_tags..(i + 1) * self.n_tags]
