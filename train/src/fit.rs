@@ -895,32 +895,24 @@ fn loss_of(
         }
         let weight = rows(&|i| vec![recipe.labels * weights[i] / all]);
         losses.push((cross_entropy(recipe.loss, logits, rows(&target)) * weight).sum());
-        if let (Some((w, b)), true) = (task.tagger, recipe.tags > 0.0) {
-            let tags = |i: usize| {
+        if let (Some(tagger), true) = (task.tagger, recipe.tags > 0.0) {
+            let tags = tagger.1.len();
+            let scale = 10.0 * recipe.tags / (tags * n) as f32;
+            // Examples without tags are asked for none.
+            let weight = rows(&|i| match batch.examples[i].tags.as_slice() {
+                [] => vec![0.0],
+                _ => vec![scale],
+            });
+            let wanted = rows(&|i| {
                 let (own, other) = (batch.examples[i], batch.examples[batch.partners[i]]);
                 match (own.tags.as_slice(), other.tags.as_slice()) {
+                    ([], _) => vec![0.0; tags],
                     (own, []) => own.to_vec(),
                     (own, other) => mixed(own, other),
                 }
-            };
-            let top = w.len() / b.len();
-            let w = Tensor::<2>::from_data(TensorData::new(w.to_vec(), [b.len(), top]), &device);
-            let b = Tensor::<2>::from_data(TensorData::new(b.to_vec(), [1, b.len()]), &device);
-            let scale = 10.0 * recipe.tags / (b.dims()[1] * n) as f32;
-            // Examples without tags are asked for none.
-            let weight = rows(&|i| {
-                let told = !batch.examples[i].tags.is_empty();
-                vec![scale * f32::from(u8::from(told))]
             });
-            let wanted = rows(&|i| match tags(i) {
-                none if none.is_empty() => vec![0.0; b.dims()[1]],
-                tags => tags,
-            });
-            let said = embedding.clone().narrow(1, 0, top).matmul(w.transpose()) + b;
-            // Of independent answers: -t log(s) - (1 - t) log(1 - s).
-            let value = -(log_sigmoid(said.clone()) * wanted.clone())
-                - log_sigmoid(-said) * (wanted.neg() + 1.0);
-            losses.push((value * weight).sum());
+            let losses_of = cross_entropy_of_tags(tagger, embedding.clone(), wanted);
+            losses.push((losses_of * weight).sum());
         }
         if hints.is_some() {
             let wanted = rows(&|i| mixed(&features[i], &features[batch.partners[i]]));
@@ -944,6 +936,23 @@ fn cross_entropy(loss: Loss, logits: Tensor<2>, target: Tensor<2>) -> Tensor<2> 
         }
     };
     -(target * scores).sum_dim(1)
+}
+
+/// Binary cross-entropies of the tags that a fixed layer, weight `[tags, top]` and bias, reads from the top of the embedding, `[batch, tags]`.
+fn cross_entropy_of_tags(
+    (weight, bias): (&[f32], &[f32]),
+    embedding: Tensor<2>,
+    wanted: Tensor<2>,
+) -> Tensor<2> {
+    let (tags, top) = (bias.len(), weight.len() / bias.len());
+    let matrix = |values: &[f32], rows: usize| {
+        let data = TensorData::new(values.to_vec(), [rows, values.len() / rows]);
+        Tensor::<2>::from_data(data, &embedding.device())
+    };
+    let (weight, bias) = (matrix(weight, tags), matrix(bias, 1));
+    let said = embedding.narrow(1, 0, top).matmul(weight.transpose()) + bias;
+    // -t log(s) - (1 - t) log(1 - s)
+    -(log_sigmoid(said.clone()) * wanted.clone()) - log_sigmoid(-said) * (wanted.neg() + 1.0)
 }
 
 /// Loss and accuracy on the held-out part, on whole frames.

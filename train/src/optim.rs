@@ -87,7 +87,7 @@ pub enum Moments {
 impl std::fmt::Debug for Moments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(self.tensors().iter().map(|values| values.shape()))
+            .entries(self.tensors().iter().map(TensorData::shape))
             .finish()
     }
 }

@@ -4,6 +4,8 @@
 //! A window shorter than a frame is treated as the product treats it: the rolling blocks run on the columns that exist, and theirs are
 //! repeated, where the architecture says so, to as many as a frame gives.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, ensure};
 use burn::tensor::{
     Device, Tensor, TensorData,
@@ -166,8 +168,8 @@ impl Trainable {
     ///
     /// # Errors
     /// When a tensor does not have the shape it says.
-    pub fn tensors(&self) -> Result<std::collections::BTreeMap<String, Weights>> {
-        let mut tensors = std::collections::BTreeMap::new();
+    pub fn tensors(&self) -> Result<BTreeMap<String, Weights>> {
+        let mut tensors = BTreeMap::new();
         let known = self
             .params
             .iter()
@@ -479,14 +481,14 @@ impl<'a> Differentiable<'a> {
             head,
             ..
         } = &self.net.architecture;
-        let mut read: Vec<Option<Tensor<4>>> = vec![None; blocks.len() + 1];
+        let mut read = BTreeMap::new();
         let mut x = x;
         for index in from..=blocks.len() {
             if *cycle_after == Some(index) {
                 x = self.cycled(x);
             }
             if statistics.iter().any(|statistic| statistic.block == index) {
-                read[index] = Some(x.clone());
+                read.insert(index, x.clone());
             }
             if index < blocks.len() {
                 x = self.block(index, x);
@@ -512,9 +514,9 @@ impl<'a> Differentiable<'a> {
             Pooling::None => {}
         }
         for statistic in statistics {
-            let of = read[statistic.block].clone();
-            let of = of.expect("statistics of blocks that were run");
-            parts.push(statistic_of(*statistic, of));
+            let output = read.get(&statistic.block);
+            let output = output.expect("statistics of blocks that were run");
+            parts.push(statistic_of(*statistic, output.clone()));
         }
         let mut embedding = Tensor::cat(parts, 1);
         if head.hidden.is_some() {
