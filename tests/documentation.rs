@@ -401,7 +401,7 @@ mod run {
     #[test]
     fn calls_are_found_in_scripts() {
         let script = "X=1 ffmpeg -i - | genrescope listen --input - > out # genrescope no\n\
-                      genrescope man && genrescope tag 'a b' \\\n  --write; echo genrescope\n";
+                      genrescope man && genrescope tag 'a b' \\\n  --write; genrescope\n echo genrescope\n";
         let calls: Vec<String> = docs::calls(script, "genrescope")
             .iter()
             .map(|call| call.join(" "))
