@@ -13,6 +13,8 @@ done
 logs=target/validation
 mkdir -p "$logs"
 failed=no
+# Colours are taken out of last words.
+escape=$(printf '\033')
 export QT_QPA_PLATFORM=offscreen
 
 row() { printf '%-28s %-6s %-9s %s\n' "$1" "$2" "$3" "$4"; }
@@ -26,7 +28,7 @@ validate() {
         result=FAILED
         failed=yes
     fi
-    row "$name" "$format" "$result" "$(grep -v '^[[:space:]]*$' "$log" | tail -1 | cut -c1-90)"
+    row "$name" "$format" "$result" "$(sed "s/$escape\[[0-9;]*m//g" "$log" | grep -v '^[[:space:]]*$' | tail -1 | cut -c1-90)"
 }
 absent() { row "$1" "$2" absent "$3"; }
 find_program() { command -v "$1" 2>/dev/null || true; }

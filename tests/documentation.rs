@@ -284,7 +284,9 @@ mod run {
         let raw = path.with_extension("raw");
         fs::write(&raw, bytes).unwrap();
         let made = Command::new("ffmpeg")
-            .args(["-v", "error", "-f", "f32le", "-ar", "22050", "-ac", "1", "-i"])
+            .args([
+                "-v", "error", "-f", "f32le", "-ar", "22050", "-ac", "1", "-i",
+            ])
             .arg(&raw)
             .args(["-metadata", &format!("artist=Artist {seed}"), "-y"])
             .arg(path)
@@ -306,8 +308,18 @@ mod run {
         song(&folder.join("Music/Live/02.flac"), Style::Jazz, 12.0, 2)?;
         for seed in 1..=3 {
             let name = format!("{seed}.mp3");
-            song(&folder.join("crates/warmup").join(&name), Style::Jazz, 8.0, 10 + seed)?;
-            song(&folder.join("crates/peak").join(&name), Style::Metal, 8.0, 20 + seed)?;
+            song(
+                &folder.join("crates/warmup").join(&name),
+                Style::Jazz,
+                8.0,
+                10 + seed,
+            )?;
+            song(
+                &folder.join("crates/peak").join(&name),
+                Style::Metal,
+                8.0,
+                20 + seed,
+            )?;
         }
         Ok(())
     }
@@ -326,7 +338,9 @@ mod run {
 
     /// Runs a script as a user would, in `home`; gives both outputs together.
     fn run(script: &str, home: &Path) -> (bool, String) {
-        let programs = Path::new(env!("CARGO_BIN_EXE_genrescope")).parent().unwrap();
+        let programs = Path::new(env!("CARGO_BIN_EXE_genrescope"))
+            .parent()
+            .unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
         let output = Command::new("timeout")
             .args([LIMIT_SECONDS, "sh", "-eu", "-c"])
@@ -347,7 +361,11 @@ mod run {
     fn blocks_marked_to_run_do_what_they_show() {
         let made = tempfile::tempdir().unwrap();
         if let Err(why) = lay_out(made.path()) {
-            let what = if is_installed("ffmpeg") { "codec" } else { "ffmpeg" };
+            let what = if is_installed("ffmpeg") {
+                "codec"
+            } else {
+                "ffmpeg"
+            };
             return skip::skip(what, why);
         }
         let mut complaints = Vec::new();
@@ -380,7 +398,10 @@ mod run {
                 if let Some(shown) = next.filter(|b| b.marks().any(|mark| mark == "shown"))
                     && let Err(what) = docs::shows(&text, &shown.text)
                 {
-                    complaints.push(format!("{}: {what}; it printed:\n{text}", page.at(shown.line)));
+                    complaints.push(format!(
+                        "{}: {what}; it printed:\n{text}",
+                        page.at(shown.line)
+                    ));
                 }
             }
         }
@@ -421,7 +442,10 @@ mod run {
                 .iter()
                 .any(|call| docs::complaint(&cli, call, look).is_some())
         };
-        assert!(wrong("genrescope listen --colour-of-lamp red", Look::Mention));
+        assert!(wrong(
+            "genrescope listen --colour-of-lamp red",
+            Look::Mention
+        ));
         assert!(wrong("genrescope dance", Look::Mention));
         assert!(wrong("genrescope tag", Look::Whole));
         assert!(!wrong("genrescope tag", Look::Mention));

@@ -257,7 +257,10 @@ fn call(command: &[String], program: &str) -> Option<Vec<String>> {
     } else {
         let runs_another = ["time", "/usr/bin/time", "sudo", "nice"].contains(&first.as_str())
             || command.len() > 1 && first == "podman" && command[1] == "run";
-        command.iter().position(is_program).filter(|_| runs_another)?
+        command
+            .iter()
+            .position(is_program)
+            .filter(|_| runs_another)?
     };
     let mut call = command[at..].to_vec();
     program.clone_into(&mut call[0]);
@@ -390,5 +393,7 @@ fn line_shows(line: &str, wanted: &str) -> bool {
         }
     }
     // A last part must end the line.
-    wanted.ends_with("...") || rest.is_empty() || parts.len() > 1 && line.ends_with(parts[parts.len() - 1])
+    wanted.ends_with("...")
+        || rest.is_empty()
+        || parts.len() > 1 && line.ends_with(parts[parts.len() - 1])
 }
