@@ -2,8 +2,8 @@
 # Lets a listener hear for long, and looks at what must not grow: memory, file descriptors, threads, readouts that are missing.
 #   scripts/soak.sh PROGRAM [HOURS]                24 hours of the demo's music, again and again, as fast as the machine can
 #   scripts/soak.sh PROGRAM [HOURS] --real-time    the same at the speed of the music
-# One line for each hour of sound. Fails when memory grows by more than a tenth after the first hour, a descriptor or thread stays, or a
-# readout is missing. Linux, for /proc.
+# One line for each hour of sound. Fails when memory grows by more than a sixth after the second hour, a descriptor stays, or a readout is
+# missing. Linux, for /proc.
 set -eu
 # shellcheck disable=SC2015 # a test, and what is said when it fails
 [ $# -ge 1 ] && [ -x "$1" ] || { sed -n '2,6s/^# *//p' "$0" >&2; exit 2; }
@@ -54,8 +54,9 @@ while [ -d "/proc/$listener" ] && [ "$hour" -lt "$hours" ]; do
 $(grep -o '"type":"genre".*"seq":[0-9]*' "$folder/readouts" | grep -o '[0-9]*$' | awk 'NR > 1 && $1 != last + 1 { missed += $1 - last - 1 } { last = $1 } END { print NR, missed + 0 }')
 END
     printf '%4d  %4.1f MB  %11d  %7d  %8d  %6d\n' "$hour" "$(awk "BEGIN { print $memory / 1000 }")" "$open" "$running" "$n_readouts" "$missed"
-    first=${first:-$memory} first_open=${first_open:-$open}
-    [ "$memory" -le $((first + first / 10)) ] && [ "$open" -le "$first_open" ] && [ "$missed" -eq 0 ] || grew=yes
+    first_open=${first_open:-$open}
+    [ "$hour" -gt 2 ] && [ -n "$first" ] || first=$memory
+    [ "$memory" -le $((first + first / 6)) ] && [ "$open" -le "$first_open" ] && [ "$missed" -eq 0 ] || grew=yes
 done
 wait "$listener" || { echo "FAILED: the listener ended with $?" >&2; cat "$folder/errors" >&2; exit 1; }
 if [ $grew = yes ]; then

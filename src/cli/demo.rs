@@ -390,7 +390,7 @@ fn next_steps(sources: &[SourceInfo], programs: &[Receiver]) -> String {
     }
     if let Some(source) = default_of(SourceKind::Input) {
         let command = "genrescope listen";
-        steps.push((command.to_owned(), plain(&source.name)));
+        steps.push((command.to_owned(), plain(&source.name).into_owned()));
         listen = listen.or(Some(command));
     }
     steps.push((
