@@ -15,6 +15,7 @@ if [ "${1:-}" != tests ]; then
     cargo clippy --locked --workspace --all-targets -- -D warnings
     # As the plugin builds it.
     cargo clippy --locked --package genrescope --no-default-features -- -D warnings
+    cargo fmt --manifest-path python/Cargo.toml -- --check
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
     if cargo deny --version >/dev/null 2>&1; then
         cargo deny --offline check bans licenses sources
@@ -23,3 +24,4 @@ if [ "${1:-}" != tests ]; then
     fi
 fi
 cargo test --locked --workspace --no-fail-fast
+scripts/python.sh

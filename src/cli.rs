@@ -24,7 +24,7 @@ pub mod tui;
 pub mod watch;
 
 use std::{
-    io::{self, IsTerminal, Read as _},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -34,8 +34,11 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    network::{BuiltIn, Model, ModelError},
-    source::file::{AudioFile, RawPcm},
+    network::Model,
+    source::{
+        file::{AudioFile, FileError, RawPcm},
+        model_file::{self, ModelFileError},
+    },
 };
 
 /// Listens to music and says which genre it hears - and says so when it does not know.
@@ -129,85 +132,24 @@ impl Context {
     pub fn load_model(&self) -> anyhow::Result<Arc<Model>> {
         match &self.model {
             None => Ok(Model::builtin()),
-            Some(path) => self.named_by_config(load_model_file(path)),
+            Some(path) => self.named_by_config(model_file::load(path)),
         }
     }
 
     /// Whoever did not name the model on the command line is told where it is named.
-    fn named_by_config<T>(&self, loaded: anyhow::Result<T>) -> anyhow::Result<T> {
+    fn named_by_config<T>(&self, loaded: Result<T, ModelFileError>) -> anyhow::Result<T> {
         match &self.config.model {
             Some(model) if Some(model) == self.model.as_ref() => {
                 loaded.with_context(|| self.config.origin("model"))
             }
-            _ => loaded,
+            _ => Ok(loaded?),
         }
     }
-}
-
-/// Reads and checks a model: one that is compiled in, or a file.
-///
-/// # Errors
-/// When it cannot be read or is no model; the message names the file and the field.
-pub fn load_model_file(path: &Path) -> anyhow::Result<Arc<Model>> {
-    match built_in(path) {
-        Some(model) => Ok(Model::built_in(model)),
-        None => read_model_file(path, Model::from_bytes),
-    }
-}
-
-/// The model of this name that is compiled in. A file of that name is `./wide`.
-fn built_in(name: &Path) -> Option<BuiltIn> {
-    name.to_str().and_then(BuiltIn::named)
-}
-
-/// Reads a model file and makes of it what `read` does.
-fn read_model_file<T>(
-    path: &Path,
-    read: impl FnOnce(&[u8]) -> Result<T, ModelError>,
-) -> anyhow::Result<T> {
-    if let Some(model) = built_in(path) {
-        return Ok(read(model.bytes())?);
-    }
-    let name = path.display();
-    let most = crate::network::bundle::MAX_FILE_BYTES;
-    let found = std::fs::metadata(path).with_context(|| {
-        let known = BuiltIn::ALL.map(BuiltIn::as_str).join("' and '");
-        format!("cannot open model file '{name}' ('{known}' are built in)")
-    })?;
-    let size = found.len();
-    anyhow::ensure!(
-        size <= most as u64,
-        "'{name}' is no model file: it has {size} bytes, a model file has at most {most}"
-    );
-    // A device or a pipe states no length.
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes))
-        .with_context(|| format!("cannot read model file '{name}'"))?;
-    anyhow::ensure!(
-        bytes.len() <= most,
-        "'{name}' is no model file: a model file has at most {most} bytes"
-    );
-    // The first 8 bytes are the length of the JSON that follows.
-    anyhow::ensure!(
-        bytes.get(8) == Some(&b'{'),
-        "'{name}' is no model file; 'genrescope teach' writes them"
-    );
-    read(&bytes).map_err(|error| {
-        let text = error.to_string();
-        let what = text.strip_prefix("model file: ").unwrap_or(&text);
-        anyhow::anyhow!("model file '{name}': {what}")
-    })
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if !crate::source::file::panics_are_caught() {
-            report(info);
-        }
-    }));
+    crate::source::file::tell_no_caught_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -285,12 +227,20 @@ fn shown_input(path: &Path) -> String {
     }
 }
 
+/// Opens a file that was named on the command line, or standard input.
+fn open_audio(path: &Path) -> Result<AudioFile, FileError> {
+    if is_stdin(path) {
+        AudioFile::from_reader(Box::new(io::stdin()))
+    } else {
+        AudioFile::open(path)
+    }
+}
+
 /// Opens a file that was named on the command line, or standard input; `raw` says how bare samples are written.
 fn open_input(path: &Path, raw: Option<RawPcm>) -> anyhow::Result<AudioFile> {
     Ok(match (is_stdin(path), raw) {
-        (true, None) => AudioFile::from_reader(Box::new(io::stdin()))?,
+        (_, None) => open_audio(path)?,
         (true, Some(raw)) => AudioFile::from_raw(Box::new(io::stdin()), raw)?,
-        (false, None) => AudioFile::open(path)?,
         (false, Some(raw)) => {
             let file = std::fs::File::open(path)
                 .with_context(|| format!("cannot open '{}'", path.display()))?;

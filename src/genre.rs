@@ -449,6 +449,26 @@ impl std::fmt::Debug for Scores {
     }
 }
 
+/// How tags usually spell what the built-in model hears; other models' labels are their users' own words.
+pub fn usual_word(label: &str) -> &str {
+    const USUAL: [(&str, &str); 10] = [
+        ("blues", "Blues"),
+        ("classical", "Classical"),
+        ("country", "Country"),
+        ("disco", "Disco"),
+        ("hiphop", "Hip-Hop"),
+        ("jazz", "Jazz"),
+        ("metal", "Metal"),
+        ("pop", "Pop"),
+        ("reggae", "Reggae"),
+        ("rock", "Rock"),
+    ];
+    USUAL
+        .iter()
+        .find(|(ours, _)| *ours == label)
+        .map_or(label, |(_, usual)| usual)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,6 +29,8 @@
     warn(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)
 )]
 
+#[cfg(feature = "file")]
+pub mod answer;
 mod chunks;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -37,7 +39,7 @@ pub mod front_end;
 pub mod genre;
 mod hexadecimal;
 pub mod midi;
-mod mixdown;
+pub mod mixdown;
 pub mod network;
 pub mod pipeline;
 pub mod readout;

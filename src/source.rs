@@ -6,6 +6,7 @@ pub mod capture;
 pub mod file;
 #[cfg(feature = "file")]
 pub mod library;
+pub mod model_file;
 #[cfg(feature = "file")]
 mod opus;
 pub mod synth;

@@ -19,7 +19,7 @@ use std::{
 
 use genrescope::{
     source::file::{AudioFile, FileError, RawFormat, RawPcm},
-    units::SampleRate,
+    units::{SampleRate, Seconds},
 };
 
 /// A stereo sweep over noise, 2 s, `[n_frames, 2]`.
@@ -80,10 +80,33 @@ fn drain(file: &mut AudioFile) -> (Vec<f32>, Option<FileError>) {
 }
 
 fn read(path: &Path) -> Result<(Vec<f32>, AudioFile), FileError> {
-    let mut file = AudioFile::open(path)?;
+    let read = drained(AudioFile::open(path));
+    // The same bytes at hand give the same.
+    if let Ok(bytes) = fs::read(path) {
+        let at_hand = drained(AudioFile::from_bytes(path, bytes));
+        assert_eq!(told(&at_hand), told(&read), "{}", path.display());
+    }
+    read
+}
+
+type Drained = Result<(Vec<f32>, AudioFile), FileError>;
+
+fn drained(file: Result<AudioFile, FileError>) -> Drained {
+    let mut file = file?;
     match drain(&mut file) {
         (samples, None) => Ok((samples, file)),
         (_, Some(error)) => Err(error),
+    }
+}
+
+/// What two readings have in common: samples to their last bit, and words.
+fn told(drained: &Drained) -> Result<(Vec<u32>, String), String> {
+    match drained {
+        Ok((samples, file)) => {
+            let bits = samples.iter().map(|sample| sample.to_bits()).collect();
+            Ok((bits, format!("{file:?}")))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -942,7 +965,13 @@ fn an_m4a_file_without_its_index_is_incomplete() {
 
 /// Seconds that are heard of a file, and what is said of it.
 fn heard(path: &Path) -> (f64, Vec<String>) {
-    let mut file = AudioFile::open(path).unwrap();
+    let heard = listened(AudioFile::open(path).unwrap());
+    let at_hand = AudioFile::from_bytes(path, fs::read(path).unwrap()).unwrap();
+    assert_eq!(listened(at_hand), heard, "{}", path.display());
+    heard
+}
+
+fn listened(mut file: AudioFile) -> (f64, Vec<String>) {
     let mut n = 0;
     let notes = file
         .read(|mono| {
@@ -951,6 +980,60 @@ fn heard(path: &Path) -> (f64, Vec<String>) {
         })
         .unwrap();
     (file.rate().duration(n as u64).0, notes)
+}
+
+/// What is passed over is as long as what is decoded, and what comes behind it is what comes there in a whole file.
+#[test]
+fn what_is_passed_over_changes_nothing_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let mut names = vec!["sweep.wav"];
+    write_wav(&dir.join("sweep.wav"), 44_100, 2, &sweep(44_100));
+    if ffmpeg() {
+        for (name, args) in [
+            ("a.mp3", "-c:a libmp3lame -b:a 128k"),
+            ("a.flac", ""),
+            ("a.ogg", "-c:a libvorbis"),
+            ("a.opus", "-c:a libopus"),
+            ("a.m4a", "-c:a aac"),
+            ("a.mka", "-c:a libvorbis"),
+            ("a.aac", "-c:a aac"),
+            ("a.aiff", ""),
+        ] {
+            if made(dir, name, args).is_some() {
+                names.push(name);
+            }
+        }
+    }
+    for name in names {
+        let path = dir.join(name);
+        let (all, mut whole) = read(&path).unwrap();
+        assert!(!whole.next_block(&mut Vec::new()).unwrap());
+        let length = whole.position().0;
+        let mut file = AudioFile::open(&path).unwrap();
+        assert!(!file.pass_to(Seconds(f64::INFINITY)).unwrap(), "{name}");
+        let passed = file.position().0;
+        assert!(
+            (passed - length).abs() < 0.06,
+            "{name}: {passed} of {length} s"
+        );
+        let mut file = AudioFile::open(&path).unwrap();
+        assert!(file.pass_to(Seconds(1.0)).unwrap(), "{name}");
+        let hz = f64::from(file.rate().hz());
+        let mut rest = Vec::new();
+        assert!(file.next_block(&mut rest).unwrap());
+        // Where it begins is known once it is there: some decoders give nothing for the first packet.
+        let at = (file.position().0 * hz).round() as usize - rest.len();
+        let mut block = Vec::new();
+        while file.next_block(&mut block).unwrap() {
+            rest.extend_from_slice(&block);
+        }
+        // A decoder may lack what was before for a while; the place is right to what a codec pads.
+        let run_in = file.rate().hz() as usize / 4;
+        let (a, b) = (&all[at + run_in..], &rest[run_in..]);
+        let (lag, correlation) = align(a, b, 400);
+        assert!(correlation > 0.99, "{name}: {correlation} at {lag}");
+    }
 }
 
 /// What ffmpeg makes of the 2-s sweep, as bytes; `None` if it cannot.

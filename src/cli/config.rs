@@ -36,6 +36,7 @@ use crate::{
         osc::{DEFAULT_PORT, parse_target},
         text,
     },
+    source::model_file,
     toml_words,
     units::Seconds,
 };
@@ -382,11 +383,11 @@ impl Config {
     /// Naming the setting, its value and this file.
     pub fn check_files(&self) -> anyhow::Result<()> {
         if let Some(model) = &self.model {
-            super::load_model_file(model).with_context(|| self.origin("model"))?;
+            model_file::load(model).with_context(|| self.origin("model"))?;
         }
         if let Some(look) = &self.lights.look {
             let model = match &self.model {
-                Some(model) => super::load_model_file(model)?,
+                Some(model) => model_file::load(model)?,
                 None => crate::network::Model::builtin(),
             };
             super::lights::load_look(look, model.labels(), 1)

@@ -6,7 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{Context, text};
-use crate::network::{BuiltIn, Model};
+use crate::{
+    network::{BuiltIn, Model},
+    source::model_file,
+};
 
 /// Arguments of `genrescope model`.
 #[derive(Debug, Args)]
@@ -42,7 +45,7 @@ pub fn run(args: ModelArgs, context: &Context) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let model = match &file {
-        Some(path) => super::load_model_file(path)?,
+        Some(path) => model_file::load(path)?,
         None => context.load_model()?,
     };
     let mut card = model.card().clone();

@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use self::formats::{Crate, Place, Song};
 use super::{
     Context,
-    classify::{find, output::from_text, progress_bar, work::classify_all},
+    classify::{find, progress_bar, work::classify_all},
     complain,
     hear::{Answer, HearArgs, Names},
     is_stdin, json_lines,
@@ -25,7 +25,7 @@ use super::{
     tag,
     text::{count, name_of},
 };
-use crate::{network::Model, song::SongClassifier, tags::read, units::SampleRate};
+use crate::{answer::path::from_text, network::Model, tags::read};
 
 /// Arguments of `genrescope sort`.
 #[derive(Debug, Args)]
@@ -97,8 +97,8 @@ pub fn run(args: SortArgs, context: &Context) -> anyhow::Result<ExitCode> {
         "standard input ('-') cannot stand in a playlist; give files"
     );
     let job = args.hear.job(context, stop)?;
-    let names = args.hear.names(&job.model)?;
-    SongClassifier::new(&job.model, SampleRate::MIN, job.rule)?;
+    let names = args.hear.names(&job.listening.model)?;
+    job.listening.check()?;
     let found_output = fs::metadata(&args.output).is_ok_and(|found| found.is_dir());
     anyhow::ensure!(
         found_output,
@@ -146,7 +146,7 @@ pub fn run(args: SortArgs, context: &Context) -> anyhow::Result<ExitCode> {
         }
     };
     if let Some(from) = &args.from {
-        for (path, answer) in answers_of(from, &job.model, &names)? {
+        for (path, answer) in answers_of(from, &job.listening.model, &names)? {
             if path.exists() {
                 add(&path, answer);
             } else {
@@ -162,7 +162,7 @@ pub fn run(args: SortArgs, context: &Context) -> anyhow::Result<ExitCode> {
         classify_all(&job, &files, args.hear.n_jobs(), |index, outcome| {
             progress.inc(1);
             match outcome {
-                Ok(heard) => add(&files[index], names.answer(&job.model, &heard)),
+                Ok(heard) => add(&files[index], names.answer(&job.listening.model, &heard)),
                 Err(reason) => {
                     failed += 1;
                     progress.suspend(|| complain(format_args!("{reason}")));

@@ -21,12 +21,7 @@ use self::{
 };
 use super::{
     Context,
-    classify::{
-        find,
-        output::shown_names,
-        progress_bar,
-        work::{Heard, classify_all},
-    },
+    classify::{find, output::shown_names, progress_bar, work::classify_all},
     complain,
     hear::{Answer, HearArgs, Names},
     is_stdin,
@@ -35,10 +30,9 @@ use super::{
     text::{count, name_of, told},
 };
 use crate::{
+    answer::Heard,
     network::Model,
-    song::SongClassifier,
     tags::{Change, Field, Style, Tags, read},
-    units::SampleRate,
 };
 
 /// Fields that are ours alone.
@@ -497,11 +491,15 @@ pub fn run(args: TagArgs, context: &Context) -> anyhow::Result<ExitCode> {
         "standard input ('-') has no tag that could be written; give files"
     );
     let job = args.hear.job(context, stop)?;
-    let names = args.hear.names(&job.model)?;
-    SongClassifier::new(&job.model, SampleRate::MIN, job.rule)?;
-    let tagger = Tagger::new(args.policy(), &args.what, &job.model);
+    let names = args.hear.names(&job.listening.model)?;
+    job.listening.check()?;
+    let tagger = Tagger::new(args.policy(), &args.what, &job.listening.model);
     let mut journal = if args.write {
-        let options = format!("{} --model {}", args.options(), job.model.card().name);
+        let options = format!(
+            "{} --model {}",
+            args.options(),
+            job.listening.model.card().name
+        );
         Some(Journal::new(args.journal.as_deref(), args.resume, options)?)
     } else {
         None
@@ -563,7 +561,7 @@ pub fn run(args: TagArgs, context: &Context) -> anyhow::Result<ExitCode> {
                 shown: &names_of_files[index],
                 tagger: &tagger,
                 names: &names,
-                model: &job.model,
+                model: &job.listening.model,
             };
             one.outcome(outcome, journal.as_mut(), &mut shower, &mut tally)
         })

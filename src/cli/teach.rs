@@ -17,7 +17,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
 
-use super::{Context, complain, n_jobs, output_file::OutputFile, read_model_file, text};
+use super::{Context, complain, n_jobs, output_file::OutputFile, text};
 use crate::{
     decision::FRAME,
     genre::Labels,
@@ -26,6 +26,7 @@ use crate::{
     source::{
         file::{AudioFile, tags::artist},
         library::{OtherFormats, find_audio_files},
+        model_file,
     },
     statistics::wilson,
     teach::{CrossValidation, Lesson, TeachError, cross_validate, fit_head, with_head},
@@ -123,7 +124,7 @@ pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
         output.must_be_new("--force replaces it")?;
     }
     let base = match &context.model {
-        Some(path) => context.named_by_config(read_model_file(path, Bundle::read))?,
+        Some(path) => context.named_by_config(model_file::read(path, Bundle::read))?,
         None => Bundle::builtin(),
     };
     let model = Model::from_bundle(&base)?;

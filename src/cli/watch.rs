@@ -21,7 +21,7 @@ use super::{
     Context,
     classify::{
         output::{Format, Printer},
-        work::{Heard, Job, classify_all},
+        work::{Job, classify_all},
     },
     complain,
     hear::{Answer, HearArgs, Names},
@@ -31,9 +31,8 @@ use super::{
     text::{count, name_of, told},
 };
 use crate::{
-    song::SongClassifier,
+    answer::Heard,
     source::library::{find_audio_files, has_audio_extension},
-    units::SampleRate,
 };
 
 /// How often it is looked whether files are whole, and whether it is to end.
@@ -123,8 +122,8 @@ pub fn run(args: WatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
         );
     }
     let job = args.hear.job(context, stop)?;
-    SongClassifier::new(&job.model, SampleRate::MIN, job.rule)?;
-    let names = args.hear.names(&job.model)?;
+    job.listening.check()?;
+    let names = args.hear.names(&job.listening.model)?;
     let mut known = Known::open(args.state.as_deref(), &folders)?;
 
     // Watching begins before the first look, so that nothing falls between the two.
@@ -153,7 +152,7 @@ pub fn run(args: WatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let mut doer = Doer {
         tag: args
             .tag
-            .then(|| TagOne::new(&args.what, &job.model))
+            .then(|| TagOne::new(&args.what, &job.listening.model))
             .transpose()?,
         exec: args.exec.as_deref(),
         names: &names,
@@ -166,12 +165,9 @@ pub fn run(args: WatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
             inner: io::stdout().lock(),
         }),
         format: Format::Json,
-        model: &job.model,
+        listening: &job.listening,
         color: false,
-        show_frames: false,
-        show_timeline: false,
         name_width: 0,
-        options: "--average mean --skip 20 --hop 29.12".into(),
         n_written: 0,
     });
 
@@ -342,7 +338,7 @@ impl Doer<'_> {
         let mut said = Vec::new();
         self.n_done += 1;
         let name = name_of(path);
-        let (label, words, confidence) = match self.names.answer(&self.job.model, heard) {
+        let (label, words, confidence) = match self.names.answer(&self.job.listening.model, heard) {
             Answer::Genre {
                 label,
                 words,

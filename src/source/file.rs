@@ -25,11 +25,11 @@ mod wav;
 
 use std::{
     cell::Cell,
-    fmt,
-    fs::{self, File},
+    fmt, fs,
     io::{self, Read, Seek},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use symphonia::{
@@ -52,7 +52,7 @@ use self::{
     containers::Described,
     decoder::{Decoded, Packets},
     frames::{Frames, skip_tag},
-    input::{Input, Part},
+    input::{Bytes, Input, Part, Place},
     pcm::{Pcm, Refusal, Sound},
     raw::Raw,
     signature::Kind,
@@ -96,13 +96,17 @@ pub struct AudioFile {
     n_channels: usize,
     /// What the header says, in frames.
     declared_frames: Option<u64>,
-    /// Frames decoded so far.
+    /// Frames decoded, or passed over, so far.
     n_frames: u64,
+    /// What was passed over of a frame.
+    passed: f64,
     skipped: u64,
     truncated: bool,
     ends: Ends,
     /// Bytes of the file at `path`, where it can be read again.
     n_bytes: Option<u64>,
+    /// They are at hand, and `path` is but a name.
+    at_hand: Option<Bytes>,
     /// Where in that file another one begins, which is joined on.
     next_at: Option<u64>,
     /// From the rate of the packets to the file's, one for each channel, where they differ.
@@ -142,6 +146,8 @@ enum Turn {
     Samples,
     /// A packet of another track, or a damaged one: nothing was appended.
     Nothing,
+    /// A packet that was not decoded, of so many seconds.
+    Passed(f64),
     /// The source has ended.
     End,
 }
@@ -166,19 +172,38 @@ impl AudioFile {
                 path: path.to_owned(),
             });
         }
-        let mut file = File::open(path).map_err(failed)?;
         // A pipe cannot be read twice.
         if !metadata.is_file() {
+            let file = fs::File::open(path).map_err(failed)?;
             return Self::from_stream(path.to_owned(), Box::new(file));
         }
-        let n_bytes = metadata.len();
-        let copy = file.try_clone().map_err(failed)?;
-        let mut input = Input::new(Box::new(copy), Some(n_bytes));
+        Self::whole(path, None, metadata.len())
+    }
+
+    /// A whole file whose bytes are at hand, such as an object of a store. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// As [`AudioFile::open`].
+    pub fn from_bytes(
+        name: impl Into<PathBuf>,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<Self, FileError> {
+        let (path, bytes) = (name.into(), Bytes(Arc::new(bytes)));
+        match bytes.n_bytes() {
+            0 => Err(FileError::Empty { path }),
+            n_bytes => Self::whole(&path, Some(&bytes), n_bytes),
+        }
+    }
+
+    fn whole(path: &Path, at_hand: Option<&Bytes>, n_bytes: u64) -> Result<Self, FileError> {
+        let failed = |source| FileError::from_io(path, source);
+        let open = || Place::open(path, at_hand).map_err(failed);
+        let mut input = Input::new(Box::new(open()?), Some(n_bytes));
         let kind = begin(&mut input).map_err(failed)?;
         let from = input.position();
-        let cut_off =
-            kind == Kind::Ogg && containers::is_ogg_cut_off(&mut file, n_bytes).map_err(failed)?;
-        let mut opened = Self::at(path, kind, from, n_bytes)?;
+        let cut_off = kind == Kind::Ogg
+            && containers::is_ogg_cut_off(&mut open()?, n_bytes).map_err(failed)?;
+        let mut opened = Self::at(path, at_hand, kind, from, n_bytes)?;
         if cut_off {
             opened.ends = Ends::WholeIfLate;
         }
@@ -186,10 +211,16 @@ impl AudioFile {
     }
 
     /// The file of `kind` that begins `from` bytes into the one at `path`, of `n_bytes`.
-    fn at(path: &Path, kind: Kind, from: u64, n_bytes: u64) -> Result<Self, FileError> {
+    fn at(
+        path: &Path,
+        at_hand: Option<&Bytes>,
+        kind: Kind,
+        from: u64,
+        n_bytes: u64,
+    ) -> Result<Self, FileError> {
         let failed = |source| FileError::from_io(path, source);
         let rest = || {
-            let mut file = File::open(path).map_err(failed)?;
+            let mut file = Place::open(path, at_hand).map_err(failed)?;
             file.seek(io::SeekFrom::Start(from)).map_err(failed)?;
             let mut input = Input::new(Box::new(file), Some(n_bytes));
             input.started_at(from);
@@ -197,9 +228,9 @@ impl AudioFile {
         };
         let mut opened = match kind {
             // These may have an index at their end.
-            Kind::Mp4 | Kind::Matroska => Self::part(path, kind, from, n_bytes)?,
+            Kind::Mp4 | Kind::Matroska => Self::part(path, at_hand, kind, from, n_bytes)?,
             Kind::Caf if !caf::holds_samples(&mut rest()?).map_err(failed)? => {
-                Self::part(path, kind, from, n_bytes)?
+                Self::part(path, at_hand, kind, from, n_bytes)?
             }
             _ => {
                 let mut opened = Self::from_input(path, kind, rest()?, from > 0)?;
@@ -212,13 +243,20 @@ impl AudioFile {
             }
         };
         opened.n_bytes = Some(n_bytes);
+        opened.at_hand = at_hand.cloned();
         Ok(opened)
     }
 
     /// The container of `kind` that begins `from` bytes into the file at `path`, of `n_bytes`.
-    fn part(path: &Path, kind: Kind, from: u64, n_bytes: u64) -> Result<Self, FileError> {
+    fn part(
+        path: &Path,
+        at_hand: Option<&Bytes>,
+        kind: Kind,
+        from: u64,
+        n_bytes: u64,
+    ) -> Result<Self, FileError> {
         let failed = |source| FileError::from_io(path, source);
-        let mut file = File::open(path).map_err(failed)?;
+        let mut file = Place::open(path, at_hand).map_err(failed)?;
         let told = containers::told(kind, &mut file, from, n_bytes).map_err(failed)?;
         if told.encrypted {
             return Err(FileError::Encrypted {
@@ -228,7 +266,7 @@ impl AudioFile {
         }
         let end = told.next.unwrap_or(n_bytes);
         let part = |endless| {
-            let file = File::open(path).map_err(failed)?;
+            let file = Place::open(path, at_hand).map_err(failed)?;
             Part::new(file, from, end, endless).map_err(failed)
         };
         let (source, n) = (Box::new(part(false)?), Some(end - from));
@@ -442,10 +480,12 @@ impl AudioFile {
             n_channels,
             declared_frames: None,
             n_frames: 0,
+            passed: 0.0,
             skipped: 0,
             truncated: false,
             ends: Ends::AsTold,
             n_bytes: None,
+            at_hand: None,
             next_at: None,
             resamplers: None,
             pending: None,
@@ -633,7 +673,7 @@ impl AudioFile {
                     self.n_frames = (self.interleaved.len() / format.n_channels) as u64;
                     return Ok(format.rate);
                 }
-                Ok((Turn::Nothing, _)) => {}
+                Ok((Turn::Nothing | Turn::Passed(_), _)) => {}
                 Ok((Turn::End, _)) => {
                     let (path, skipped) = (self.path.clone(), self.skipped);
                     return Err(FileError::NoSamples { path, skipped });
@@ -677,6 +717,11 @@ impl AudioFile {
     /// estimate where it has no frames' count; `None` for streams, and for formats that say nothing to rely on.
     pub fn duration(&self) -> Option<Seconds> {
         self.declared_frames.map(|n| self.rate.duration(n))
+    }
+
+    /// Whether the file can be opened a second time: it is no pipe, and no reader.
+    pub fn can_be_read_again(&self) -> bool {
+        self.n_bytes.is_some()
     }
 
     /// Length of what was decoded so far.
@@ -783,41 +828,8 @@ impl AudioFile {
             && self.pending.is_none()
             && samples.len() < BLOCK_FRAMES * self.n_channels.max(1)
         {
-            let before = samples.len();
-            // A panic of a decoder ends the file; nothing of its state is used afterwards.
-            let turn = guarded(|| self.source.next(samples, &mut self.skipped));
-            match turn {
-                Ok(Ok((Turn::Samples, format))) => {
-                    self.fit(format, before, samples);
-                    if let Source::Raw(_) = self.source {
-                        break;
-                    }
-                }
-                Ok(Ok((Turn::Nothing, _))) => {}
-                Ok(Ok((Turn::End, _))) => self.go_on(samples),
-                Ok(Err(SymphoniaError::IoError(error)))
-                    if error.kind() == io::ErrorKind::UnexpectedEof =>
-                {
-                    self.truncated |= match self.ends {
-                        Ends::AsTold => true,
-                        Ends::AsCounted | Ends::Whole => false,
-                        Ends::WholeIfLate => !self.source.starts_late(),
-                    };
-                    self.go_on(samples);
-                }
-                Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
-                    let error = FileError::from_io(&self.path, error);
-                    self.end(Some(error));
-                }
-                Ok(Err(error)) => {
-                    let error = self.corrupt(error.to_string());
-                    self.end(Some(error));
-                }
-                Err(()) => {
-                    samples.truncate(before);
-                    let error = self.corrupt("the decoder fails on it".into());
-                    self.end(Some(error));
-                }
+            if !self.turn(samples) {
+                break;
             }
         }
         if samples.is_empty()
@@ -826,6 +838,84 @@ impl AudioFile {
             return Err(error);
         }
         Ok(!samples.is_empty())
+    }
+
+    /// Passes over what lies before `until`, without decoding where packets say how long they are; `false` if the file
+    /// ends before. What [`AudioFile::next_block`] gives afterwards begins with the packet that holds that instant, and
+    /// its first tenths of a second may lack what a decoder takes from before.
+    ///
+    /// With an `until` of infinity [`AudioFile::position`] is the file's length afterwards, which no header had to be
+    /// believed for.
+    ///
+    /// # Errors
+    /// As [`AudioFile::next_block`].
+    pub fn pass_to(&mut self, until: Seconds) -> Result<bool, FileError> {
+        let mut samples = std::mem::take(&mut self.interleaved);
+        samples.clear();
+        let hz = f64::from(self.rate.hz());
+        let least = (until.0 * hz).min(u64::MAX as f64) as u64;
+        while !matches!(self.source, Source::Ended)
+            && self.pending.is_none()
+            && self.n_frames < least
+        {
+            self.source.mute(true);
+            self.turn(&mut samples);
+            samples.clear();
+        }
+        self.source.mute(false);
+        self.interleaved = samples;
+        match self.pending.take() {
+            Some(error) => Err(error),
+            None => Ok(self.n_frames >= least),
+        }
+    }
+
+    /// Takes one packet; `false` when what it gave should be handed on at once.
+    fn turn(&mut self, samples: &mut Vec<f32>) -> bool {
+        let before = samples.len();
+        // A panic of a decoder ends the file; nothing of its state is used afterwards.
+        let turn = guarded(|| self.source.next(samples, &mut self.skipped));
+        match turn {
+            Ok(Ok((Turn::Samples, format))) => {
+                self.fit(format, before, samples);
+                if let Source::Raw(_) = self.source {
+                    return false;
+                }
+            }
+            Ok(Ok((Turn::Nothing, _))) => {}
+            Ok(Ok((Turn::Passed(seconds), _))) => {
+                self.passed += seconds * f64::from(self.rate.hz());
+                // A length in seconds is off by the rounding of a division.
+                let whole = (self.passed + 1e-3).floor();
+                self.passed -= whole;
+                self.n_frames += whole as u64;
+            }
+            Ok(Ok((Turn::End, _))) => self.go_on(samples),
+            Ok(Err(SymphoniaError::IoError(error)))
+                if error.kind() == io::ErrorKind::UnexpectedEof =>
+            {
+                self.truncated |= match self.ends {
+                    Ends::AsTold => true,
+                    Ends::AsCounted | Ends::Whole => false,
+                    Ends::WholeIfLate => !self.source.starts_late(),
+                };
+                self.go_on(samples);
+            }
+            Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
+                let error = FileError::from_io(&self.path, error);
+                self.end(Some(error));
+            }
+            Ok(Err(error)) => {
+                let error = self.corrupt(error.to_string());
+                self.end(Some(error));
+            }
+            Err(()) => {
+                samples.truncate(before);
+                let error = self.corrupt("the decoder fails on it".into());
+                self.end(Some(error));
+            }
+        }
+        true
     }
 
     fn corrupt(&self, reason: String) -> FileError {
@@ -871,7 +961,10 @@ impl AudioFile {
             return;
         }
         let next = match self.n_bytes {
-            Some(n_bytes) => Self::at(&self.path, kind, rest.position(), n_bytes),
+            Some(n_bytes) => {
+                let at_hand = self.at_hand.as_ref();
+                Self::at(&self.path, at_hand, kind, rest.position(), n_bytes)
+            }
             None => Self::from_input(&self.path, kind, rest, true),
         };
         match next {
@@ -908,7 +1001,7 @@ impl AudioFile {
     /// What begins where a container has ended, if another is joined on there.
     fn rest_on_disk(&self) -> Option<Input> {
         let (at, n_bytes) = (self.next_at?, self.n_bytes?);
-        let mut file = File::open(&self.path).ok()?;
+        let mut file = Place::open(&self.path, self.at_hand.as_ref()).ok()?;
         file.seek(io::SeekFrom::Start(at)).ok()?;
         let mut input = Input::new(Box::new(file), Some(n_bytes));
         input.started_at(at);
@@ -999,10 +1092,14 @@ thread_local! {
     static IN_DECODER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread, right now, is one of a decoder: it is caught and told as an error about the file, so a program's panic
-/// hook need not tell it, too.
-pub fn panics_are_caught() -> bool {
-    IN_DECODER.get()
+/// From now on, this process's panic hook does not tell panics of a decoder: they are caught and told as errors about the file.
+pub fn tell_no_caught_panics() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !IN_DECODER.get() {
+            report(info);
+        }
+    }));
 }
 
 /// Runs other people's code on other people's data. After a panic nothing of what it held may be used.
@@ -1049,6 +1146,13 @@ impl Source {
                     n_channels: 0,
                 },
             )),
+        }
+    }
+
+    /// Whether packets are passed over instead of decoded. Raw samples are none.
+    fn mute(&mut self, on: bool) {
+        if let Self::Decoded(decoded) = self {
+            decoded.mute(on);
         }
     }
 

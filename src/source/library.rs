@@ -2,9 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
+    str::FromStr,
 };
+
+use thiserror::Error;
 
 use super::file::FileError;
 
@@ -189,6 +192,120 @@ impl Iterator for AudioFiles {
     }
 }
 
+/// Files to listen to, each once, by the first of its names.
+#[derive(Debug, Default)]
+pub struct Finder {
+    /// What was found so far.
+    pub files: Vec<PathBuf>,
+    /// Without their links.
+    seen: HashSet<PathBuf>,
+    other: OtherFormats,
+}
+
+impl Finder {
+    /// Adds what `path` stands for, as [`find_audio_files`] has it, until `goes_on` says no. What cannot be had is told to `problem`,
+    /// in words for people.
+    pub fn look(
+        &mut self,
+        path: &Path,
+        mut goes_on: impl FnMut() -> bool,
+        mut problem: impl FnMut(String),
+    ) {
+        let mut walk = find_audio_files([path]);
+        let mut found = 0_usize;
+        for file in walk.by_ref().take_while(|_| goes_on()) {
+            found += 1;
+            match file {
+                Ok(file) => {
+                    let one = file.canonicalize().unwrap_or_else(|_| file.clone());
+                    if self.seen.insert(one) {
+                        self.files.push(file);
+                    }
+                }
+                Err(error) => problem(error.to_string()),
+            }
+        }
+        self.other.add(walk.other_formats());
+        if found == 0 && goes_on() {
+            problem(format!(
+                "'{}': no audio files here that can be read ({})",
+                path.display(),
+                EXTENSIONS.join(", ")
+            ));
+        }
+    }
+
+    /// Adds `path` as it is, once.
+    pub fn take(&mut self, path: &Path) {
+        if self.seen.insert(path.to_owned()) {
+            self.files.push(path.to_owned());
+        }
+    }
+
+    /// What was passed by.
+    pub fn other_formats(&self) -> &OtherFormats {
+        &self.other
+    }
+}
+
+/// One of several parts of a library, for as many machines. Each file is in one of them; all of them are as long, give or take one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// 1 for the first.
+    number: usize,
+    of: usize,
+}
+
+/// No part of a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "'{text}' is no shard: write NUMBER/OF, from 1/8 for the first of eight to 8/8 for the last"
+)]
+pub struct ShardError {
+    /// What was given.
+    text: String,
+}
+
+impl Shard {
+    /// Keeps the files of this part: by their places in the list, which must be the same for every part.
+    ///
+    /// ```
+    /// use genrescope::source::library::Shard;
+    /// let mut files = vec!["a", "b", "c", "d", "e"];
+    /// "2/3".parse::<Shard>()?.keep(&mut files);
+    /// assert_eq!(files, ["b", "e"]);
+    /// # Ok::<(), genrescope::source::library::ShardError>(())
+    /// ```
+    pub fn keep<T>(self, files: &mut Vec<T>) {
+        let mut place = 0;
+        files.retain(|_| {
+            place += 1;
+            place % self.of == self.number % self.of
+        });
+    }
+}
+
+impl FromStr for Shard {
+    type Err = ShardError;
+
+    fn from_str(text: &str) -> Result<Self, ShardError> {
+        text.split_once('/')
+            .and_then(|(number, of)| {
+                let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+                (1..=of).contains(&number).then_some(Self { number, of })
+            })
+            .ok_or_else(|| ShardError {
+                text: text.to_owned(),
+            })
+    }
+}
+
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,6 +347,26 @@ mod tests {
             "{missing:?}"
         );
         assert_eq!(missing[1], "c.flac");
+    }
+
+    #[test]
+    fn every_file_is_in_one_shard() {
+        for of in [1, 2, 3, 7, 40] {
+            let mut seen = Vec::new();
+            for number in 1..=of {
+                let mut files: Vec<usize> = (0..23).collect();
+                let shard: Shard = format!("{number}/{of}").parse().unwrap();
+                assert_eq!(shard.to_string(), format!("{number}/{of}"));
+                shard.keep(&mut files);
+                assert!((23 / of..=23 / of + 1).contains(&files.len()), "{shard}");
+                seen.extend(files);
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (0..23).collect::<Vec<_>>(), "{of}");
+        }
+        for wrong in ["", "1", "0/3", "4/3", "1/0", "-1/3", "1/3/5", "a/b"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
     }
 
     #[cfg(unix)]

@@ -23,13 +23,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use genrescope::network::{bundle::DecisionDefaults, level::Level};
+use genrescope::network::{bundle::DecisionDefaults, level::Level, neighbours::Neighbours};
 use genrescope_train::{
     calibrate::Calibration,
     datasets::Dataset,
     export::{self, Words},
     fit::{Recipe, View},
-    heads::{Neighbours, Objective, Rows},
+    heads::{Objective, Rows},
     metrics::{Confusion, Reading, Share, argmax, calibration},
     net::{Net, NetSpec, Tap},
     parallel,
@@ -597,20 +597,12 @@ fn folds(args: &Folds) -> Result<()> {
             .flat_map(|&i| plain.row(i).iter().copied())
             .collect();
         let truths: Vec<usize> = learning.iter().map(|&i| study.records[i].label).collect();
-        let near = Neighbours::new(
-            Rows {
-                values: &rows,
-                len: plain.len,
-            },
-            &truths,
-            study.labels.len(),
-            7,
-        );
+        let near = Neighbours::new(&rows, plain.len, &truths, study.labels.len(), 7);
         answers.extend(
             study
                 .asked(fold)
                 .into_iter()
-                .map(|i| (i, argmax(&near.scores(plain.row(i))))),
+                .map(|i| (i, argmax(&near.shares(plain.row(i))))),
         );
     }
     print(&format!(

@@ -1,4 +1,4 @@
-//! Heads on features that do not change: softmax regression, a linear SVM, nearest neighbours.
+//! Heads on features that do not change: softmax regression, a linear SVM.
 
 use anyhow::Context as _;
 
@@ -244,58 +244,6 @@ fn linear_many(rows: &[f32], len: usize, weight: &[f32], bias: &[f32]) -> Vec<f3
     out
 }
 
-/// Nearest neighbours: the share of each label among the `k` rows at the smallest angle, each counted by the
-/// inverse of its label's frequency.
-#[derive(Clone, Debug)]
-pub struct Neighbours {
-    rows: Vec<Vec<f32>>,
-    truths: Vec<usize>,
-    counts: Vec<usize>,
-    k: usize,
-}
-
-impl Neighbours {
-    /// Remembers `rows`.
-    pub fn new(rows: Rows<'_>, truths: &[usize], labels: usize, k: usize) -> Self {
-        let mut counts = vec![0; labels];
-        for &truth in truths {
-            counts[truth] += 1;
-        }
-        Self {
-            rows: (0..rows.count()).map(|i| unit(rows.row(i))).collect(),
-            truths: truths.to_vec(),
-            counts,
-            k,
-        }
-    }
-
-    /// Scores of one row; they sum to 1.
-    pub fn scores(&self, row: &[f32]) -> Vec<f32> {
-        let row = unit(row);
-        let mut near: Vec<(f32, usize)> = self
-            .rows
-            .iter()
-            .zip(&self.truths)
-            .map(|(other, &truth)| (row.iter().zip(other).map(|(a, b)| a * b).sum(), truth))
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut scores = vec![0.0; self.counts.len()];
-        for &(_, truth) in near.iter().take(self.k) {
-            scores[truth] += 1.0 / self.counts[truth] as f32;
-        }
-        let sum: f32 = scores.iter().sum();
-        for score in &mut scores {
-            *score /= sum.max(1e-12);
-        }
-        scores
-    }
-}
-
-fn unit(row: &[f32]) -> Vec<f32> {
-    let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-    row.iter().map(|x| x / norm).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,22 +330,5 @@ mod tests {
                 assert!((a - b).abs() < 1e-3);
             }
         }
-        let centred: Vec<f32> = values.iter().map(|x| x - 100.0).collect();
-        let near = Neighbours::new(
-            Rows {
-                values: &centred,
-                len: 8,
-            },
-            &truths,
-            3,
-            5,
-        );
-        let right = (0..asked.count())
-            .filter(|&i| {
-                let row: Vec<f32> = asked.row(i).iter().map(|x| x - 100.0).collect();
-                argmax(&near.scores(&row)) == other_truths[i]
-            })
-            .count();
-        assert!(right >= 70, "neighbours: {right} of 77");
     }
 }

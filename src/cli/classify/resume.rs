@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use super::{
     super::{json_lines, output_file::OutputFile, text::name_of},
-    output::{COLUMNS, Format, MODEL, OPTIONS, from_text},
+    output::{COLUMNS, Format, MODEL, OPTIONS},
 };
-use crate::network::Model;
+use crate::{answer::path::from_text, network::Model};
 
 /// One file by all its names.
 pub(super) fn key_of(path: &Path) -> PathBuf {

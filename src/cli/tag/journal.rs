@@ -14,7 +14,6 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        classify::output::{from_text, to_text},
         complain,
         output_file::OutputFile,
         signals::Stop,
@@ -22,7 +21,12 @@ use super::{
     },
     rewrite::{Content, Done, Manner, from_hex, remove_left_over, rewrite},
 };
-use crate::{hexadecimal::hex, sink::jsonl::civil, tags::Splice};
+use crate::{
+    answer::path::{from_text, to_text},
+    hexadecimal::hex,
+    sink::jsonl::civil,
+    tags::Splice,
+};
 
 const SCHEMA: u64 = 1;
 

@@ -12,13 +12,11 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{
-    classify::output::{from_text, to_text},
-    output_file::OutputFile,
-    tag::state_folder,
-    text::name_of,
+use super::super::{output_file::OutputFile, tag::state_folder, text::name_of};
+use crate::{
+    answer::path::{from_text, to_text},
+    hexadecimal::hex,
 };
-use crate::hexadecimal::hex;
 
 /// Bytes at both ends of a file that its content is told by.
 const ENDS: u64 = 1 << 16;

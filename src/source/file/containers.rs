@@ -1,12 +1,9 @@
 //! What containers say of themselves that their demuxers do not tell: whether they are whole, and
 //! whether there is a key to them.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-};
+use std::io::{self, Read, Seek, SeekFrom};
 
-use super::signature::Kind;
+use super::{input::Place, signature::Kind};
 
 /// Largest index of an MP4 file that is looked through.
 const MAX_INDEX: u64 = 64 << 20;
@@ -37,7 +34,7 @@ pub(super) struct Described {
 }
 
 /// What the container of `kind` says that begins `from` bytes into `file`, which has `n_bytes`.
-pub(super) fn told(kind: Kind, file: &mut File, from: u64, n_bytes: u64) -> io::Result<Told> {
+pub(super) fn told(kind: Kind, file: &mut Place, from: u64, n_bytes: u64) -> io::Result<Told> {
     match kind {
         Kind::Mp4 => mp4(file, from, n_bytes),
         Kind::Matroska => matroska(file, from, n_bytes),
@@ -45,7 +42,7 @@ pub(super) fn told(kind: Kind, file: &mut File, from: u64, n_bytes: u64) -> io::
     }
 }
 
-fn mp4(file: &mut File, from: u64, n_bytes: u64) -> io::Result<Told> {
+fn mp4(file: &mut Place, from: u64, n_bytes: u64) -> io::Result<Told> {
     let mut told = Told::default();
     let (mut at, mut in_fragments) = (from, false);
     while at.saturating_add(8) <= n_bytes {
@@ -133,8 +130,8 @@ fn within<'a>(atoms: &'a [u8], each: &mut impl FnMut(&[u8; 4], &'a [u8])) {
     }
 }
 
-fn matroska(file: &mut File, from: u64, n_bytes: u64) -> io::Result<Told> {
-    let beginning = |file: &mut File, at: u64, n: u64| -> io::Result<Vec<u8>> {
+fn matroska(file: &mut Place, from: u64, n_bytes: u64) -> io::Result<Told> {
+    let beginning = |file: &mut Place, at: u64, n: u64| -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(at))?;
         file.take(n).read_to_end(&mut bytes)?;
@@ -207,7 +204,7 @@ fn matroska_end(start: &[u8]) -> Option<u64> {
 }
 
 /// Whether an Ogg file ends within a page.
-pub(super) fn is_ogg_cut_off(file: &mut File, n_bytes: u64) -> io::Result<bool> {
+pub(super) fn is_ogg_cut_off(file: &mut Place, n_bytes: u64) -> io::Result<bool> {
     /// Longest page, twice over.
     const TAIL: u64 = 2 * 65_307;
     let from = n_bytes.saturating_sub(TAIL);
@@ -228,7 +225,7 @@ pub(super) fn is_ogg_cut_off(file: &mut File, n_bytes: u64) -> io::Result<bool> 
     })
 }
 
-fn read_up_to(file: &mut File, bytes: &mut [u8]) -> io::Result<usize> {
+fn read_up_to(file: &mut Place, bytes: &mut [u8]) -> io::Result<usize> {
     let mut n = 0;
     while n < bytes.len() {
         match file.read(&mut bytes[n..])? {

@@ -57,6 +57,10 @@ pub(super) struct Decoded {
     trusts_clock: bool,
     /// Nothing was decoded since the decoder was made.
     fresh: bool,
+    /// Packets are passed over.
+    muted: bool,
+    /// They were until now: what a decoder cannot make of the first ones, for it lacks what was before, is passed over, too.
+    resumed: bool,
     /// The clock stood beyond the beginning there.
     pub(super) starts_late: bool,
     /// What comes behind a FLAC stream.
@@ -97,6 +101,8 @@ impl Decoded {
             held: Vec::new(),
             trusts_clock: container == "ogg",
             fresh: true,
+            muted: false,
+            resumed: false,
             starts_late: false,
             rest: None,
             clock: (container == "flac").then_some(0),
@@ -195,8 +201,18 @@ impl Decoded {
             0
         };
         packet.trim_end = Duration::ZERO;
+        if self.muted
+            && let Some(seconds) = self.length_of(&packet)
+        {
+            self.fresh = true;
+            return Ok((Turn::Passed(seconds), NOTHING));
+        }
         let format = match self.decode(&packet) {
             Ok(format) if format.n_channels > 0 && !self.packet.is_empty() => format,
+            Ok(_) | Err(_) if self.resumed => {
+                let seconds = self.length_of(&packet);
+                return Ok((seconds.map_or(Turn::Nothing, Turn::Passed), NOTHING));
+            }
             Ok(_) => return Ok((Turn::Nothing, NOTHING)),
             Err(_) => {
                 // The first frames of a stream that was cut out of another one need what was before.
@@ -210,12 +226,38 @@ impl Decoded {
             self.starts_late = seconds > LATE;
         }
         self.fresh = false;
+        self.resumed = false;
         let before = samples.len();
         self.give(samples, format, padding);
         if samples.len() == before {
             return Ok((Turn::Nothing, NOTHING));
         }
         Ok((Turn::Samples, format))
+    }
+
+    /// Passes over packets from now on, or decodes them again, with a decoder that knows nothing of what was passed over.
+    pub(super) fn mute(&mut self, on: bool) {
+        if self.muted && !on && self.fresh {
+            let params = self.params.clone();
+            // What was made once for these parameters is made again.
+            drop(self.renew(&params));
+            self.resumed = true;
+        }
+        self.muted = on;
+    }
+
+    /// Seconds that a packet lasts, where it says so.
+    fn length_of(&self, packet: &Packet) -> Option<f64> {
+        let n = packet.dur.get();
+        let base = match &self.packets {
+            Packets::Track { format, id } => {
+                let track = format.tracks().iter().find(|track| track.id == *id)?;
+                let base = track.time_base?;
+                f64::from(base.numer.get()) / f64::from(base.denom.get())
+            }
+            Packets::Frames(_) | Packets::Pcm(_) => 1.0 / f64::from(self.params.sample_rate?),
+        };
+        (n > 0).then_some(n as f64 * base)
     }
 
     /// Appends the samples of the packet at hand, but for those that are padding if nothing follows.

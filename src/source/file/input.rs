@@ -3,7 +3,8 @@
 use std::{
     fs::File,
     io::{self, Read, Seek},
-    sync::Mutex,
+    path::Path,
+    sync::{Arc, Mutex},
 };
 
 use symphonia::core::io::MediaSource;
@@ -111,9 +112,59 @@ impl Read for Input {
     }
 }
 
+/// A whole file that is at hand. Whoever made it may keep it anywhere.
+#[derive(Clone)]
+pub(super) struct Bytes(pub(super) Arc<dyn AsRef<[u8]> + Send + Sync>);
+
+impl Bytes {
+    pub(super) fn n_bytes(&self) -> u64 {
+        (*self.0).as_ref().len() as u64
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        (*self.0).as_ref()
+    }
+}
+
+/// A file from its beginning on, wherever its bytes are.
+pub(super) enum Place {
+    OnDisk(File),
+    AtHand(io::Cursor<Bytes>),
+}
+
+impl Place {
+    /// The bytes at hand, else the file at `path`.
+    pub(super) fn open(path: &Path, at_hand: Option<&Bytes>) -> io::Result<Self> {
+        Ok(match at_hand {
+            Some(bytes) => Self::AtHand(io::Cursor::new(bytes.clone())),
+            None => Self::OnDisk(File::open(path)?),
+        })
+    }
+}
+
+impl Read for Place {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::OnDisk(file) => file.read(buffer),
+            Self::AtHand(bytes) => bytes.read(buffer),
+        }
+    }
+}
+
+impl Seek for Place {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::OnDisk(file) => file.seek(to),
+            Self::AtHand(bytes) => bytes.seek(to),
+        }
+    }
+}
+
 /// A part of a file, for demuxers that go to and fro in it.
 pub(super) struct Part {
-    file: File,
+    file: Place,
     start: u64,
     n_bytes: u64,
     position: u64,
@@ -124,7 +175,7 @@ pub(super) struct Part {
 
 impl Part {
     /// From `start` to `end` of `file`.
-    pub(super) fn new(mut file: File, start: u64, end: u64, endless: bool) -> io::Result<Self> {
+    pub(super) fn new(mut file: Place, start: u64, end: u64, endless: bool) -> io::Result<Self> {
         file.seek(io::SeekFrom::Start(start))?;
         Ok(Self {
             file,
