@@ -4,6 +4,8 @@ mod calibrate;
 mod ears;
 
 mod distil;
+#[cfg(test)]
+mod documented;
 mod evaluate;
 mod experiments;
 mod fit;
