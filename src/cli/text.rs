@@ -39,7 +39,9 @@ fn acts(c: char) -> bool {
 pub fn read_settings(path: &Path) -> io::Result<String> {
     const MOST: u64 = 1 << 20;
     let mut bytes = Vec::new();
-    opening::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    opening::open(path)?
+        .take(MOST + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST {
         return Err(io::Error::other(
             "it has more than 1 MiB, so it is no settings file",

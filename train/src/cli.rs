@@ -36,7 +36,7 @@ use genrescope_train::{
     datasets::Dataset,
     export::{self, Words},
     fit::{Recipe, View},
-    heads::{Objective, Rows},
+    heads::Objective,
     metrics::{Confusion, Reading, Share, argmax, calibration},
     parallel,
     pictures::{PictureCache, write_whole},
