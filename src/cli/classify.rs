@@ -137,6 +137,17 @@ enum Average {
     Knn,
 }
 
+impl From<Average> for SongScore {
+    fn from(average: Average) -> Self {
+        match average {
+            Average::Mean => Self::Mean,
+            Average::Geometric => Self::Geometric,
+            Average::Vote => Self::Vote,
+            Average::Knn => Self::Neighbours,
+        }
+    }
+}
+
 /// Runs `genrescope classify`.
 ///
 /// # Errors
@@ -304,17 +315,6 @@ fn named_format(path: &Path) -> Format {
         Some("csv") => Format::Csv,
         Some("json" | "jsonl" | "ndjson") => Format::Json,
         _ => Format::Table,
-    }
-}
-
-impl From<Average> for SongScore {
-    fn from(average: Average) -> Self {
-        match average {
-            Average::Mean => SongScore::Mean,
-            Average::Geometric => SongScore::Geometric,
-            Average::Vote => SongScore::Vote,
-            Average::Knn => SongScore::Neighbours,
-        }
     }
 }
 

@@ -17,6 +17,7 @@ mod error;
 mod flac;
 mod frames;
 mod input;
+mod ogg;
 mod pcm;
 mod raw;
 mod signature;
@@ -68,6 +69,8 @@ use crate::{
 const BLOCK_FRAMES: usize = 4_096;
 /// Bytes of a container's beginning that are looked at to say whether it is whole and open.
 const HEADER_BYTES: usize = 64 * 1024;
+/// Why a container cannot be opened.
+const DAMAGED_HEADER: &str = "it begins like audio, but its header is damaged or incomplete";
 /// What `path` says in messages when the samples come through a pipe.
 const PIPE: &str = "standard input";
 
@@ -233,7 +236,11 @@ impl AudioFile {
                 Self::part(path, at_hand, kind, from, n_bytes)?
             }
             _ => {
-                let mut opened = Self::from_input(path, kind, rest()?, from > 0)?;
+                let late = match kind {
+                    Kind::Wav | Kind::Aiff => pcm::late_format(&mut rest()?).map_err(failed)?,
+                    _ => None,
+                };
+                let mut opened = Self::from_input(path, kind, rest()?, from > 0, late)?;
                 opened.ends = match kind {
                     Kind::Ogg => Ends::Whole,
                     Kind::Flac => Ends::AsTold,
@@ -267,7 +274,8 @@ impl AudioFile {
         let end = told.next.unwrap_or(n_bytes);
         let part = |endless| {
             let file = Place::open(path, at_hand).map_err(failed)?;
-            Part::new(file, from, end, endless).map_err(failed)
+            let patches = told.patches.clone();
+            Part::new(file, (from, end), endless, patches).map_err(failed)
         };
         let (source, n) = (Box::new(part(false)?), Some(end - from));
         let mut cut_off = told.cut_off;
@@ -316,7 +324,7 @@ impl AudioFile {
         }
         let kind = begin(&mut input).map_err(failed)?;
         let tagged = input.position() > 0;
-        let mut file = Self::from_input(&path, kind, input, tagged)?;
+        let mut file = Self::from_input(&path, kind, input, tagged, None)?;
         if matches!(kind, Kind::Ogg | Kind::Matroska) {
             // A live stream ends wherever it does.
             file.ends = Ends::Whole;
@@ -324,12 +332,14 @@ impl AudioFile {
         Ok(file)
     }
 
-    /// Reads `input`, which begins with what `kind` says, from here on. `tagged`: behind a tag.
+    /// Reads `input`, which begins with what `kind` says, from here on. `tagged`: behind a tag. `late`:
+    /// the chunk that says how the samples are written, where it is behind them.
     fn from_input(
         path: &Path,
         kind: Kind,
         mut input: Input,
         tagged: bool,
+        late: Option<Vec<u8>>,
     ) -> Result<Self, FileError> {
         let failed = |error| FileError::from_io(path, error);
         let refused = |container: &'static str| {
@@ -348,12 +358,12 @@ impl AudioFile {
             }
         };
         match kind {
-            Kind::Wav => match wav::header(&mut input).map_err(refused("wav"))? {
+            Kind::Wav => match wav::header(&mut input, late).map_err(refused("wav"))? {
                 wav::Held::Sound(sound) => Self::from_sound(path, "wav", input, sound),
                 wav::Held::Mpeg => Self::from_frames(path, input, true),
             },
             Kind::Aiff => {
-                let sound = aiff::header(&mut input).map_err(refused("aiff"))?;
+                let sound = aiff::header(&mut input, late).map_err(refused("aiff"))?;
                 Self::from_sound(path, "aiff", input, sound)
             }
             Kind::Au => {
@@ -377,7 +387,18 @@ impl AudioFile {
                 let sound = caf::header(&mut input).map_err(refused("caf"))?;
                 Self::from_sound(path, "caf", input, sound)
             }
-            Kind::Ogg | Kind::Caf | Kind::Mp4 | Kind::Matroska => {
+            Kind::Ogg => {
+                let n_bytes = input.rest();
+                let (pages, rest) = ogg::pages(input);
+                let source = Box::new(ReadOnlySource::new(pages));
+                let mut file = Self::container(path, kind, source, n_bytes, &[])?;
+                file.skipped += rest.take_damaged();
+                if let Source::Decoded(decoded) = &mut file.source {
+                    decoded.rest = Some(rest);
+                }
+                Ok(file)
+            }
+            Kind::Caf | Kind::Mp4 | Kind::Matroska => {
                 let n_bytes = input.n_bytes();
                 let source = Box::new(ReadOnlySource::new(input));
                 Self::container(path, kind, source, n_bytes, &[])
@@ -546,8 +567,11 @@ impl AudioFile {
                     None => FileError::IndexAtEnd { path },
                 }
             }
+            SymphoniaError::Unsupported("ogg: page is not marked as first") => {
+                corrupt("its beginning is missing".into())
+            }
             SymphoniaError::Unsupported(reason) => unsupported("audio", reason.to_owned()),
-            _ => corrupt("it begins like audio, but its header is damaged or incomplete".into()),
+            _ => corrupt(DAMAGED_HEADER.into()),
         })?;
         let info = format.format_info();
         let (container, short_name) = (info.long_name, info.short_name);
@@ -556,7 +580,7 @@ impl AudioFile {
         let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
         tracks.sort_by_key(|track| Some(track.id) != default);
         // The first one that there is a decoder for.
-        let mut reason = None;
+        let (mut reason, mut damaged) = (None, false);
         let mut found = None;
         for (index, track) in tracks.into_iter().enumerate() {
             let Some(CodecParameters::Audio(params)) = &track.codec_params else {
@@ -575,12 +599,14 @@ impl AudioFile {
                 Err(SymphoniaError::Unsupported(why)) => {
                     reason.get_or_insert(why.to_owned());
                 }
-                Err(why) => {
-                    reason.get_or_insert(why.to_string());
-                }
+                // What the decoder needs to begin with is damaged, or missing.
+                Err(_) => damaged = true,
             }
         }
         let Some((id, params, declared)) = found else {
+            if damaged && reason.is_none() {
+                return Err(corrupt(DAMAGED_HEADER.into()));
+            }
             let names: Vec<&str> = sounds.iter().map(|sound| &sound.name[..]).collect();
             return Err(match (reason, &names[..]) {
                 (Some(reason), _) if reason.starts_with("aac: ") => unsupported(
@@ -965,7 +991,7 @@ impl AudioFile {
                 let at_hand = self.at_hand.as_ref();
                 Self::at(&self.path, at_hand, kind, rest.position(), n_bytes)
             }
-            None => Self::from_input(&self.path, kind, rest, true),
+            None => Self::from_input(&self.path, kind, rest, true, None),
         };
         match next {
             Ok(mut next) => {
@@ -1060,16 +1086,19 @@ fn begin(input: &mut Input) -> io::Result<Kind> {
     Ok(signature::kind(signature::peek(input)?))
 }
 
-/// Whether nothing but zeros comes.
+/// Whether nothing but zeros comes, as far as one looks: a device that gives them never ends.
 fn only_zeros(input: &mut Input) -> io::Result<bool> {
+    /// Bytes that are looked at.
+    const MOST: usize = 256 << 20;
     let (mut any, mut buffer) = (false, vec![0; HEADER_BYTES]);
-    loop {
+    for _ in 0..MOST / HEADER_BYTES {
         match input.read(&mut buffer)? {
             0 => return Ok(any),
             n if buffer[..n].iter().any(|&byte| byte != 0) => return Ok(false),
             _ => any = true,
         }
     }
+    Ok(any)
 }
 
 /// The demuxer of a container that was recognised.

@@ -13,8 +13,8 @@ use crate::{
     audio,
     degrade::Damage,
     metrics::{Confusion, Reading, Share, argmax, softmax},
-    net::FRAME_COLUMNS,
     parallel,
+    pictures::FRAME_COLUMNS,
     rng::Rng,
 };
 
