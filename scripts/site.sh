@@ -9,7 +9,7 @@ copy=target/site-source
 rm -rf "$copy" target/site
 mkdir -p "$copy"
 for path in README.md ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md RELEASE.md LICENSE-MIT LICENSE-APACHE \
-    deny.toml .github/workflows docs examples fuzz/fuzz_targets models/*.md packaging plugin/core/src plugin/src scripts src tests train/recipes train/src train/tests benches; do
+    deny.toml .github/workflows docs examples fuzz/fuzz_targets models/*.md contrib packaging python plugin/core/src plugin/src scripts src tests train/recipes train/src train/tests benches; do
     mkdir -p "$copy/$(dirname "$path")"
     cp -R "$path" "$copy/$(dirname "$path")/"
 done

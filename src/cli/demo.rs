@@ -791,7 +791,7 @@ impl Show for Lines {
                 verdict
                     .wide
                     .as_ref()
-                    .map_or(String::new(), |path| format!("   {path:<20}")),
+                    .map_or(String::new(), |path| format!("   {path}")),
                 if as_intended {
                     ""
                 } else {
