@@ -61,6 +61,9 @@ use crate::{
 /// Without a terminal, an unchanged answer is repeated after this much of the stream.
 const REPEAT_S: f64 = 30.0;
 
+/// Readouts that may still wait when a source is told to be lost, and are not told any more.
+const OUTDATED: u32 = 3;
+
 /// A feed may hold up a file this long; a device it never holds up.
 const FEED_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -660,6 +663,7 @@ fn attend(
     let mut updates = stream.updates.clone();
     let mut ticked = Instant::now();
     let mut troubles = Troubles::default();
+    let mut outdated = 0;
     while !stop.load(Ordering::Relaxed) {
         let patience = show.pace().saturating_sub(ticked.elapsed());
         let update = updates.recv_timeout(patience);
@@ -667,6 +671,15 @@ fn attend(
         loop {
             match events.try_recv() {
                 Ok(event) => {
+                    match event {
+                        CaptureEvent::Lost { .. } | CaptureEvent::Stalled { .. } => {
+                            outdated = OUTDATED;
+                        }
+                        CaptureEvent::Started { .. }
+                        | CaptureEvent::Resumed { .. }
+                        | CaptureEvent::GoesOn { .. } => outdated = 0,
+                        _ => {}
+                    }
                     tell_feeds(feeds, &event);
                     show.event(&event);
                 }
@@ -677,6 +690,8 @@ fn attend(
             }
         }
         match update {
+            // From before the loss, which was told.
+            Ok(readout) if outdated > 0 && readout.state != State::Lost => outdated -= 1,
             Ok(readout) => {
                 heard = true;
                 if is_file {

@@ -147,7 +147,7 @@ struct Playing {
 
 impl Playing {
     fn run(&mut self, opened: Opened, speed: Option<f64>) -> anyhow::Result<Played> {
-        let waited = matches!(opened, Opened::Later(_));
+        let (since, waited) = (Instant::now(), matches!(opened, Opened::Later(_)));
         let mut pace = speed.map(|speed| Pace::new(self.rate, speed));
         let file = match opened {
             Opened::Now(file) => file,
@@ -162,7 +162,8 @@ impl Playing {
                 if let Some(pace) = &mut pace {
                     pace.rate = self.rate;
                 } else {
-                    self.listener().set_back(Seconds(0.0));
+                    // Nothing was due.
+                    self.go_on(since.elapsed(), 0.0);
                 }
                 file
             }
