@@ -524,7 +524,7 @@ impl Start {
             });
         }
         let probes = Probes::new(&trunk, &views[0], recipe, *threads);
-        let teacher = if recipe.runs().any(|run| run.distil > 0.0 || run.hint > 0.0) {
+        let teacher = if recipe.runs().any(Recipe::asks_a_teacher) {
             // The teacher listens with both taggers, whichever of them learns.
             let (top, of_top);
             let is_cnn = loaded.file.start.is_none() && loaded.file.network == Kind::Cnn;

@@ -147,6 +147,11 @@ impl Recipe {
         std::iter::successors(Some(self), |run| run.first.as_deref())
     }
 
+    /// Whether a teacher must be there, beside the labels.
+    pub fn asks_a_teacher(&self) -> bool {
+        self.distil > 0.0 || self.hint > 0.0
+    }
+
     /// Whether training runs on kept views: the lower blocks are frozen.
     pub fn learns_from_views(&self, net: &Trainable) -> bool {
         self.frozen >= net.kept_blocks()

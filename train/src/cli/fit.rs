@@ -7,6 +7,7 @@ use genrescope::network::bundle::DecisionDefaults;
 use genrescope_train::{
     calibrate::{self, Calibration},
     export::{self, Words},
+    fit::Recipe,
     metrics::{Share, argmax},
     pictures::write_whole,
     study::{self, Study, say},
@@ -164,11 +165,15 @@ fn words(
         accuracies,
         licence: "MIT OR Apache-2.0, as far as the weights are ours; see the notice".into(),
         credits: format!(
-            "{origin}; the teacher looks at both of Keunwoo Choi's taggers{}; method after \
-                  A. Jimenez and F. Jose, Music Genre Recognition with Deep Neural Networks (UPC). GTZAN: G. Tzanetakis and P. Cook; faults \
-                  and split: B. Sturm, C. Kereliuk et al.",
+            "{origin}{}{}; method after A. Jimenez and F. Jose, Music Genre Recognition with Deep Neural Networks (UPC). \
+             GTZAN: G. Tzanetakis and P. Cook; faults and split: B. Sturm, C. Kereliuk et al.",
+            if training.runs().any(Recipe::asks_a_teacher) {
+                "; the teacher listens with Keunwoo Choi's CNN and CRNN"
+            } else {
+                ""
+            },
             if training.runs().any(|run| run.yamnet) {
-                " and at YAMNet (Google, Apache 2.0; trained on AudioSet)"
+                " and with YAMNet (Google, Apache 2.0; trained on AudioSet)"
             } else {
                 ""
             }
