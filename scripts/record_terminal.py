@@ -78,7 +78,8 @@ def record(command, columns, rows, every):
         if not data:
             break
         if ready:
-            stream.feed(decode(data))
+            # The emulator has one screen: what a program leaves behind on another is not what stays.
+            stream.feed(decode(data).replace("\x1b[?1049l", "\x1b[?1049l\x1b[2J\x1b[H"))
         now = time.monotonic() - start
         if now >= due:
             picture = snapshot(screen)
