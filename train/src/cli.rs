@@ -361,6 +361,10 @@ impl RecipeFile {
                 ),
             ));
         };
+        ensure!(
+            self.training.runs().all(|run| run.tags == 0.0),
+            "the recipe's \"tags\" need a trunk that was trained for them: leave \"tags\" or \"start\" out"
+        );
         let file = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
         let bundle = Bundle::read(&file)
             .with_context(|| format!("'{}' is no model to start from", path.display()))?;
