@@ -83,7 +83,8 @@ def record(command, columns, rows, every):
         now = time.monotonic() - start
         if now >= due:
             picture = snapshot(screen)
-            if not frames or frames[-1][1] != picture:
+            # An empty screen at the start shows nothing.
+            if any(picture) and (not frames or frames[-1][1] != picture):
                 frames.append((now, picture))
             due += every
     frames.append((time.monotonic() - start, snapshot(screen)))
