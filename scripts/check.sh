@@ -16,6 +16,7 @@ if [ "${1:-}" != tests ]; then
     # As the plugin builds it.
     cargo clippy --locked --package genrescope --no-default-features -- -D warnings
     cargo fmt --manifest-path python/Cargo.toml -- --check
+    CARGO_TARGET_DIR=target/python cargo clippy --locked --manifest-path python/Cargo.toml -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
     if cargo deny --version >/dev/null 2>&1; then
         cargo deny --offline check bans licenses sources

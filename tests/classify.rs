@@ -600,7 +600,7 @@ fn a_name_that_is_no_text_comes_back_from_the_answers() {
 fn shards_hold_every_file_once() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a/1.wav", "a/2.wav", "b/3.wav", "4.wav", "5.wav"] {
-        write_wav(&dir.path().join(name), 22_050, &[0.0; 22_050]);
+        write_wav(&dir.path().join(name), 22_050, &vec![0.0; 22_050]);
     }
     fs::write(dir.path().join("6.wav"), b"").unwrap();
     let run = |args: &[&str]| genrescope(&[&["classify", "."], args].concat(), dir.path());

@@ -39,8 +39,7 @@ def score_column(label: str) -> str:
 def record(row: dict[str, Any], labels: list[str], families: bool) -> dict[str, Any]:
     """One row of JSON as values of columns."""
     values = {name: row.get(name) for name in fields(families)}
-    if row.get("notes"):
-        values["notes"] = "; ".join(row["notes"])
+    values["notes"] = "; ".join(row.get("notes") or []) or None
     scores = row.get("scores") or {}
     values.update((score_column(label), scores.get(label)) for label in labels)
     return values

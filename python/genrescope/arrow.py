@@ -105,9 +105,6 @@ def merge(results: Iterable[Path], output: Path, *, expected: Optional[Iterable[
                 if row["type"] == "error":
                     merged.failed[path] = row["error"]
                     continue
-                if path in seen:
-                    merged.repeated += 1
-                    continue
                 by = (row["model"], row["options"])
                 if made_by is None:
                     made_by, labels = by, list(row["scores"])
@@ -117,6 +114,9 @@ def merge(results: Iterable[Path], output: Path, *, expected: Optional[Iterable[
                         f"'{result}' holds answers of another model or with other options ({' '.join(by)}) than "
                         f"those before ({' '.join(made_by)}); merge what belongs together"
                     )
+                if path in seen:
+                    merged.repeated += 1
+                    continue
                 seen.add(path)
                 rows.append(row)
                 if len(rows) >= _BATCH:

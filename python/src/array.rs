@@ -37,6 +37,10 @@ enum Samples<'py> {
 
 impl<'py> Sound<'py> {
     /// Looks at shape and type; `n_channels` if there must be so many.
+    #[allow(
+        clippy::same_functions_in_if_condition,
+        reason = "each extracts another type"
+    )]
     pub(crate) fn new(array: &Bound<'py, PyAny>, n_channels: Option<usize>) -> PyResult<Self> {
         let Ok(untyped) = array.cast::<PyUntypedArray>() else {
             let kind = array.get_type();
@@ -45,9 +49,9 @@ impl<'py> Sound<'py> {
             )));
         };
         let shape = untyped.shape();
-        let (n_frames, found) = match shape {
-            &[n_frames] => (n_frames, 1),
-            &[n_frames, n_channels] => (n_frames, n_channels),
+        let (n_frames, found) = match *shape {
+            [n_frames] => (n_frames, 1),
+            [n_frames, n_channels] => (n_frames, n_channels),
             _ => {
                 return Err(setting_error(format!(
                     "an array of shape {shape:?} is no sound; (frames,) and (frames, channels) are"
@@ -102,6 +106,7 @@ impl<'py> Sound<'py> {
         mixdown: &mut Mixdown,
         mut each: impl FnMut(&[f32]) + Send,
     ) -> PyResult<()> {
+        let n_channels = self.n_channels;
         let (mut interleaved, mut mono) = (Vec::new(), Vec::new());
         for from in (0..self.n_frames).step_by(FRAMES) {
             let to = (from + FRAMES).min(self.n_frames);
@@ -124,11 +129,11 @@ impl<'py> Sound<'py> {
                 }
             }
             py.detach(|| {
-                if self.n_channels == 1 {
+                if n_channels == 1 {
                     each(&interleaved);
                 } else {
                     mono.resize(to - from, 0.0);
-                    mixdown.interleaved(&interleaved, self.n_channels, &mut mono);
+                    mixdown.interleaved(&interleaved, n_channels, &mut mono);
                     each(&mono);
                 }
             });

@@ -5,10 +5,14 @@ mod array;
 mod rows;
 mod stream;
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use genrescope::{
-    answer::{HearError, Heard, Hearing, Listening, SettingError, hear},
+    answer::{HearError, Heard, Hearing, Listening, hear},
     network,
     song::{Multiframe, SongScore},
     source::{
@@ -121,7 +125,7 @@ fn table<'a, 'py>(
 fn parts<'py>(
     py: Python<'py>,
     listening: &Listening,
-    name: &str,
+    path: &Path,
     heard: &Heard,
 ) -> PyResult<Parts<'py>> {
     let song = &heard.song;
@@ -131,7 +135,7 @@ fn parts<'py>(
     let scores = song.frames.iter().map(|frame| frame.scores.as_slice());
     let embeddings = song.frames.iter().map(|frame| &frame.embedding[..]);
     Ok(Parts {
-        row: listening.row(name.as_ref(), heard).to_string(),
+        row: listening.row(path, heard).to_string(),
         seconds: song.duration.0,
         confidence: song.confidence(),
         music: song.music,
@@ -155,18 +159,22 @@ const LOOK_EVERY: u32 = 2_048;
 struct PyListening(Arc<Listening>);
 
 impl PyListening {
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is of one lifetime, the closure of any"
+    )]
     fn hear<'py>(
         &self,
         py: Python<'py>,
         open: impl FnOnce() -> Result<AudioFile, FileError> + Send,
     ) -> PyResult<Parts<'py>> {
         let mut interrupted = None;
-        let (outcome, name) = py.detach(|| {
+        let (outcome, path) = py.detach(|| {
             let file = match open() {
                 Ok(file) => file,
-                Err(error) => return (Err(HearError::from(error)), String::new()),
+                Err(error) => return (Err(HearError::from(error)), PathBuf::new()),
             };
-            let name = genrescope::answer::path::to_text(file.path());
+            let path = file.path().to_owned();
             let mut n_blocks = 0_u32;
             let outcome = hear(&self.0, file, || {
                 n_blocks += 1;
@@ -175,11 +183,11 @@ impl PyListening {
                 }
                 interrupted.is_none()
             });
-            (outcome, name)
+            (outcome, path)
         });
         match (outcome, interrupted) {
             (_, Some(error)) => Err(error),
-            (Ok(Some(heard)), _) => parts(py, &self.0, &name, &heard),
+            (Ok(Some(heard)), _) => parts(py, &self.0, &path, &heard),
             (Ok(None), None) => Err(setting_error("interrupted")),
             (Err(error), _) => Err(hear_error(&error)),
         }
@@ -215,6 +223,7 @@ impl PyListening {
                 skip: Seconds(skip),
                 hop: Seconds(hop),
                 score,
+                ..Multiframe::default()
             },
             unsure_below,
             timeline,
@@ -255,13 +264,12 @@ impl PyListening {
         rate: f64,
     ) -> PyResult<Parts<'py>> {
         let sound = Sound::new(array, None)?;
-        let wrong = |error: SettingError| setting_error(error);
-        let mut hearing = Hearing::new(&self.0, rate_of(rate)?).map_err(wrong)?;
+        let mut hearing = Hearing::new(&self.0, rate_of(rate)?).map_err(setting_error)?;
         sound.each(py, &mut genrescope::mixdown::Mixdown::default(), |mono| {
             hearing.push(mono);
         })?;
         let heard = py.detach(|| hearing.finish(Vec::new()));
-        parts(py, &self.0, name, &heard)
+        parts(py, &self.0, name.as_ref(), &heard)
     }
 
     #[pyo3(signature = (items, jobs, /))]

@@ -13,7 +13,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use genrescope::{
-    answer::{HearError, Heard, Listening, error_row, hear_all, path::to_text},
+    answer::{HearError, Heard, Listening, error_row, hear_all},
     source::file::{AudioFile, FileError},
 };
 use pyo3::{
@@ -155,8 +155,8 @@ impl Rows {
         loop {
             match py.detach(|| self.outcomes.recv_timeout(PACE)) {
                 Ok((index, Ok(heard))) => {
-                    let name = to_text(&self.names[index]);
-                    return Ok(Some(Row::Heard(parts(py, &self.listening, &name, &heard)?)));
+                    let path = &self.names[index];
+                    return Ok(Some(Row::Heard(parts(py, &self.listening, path, &heard)?)));
                 }
                 Ok((index, Err(error))) => {
                     let text = error.to_string();

@@ -21,7 +21,7 @@ def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     ("settings", "arguments"),
     [
         ({}, []),
-        ({"average": "geometric", "hop": 10, "frames": True}, ["--average", "geometric", "--hop", 10, "--frames"]),
+        ({"average": "geometric", "hop": 10, "frames": True}, ["--average", "geometric", "--hop", 10, "--show-frames"]),
         ({"skip": 0, "unsure_below": 0.125}, ["--skip", 0, "--unsure-below", 0.125]),
         ({"timeline": True}, ["--timeline"]),
     ],
@@ -65,17 +65,16 @@ def same(song: genrescope.Song, other: genrescope.Song) -> bool:
 def test_arrays_and_bytes_sound_like_the_file(library: Path, name: str) -> None:
     song = genrescope.classify(library / name)
     channels = 2 if "stereo" in name else 1
-    sound = music(35, 2, channels=2) if channels == 2 else music(64, 1)
+    sound = music(30, 2, channels=2) if channels == 2 else music(64, 1)
     for samples in [
         sound,
         sound.astype(np.int32) * 65_536,
         (sound / 32_768).astype(np.float32),
-        sound / 32_768,
+        # A view that goes backwards through memory, and one that lies across.
+        (sound / 32_768)[::-1].copy()[::-1],
         np.asfortranarray(sound),
     ]:
-        assert same(genrescope.classify(samples, RATE), song), samples.dtype
-    # A view that goes backwards through memory.
-    assert same(genrescope.classify(sound[::-1].copy()[::-1], float(RATE)), song)
+        assert same(genrescope.classify(samples, float(RATE)), song), samples.dtype
     data = (library / name).read_bytes()
     assert same(genrescope.classify(data), song)
     assert same(genrescope.classify(bytearray(data), name="x"), song)

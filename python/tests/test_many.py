@@ -31,12 +31,12 @@ def test_columns_are_the_rows_of_the_command_line(library: Path, on_command_line
 
 
 def test_order_and_answers_do_not_depend_on_the_jobs(library: Path) -> None:
-    files = [library / name for name in [*SONGS, *BROKEN] * 3]
+    files = [library / name for name in [*SONGS[2:], *BROKEN] * 3]
     one = genrescope.classify_many(files, jobs=1)
     assert genrescope.classify_many(files, jobs=4) == one
-    assert [error is not None for error in one["error"]] == [False] * 5 + [True] * 2 + (
-        [False] * 5 + [True] * 2
-    ) * 2
+    assert [error is not None for error in one["error"]] == (
+        [False] * 3 + [True] * 2
+    ) * 3
 
 
 def test_bytes_with_names(library: Path) -> None:
@@ -59,7 +59,7 @@ def test_each_gives_songs_and_failures_as_they_come(library: Path) -> None:
 
 
 def test_answers_may_be_left_unread(library: Path) -> None:
-    answers = genrescope.classify_each([library / name for name in SONGS] * 20, jobs=2)
+    answers = genrescope.classify_each([library / SONGS[2]] * 40, jobs=2)
     next(answers)
     del answers
 
@@ -107,8 +107,8 @@ def python_m(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_python_m_writes_the_lines_of_the_program(library: Path, on_command_line: Any, tmp_path: Path) -> None:
-    rows = on_command_line("classify", "--json", "--frames", "--hop", 10, library)
-    done = python_m("classify", "--json", "--frames", "--hop", 10, library)
+    rows = on_command_line("classify", "--json", "--show-frames", "--hop", 10, library)
+    done = python_m("classify", "--json", "--show-frames", "--hop", 10, library)
     assert done.returncode == 1, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()] == rows
     assert done.stderr.count("genrescope: ") == 2

@@ -267,18 +267,6 @@ fn call(command: &[String], program: &str) -> Option<Vec<String>> {
     Some(call)
 }
 
-/// What a shell would hand over: a variable, such as `$SLURM_ARRAY_TASK_ID`, is a number.
-fn with_values(word: &str) -> String {
-    let mut parts = word.split('$');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let rest = part.trim_start_matches(|c: char| c.is_ascii_uppercase() || c == '_');
-        out += if rest.len() < part.len() { "1" } else { "$" };
-        out += rest;
-    }
-    out
-}
-
 /// How closely a command is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
@@ -314,7 +302,6 @@ pub(crate) fn complaint(cli: &clap::Command, call: &[String], look: Look) -> Opt
             None => return Some(format!("there is no option --{name}")),
         }
     }
-    let call = call.iter().map(|word| with_values(word));
     let error = cli.clone().try_get_matches_from(call).err()?;
     let is_missing = matches!(
         error.kind(),
