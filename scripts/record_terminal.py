@@ -78,11 +78,13 @@ def record(command, columns, rows, every):
         if not data:
             break
         if ready:
-            stream.feed(decode(data))
+            # The emulator has one screen: what a program leaves behind on another is not what stays.
+            stream.feed(decode(data).replace("\x1b[?1049l", "\x1b[?1049l\x1b[2J\x1b[H"))
         now = time.monotonic() - start
         if now >= due:
             picture = snapshot(screen)
-            if not frames or frames[-1][1] != picture:
+            # An empty screen at the start shows nothing.
+            if any(picture) and (not frames or frames[-1][1] != picture):
                 frames.append((now, picture))
             due += every
     frames.append((time.monotonic() - start, snapshot(screen)))
