@@ -9,7 +9,7 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use genrescope::{
     genre::{GTZAN, Labels},
-    network::{Architecture, Bundle, Engine, Model, Network, quantise::Calibration},
+    network::{Architecture, BuiltIn, Bundle, Engine, Model, Network, quantise::Calibration},
 };
 
 fn main() {
@@ -54,6 +54,18 @@ fn columns(n: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Noise in the bands of the second trunk: one whole segment.
+fn second_picture(model: &Model) -> Vec<f32> {
+    let tagger = model.card().architecture.tagger.as_ref();
+    let tagger = tagger.expect("the built-in models have a second trunk");
+    let len = tagger.segment_columns * tagger.front_end.n_mels;
+    columns(len.div_ceil(96))
+        .into_iter()
+        .take(len)
+        .map(|db| (db + 40.0) / 20.0)
+        .collect()
+}
+
 const CASES: [(&str, &str); 6] = [
     ("cnn", "int8"),
     ("cnn", "f32"),
@@ -89,6 +101,19 @@ fn step(bencher: Bencher, (name, kind): (&str, &str)) {
     bencher.bench_local(|| {
         step.chunks(96).for_each(|column| network.push(column));
         network.score().map(|scored| scored.logits[0])
+    });
+}
+
+/// 10 s through the second trunk of the built-in model, alone.
+#[divan::bench]
+fn second_trunk(bencher: Bencher) {
+    let model = Model::built_in(BuiltIn::Wide);
+    let mut network = Network::new(&model);
+    let picture = second_picture(&model);
+    bencher.bench_local(|| {
+        network
+            .score_pictures(&[], black_box(&picture))
+            .map(|scored| scored.logits[0])
     });
 }
 

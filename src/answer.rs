@@ -21,7 +21,7 @@ use thiserror::Error;
 
 use self::path::to_text;
 use crate::{
-    decision::{Readout, Reason, State},
+    decision::{FRAME, Readout, Reason, State},
     genre::{Labels, Scores},
     network::Model,
     pipeline::{Pipeline, PipelineConfig, PipelineError},
@@ -77,7 +77,10 @@ impl Listening {
         if let Some(score) = self.unsure_below {
             options += &format!(" --unsure-below {score}");
         }
-        for (given, name) in [(self.timeline, "timeline"), (self.frames, "frames")] {
+        if let Some(n) = self.rule.frames {
+            options += &format!(" --frames {n}");
+        }
+        for (given, name) in [(self.timeline, "timeline"), (self.frames, "show-frames")] {
             if given {
                 options += &format!(" --{name}");
             }
@@ -286,6 +289,96 @@ pub fn hear(
     Ok((!stopped).then(|| hearing.finish(notes)))
 }
 
+/// Hears what `open` opens: a few frames where [`Multiframe::frames`] says so and there is a file that can be opened
+/// again, else all of it. As [`hear`].
+///
+/// # Errors
+/// [`HearError`], naming the file.
+pub fn hear_opened(
+    listening: &Listening,
+    open: impl Fn() -> Result<AudioFile, FileError>,
+    mut goes_on: impl FnMut() -> bool,
+) -> Result<Option<Heard>, HearError> {
+    let file = open()?;
+    if listening.rule.frames.is_none() || listening.timeline || !file.can_be_read_again() {
+        return hear(listening, file, goes_on);
+    }
+    match hear_sample(listening, file, &open, &mut goes_on)? {
+        Sample::Heard(heard) => Ok(Some(*heard)),
+        Sample::Stopped => Ok(None),
+        Sample::Refused => hear(listening, open()?, goes_on),
+    }
+}
+
+/// Before an excerpt the decoder runs in for so long: mp3 takes bits from earlier frames, others half a window.
+const RUN_IN: Seconds = Seconds(0.5);
+
+/// What came of listening to a few frames.
+enum Sample {
+    Heard(Box<Heard>),
+    Stopped,
+    /// There are no more frames than those, or something is wrong that a listener to all of it will tell.
+    Refused,
+}
+
+/// Hears a few frames of the song that `file` is, and `open` opens again, and decodes nothing else.
+fn hear_sample(
+    listening: &Listening,
+    mut file: AudioFile,
+    open: &impl Fn() -> Result<AudioFile, FileError>,
+    goes_on: &mut impl FnMut() -> bool,
+) -> Result<Sample, HearError> {
+    if file.pass_to(Seconds(f64::INFINITY)).is_err() {
+        return Ok(Sample::Refused);
+    }
+    let length = file.position();
+    let truncated = file.is_truncated();
+    let Some(starts) = listening.rule.sample(length) else {
+        return Ok(Sample::Refused);
+    };
+    let mut file = open()?;
+    let path = file.path().to_owned();
+    let failed = |source| HearError::Setting { path, source };
+    let hz = f64::from(file.rate().hz());
+    let (model, rule) = (&listening.model, listening.rule);
+    let song = SongClassifier::of_excerpts(model, file.rate(), rule, length);
+    let mut song = match song {
+        Ok(song) => song,
+        Err(error) => return Err(failed(error.into())),
+    };
+    if let Some(threshold) = listening.unsure_below {
+        song = song.unsure_below(threshold);
+    }
+    if listening.embeddings {
+        song = song.keep_embeddings();
+    }
+    let mut mono = Vec::new();
+    for start in starts {
+        file.pass_to(Seconds((start.0 - RUN_IN.0).max(0.0)))?;
+        // A column of the front end more than the frame, so that its last one is whole.
+        let (from, to) = (start.0 * hz, (start.0 + FRAME.0 + 0.03) * hz);
+        let mut end = 0;
+        while (end as f64) < to && file.next_block(&mut mono)? {
+            if !goes_on() {
+                return Ok(Sample::Stopped);
+            }
+            // Where a block begins is known once it is there: some decoders give nothing for the first packet.
+            end = (file.position().0 * hz).round() as usize;
+            let at = end.saturating_sub(mono.len());
+            let first = (from as usize).saturating_sub(at).min(mono.len());
+            let last = (to as usize).saturating_sub(at).min(mono.len());
+            song.push(&mono[first..last]);
+        }
+        song.end_excerpt(start);
+    }
+    let cut_off = truncated.then(|| "cut off before its end".to_owned());
+    Ok(Sample::Heard(Box::new(Heard {
+        song: song.finish(),
+        timeline: Vec::new(),
+        notes: cut_off.into_iter().collect(),
+    })))
+}
+
 /// How often a request to end is looked for while no file is done.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -318,9 +411,7 @@ pub fn hear_all<T: Send + Sync + 'static>(
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(item) = items.get(index) else { break };
                 let goes_on = || !stop.load(Ordering::Relaxed);
-                let outcome = open(item)
-                    .map_err(HearError::from)
-                    .and_then(|file| hear(&listening, file, goes_on));
+                let outcome = hear_opened(&listening, || open(item), goes_on);
                 if let Some(outcome) = outcome.transpose()
                     && sender.send((index, outcome)).is_err()
                 {

@@ -24,7 +24,7 @@ pub mod tui;
 pub mod watch;
 
 use std::{
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -158,9 +158,12 @@ pub fn main() -> ExitCode {
             } else {
                 ExitCode::SUCCESS
             };
+            let printed = error.print().and_then(|()| io::stdout().flush());
             // A closed pipe is no failure of ours.
-            let _ = error.print();
-            return code;
+            return match printed {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
+                _ => code,
+            };
         }
     };
     let config = match config::Config::load(cli.config.as_deref()) {

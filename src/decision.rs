@@ -588,6 +588,7 @@ impl Decision {
         self.config.dwell = preset.dwell();
         self.config.early_share = preset.early_share();
         self.hysteresis.set_dwell(self.config.dwell);
+        self.kinds.set_dwell(self.config.dwell);
     }
 
     /// Is the stream currently held to be something other than music?

@@ -23,10 +23,10 @@ const STRIDE: usize = 17;
 
 /// The difference is heard when it has this many times the power of the mean (26 dB): no mix that is meant to be heard in mono
 /// comes near.
-const CANCELLED: f32 = 400.0;
+const CANCELLED: f64 = 400.0;
 
 /// The mean is heard again when the difference has less than this many times its power (20 dB).
-const RESTORED: f32 = 100.0;
+const RESTORED: f64 = 100.0;
 
 /// Channels that may be turned round. Those beyond are taken as they are.
 const MAX_CHANNELS: usize = 64;
@@ -36,11 +36,33 @@ const MAX_CHANNELS: usize = 64;
 pub struct Mixdown {
     /// Frames since then.
     n: usize,
-    mean_power: f32,
-    difference_power: f32,
-    difference: bool,
+    mean: Spread,
+    difference: Spread,
+    /// It is the difference that is heard.
+    differs: bool,
     /// Of streams of more than two channels.
     many: Many,
+}
+
+/// How far samples are from their mean: an offset is no sound, and has no say. In `f64`, as a small sound on a large
+/// offset is the difference of large numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread {
+    sum: f64,
+    squares: f64,
+}
+
+impl Spread {
+    fn add(&mut self, sample: f32) {
+        let sample = f64::from(sample);
+        self.sum += sample;
+        self.squares += sample * sample;
+    }
+
+    /// The power of `n` samples about their mean.
+    fn power(&self, n: f64) -> f64 {
+        (self.squares - self.sum * self.sum / n.max(1.0)).max(0.0)
+    }
 }
 
 /// What is known of each of many channels.
@@ -48,9 +70,9 @@ pub struct Mixdown {
 struct Many {
     /// 1, or -1 for a channel that is turned round.
     signs: [f32; MAX_CHANNELS],
-    power: [f32; MAX_CHANNELS],
+    spread: [Spread; MAX_CHANNELS],
     /// Its product with the channel `loudest`, which was it in the last cell.
-    product: [f32; MAX_CHANNELS],
+    product: [f64; MAX_CHANNELS],
     loudest: usize,
 }
 
@@ -58,7 +80,7 @@ impl Default for Many {
     fn default() -> Self {
         Self {
             signs: [1.0; MAX_CHANNELS],
-            power: [0.0; MAX_CHANNELS],
+            spread: [Spread::default(); MAX_CHANNELS],
             product: [0.0; MAX_CHANNELS],
             loudest: 0,
         }
@@ -67,17 +89,20 @@ impl Default for Many {
 
 impl Many {
     /// Turns round what runs against the loudest channel, or nothing, for a new cell.
-    fn judge(&mut self, difference: bool) {
-        let mut loudest = 0;
+    fn judge(&mut self, differs: bool, n: f64) {
+        let reference = self.spread[self.loudest].sum / n.max(1.0);
+        let (mut loudest, mut most) = (0, 0.0);
         for channel in 0..MAX_CHANNELS {
-            let against = difference && self.product[channel] < 0.0;
+            let spread = &self.spread[channel];
+            let against = differs && self.product[channel] < spread.sum * reference;
             self.signs[channel] = if against { -1.0 } else { 1.0 };
-            if self.power[channel] > self.power[loudest] {
-                loudest = channel;
+            let power = spread.power(n);
+            if power > most {
+                (loudest, most) = (channel, power);
             }
         }
         self.loudest = loudest;
-        self.power = [0.0; MAX_CHANNELS];
+        self.spread = [Spread::default(); MAX_CHANNELS];
         self.product = [0.0; MAX_CHANNELS];
     }
 }
@@ -135,21 +160,16 @@ impl Mixdown {
         if self.n.is_multiple_of(STRIDE) {
             let loudest = self.many.loudest.min(known.saturating_sub(1));
             let reference = frame.clone().nth(loudest).unwrap_or(0.0);
-            let (mut sum, mut power) = (0.0, 0.0);
-            let totals = self.many.power.iter_mut().zip(&mut self.many.product);
-            for (sample, (of_power, of_product)) in frame.clone().take(known).zip(totals) {
+            let mut sum = 0.0;
+            let totals = self.many.spread.iter_mut().zip(&mut self.many.product);
+            for (sample, (spread, of_product)) in frame.clone().take(known).zip(totals) {
                 sum += sample;
-                power += sample * sample;
-                *of_power += sample * sample;
-                *of_product += sample * reference;
+                spread.add(sample);
+                *of_product += f64::from(sample) * f64::from(reference);
             }
-            // As with two channels: four times the squares of the mean, and of what it leaves out.
-            let known = known.max(1) as f32;
-            let mean = 4.0 * sum * sum / (known * known);
-            self.mean_power += mean;
-            self.difference_power += (4.0 * power / known - mean).max(0.0);
+            self.mean.add(sum);
         }
-        let sum: f32 = if self.difference {
+        let sum: f32 = if self.differs {
             // Channels beyond the known ones are taken as they are.
             let signs = self.many.signs.iter().copied().take(known);
             let signs = signs.chain(std::iter::repeat(1.0));
@@ -172,15 +192,15 @@ impl Mixdown {
             let (now, later) = frames.split_at(n);
             let (out, rest) = mono.split_at_mut(n);
             // A product by 1 or -1 is exact.
-            let sign = if self.difference { -1.0 } else { 1.0 };
+            let sign = if self.differs { -1.0 } else { 1.0 };
             for (out, &[left, right]) in out.iter_mut().zip(now) {
                 *out = (sane(left) + sign * sane(right)) * 0.5;
             }
             let first = (STRIDE - self.n % STRIDE) % STRIDE;
             for &[left, right] in now.iter().skip(first).step_by(STRIDE) {
                 let (left, right) = (sane(left), sane(right));
-                self.mean_power += (left + right) * (left + right);
-                self.difference_power += (left - right) * (left - right);
+                self.mean.add(left + right);
+                self.difference.add(left - right);
             }
             self.advance(n);
             (frames, mono) = (later, rest);
@@ -194,15 +214,30 @@ impl Mixdown {
     pub(crate) fn advance(&mut self, n: usize) {
         // More than one cell at a time is silence, which changes nothing after the first.
         if n >= CELL - self.n {
-            let least = if self.difference { RESTORED } else { CANCELLED };
-            let heard = self.mean_power + self.difference_power > 0.0;
-            if heard {
-                self.difference = self.difference_power > least * self.mean_power;
-                self.many.judge(self.difference);
-            }
-            (self.mean_power, self.difference_power) = (0.0, 0.0);
+            self.judge();
         }
         self.n = (self.n + n) % CELL;
+    }
+
+    /// At the end of a cell.
+    fn judge(&mut self) {
+        const LOOKS: f64 = CELL.div_ceil(STRIDE) as f64;
+        let least = if self.differs { RESTORED } else { CANCELLED };
+        let (mut mean, mut difference) = (self.mean.power(LOOKS), self.difference.power(LOOKS));
+        // Of more than two channels: what their mean leaves out.
+        let powers = self.many.spread.iter().map(|spread| spread.power(LOOKS));
+        let (n, power) = powers.fold((0.0, 0.0), |(n, sum), power| {
+            (n + f64::from(u8::from(power > 0.0)), sum + power)
+        });
+        if n > 0.0 {
+            mean /= n * n;
+            difference = (power / n - mean).max(0.0);
+        }
+        if mean + difference > 0.0 {
+            self.differs = difference > least * mean;
+            self.many.judge(self.differs, LOOKS);
+        }
+        (self.mean, self.difference) = (Spread::default(), Spread::default());
     }
 }
 
@@ -244,6 +279,36 @@ mod tests {
             for (i, &[left, right]) in frames.iter().enumerate() {
                 let expected = if i < CELL { left + right } else { left - right };
                 assert_eq!(mono[i], expected * 0.5, "frame {i}");
+            }
+        }
+    }
+
+    /// An offset is no sound: what is heard is told by what moves.
+    #[test]
+    fn offsets_change_nothing() {
+        for (gain, sign) in [(1.0, 1.0), (-1.0, -1.0)] {
+            for offsets in [[0.4, -0.4], [0.4, 0.4], [-0.3, 0.0]] {
+                let quiet = |[left, right]: [f32; 2]| {
+                    [0.003 * left + offsets[0], 0.003 * right + offsets[1]]
+                };
+                let frames: Vec<_> = noise(3 * CELL, gain, 0.02).into_iter().map(quiet).collect();
+                let mono = mixed(&frames, 512);
+                for (mono, [left, right]) in mono[CELL..].iter().zip(&frames[CELL..]) {
+                    assert_eq!(*mono, (left + sign * right) * 0.5, "{gain} {offsets:?}");
+                }
+                // The same on four channels.
+                let four: Vec<f32> = frames.iter().flat_map(|&[a, b]| [a, b, a, b]).collect();
+                let mut mono = vec![0.0; frames.len()];
+                Mixdown::default().interleaved(&four, 4, &mut mono);
+                let spread = |mono: &[f32]| {
+                    let mut spread = Spread::default();
+                    for &x in mono {
+                        spread.add(x);
+                    }
+                    spread.power(mono.len() as f64) / mono.len() as f64
+                };
+                let heard = spread(&mono[CELL..]);
+                assert!(heard > 2e-6, "{gain} {offsets:?}: {heard}");
             }
         }
     }

@@ -5,6 +5,7 @@ pub mod bundle;
 mod graph;
 pub mod kernel;
 pub mod level;
+pub mod neighbours;
 pub mod quantise;
 mod recent;
 mod rolling;
@@ -20,6 +21,7 @@ use self::{
     architecture::Activation,
     bundle::Weights,
     graph::{Graph, Runner},
+    neighbours::Neighbours,
     recent::MusicHead,
     rolling::{Columns, Trunk},
     tagger::TaggerStream,
@@ -91,6 +93,8 @@ pub struct Model {
     extra: Vec<(String, Weights)>,
     /// Tells music from other sound, if the model can.
     music: Option<MusicHead>,
+    /// Frames of known songs, if the file has any.
+    neighbours: Option<Neighbours>,
 }
 
 impl Model {
@@ -142,8 +146,10 @@ impl Model {
                 .map(|(name, weights)| (name.clone(), weights.clone()))
                 .collect(),
             music: None,
+            neighbours: None,
         };
         model.music = MusicHead::find(&model)?;
+        model.neighbours = Neighbours::find(&model)?;
         let model = Arc::new(model);
         // One step runs every plan once: whatever the engine refuses, it refuses here.
         let mut network = Network::new(&model);
@@ -245,6 +251,11 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Scores of frames whose genre is known, for [`crate::song::SongScore::Neighbours`]; `None` where the model file holds none.
+    pub fn neighbours(&self) -> Option<&Neighbours> {
+        self.neighbours.as_ref()
     }
 
     /// The tensor `trust.NAME` of the model file, if it has one: what decisions may rest on beside the logits.

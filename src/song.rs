@@ -1,6 +1,6 @@
 //! The paper's multiframe: a song becomes frames of 29.12 s, each is scored by itself, and the scores become one.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 
 use thiserror::Error;
 
@@ -29,11 +29,19 @@ pub enum SongScore {
     Geometric,
     /// Majority vote (paper, section 4.3).
     Vote,
+    /// Mean of what the nearest neighbours of each frame's scores are (paper, section 6, future work), of the model's own
+    /// reference points.
+    Neighbours,
 }
 
 impl SongScore {
     /// Every way.
-    pub const ALL: [SongScore; 3] = [SongScore::Mean, SongScore::Geometric, SongScore::Vote];
+    pub const ALL: [SongScore; 4] = [
+        SongScore::Mean,
+        SongScore::Geometric,
+        SongScore::Vote,
+        SongScore::Neighbours,
+    ];
 
     /// What it is called where one is chosen.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +49,7 @@ impl SongScore {
             SongScore::Mean => "mean",
             SongScore::Geometric => "geometric",
             SongScore::Vote => "vote",
+            SongScore::Neighbours => "knn",
         }
     }
 
@@ -49,12 +58,21 @@ impl SongScore {
         Self::ALL.into_iter().find(|score| score.as_str() == name)
     }
 
-    /// The song's scores; `None` without frames.
-    pub fn of<'a>(self, frames: impl IntoIterator<Item = &'a Scores> + Clone) -> Option<Scores> {
+    /// The song's scores; `None` without frames, and without the reference points of a model that has none.
+    pub fn of<'a>(
+        self,
+        model: &Model,
+        frames: impl IntoIterator<Item = &'a Scores> + Clone,
+    ) -> Option<Scores> {
         match self {
             SongScore::Mean => mean_of(frames, Mean::Arithmetic),
             SongScore::Geometric => mean_of(frames, Mean::Geometric),
             SongScore::Vote => vote(frames),
+            SongScore::Neighbours => {
+                let near = model.neighbours()?;
+                let frames: Vec<Scores> = frames.into_iter().map(|f| near.scores(f)).collect();
+                mean_of(&frames, Mean::Arithmetic)
+            }
         }
     }
 }
@@ -68,6 +86,24 @@ pub struct Multiframe {
     pub hop: Seconds,
     /// How frame scores become the song's. Default: their mean.
     pub score: SongScore,
+    /// So many frames, evenly spaced, instead of all. Default: all.
+    pub frames: Option<NonZeroUsize>,
+}
+
+impl Multiframe {
+    /// Where the frames of a song of this length begin, if they are fewer than the whole song has: each in the middle of
+    /// its share of what lies between the skipped ends.
+    pub fn sample(self, length: Seconds) -> Option<Vec<Seconds>> {
+        let n = self.frames?.get();
+        let share = (length.0 - 2.0 * self.skip.0) / n as f64;
+        // As many as that are all.
+        (share >= self.hop.0.max(FRAME.0) + 1.0).then(|| {
+            let first = self.skip.0 + (share - FRAME.0) / 2.0;
+            (0..n)
+                .map(|index| Seconds(first + index as f64 * share))
+                .collect()
+        })
+    }
 }
 
 impl Default for Multiframe {
@@ -76,6 +112,7 @@ impl Default for Multiframe {
             skip: Seconds(20.0),
             hop: FRAME,
             score: SongScore::Mean,
+            frames: None,
         }
     }
 }
@@ -87,6 +124,14 @@ pub enum SongError {
     /// The model asks for a front end that cannot be built.
     #[error(transparent)]
     FrontEnd(#[from] FrontEndError),
+    /// [`SongScore::Neighbours`] of a model without reference points.
+    #[error(
+        "the model '{model}' holds no reference points, so it has no nearest neighbours; choose the mean, the geometric mean or the vote"
+    )]
+    NoNeighbours {
+        /// Name of the model.
+        model: String,
+    },
     /// A setting is out of its range.
     #[error("{field} = {value} s is out of range ({allowed})")]
     Setting {
@@ -207,6 +252,10 @@ pub struct SongClassifier {
     chunks: Chunks,
     samples: u64,
     sounding: u64,
+    /// Frames of excerpts that have ended.
+    excerpts: Vec<Frame>,
+    /// Length of the song that the excerpts are of.
+    length: Option<Seconds>,
 }
 
 /// Columns still needed, and the frames that were made of them.
@@ -255,6 +304,11 @@ impl SongClassifier {
                 });
             }
         }
+        if rule.score == SongScore::Neighbours && model.neighbours().is_none() {
+            return Err(SongError::NoNeighbours {
+                model: model.card().name.clone(),
+            });
+        }
         let numbers = model.front_end();
         let front_end = model.listen(rate)?;
         let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
@@ -296,7 +350,37 @@ impl SongClassifier {
             chunks: Chunks::new(rate),
             samples: 0,
             sounding: 0,
+            excerpts: Vec::new(),
+            length: None,
         })
+    }
+
+    /// A classifier of excerpts of a song of `length`: as [`SongClassifier::new`], but what is pushed is no whole song. Each
+    /// excerpt is a frame long and followed by [`SongClassifier::end_excerpt`].
+    ///
+    /// # Errors
+    /// As [`SongClassifier::new`].
+    pub fn of_excerpts(
+        model: &Arc<Model>,
+        rate: SampleRate,
+        rule: Multiframe,
+        length: Seconds,
+    ) -> Result<Self, SongError> {
+        let mut song = Self::new(model, rate, rule)?;
+        song.columns.skip = 0;
+        song.length = Some(length);
+        Ok(song)
+    }
+
+    /// What was pushed since the last excerpt began `start` into the song.
+    pub fn end_excerpt(&mut self, start: Seconds) {
+        let frames = self.finish_columns();
+        self.excerpts.extend(frames.into_iter().map(|mut frame| {
+            frame.start.0 += start.0;
+            frame
+        }));
+        self.columns.forget();
+        self.gate = SilenceGate::new(self.rate, crate::decision::silence::FLOOR_DBFS);
     }
 
     /// The least length of audio that `model` can answer for: one step of its network.
@@ -344,9 +428,9 @@ impl SongClassifier {
             });
     }
 
-    /// The song ends: what is it?
-    pub fn finish(mut self) -> Song {
-        let mut chunks = std::mem::take(&mut self.chunks);
+    /// The frames of all that was pushed; then the front end is as new.
+    fn finish_columns(&mut self) -> Vec<Frame> {
+        let mut chunks = std::mem::replace(&mut self.chunks, Chunks::new(self.rate));
         chunks.finish(|rest| self.take_chunk(rest));
         let sounds = self.gate.seconds() == 0.0;
         let (columns, network, temperatures) =
@@ -356,10 +440,21 @@ impl SongClassifier {
                 Picture::Mel => columns.take(column, sounds, network, temperatures),
                 Picture::Tagger => columns.second.extend(column),
             });
-        let duration = self.rate.duration(self.samples);
+        columns.finish(network, temperatures)
+    }
+
+    /// The song ends: what is it?
+    pub fn finish(mut self) -> Song {
+        let frames = self.finish_columns();
+        let mut frames = match self.length {
+            None => frames,
+            Some(_) => std::mem::take(&mut self.excerpts),
+        };
+        let heard = self.rate.duration(self.samples);
+        let duration = self.length.unwrap_or(heard);
         let short = duration.0 + 0.05 < FRAME.0;
-        let mut frames = columns.finish(network, temperatures);
-        let scores = self.rule.score.of(frames.iter().map(|frame| &frame.scores));
+        let own = frames.iter().map(|frame| &frame.scores);
+        let scores = self.rule.score.of(self.network.model(), own);
         let scores = scores.map(|own| self.labels.added_up(&own));
         for frame in &mut frames {
             frame.scores = self.labels.added_up(&frame.scores);
@@ -369,7 +464,8 @@ impl SongClassifier {
         let mut reason = None;
         let verdict = match scores {
             _ if duration.0 < SHORTEST.0 => Verdict::TooShort,
-            None if columns.n_columns < columns.least
+            None if self.columns.n_columns < self.columns.least
+                && self.length.is_none()
                 && self.rate.duration(self.sounding).0 > GATE.0 =>
             {
                 Verdict::TooShort
@@ -435,6 +531,19 @@ impl Columns {
             // A song of this length or longer is never "too short", so what lies before is no longer needed.
             self.forget_before(self.skip + self.next_frame * self.hop);
         }
+    }
+
+    /// As new.
+    fn forget(&mut self) {
+        self.kept.clear();
+        self.sounds.clear();
+        self.second.clear();
+        (
+            self.first,
+            self.first_second,
+            self.n_columns,
+            self.next_frame,
+        ) = (0, 0, 0, 0);
     }
 
     /// Frames that may be needed once more if the song ends soon are not forgotten.

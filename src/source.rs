@@ -7,6 +7,7 @@ pub mod file;
 #[cfg(feature = "file")]
 pub mod library;
 pub mod model_file;
+pub mod opening;
 #[cfg(feature = "file")]
 mod opus;
 pub mod synth;

@@ -542,6 +542,10 @@ fn fit_temperature_by(logits_and_labels: &[(Vec<f32>, usize)], doubt: f64) -> f3
 pub fn with_head(base: &Bundle, head: &Head, labels: Labels) -> Result<Bundle, TeachError> {
     let mut taught = base.clone();
     let len = head.weight.len() / labels.len();
+    // What songs of the old labels scored says nothing of the new ones.
+    taught
+        .tensors
+        .retain(|name, _| !name.starts_with("trust.neighbours."));
     taught.tensors.insert(
         "output.weight".into(),
         Weights::new(&[labels.len(), len], head.weight.clone())?,

@@ -287,7 +287,7 @@ fn a_timeline_and_frames_are_told() {
         "classify",
         "--json",
         "--timeline",
-        "--frames",
+        "--show-frames",
         "--skip",
         "5",
         "--unsure-below",
@@ -316,6 +316,107 @@ fn a_timeline_and_frames_are_told() {
         text.contains("warming up") && text.contains("long.wav"),
         "{text}"
     );
+}
+
+/// The nearest of the model's own frames of known songs vote: shares of seven by the frequency of their labels.
+#[test]
+fn neighbours_are_asked_of_models_that_have_some() {
+    let dir = tempfile::tempdir().unwrap();
+    write_wav(
+        &dir.path().join("a.wav"),
+        22_050,
+        &music(Style::ALL[0], 35.0, 1),
+    );
+    let args = ["classify", "--json", "--average", "knn", "a.wav"];
+    let output = genrescope(&args, dir.path());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let line = &lines(&output)[0];
+    let scores: Vec<f64> = line["scores"]
+        .as_object()
+        .unwrap()
+        .values()
+        .map(|s| s.as_f64().unwrap())
+        .collect();
+    assert!(
+        (scores.iter().sum::<f64>() - 1.0).abs() < 1e-3,
+        "{scores:?}"
+    );
+    assert!(scores.iter().filter(|&&score| score > 0.0).count() <= 7);
+    assert!(
+        line["options"]
+            .as_str()
+            .unwrap()
+            .starts_with("--average knn")
+    );
+    let args = [&["--model", "wide"], &args[..]].concat();
+    let output = genrescope(&args, dir.path());
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("no reference points"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+/// A frame that is asked for alone is what the same seconds say in a file of their own, in a format without packets and in
+/// one with them.
+#[test]
+fn a_few_frames_are_heard_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let samples = music(Style::ALL[0], 75.0, 1);
+    write_wav(&at("long.wav"), 22_050, &samples);
+    // One frame in the middle of what lies between 5 and 70 s.
+    let first = ((37.5 - 29.12 / 2.0) * 22_050.0) as usize;
+    let last = first + (29.15 * 22_050.0) as usize;
+    write_wav(&at("middle.wav"), 22_050, &samples[first..last]);
+    let heard = |name: &str, args: &[&str]| {
+        let args = [&["classify", "--json", "--show-frames"], args, &[name]].concat();
+        let output = genrescope(&args, dir.path());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        lines(&output)[0].clone()
+    };
+    let one = ["--frames", "1", "--skip", "5"];
+    let (part, middle) = (
+        heard("long.wav", &one),
+        heard("middle.wav", &["--skip", "0"]),
+    );
+    assert_eq!(part["scores"], middle["scores"]);
+    assert_eq!(
+        (&part["seconds"], &part["frames"]),
+        (&75.0.into(), &1.into())
+    );
+    assert_eq!(part["frame_scores"][0]["start"], 22.94);
+    // A song that has no more frames is heard as ever.
+    let all = heard("long.wav", &["--skip", "5"]);
+    let three = heard("long.wav", &["--frames", "3", "--skip", "5"]);
+    assert_eq!(
+        (&all["scores"], &all["frames"]),
+        (&three["scores"], &2.into())
+    );
+    assert_eq!(
+        three["options"],
+        "--average mean --skip 5 --hop 29.12 --frames 3 --show-frames"
+    );
+    let encoded = Command::new("ffmpeg")
+        .args([
+            "-nostdin", "-v", "error", "-i", "long.wav", "-b:a", "128k", "long.mp3",
+        ])
+        .current_dir(dir.path())
+        .status();
+    if !encoded.is_ok_and(|status| status.success()) {
+        skip::skip("ffmpeg", "there is no ffmpeg on the PATH that writes mp3");
+        return;
+    }
+    let mp3 = heard("long.mp3", &one);
+    for (genre, score) in part["scores"].as_object().unwrap() {
+        let (a, b) = (
+            score.as_f64().unwrap(),
+            mp3["scores"][genre].as_f64().unwrap(),
+        );
+        assert!((a - b).abs() < 0.1, "{genre}: {a} and {b}");
+    }
+    assert!(mp3["notes"].is_null() && (mp3["seconds"].as_f64().unwrap() - 75.0).abs() < 0.1);
 }
 
 /// Music, silence and hiss: the timeline of the file says when each state began, as the pipeline of a listener does.

@@ -6,6 +6,8 @@
     reason = "helpers of tests, too, may fail by panicking"
 )]
 
+#[path = "support/feeds.rs"]
+mod fixtures;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -16,52 +18,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fixtures::{fed, labels, readout, receiver};
 use genrescope::{
-    decision::{Readout, State},
-    genre::{GTZAN, Labels, Scores},
+    decision::State,
     sink::{
-        Feeds, Hello, Sink, SinkRunner,
+        Feeds,
         artnet::{ArtNetConfig, ArtNetSink},
         look::{Look, Scene, Slot},
         sacn::{SacnConfig, SacnSink},
     },
-    units::Seconds,
 };
-
-fn labels() -> Labels {
-    Labels::new(GTZAN).unwrap()
-}
-
-fn feeds(sink: impl Sink + 'static) -> Feeds {
-    let mut feeds = Feeds::new(Hello::new(labels(), "test", "model"));
-    feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
-    feeds
-}
-
-fn readout(seq: u64, state: State, genre: Option<usize>) -> Readout {
-    let mut scores = [0.05_f32; 10];
-    scores[genre.unwrap_or(0)] = 0.55;
-    let mut readout = Readout {
-        state,
-        genre,
-        confidence: 0.55,
-        scores: Scores::new(&scores),
-        seq,
-        position: Seconds(2.0 * seq as f64),
-        ..Readout::warming(10)
-    };
-    readout.set_state(state);
-    readout
-}
-
-fn receiver() -> (UdpSocket, String) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let target = socket.local_addr().unwrap().to_string();
-    (socket, target)
-}
 
 /// Fades that tests need not wait for.
 fn quick(mut look: Look) -> Look {
@@ -183,7 +149,7 @@ fn sacn_carries_the_look_by_the_bytes_of_the_standard_and_ends_in_order() {
         channel: 512,
     };
     look.always.insert(far, 9);
-    let mut feeds = feeds(sacn(&target, look));
+    let mut feeds = fed(sacn(&target, look));
     feeds.publish(&readout(1, State::Live, Some(9)));
     let full = |packet: &E131| packet.universe == 1 && packet.frame[9] == 255;
     let fading = receive(&socket, E131::read, |all| all.iter().any(full));
@@ -240,7 +206,7 @@ fn sacn_gives_its_channels_back_in_silence_and_takes_them_again() {
             ..Scene::default()
         },
     ));
-    let mut feeds = feeds(sacn(&target, look));
+    let mut feeds = fed(sacn(&target, look));
     feeds.publish(&readout(1, State::Live, Some(3)));
     receive(&socket, E131::read, |all| {
         all.iter().any(|p| p.frame[3] == 255)
@@ -270,7 +236,7 @@ fn sacn_gives_its_channels_back_in_silence_and_takes_them_again() {
 fn artnet_carries_the_look_by_the_bytes_of_the_standard() {
     let (socket, target) = receiver();
     let look = quick(Look::plain(&labels(), 2));
-    let mut feeds = feeds(artnet(&target, 0x0120, look));
+    let mut feeds = fed(artnet(&target, 0x0120, look));
     feeds.publish(&readout(1, State::Live, Some(9)));
     let packets = receive(&socket, ArtDmx::read, |all| {
         all.iter().filter(|packet| packet.frame[9] == 255).count() == 2
@@ -305,16 +271,14 @@ fn sacn_multicast_reaches_a_group() {
     socket
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    let feeds = feeds(
-        SacnSink::new(SacnConfig {
-            target: "multicast".into(),
-            priority: 77,
-            source_name: "the band".into(),
-            interface: Some(local.into()),
-            look: Look::plain(&labels(), 0x1234),
-        })
-        .unwrap(),
-    );
+    let feeds = fed(SacnSink::new(SacnConfig {
+        target: "multicast".into(),
+        priority: 77,
+        source_name: "the band".into(),
+        interface: Some(local.into()),
+        look: Look::plain(&labels(), 0x1234),
+    })
+    .unwrap());
     let packets = receive(&socket, E131::read, |all| !all.is_empty());
     assert_eq!(packets[0].universe, 0x1234);
     drop(feeds);
@@ -325,7 +289,7 @@ fn sacn_multicast_reaches_a_group() {
 fn a_dead_receiver_is_noticed_and_a_flooding_one_harms_nothing() {
     let (socket, target) = receiver();
     drop(socket);
-    let mut feeds = feeds(sacn(&target, Look::plain(&labels(), 1)));
+    let mut feeds = fed(sacn(&target, Look::plain(&labels(), 1)));
     let start = Instant::now();
     while !feeds.runners()[0].stats().unheard {
         assert!(start.elapsed() < Duration::from_secs(20), "never unheard");
@@ -394,7 +358,7 @@ fn understood(kind: &str, module: &str, make: impl Fn(&str) -> Feeds) -> Option<
 
 #[test]
 fn python_sacn_understands_it() {
-    let make = |target: &str| feeds(sacn(target, quick(Look::plain(&labels(), 1))));
+    let make = |target: &str| fed(sacn(target, quick(Look::plain(&labels(), 1))));
     let Some(heard) = understood("sacn", "sacn", make) else {
         return;
     };
@@ -413,7 +377,7 @@ fn python_sacn_understands_it() {
 
 #[test]
 fn stupid_artnet_understands_it() {
-    let make = |target: &str| feeds(artnet(target, 0, quick(Look::plain(&labels(), 1))));
+    let make = |target: &str| fed(artnet(target, 0, quick(Look::plain(&labels(), 1))));
     let Some(heard) = understood("artnet", "stupidArtnet", make) else {
         return;
     };

@@ -19,7 +19,7 @@ use std::{
 
 use genrescope::{
     source::file::{AudioFile, FileError, RawFormat, RawPcm},
-    units::SampleRate,
+    units::{SampleRate, Seconds},
 };
 
 /// A stereo sweep over noise, 2 s, `[n_frames, 2]`.
@@ -982,6 +982,60 @@ fn listened(mut file: AudioFile) -> (f64, Vec<String>) {
     (file.rate().duration(n as u64).0, notes)
 }
 
+/// What is passed over is as long as what is decoded, and what comes behind it is what comes there in a whole file.
+#[test]
+fn what_is_passed_over_changes_nothing_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let mut names = vec!["sweep.wav"];
+    write_wav(&dir.join("sweep.wav"), 44_100, 2, &sweep(44_100));
+    if ffmpeg() {
+        for (name, args) in [
+            ("a.mp3", "-c:a libmp3lame -b:a 128k"),
+            ("a.flac", ""),
+            ("a.ogg", "-c:a libvorbis"),
+            ("a.opus", "-c:a libopus"),
+            ("a.m4a", "-c:a aac"),
+            ("a.mka", "-c:a libvorbis"),
+            ("a.aac", "-c:a aac"),
+            ("a.aiff", ""),
+        ] {
+            if made(dir, name, args).is_some() {
+                names.push(name);
+            }
+        }
+    }
+    for name in names {
+        let path = dir.join(name);
+        let (all, mut whole) = read(&path).unwrap();
+        assert!(!whole.next_block(&mut Vec::new()).unwrap());
+        let length = whole.position().0;
+        let mut file = AudioFile::open(&path).unwrap();
+        assert!(!file.pass_to(Seconds(f64::INFINITY)).unwrap(), "{name}");
+        let passed = file.position().0;
+        assert!(
+            (passed - length).abs() < 0.06,
+            "{name}: {passed} of {length} s"
+        );
+        let mut file = AudioFile::open(&path).unwrap();
+        assert!(file.pass_to(Seconds(1.0)).unwrap(), "{name}");
+        let hz = f64::from(file.rate().hz());
+        let mut rest = Vec::new();
+        assert!(file.next_block(&mut rest).unwrap());
+        // Where it begins is known once it is there: some decoders give nothing for the first packet.
+        let at = (file.position().0 * hz).round() as usize - rest.len();
+        let mut block = Vec::new();
+        while file.next_block(&mut block).unwrap() {
+            rest.extend_from_slice(&block);
+        }
+        // A decoder may lack what was before for a while; the place is right to what a codec pads.
+        let run_in = file.rate().hz() as usize / 4;
+        let (a, b) = (&all[at + run_in..], &rest[run_in..]);
+        let (lag, correlation) = align(a, b, 400);
+        assert!(correlation > 0.99, "{name}: {correlation} at {lag}");
+    }
+}
+
 /// What ffmpeg makes of the 2-s sweep, as bytes; `None` if it cannot.
 fn made(folder: &Path, name: &str, args: &str) -> Option<Vec<u8>> {
     let (source, path) = (folder.join("sweep.wav"), folder.join(name));
@@ -1463,6 +1517,136 @@ fn joined_files_are_heard_to_the_last() {
 }
 
 /// What a container does not say, or says wrongly, is neither believed nor told of the sound.
+/// Behind every container, MPEG audio or AAC needs no tag to be found.
+#[test]
+fn frames_without_a_tag_are_found_behind_everything() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let bare = "-c:a libmp3lame -id3v2_version 0 -write_xing 0";
+    let (Some(mp3), Some(aac)) = (made(dir, "b.mp3", bare), made(dir, "b.aac", "-c:a aac")) else {
+        return;
+    };
+    for (name, args) in [
+        ("a.flac", "-c:a flac"),
+        ("a.ogg", "-c:a libvorbis"),
+        ("a.m4a", "-c:a aac"),
+        ("a.mka", "-c:a flac"),
+        ("a.wav", "-c:a pcm_s16le"),
+        ("a.aiff", "-c:a pcm_s16be"),
+    ] {
+        let Some(first) = made(dir, name, args) else {
+            skip::skip("codec", format_args!("this ffmpeg cannot write {name}"));
+            continue;
+        };
+        for (kind, second) in [("mp3", &mp3), ("aac", &aac)] {
+            let joined = [&first[..], second].concat();
+            whole(dir, &format!("{kind}_behind_{name}"), &joined, 4.0);
+        }
+    }
+}
+
+/// A page that is damaged costs no more than itself, wherever it is behind the headers; pictures cost nothing.
+#[test]
+fn damaged_pages_and_large_comments_refuse_no_ogg() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    for (name, args, headers) in [
+        ("a.ogg", "-c:a libvorbis -page_duration 200000", 2),
+        ("a.opus", "-c:a libopus -page_duration 200000", 2),
+    ] {
+        let Some(good) = made(dir, name, args) else {
+            skip::skip("codec", format_args!("this ffmpeg cannot write {name}"));
+            continue;
+        };
+        let pages: Vec<usize> = (0..good.len())
+            .filter(|&at| good[at..].starts_with(b"OggS\0"))
+            .collect();
+        for page in [headers, headers + 1, headers + 4] {
+            let mut bytes = good.clone();
+            bytes[pages[page] + 40] ^= 0x55;
+            let path = dir.join(name);
+            fs::write(&path, bytes).unwrap();
+            let (seconds, notes) = heard(&path);
+            assert!(
+                (1.6..2.0).contains(&seconds),
+                "{name}, page {page}: {seconds} s"
+            );
+            assert!(notes[0].contains("damaged"), "{name}: {notes:?}");
+        }
+        // Opus needs no comments at all.
+        if name.ends_with("opus") {
+            let without = [&good[..pages[1]], &good[pages[2]..]].concat();
+            whole(dir, "without.opus", &without, 2.0);
+            let path = dir.join("large.opus");
+            fs::write(&path, with_comments(&good, pages[1], pages[2], 20 << 20)).unwrap();
+            let (seconds, notes) = heard(&path);
+            assert!((1.9..2.1).contains(&seconds), "{seconds} s");
+            assert_eq!(notes, [""; 0]);
+        }
+    }
+}
+
+/// An Opus file whose comments, between two places, are `n` bytes long.
+fn with_comments(good: &[u8], from: usize, to: usize, n: usize) -> Vec<u8> {
+    let mut packet = b"OpusTags\0\0\0\0\x01\0\0\0".to_vec();
+    packet.extend((n as u32).to_le_bytes());
+    packet.resize(packet.len() + n, b'=');
+    let mut lengths = vec![255; packet.len() / 255];
+    lengths.push((packet.len() % 255) as u8);
+    let mut out = good[..from].to_vec();
+    let mut rest = &packet[..];
+    for (index, lengths) in lengths.chunks(255).enumerate() {
+        let (body, more) = rest.split_at(lengths.iter().map(|&n| usize::from(n)).sum());
+        let at = out.len();
+        out.extend(&good[from..from + 26]);
+        out[at + 5] = u8::from(index > 0);
+        out.push(lengths.len() as u8);
+        out.extend(lengths);
+        out.extend(body);
+        rest = more;
+    }
+    out.extend(&good[to..]);
+    // All checksums anew.
+    with_granules(&out, |granule| granule)
+}
+
+/// What says how samples are written may stand behind them.
+#[test]
+fn the_chunk_of_the_format_may_be_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.wav");
+    write_wav(&path, 22_050, 2, &sweep(22_050));
+    let good = fs::read(&path).unwrap();
+    let data = good.windows(4).position(|four| four == b"data").unwrap();
+    let size = u32::from_le_bytes(*good[data + 4..].first_chunk().unwrap());
+    let end = data + 8 + size as usize;
+    let wav = [&good[..12], &good[data..end], &good[12..data]].concat();
+    let expected = read(&path).unwrap().0;
+    fs::write(&path, wav).unwrap();
+    assert_eq!(read(&path).unwrap().0, expected);
+    let mut sound = vec![0; 8];
+    let swapped = |four: &[u8]| [four[3], four[2], four[1], four[0]];
+    sound.extend(good[data + 8..end].chunks_exact(4).flat_map(swapped));
+    let mut common = [0, 2, 0, 0, 0, 0, 0, 32, 0x40, 0x0d].to_vec();
+    common.extend((22_050_u64 << 49).to_be_bytes());
+    common.extend(b"fl32\0\0");
+    let mut aiff = b"FORM\0\0\0\0AIFC".to_vec();
+    for (name, body) in [(b"SSND", &sound), (b"COMM", &common)] {
+        aiff.extend(name);
+        aiff.extend((body.len() as u32).to_be_bytes());
+        aiff.extend(body);
+    }
+    let path = folder.path().join("a.aiff");
+    fs::write(&path, aiff).unwrap();
+    assert_eq!(read(&path).unwrap().0, expected);
+}
+
 #[test]
 fn containers_are_read_by_what_they_hold() {
     if !ffmpeg() {

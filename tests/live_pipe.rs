@@ -21,7 +21,7 @@ use std::{
 };
 
 use genrescope::source::synth::Style;
-use live::{PATIENCE, Process, is_lost, listen, samples, until, wait_for_end};
+use live::{PATIENCE, Process, is_lost, listen, run, samples, until, wait_for_end};
 use support::{command, genrescope, music, stderr, write_wav};
 
 #[test]
@@ -47,6 +47,65 @@ fn a_pipe_that_stalls_is_lost_says_so_once_and_goes_on() {
     let said: Vec<String> = said.iter().collect();
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(said[1].contains("goes on after a gap of"), "{said:#?}");
+}
+
+/// A sample now and then is what keeps a connection open, and no sound.
+#[test]
+fn a_pipe_that_trickles_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut listening, mut stdin, messages, said) = listen(&["--speed", "4"], dir.path());
+    stdin.write_all(&samples()).unwrap();
+    until(&messages, |m| m["type"] == "genre");
+    let trickle = |stdin: &mut std::process::ChildStdin, n: usize| {
+        for _ in 0..n {
+            stdin.write_all(&0.5_f32.to_le_bytes()).unwrap();
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let mut lost = None;
+    for _ in 0..1_000 {
+        trickle(&mut stdin, 10);
+        lost = lost.or(messages.try_iter().find(is_lost));
+        if lost.is_some() {
+            break;
+        }
+    }
+    assert!(lost.is_some(), "it is live for ever");
+    trickle(&mut stdin, 10);
+    stdin.write_all(&samples()).unwrap();
+    until(&messages, |m| m["type"] == "genre" && !is_lost(m));
+    drop(stdin);
+    assert!(wait_for_end(&mut listening).success());
+    let said: Vec<String> = said.iter().collect();
+    assert!(said[1].contains("goes on after a gap of"), "{said:#?}");
+}
+
+/// Feeds are told of a pipe that has yet to begin, whether it has a header or not.
+#[test]
+fn a_pipe_that_begins_late_is_lost_until_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("song.wav");
+    write_wav(&song, 32_000, &music(Style::Jazz, 4.0, 1));
+    let with_header = std::fs::read(&song).unwrap();
+    for (raw, bytes) in [("f32le:22050:1", samples()), ("", with_header)] {
+        let mut args = vec!["listen", "--json", "--speed", "4", "--input", "-"];
+        if !raw.is_empty() {
+            args.extend(["--raw", raw]);
+        }
+        let (mut listening, mut stdin, messages, said) = run(&args, dir.path());
+        let why = until(&messages, |m| m["type"] == "status" && is_lost(m));
+        assert_eq!(why[0]["type"], "hello", "{raw}");
+        let why = why.last().unwrap()["message"].as_str().unwrap();
+        assert!(why.contains("gives nothing yet"), "{why}");
+        until(&messages, |m| m["type"] == "genre" && is_lost(m));
+        stdin.write_all(&bytes).unwrap();
+        let after = until(&messages, |m| m["type"] == "genre" && !is_lost(m));
+        assert!(after.len() < 4, "{after:#?}");
+        drop(stdin);
+        assert!(wait_for_end(&mut listening).success());
+        let said: Vec<String> = said.iter().collect();
+        assert_eq!(said.len(), 2, "{said:#?}");
+    }
 }
 
 /// As fast as it goes, nothing was due, so a slow pipe is no loss.
@@ -119,11 +178,23 @@ fn files_that_never_end_are_refused_at_once() {
     };
     let config = refused(&["--config", "/dev/zero", "config"]);
     assert!(
-        config.contains("/dev/zero") && config.contains("1 MiB"),
+        config.contains("/dev/zero") && config.contains("it is a device"),
         "{config}"
     );
     let model = refused(&["model", "show", "/dev/zero"]);
-    assert!(model.contains("'/dev/zero' is no model file"), "{model}");
+    assert!(model.contains("'/dev/zero'"), "{model}");
+    let journal = refused(&["tag", "--undo", "/dev/zero"]);
+    assert!(journal.contains("it is a device"), "{journal}");
+    let made = Command::new("mkfifo").arg(dir.path().join("pipe")).status();
+    assert!(made.unwrap().success());
+    for args in [
+        &["--config", "pipe", "config"][..],
+        &["model", "show", "pipe"],
+        &["tag", "--undo", "pipe"],
+    ] {
+        let said = refused(args);
+        assert!(said.contains("nobody writes to this pipe"), "{said}");
+    }
 }
 
 /// A view on a terminal of util-linux's `script`, whose other end is closed: the listener must not outlive it.
@@ -194,4 +265,18 @@ fn a_receiver_that_refuses_is_told_once_and_again_when_it_is_back() {
     let back = format!("osc {osc}: reached again");
     let said = [next(), next()];
     assert!(said.iter().any(|line| line.contains(&back)), "{said:?}");
+}
+
+/// Whoever read it has gone, in the middle of a song.
+#[test]
+fn a_reader_that_goes_ends_the_listening() {
+    let dir = tempfile::tempdir().unwrap();
+    let song = dir.path().join("song.wav");
+    write_wav(&song, 22_050, &music(Style::Jazz, 600.0, 1));
+    let args = ["listen", "--json", "--input", "song.wav"];
+    let (mut listening, _stdin, messages, said) = run(&args, dir.path());
+    until(&messages, |m| m["type"] == "hello");
+    drop(messages);
+    assert!(wait_for_end(&mut listening).success());
+    assert_eq!(said.iter().collect::<Vec<_>>(), [""; 0]);
 }

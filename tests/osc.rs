@@ -5,6 +5,8 @@
     reason = "helpers of tests, too, may fail by panicking"
 )]
 
+#[path = "support/feeds.rs"]
+mod fixtures;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -16,52 +18,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use fixtures::{feeds, readout, receiver};
 use genrescope::{
-    decision::{Readout, State},
-    genre::{GTZAN, Labels, Scores},
+    decision::State,
+    genre::GTZAN,
     sink::{
-        Feeds, Hello, SinkRunner,
+        SinkRunner,
         osc::{OscConfig, OscSink},
     },
-    units::Seconds,
 };
 use rosc::{OscMessage, OscPacket, OscType};
-
-fn feeds() -> Feeds {
-    Feeds::new(Hello::new(Labels::new(GTZAN).unwrap(), "test", "model"))
-}
-
-fn readout(seq: u64, genre: Option<usize>) -> Readout {
-    let mut scores = [0.05_f32; 10];
-    scores[genre.unwrap_or(0)] = 0.55;
-    Readout {
-        state: if genre.is_some() {
-            State::Live
-        } else {
-            State::Unsure
-        },
-        genre,
-        confidence: 0.55,
-        scores: Scores::new(&scores),
-        frame_scores: Scores::new(&scores),
-        level_dbfs: -20.0,
-        position: Seconds(2.0 * seq as f64),
-        heard: Seconds(29.12),
-        frames: 3,
-        seq,
-        changed: true,
-        ..Readout::warming(10)
-    }
-}
-
-fn receiver() -> (UdpSocket, String) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let target = socket.local_addr().unwrap().to_string();
-    (socket, target)
-}
 
 /// Reads messages until `enough`, and fails with what came if that never happens.
 fn receive(socket: &UdpSocket, mut enough: impl FnMut(&[OscMessage]) -> bool) -> Vec<OscMessage> {
@@ -92,7 +58,7 @@ fn a_real_socket_receives_every_address_with_its_types() {
     let mut feeds = feeds();
     let sink = OscSink::new(OscConfig::new(target)).unwrap();
     feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
-    feeds.publish(&readout(1, Some(9)));
+    feeds.publish(&readout(1, State::Live, Some(9)));
     let messages = receive(&socket, |all| has(all, "/genre/score/rock"));
     let by_address: HashMap<&str, &[OscType]> = messages
         .iter()
@@ -142,10 +108,7 @@ fn every_state_of_the_readout_is_sent_by_its_name() {
     let states = State::ALL.into_iter().filter(|state| *state != State::Lost);
     for (seq, state) in (1..).zip(states) {
         let genre = state.names_a_genre().then_some(3);
-        feeds.publish(&Readout {
-            state,
-            ..readout(seq, genre)
-        });
+        feeds.publish(&readout(seq, state, genre));
         let said = |all: &[OscMessage]| {
             all.iter().any(|m| {
                 m.addr == "/genre/state" && m.args == [OscType::String(state.as_str().into())]
@@ -168,7 +131,7 @@ fn several_receivers_each_get_all_and_a_dead_one_harms_none() {
         feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
     }
     for seq in 1..=20 {
-        feeds.publish(&readout(seq, Some((seq % 10) as usize)));
+        feeds.publish(&readout(seq, State::Live, Some((seq % 10) as usize)));
     }
     for socket in [&first, &second] {
         let messages = receive(socket, |all| {
@@ -186,7 +149,7 @@ fn several_receivers_each_get_all_and_a_dead_one_harms_none() {
         if !cfg!(target_os = "linux") || start.elapsed() > Duration::from_secs(20) {
             break;
         }
-        feeds.publish(&readout(21, Some(0)));
+        feeds.publish(&readout(21, State::Live, Some(0)));
         std::thread::sleep(Duration::from_millis(20));
     }
     let stats = feeds.runners()[1].stats();
@@ -207,14 +170,14 @@ fn a_receiver_that_starts_late_learns_what_is_active() {
     let start = Instant::now();
     while !feeds.runners()[0].stats().unheard {
         assert!(start.elapsed() < Duration::from_secs(20), "never unheard");
-        feeds.publish(&readout(1, Some(8)));
+        feeds.publish(&readout(1, State::Live, Some(8)));
         std::thread::sleep(Duration::from_millis(20));
     }
     let socket = UdpSocket::bind(&target).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    feeds.publish(&readout(2, Some(8)));
+    feeds.publish(&readout(2, State::Live, Some(8)));
     // Nothing changed since, but the resend (within 5 s) finds the receiver and tells it all.
     let messages = receive(&socket, |all| has(all, "/genre/active/reggae"));
     let active = messages
@@ -234,7 +197,7 @@ fn a_name_that_cannot_be_resolved_is_said_and_retried() {
         assert!(start.elapsed() < Duration::from_mins(1), "no error");
         std::thread::sleep(Duration::from_millis(20));
     }
-    feeds.publish(&readout(1, Some(0)));
+    feeds.publish(&readout(1, State::Live, Some(0)));
     let stats = feeds.runners()[0].stats();
     assert!(!stats.connected);
     assert!(
@@ -275,7 +238,7 @@ fn python_osc_understands_it() {
     let mut feeds = feeds();
     let sink = OscSink::new(OscConfig::new(format!("127.0.0.1:{port}"))).unwrap();
     feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
-    feeds.publish(&readout(1, Some(9)));
+    feeds.publish(&readout(1, State::Live, Some(9)));
     let heard: Vec<String> = lines.map(Result::unwrap).collect();
     assert!(child.wait().unwrap().success(), "{heard:#?}");
     for expected in [

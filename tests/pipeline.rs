@@ -55,6 +55,28 @@ proptest! {
 }
 
 #[test]
+fn a_squeal_is_forgotten_in_seconds() {
+    let quiet: Vec<f32> = music(Style::Classical, 40.0)
+        .iter()
+        .map(|sample| 0.05 * sample)
+        .collect();
+    let first = |signal: &[f32]| {
+        let readouts = run(&mut pipeline(), std::iter::repeat(4_096), signal);
+        let named = readouts.iter().find(|readout| readout.genre.is_some());
+        named.map(|readout| readout.position.0)
+    };
+    let alone = first(&quiet).unwrap();
+    let squeal: Vec<f32> = (0..2 * rate().hz())
+        .map(|n| (n as f32 * 0.4).sin())
+        .collect();
+    let behind = first(&[squeal, quiet].concat()).unwrap();
+    assert!(
+        behind < 2.0 + alone + 5.0,
+        "{behind} s, {alone} s without it"
+    );
+}
+
+#[test]
 fn states_follow_the_sound() {
     let mut signal = music(Style::Classical, 34.0);
     signal.extend(vec![0.0; 16_000 * 5]);

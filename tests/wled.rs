@@ -5,6 +5,9 @@
     reason = "helpers of tests, too, may fail by panicking"
 )]
 
+#[path = "support/feeds.rs"]
+mod fixtures;
+
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, UdpSocket},
@@ -16,14 +19,14 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, unbounded};
+use fixtures::{feeds, readout};
 use genrescope::{
-    decision::{Readout, State},
-    genre::{GTZAN, Labels},
+    decision::State,
     network::Model,
     pipeline::PipelineConfig,
     realtime::{Listener, RealtimeConfig},
     sink::{
-        Feeds, Hello, SinkRunner,
+        SinkRunner,
         wled::{PACKET, Strips, WledSink, WledSound},
     },
     units::SampleRate,
@@ -90,19 +93,6 @@ fn controller() -> Controller {
     }
 }
 
-fn feeds() -> Feeds {
-    Feeds::new(Hello::new(Labels::new(GTZAN).unwrap(), "test", "model"))
-}
-
-fn readout(state: State, genre: Option<usize>) -> Readout {
-    let mut readout = Readout {
-        genre,
-        ..Readout::warming(10)
-    };
-    readout.set_state(state);
-    readout
-}
-
 #[test]
 fn presets_follow_the_genre_and_the_strip_goes_off() {
     let controller = controller();
@@ -110,20 +100,20 @@ fn presets_follow_the_genre_and_the_strip_goes_off() {
     let sink = WledSink::new(&controller.target, Strips::InOrder).unwrap();
     feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
     let next = || controller.told.recv_timeout(PATIENCE).unwrap().to_string();
-    feeds.publish(&readout(State::Live, Some(9)));
+    feeds.publish(&readout(1, State::Live, Some(9)));
     assert_eq!(next(), r#"{"on":true,"ps":10}"#);
     // The same once; unsure changes nothing.
-    feeds.publish(&readout(State::Live, Some(9)));
-    feeds.publish(&readout(State::Unsure, None));
-    feeds.publish(&readout(State::Live, Some(0)));
+    feeds.publish(&readout(1, State::Live, Some(9)));
+    feeds.publish(&readout(1, State::Unsure, None));
+    feeds.publish(&readout(1, State::Live, Some(0)));
     assert_eq!(next(), r#"{"on":true,"ps":1}"#);
-    feeds.publish(&readout(State::Silent, None));
+    feeds.publish(&readout(1, State::Silent, None));
     assert_eq!(next(), r#"{"on":false}"#);
-    feeds.publish(&readout(State::Live, Some(4)));
+    feeds.publish(&readout(1, State::Live, Some(4)));
     assert_eq!(next(), r#"{"on":true,"ps":5}"#);
     feeds.status(State::Lost, None);
     assert_eq!(next(), r#"{"on":false}"#);
-    feeds.publish(&readout(State::Live, Some(4)));
+    feeds.publish(&readout(1, State::Live, Some(4)));
     assert_eq!(next(), r#"{"on":true,"ps":5}"#);
     drop(feeds);
     assert_eq!(next(), r#"{"on":false}"#);
@@ -154,7 +144,7 @@ fn what_is_no_wled_is_said_and_one_that_hangs_delays_nobody() {
         .any(|runner| runner.stats().errors == 0)
     {
         assert!(start.elapsed() < PATIENCE);
-        feeds.publish(&readout(State::Live, Some(1)));
+        feeds.publish(&readout(1, State::Live, Some(1)));
         std::thread::sleep(Duration::from_millis(20));
     }
     let error = feeds.runners()[0].stats().last_error.unwrap();

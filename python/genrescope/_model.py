@@ -104,7 +104,7 @@ class Model:
                 of shape (frames,) or (frames, channels), float32, float64, int16 or int32.
             rate: Samples a second of an array.
             name: What to call bytes and arrays.
-            average: How the scores of the frames become the song's: "mean", "geometric" or "vote".
+            average: How the scores of the frames become the song's: "mean", "geometric", "vote" or "knn".
             skip: Seconds to leave out at both ends; shorter songs are used whole.
             hop: Seconds from the start of one frame to the start of the next.
             unsure_below: Best score below which the answer is "unsure"; None: the model's.

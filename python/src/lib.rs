@@ -223,6 +223,7 @@ impl PyListening {
                 skip: Seconds(skip),
                 hop: Seconds(hop),
                 score,
+                ..Multiframe::default()
             },
             unsure_below,
             timeline,

@@ -21,7 +21,7 @@ def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     ("settings", "arguments"),
     [
         ({}, []),
-        ({"average": "geometric", "hop": 10, "frames": True}, ["--average", "geometric", "--hop", 10, "--frames"]),
+        ({"average": "geometric", "hop": 10, "frames": True}, ["--average", "geometric", "--hop", 10, "--show-frames"]),
         ({"skip": 0, "unsure_below": 0.125}, ["--skip", 0, "--unsure-below", 0.125]),
         ({"timeline": True}, ["--timeline"]),
     ],

@@ -107,8 +107,8 @@ def python_m(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_python_m_writes_the_lines_of_the_program(library: Path, on_command_line: Any, tmp_path: Path) -> None:
-    rows = on_command_line("classify", "--json", "--frames", "--hop", 10, library)
-    done = python_m("classify", "--json", "--frames", "--hop", 10, library)
+    rows = on_command_line("classify", "--json", "--show-frames", "--hop", 10, library)
+    done = python_m("classify", "--json", "--show-frames", "--hop", 10, library)
     assert done.returncode == 1, done.stderr
     assert [json.loads(line) for line in done.stdout.splitlines()] == rows
     assert done.stderr.count("genrescope: ") == 2

@@ -7,6 +7,7 @@ pub(in crate::cli) mod work;
 use std::{
     ffi::OsStr,
     io::{self, IsTerminal, Write},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -67,7 +68,11 @@ pub struct ClassifyArgs {
 
     /// Show the scores of every frame.
     #[arg(long, conflicts_with = "csv")]
-    frames: bool,
+    show_frames: bool,
+
+    /// Hear only so many frames of 29.12 s of each song, evenly spaced, and decode nothing else of it: faster, and right nearly as often.
+    #[arg(long, value_name = "N", conflicts_with_all = ["timeline", "hop"], value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    frames: Option<u16>,
 
     /// How the scores of the frames become the song's.
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
@@ -128,6 +133,19 @@ enum Average {
     Geometric,
     /// The genre that wins most frames.
     Vote,
+    /// The mean of what the nearest neighbours of each frame are, among frames of known songs in the model file.
+    Knn,
+}
+
+impl From<Average> for SongScore {
+    fn from(average: Average) -> Self {
+        match average {
+            Average::Mean => Self::Mean,
+            Average::Geometric => Self::Geometric,
+            Average::Vote => Self::Vote,
+            Average::Knn => Self::Neighbours,
+        }
+    }
 }
 
 /// Runs `genrescope classify`.
@@ -142,8 +160,8 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
         _ => args.output.as_deref().map_or(Format::Table, named_format),
     };
     anyhow::ensure!(
-        format != Format::Csv || !args.timeline && !args.frames,
-        "--timeline and --frames do not fit into CSV; give --json, or an --output that does not end in .csv"
+        format != Format::Csv || !args.timeline && !args.show_frames,
+        "--timeline and --show-frames do not fit into CSV; give --json, or an --output that does not end in .csv"
     );
     anyhow::ensure!(
         !args.resume || format != Format::Table,
@@ -164,10 +182,11 @@ pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
                 skip: Seconds(args.skip),
                 hop: Seconds(args.hop),
                 score: args.average.into(),
+                frames: args.frames.and_then(|n| NonZeroUsize::new(n.into())),
             },
             unsure_below: args.unsure_below,
             timeline: args.timeline,
-            frames: args.frames,
+            frames: args.show_frames,
             embeddings: false,
         }),
         stop: Stop::on_signal(Again::Ends)?,
@@ -296,16 +315,6 @@ fn named_format(path: &Path) -> Format {
         Some("csv") => Format::Csv,
         Some("json" | "jsonl" | "ndjson") => Format::Json,
         _ => Format::Table,
-    }
-}
-
-impl From<Average> for SongScore {
-    fn from(average: Average) -> Self {
-        match average {
-            Average::Mean => SongScore::Mean,
-            Average::Geometric => SongScore::Geometric,
-            Average::Vote => SongScore::Vote,
-        }
     }
 }
 

@@ -21,7 +21,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never}
 
 use self::{
     feeds::FeedArgs,
-    player::{Played, Player},
+    player::{MAX_BLOCK, Opened, Played, Player, STALL, opener_failed},
     trouble::Troubles,
 };
 use super::{
@@ -53,13 +53,16 @@ use crate::{
     song::SongClassifier,
     source::{
         capture::{self, Capture, CaptureEvent, Latency, Selection},
-        file::{AudioFile, RawFormat, RawPcm},
+        file::{RawFormat, RawPcm},
     },
     units::{SampleRate, Seconds},
 };
 
 /// Without a terminal, an unchanged answer is repeated after this much of the stream.
 const REPEAT_S: f64 = 30.0;
+
+/// Readouts that may still wait when a source is told to be lost, and are not told any more.
+const OUTDATED: u32 = 3;
 
 /// A feed may hold up a file this long; a device it never holds up.
 const FEED_PATIENCE: Duration = Duration::from_secs(10);
@@ -266,10 +269,10 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     });
 
     let mut stream = if let Some(path) = &args.input {
-        let Some(file) = open_unless_stopped(path, args.raw, &stop)? else {
+        let Some(opened) = open_or_wait(path, args.raw, &stop)? else {
             return Ok(stop.exit_code());
         };
-        Stream::file(&model, path, file, &args, settings, stop.flag())?
+        Stream::file(&model, path, opened, &args, settings, stop.flag())?
     } else {
         let device = args.device.as_deref().unwrap_or(&settings.device);
         Stream::device(
@@ -341,7 +344,12 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     drop(show);
     drop(quiet);
     let feeds = feeds.finish();
-    let heard = result?;
+    let Attended { heard, left } = result?;
+    if left {
+        // What is played need not be heard to its end.
+        stop.flag().store(true, Ordering::Relaxed);
+    }
+    let begun = stream.has_begun();
     if let Some(error) = stdout.and_then(|index| feeds.get(index)?.last_error.as_ref()) {
         anyhow::bail!("{error}");
     }
@@ -355,7 +363,11 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
             complain(format_args!("{name}: {}", too_short(played.length, least)));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if begun {
+        ExitCode::SUCCESS
+    } else {
+        stop.exit_code()
+    })
 }
 
 /// What the command line says, or else the configuration.
@@ -483,27 +495,24 @@ fn must_have_reader(_: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the input; `None` when the user asks to end first, as a pipe that nobody writes to never opens.
-fn open_unless_stopped(
-    path: &Path,
-    raw: Option<RawPcm>,
-    stop: &Stop,
-) -> anyhow::Result<Option<AudioFile>> {
+/// Opens the input; `None` when the user asks to end first. A pipe that nobody writes to never opens: after a while it is
+/// listened to as one that has stalled.
+fn open_or_wait(path: &Path, raw: Option<RawPcm>, stop: &Stop) -> anyhow::Result<Option<Opened>> {
     let (opened, result) = crossbeam_channel::bounded(1);
     let path = path.to_owned();
     thread::Builder::new()
         .name("opener".into())
         .spawn(move || drop(opened.send(open_input(&path, raw))))
         .context("cannot start the thread that opens the input")?;
+    let since = Instant::now();
     while !stop.asked() {
         match result.recv_timeout(Duration::from_millis(50)) {
-            Ok(file) => return file.map(Some),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                anyhow::bail!(
-                    "the thread that opens the input has failed; this is a defect of genrescope"
-                )
+            Ok(file) => return file.map(|file| Some(Opened::Now(Box::new(file)))),
+            Err(RecvTimeoutError::Timeout) if since.elapsed() >= STALL => {
+                return Ok(Some(Opened::Later(result)));
             }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(opener_failed()),
         }
     }
     Ok(None)
@@ -543,14 +552,18 @@ impl Stream {
     fn file(
         model: &Arc<Model>,
         path: &Path,
-        file: AudioFile,
+        opened: Opened,
         args: &ListenArgs,
         settings: &Listen,
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let config = RealtimeConfig {
-            rate: file.rate(),
-            max_block: 8192,
+            rate: match &opened {
+                Opened::Now(file) => file.rate(),
+                // Until it is known.
+                Opened::Later(_) => SampleRate::MIN,
+            },
+            max_block: MAX_BLOCK,
             pipeline: pipeline_config(args, settings),
         };
         let (input, listener) = Listener::start(model, config)?;
@@ -562,7 +575,7 @@ impl Stream {
         let (controls, counters) = (listener.controls(), listener.counters());
         let source = shown_input(path);
         let player = Player::start(
-            file,
+            opened,
             &source,
             input,
             (listener, updates.clone()),
@@ -583,6 +596,14 @@ impl Stream {
         match &self.kind {
             Kind::Device(capture) => capture.events().clone(),
             Kind::File(player) => player.events(),
+        }
+    }
+
+    /// It is no pipe that is still waited for.
+    fn has_begun(&self) -> bool {
+        match &self.kind {
+            Kind::Device(_) => true,
+            Kind::File(player) => player.has_begun(),
         }
     }
 
@@ -620,20 +641,29 @@ trait Show {
     }
 }
 
-/// Passes readouts and events on until the stream ends, the user leaves or nobody listens any more. Was there a readout?
+/// How listening ended.
+struct Attended {
+    /// There was a readout.
+    heard: bool,
+    /// The user left, or nobody listens any more; the stream may go on.
+    left: bool,
+}
+
+/// Passes readouts and events on until the stream ends, the user leaves or nobody listens any more.
 fn attend(
     stream: &mut Stream,
     feeds: &mut Feeds,
     stdout: Option<usize>,
     show: &mut dyn Show,
     stop: &AtomicBool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Attended> {
     let events = stream.events();
     let mut heard = false;
     let is_file = matches!(stream.kind, Kind::File(_));
     let mut updates = stream.updates.clone();
     let mut ticked = Instant::now();
     let mut troubles = Troubles::default();
+    let mut outdated = 0;
     while !stop.load(Ordering::Relaxed) {
         let patience = show.pace().saturating_sub(ticked.elapsed());
         let update = updates.recv_timeout(patience);
@@ -641,6 +671,15 @@ fn attend(
         loop {
             match events.try_recv() {
                 Ok(event) => {
+                    match event {
+                        CaptureEvent::Lost { .. } | CaptureEvent::Stalled { .. } => {
+                            outdated = OUTDATED;
+                        }
+                        CaptureEvent::Started { .. }
+                        | CaptureEvent::Resumed { .. }
+                        | CaptureEvent::GoesOn { .. } => outdated = 0,
+                        _ => {}
+                    }
                     tell_feeds(feeds, &event);
                     show.event(&event);
                 }
@@ -651,6 +690,8 @@ fn attend(
             }
         }
         match update {
+            // From before the loss, which was told.
+            Ok(readout) if outdated > 0 && readout.state != State::Lost => outdated -= 1,
             Ok(readout) => {
                 heard = true;
                 if is_file {
@@ -668,7 +709,7 @@ fn attend(
                     );
                 }
                 if !show.ended() {
-                    return Ok(heard);
+                    return Ok(Attended { heard, left: false });
                 }
                 updates = never();
             }
@@ -680,15 +721,15 @@ fn attend(
             let elapsed = ticked.elapsed();
             ticked = Instant::now();
             if !show.tick(stream, elapsed)? {
-                return Ok(heard);
+                return Ok(Attended { heard, left: true });
             }
             // With its only reader gone, JSON on standard output has come to its end.
             if stdout.is_some_and(|index| feeds.runners()[index].stats().ended) {
-                return Ok(heard);
+                return Ok(Attended { heard, left: true });
             }
         }
     }
-    Ok(heard)
+    Ok(Attended { heard, left: true })
 }
 
 fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {

@@ -3,7 +3,7 @@
 mod formats;
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -25,7 +25,7 @@ use super::{
     tag,
     text::{count, name_of},
 };
-use crate::{answer::path::from_text, network::Model, tags::read};
+use crate::{answer::path::from_text, network::Model, source::opening, tags::read};
 
 /// Arguments of `genrescope sort`.
 #[derive(Debug, Args)]
@@ -276,7 +276,7 @@ fn write(
 /// The answers of an earlier run of `classify --json`.
 fn answers_of(from: &Path, model: &Model, names: &Names) -> anyhow::Result<Vec<(PathBuf, Answer)>> {
     let name = name_of(from);
-    let file = File::open(from).with_context(|| format!("cannot open '{name}'"))?;
+    let file = opening::open(from).with_context(|| format!("cannot open '{name}'"))?;
     let mut answers = Vec::new();
     for (line, number) in BufReader::new(file).split(b'\n').zip(1..) {
         let line = line.with_context(|| format!("cannot read '{name}'"))?;

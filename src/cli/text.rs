@@ -2,14 +2,13 @@
 
 use std::{
     borrow::Cow,
-    fs::File,
     io::{self, Read as _},
     path::Path,
 };
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use crate::units::Seconds;
+use crate::{source::opening, units::Seconds};
 
 /// `text` on one line, with nothing in it that acts on a terminal: control characters, and those that turn the direction
 /// of writing, are spelt out.
@@ -33,14 +32,16 @@ fn acts(c: char) -> bool {
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text of a settings file. A device or a pipe that never ends is refused instead of being read for ever.
+/// The text of a settings file. A pipe that never ends is refused instead of being read for ever.
 ///
 /// # Errors
 /// When it cannot be read, is no text, or is longer than any settings are.
 pub fn read_settings(path: &Path) -> io::Result<String> {
     const MOST: u64 = 1 << 20;
     let mut bytes = Vec::new();
-    File::open(path)?.take(MOST + 1).read_to_end(&mut bytes)?;
+    opening::open(path)?
+        .take(MOST + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST {
         return Err(io::Error::other(
             "it has more than 1 MiB, so it is no settings file",

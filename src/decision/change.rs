@@ -27,7 +27,7 @@ const MEMORY: usize = 88;
 pub const THRESHOLD: f32 = 3.0;
 
 /// A part whose nearest summary among those kept is nearer than this share of its distance from the mean so far was heard before: it is no
-/// other song, however it differs. At 0.6 more songs are taken for two, at 0.78 more crossfades are missed (docs/readout.md).
+/// other song, however it differs. At 0.6 more songs are taken for two, at 0.78 more crossfades are missed (docs/log/015-constants.md).
 const FAMILIAR: f32 = 0.66;
 
 /// What tells a new song from the one so far: how far the mean of the newest two summaries is from that of those so far, value by

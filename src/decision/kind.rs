@@ -101,6 +101,11 @@ impl KindGate {
         kind
     }
 
+    /// From now on. A kind that waits counts from when it began to.
+    pub(super) fn set_dwell(&mut self, dwell: Seconds) {
+        self.dwell = dwell;
+    }
+
     /// Something else begins.
     pub(super) fn forget(&mut self) {
         self.family = None;
@@ -170,6 +175,21 @@ mod tests {
             changes += usize::from(shown.replace(now).is_some_and(|before| before != now));
         }
         assert!(changes <= 2, "{changes} changes in ten minutes");
+    }
+
+    #[test]
+    fn the_dwell_can_be_changed_on_the_way() {
+        let named_after = |dwell: f64| {
+            let mut gate = gate();
+            assert_eq!(look(&mut gate, 0.1, 0.6, 0.1, 0.0), 2);
+            assert_eq!(look(&mut gate, 0.1, 0.2, 0.5, 1.5), 0, "given up");
+            gate.set_dwell(Seconds(dwell));
+            (2..40).find(|&step| look(&mut gate, 0.1, 0.6, 0.1, 1.5 * f64::from(step)) == 2)
+        };
+        assert_eq!(
+            [0.0, 6.0, 12.0].map(named_after),
+            [Some(2), Some(6), Some(10)]
+        );
     }
 
     #[test]

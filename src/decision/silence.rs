@@ -24,6 +24,14 @@ const BLOCKS_PER_SECOND: u32 = 10;
 /// microphone, does not make what follows silent.
 const LASTING_BLOCKS: usize = 80;
 
+/// A burst is so much louder than what is before and behind it. What one plays so, between quiet bars, is heard anew behind it.
+const BURST_DB: f32 = 20.0;
+
+/// Blocks that a burst has at most, those in which its echo fades, and those after which it is over.
+const BURST_BLOCKS: usize = 45;
+const ECHO_BLOCKS: usize = 5;
+const OVER_BLOCKS: usize = 15;
+
 /// Lowest level that is reported.
 pub const LOWEST_DBFS: f32 = -120.0;
 
@@ -130,6 +138,29 @@ impl SilenceGate {
         let mut levels = self.levels;
         let (_, median, _) = levels.select_nth_unstable_by(LASTING_BLOCKS / 2, f32::total_cmp);
         *median
+    }
+
+    /// Seconds since a burst, such as a squeal or a dropped microphone, was over, told once. What is heard now must not be measured
+    /// by it.
+    pub fn burst_is_over(&mut self) -> Option<f32> {
+        let age = |blocks: usize| (self.newest + LASTING_BLOCKS - blocks) % LASTING_BLOCKS;
+        let level = |blocks: usize| self.levels[age(blocks)];
+        let peak = self.levels.iter().copied().fold(LOWEST_DBFS, f32::max);
+        let is_quiet = |blocks: usize| level(blocks) <= peak - BURST_DB;
+        let last = (0..LASTING_BLOCKS).find(|&blocks| level(blocks) > peak - 0.5 * BURST_DB)?;
+        let first = (last..LASTING_BLOCKS).find(|&blocks| is_quiet(blocks))?;
+        let is_over = last >= OVER_BLOCKS
+            && first - last <= BURST_BLOCKS
+            && (0..last - ECHO_BLOCKS).all(is_quiet)
+            && (first..LASTING_BLOCKS).take(OVER_BLOCKS).all(is_quiet);
+        if self.closed || !is_over {
+            return None;
+        }
+        let now = level(0);
+        for blocks in last - ECHO_BLOCKS..first {
+            self.levels[age(blocks)] = now;
+        }
+        Some((last - ECHO_BLOCKS) as f32 * self.block_s)
     }
 
     /// Seconds of silence up to now; 0 while there is sound.
@@ -257,6 +288,37 @@ mod tests {
         first.push(&tone(2.0, 1.0));
         first.push(&tone(10.0, quiet));
         assert!(!first.is_silent(), "nor as the first thing that is heard");
+    }
+
+    /// Seconds behind the burst at which it is told, and what is told.
+    fn burst(before: f32, length: f32, db: f32) -> Vec<(usize, f32)> {
+        let mut gate = gate();
+        let quiet = 10_f32.powf(-36.0 / 20.0);
+        gate.push(&tone(before, quiet));
+        gate.push(&tone(length, quiet * 10_f32.powf(db / 20.0)));
+        let told = |tenths: usize| {
+            gate.push(&tone(0.1, quiet));
+            gate.burst_is_over().map(|seconds| (tenths + 1, seconds))
+        };
+        (0..100).filter_map(told).collect()
+    }
+
+    #[test]
+    fn a_burst_is_over_once_and_loud_music_is_none() {
+        for (before, length) in [(20.0, 2.0), (0.0, 2.0), (2.0, 0.3), (20.0, 4.3)] {
+            let told = burst(before, length, 34.0);
+            assert_eq!(told.len(), 1, "{before} {length}: {told:?}");
+            let (tenths, seconds) = told[0];
+            assert!((15..=17).contains(&tenths), "{told:?}");
+            let since = tenths as f32 / 10.0 - seconds;
+            assert!(
+                (0.3..0.8).contains(&since),
+                "its echo is left out: {told:?}"
+            );
+        }
+        assert_eq!(burst(20.0, 2.0, 18.0), [], "louder, and no burst");
+        assert_eq!(burst(20.0, 6.0, 34.0), [], "music");
+        assert_eq!(burst(0.0, 30.0, 34.0), [], "music that is over");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Resampler {
     input_rate: u64,
     output_rate: u64,
     /// At most two: whole-number decimation, then the conversion proper.
-    first: Option<Polyphase>,
+    first: Option<Decimator>,
     second: Option<Polyphase>,
     /// Sanitised input, `[BLOCK]`.
     block: Vec<f32>,
@@ -63,9 +63,8 @@ impl Resampler {
             let first = (divisor > 1).then(|| {
                 // Whatever the second stage keeps (to stop) must stay free of aliases.
                 let stop = nyquist * (CENTRE + WIDTH / 2.0);
-                Polyphase::new(
-                    1,
-                    divisor,
+                Decimator::new(
+                    divisor as usize,
                     0.5 * middle_rate / input_rate as f64,
                     (middle_rate - 2.0 * stop) / input_rate as f64,
                 )
@@ -133,7 +132,7 @@ impl Resampler {
 
     /// Forgets all samples.
     pub fn reset(&mut self) {
-        self.first.iter_mut().for_each(Polyphase::reset);
+        self.first.iter_mut().for_each(Decimator::reset);
         self.second.iter_mut().for_each(Polyphase::reset);
         self.n_in = 0;
         self.n_out = 0;
@@ -141,9 +140,9 @@ impl Resampler {
 
     /// How far ahead of an output sample the input must have come, in input samples.
     pub fn look_ahead(&self) -> usize {
-        let divisor = self.first.as_ref().map_or(1, |stage| stage.step as usize);
-        let half = |stage: &Option<Polyphase>| stage.as_ref().map_or(0, |stage| stage.n_taps / 2);
-        half(&self.first) + divisor * half(&self.second)
+        let first = self.first.as_ref();
+        let (divisor, half) = first.map_or((1, 0), |stage| (stage.divisor, stage.n_taps / 2));
+        half + divisor * self.second.as_ref().map_or(0, |stage| stage.n_taps / 2)
     }
 
     /// Runs `n` samples of `block` through the stages into `out`.
@@ -158,6 +157,127 @@ impl Resampler {
             (None, Some(second)) => second.push(&self.block[..n], &mut self.out),
             _ => {}
         }
+    }
+}
+
+/// A windowed-sinc filter evaluated at every `divisor`-th input sample.
+///
+/// Outputs are summed side by side: with few taps, the way to each and joining its partial sums would cost more than the
+/// products.
+#[derive(Clone, Debug)]
+struct Decimator {
+    divisor: usize,
+    n_taps: usize,
+    /// The taps that are not zero: place in the window modulo `divisor`, place divided by it, value. Of a filter to half the
+    /// rate every other one is zero.
+    taps: Vec<(usize, usize, f32)>,
+    /// Input not yet used up, `[n_taps + BLOCK]`, of which `filled` hold samples.
+    buffer: Vec<f32>,
+    filled: usize,
+    /// Where in the buffer the last block ends that is not all zeros: from there on, the output is zero, unasked.
+    sound_end: usize,
+    /// Where in the buffer the window of the next output begins.
+    next: usize,
+    /// The samples that outputs side by side look at, by their place modulo `divisor`.
+    split: Vec<[f32; Decimator::SPLIT]>,
+}
+
+impl Decimator {
+    /// Outputs that are summed side by side.
+    const SIDE: usize = 32;
+    /// Samples of one phase that they look at: no window is longer than 32 times the divisor ([`Decimator::new`]).
+    const SPLIT: usize = Self::SIDE + 32;
+
+    /// A filter with its -6 dB point at `centre` and a transition of `width`, both in cycles per input sample.
+    fn new(divisor: usize, centre: f64, width: f64) -> Self {
+        let filter = Polyphase::new(1, divisor as u64, centre, width);
+        let n_taps = filter.n_taps;
+        debug_assert!(
+            n_taps <= 32 * divisor,
+            "{n_taps} taps for a divisor of {divisor}"
+        );
+        let taps = filter.rows[..n_taps].iter().enumerate();
+        let mut decimator = Self {
+            divisor,
+            n_taps,
+            taps: taps
+                .filter(|(_, tap)| tap.abs() > 1e-12)
+                .map(|(k, &tap)| (k % divisor, k / divisor, tap))
+                .collect(),
+            buffer: vec![0.0; n_taps + BLOCK],
+            filled: 0,
+            sound_end: 0,
+            next: 0,
+            split: vec![[0.0; Self::SPLIT]; divisor],
+        };
+        decimator.reset();
+        decimator
+    }
+
+    /// Forgets all samples: silence came before.
+    fn reset(&mut self) {
+        self.filled = self.n_taps / 2 - 1;
+        self.buffer[..self.filled].fill(0.0);
+        self.sound_end = 0;
+        self.next = 0;
+    }
+
+    /// Most outputs that `n` inputs can give.
+    fn max_outputs(&self, n: usize) -> usize {
+        n.div_ceil(self.divisor) + 1
+    }
+
+    /// Appends to `out`, which must have room for [`Decimator::max_outputs`], what `samples` complete.
+    fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) {
+        while !samples.is_empty() {
+            let n = samples.len().min(self.buffer.len() - self.filled);
+            let (now, later) = samples.split_at(n);
+            self.buffer[self.filled..self.filled + n].copy_from_slice(now);
+            self.filled += n;
+            if !all_zero(now) {
+                self.sound_end = self.filled;
+            }
+            samples = later;
+            let mut complete = match self.filled.checked_sub(self.next + self.n_taps) {
+                Some(more) => more / self.divisor + 1,
+                None => 0,
+            };
+            while complete > 0 && self.next < self.sound_end {
+                let n = complete.min(Self::SIDE);
+                let sums = self.side_by_side(n);
+                out.extend_from_slice(&sums[..n]);
+                self.next += n * self.divisor;
+                complete -= n;
+            }
+            out.resize(out.len() + complete, 0.0);
+            self.next += complete * self.divisor;
+            // A step may be longer than what is left of the window.
+            let used = self.next.min(self.filled);
+            self.buffer.copy_within(used..self.filled, 0);
+            self.filled -= used;
+            self.sound_end = self.sound_end.saturating_sub(used);
+            self.next -= used;
+        }
+    }
+
+    /// The next `n` outputs.
+    fn side_by_side(&mut self, n: usize) -> [f32; Self::SIDE] {
+        let window = &self.buffer[self.next..self.filled];
+        let window = &window[..((n - 1) * self.divisor + self.n_taps).min(window.len())];
+        for (phase, split) in self.split.iter_mut().enumerate() {
+            let from = window.iter().skip(phase).step_by(self.divisor);
+            for (to, from) in split.iter_mut().zip(from) {
+                *to = *from;
+            }
+        }
+        let mut sums = [0.0_f32; Self::SIDE];
+        for &(phase, place, tap) in &self.taps {
+            let values = &self.split[phase][place..place + Self::SIDE];
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum += tap * value;
+            }
+        }
+        sums
     }
 }
 
@@ -396,7 +516,13 @@ mod tests {
             .chain([384_000, 44_100, 12_001, 11_999])
         {
             let converter = Resampler::new(rate(from), rate(12_000));
-            for stage in converter.first.iter().chain(&converter.second) {
+            if let Some(stage) = &converter.first {
+                let places = stage.taps.iter().map(|&(_, place, _)| place);
+                let most = Decimator::SPLIT - Decimator::SIDE;
+                assert!(places.max() < Some(most), "{from} Hz");
+                assert!(stage.divisor < stage.n_taps, "{from} Hz");
+            }
+            if let Some(stage) = &converter.second {
                 assert!(
                     (stage.step / stage.n_phases + 1) < stage.n_taps as u64,
                     "{from} Hz"
@@ -429,7 +555,10 @@ mod tests {
                     .collect();
                 converter.push(&samples, |samples| out.extend_from_slice(samples));
                 // Told that everything sounds, it filters everything.
-                for stage in plain.first.iter_mut().chain(&mut plain.second) {
+                if let Some(stage) = &mut plain.first {
+                    stage.sound_end = usize::MAX / 2;
+                }
+                if let Some(stage) = &mut plain.second {
                     stage.sound_end = usize::MAX / 2;
                 }
                 plain.push(&samples, |samples| expected.extend_from_slice(samples));

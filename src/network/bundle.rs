@@ -896,7 +896,7 @@ impl fmt::Display for ModelCard {
 }
 
 /// The tensors an architecture needs, with their shapes. `architecture` has been checked.
-fn expected_tensors(
+pub fn expected_tensors(
     architecture: &Architecture,
     labels: &Labels,
     n_mels: usize,

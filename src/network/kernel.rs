@@ -25,6 +25,7 @@
 
 use std::fmt;
 
+use mobile::Cells;
 pub(crate) use mobile::{
     Activation, Depthwise, Excitation, LastPool, MobileBlock, MobileScratch, Pointwise, Stem,
 };
@@ -629,6 +630,16 @@ trait Engine: Copy {
     fn integers(self, groups: usize, tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>);
     /// Float sums of `groups` groups.
     fn floats(self, groups: usize, tile: &Tile<'_, f32, f32>, sums: &mut Sums<f32>);
+    /// A pointwise convolution with `groups` groups of its filters.
+    #[inline(always)]
+    fn cells(self, groups: usize, cells: &Cells<'_>, output: &mut [f32]) {
+        cells.in_tiles(self, groups, output);
+    }
+    /// `a * b + c`, fused where that is an instruction.
+    #[inline(always)]
+    fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
 }
 
 /// What is summed.

@@ -631,6 +631,11 @@ impl Publisher {
 
     /// A readout that the engine made of new samples.
     fn publish(&mut self, readout: &Readout, clock: &Clock) {
+        // What is left of a source that is lost, or comes of one that was not told of yet, is no news.
+        if self.lost {
+            self.irregular = true;
+            return;
+        }
         let mut readout = *readout;
         if std::mem::take(&mut self.irregular) {
             readout.changed = self.differs(&readout);
@@ -651,6 +656,9 @@ impl Publisher {
 
     /// The readout that `since` more silence would have given.
     fn publish_silence(&mut self, mut readout: Readout, clock: &Clock, since: Seconds) {
+        if self.lost {
+            return;
+        }
         readout.position.0 += since.0;
         readout.changed = false;
         self.send(readout, clock);

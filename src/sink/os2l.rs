@@ -544,6 +544,25 @@ mod tests {
         drop(stream);
     }
 
+    /// Nothing is sent: it may find somebody else's lights, too.
+    #[test]
+    fn a_receiver_that_only_the_network_names_is_found() {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (name, host) = ("genrescope test", "genrescope-test.local.");
+        let service = mdns_sd::ServiceInfo::new(SERVICE, name, host, "", port, None).unwrap();
+        let daemon = mdns_sd::ServiceDaemon::new().unwrap();
+        daemon.register(service.enable_addr_auto()).unwrap();
+        match discover() {
+            Ok(found) if found.port() == port => {
+                TcpStream::connect(found).unwrap();
+            }
+            Ok(other) => eprintln!("skipped: {other} is here, too"),
+            Err(error) => eprintln!("skipped: this machine has no multicast ({error})"),
+        }
+        let _ = daemon.shutdown();
+    }
+
     #[test]
     fn a_port_that_is_closed_is_told_in_words() {
         let (listener, target) = listener();

@@ -234,10 +234,12 @@ pub enum CaptureEvent {
         /// What was heard before still counts (same rate, and a gap shorter than a frame).
         window_kept: bool,
     },
-    /// A pipe gives nothing, and has not ended: whoever writes into it has paused.
+    /// A pipe gives nothing, and has not ended: whoever writes into it has paused, or has not begun.
     Stalled {
         /// Its name.
         source: String,
+        /// Something came before.
+        begun: bool,
     },
     /// A pipe that had stalled goes on.
     GoesOn {
@@ -294,11 +296,17 @@ impl fmt::Display for CaptureEvent {
                 };
                 write!(f, "{source} is back after a gap of {:.1} s{anew}", gap.0)
             }
-            CaptureEvent::Stalled { source } => {
+            CaptureEvent::Stalled {
+                source,
+                begun: true,
+            } => {
                 write!(
                     f,
                     "{source} gives nothing any more; waiting for it to go on"
                 )
+            }
+            CaptureEvent::Stalled { source, .. } => {
+                write!(f, "{source} gives nothing yet; waiting for it to begin")
             }
             CaptureEvent::GoesOn { source, gap } => {
                 write!(f, "{source} goes on after a gap of {:.1} s", gap.0)

@@ -17,6 +17,7 @@ mod error;
 mod flac;
 mod frames;
 mod input;
+mod ogg;
 mod pcm;
 mod raw;
 mod signature;
@@ -68,6 +69,8 @@ use crate::{
 const BLOCK_FRAMES: usize = 4_096;
 /// Bytes of a container's beginning that are looked at to say whether it is whole and open.
 const HEADER_BYTES: usize = 64 * 1024;
+/// Why a container cannot be opened.
+const DAMAGED_HEADER: &str = "it begins like audio, but its header is damaged or incomplete";
 /// What `path` says in messages when the samples come through a pipe.
 const PIPE: &str = "standard input";
 
@@ -96,8 +99,10 @@ pub struct AudioFile {
     n_channels: usize,
     /// What the header says, in frames.
     declared_frames: Option<u64>,
-    /// Frames decoded so far.
+    /// Frames decoded, or passed over, so far.
     n_frames: u64,
+    /// What was passed over of a frame.
+    passed: f64,
     skipped: u64,
     truncated: bool,
     ends: Ends,
@@ -144,6 +149,8 @@ enum Turn {
     Samples,
     /// A packet of another track, or a damaged one: nothing was appended.
     Nothing,
+    /// A packet that was not decoded, of so many seconds.
+    Passed(f64),
     /// The source has ended.
     End,
 }
@@ -229,7 +236,11 @@ impl AudioFile {
                 Self::part(path, at_hand, kind, from, n_bytes)?
             }
             _ => {
-                let mut opened = Self::from_input(path, kind, rest()?, from > 0)?;
+                let late = match kind {
+                    Kind::Wav | Kind::Aiff => pcm::late_format(&mut rest()?).map_err(failed)?,
+                    _ => None,
+                };
+                let mut opened = Self::from_input(path, kind, rest()?, from > 0, late)?;
                 opened.ends = match kind {
                     Kind::Ogg => Ends::Whole,
                     Kind::Flac => Ends::AsTold,
@@ -263,7 +274,8 @@ impl AudioFile {
         let end = told.next.unwrap_or(n_bytes);
         let part = |endless| {
             let file = Place::open(path, at_hand).map_err(failed)?;
-            Part::new(file, from, end, endless).map_err(failed)
+            let patches = told.patches.clone();
+            Part::new(file, (from, end), endless, patches).map_err(failed)
         };
         let (source, n) = (Box::new(part(false)?), Some(end - from));
         let mut cut_off = told.cut_off;
@@ -312,7 +324,7 @@ impl AudioFile {
         }
         let kind = begin(&mut input).map_err(failed)?;
         let tagged = input.position() > 0;
-        let mut file = Self::from_input(&path, kind, input, tagged)?;
+        let mut file = Self::from_input(&path, kind, input, tagged, None)?;
         if matches!(kind, Kind::Ogg | Kind::Matroska) {
             // A live stream ends wherever it does.
             file.ends = Ends::Whole;
@@ -320,12 +332,14 @@ impl AudioFile {
         Ok(file)
     }
 
-    /// Reads `input`, which begins with what `kind` says, from here on. `tagged`: behind a tag.
+    /// Reads `input`, which begins with what `kind` says, from here on. `tagged`: behind a tag. `late`:
+    /// the chunk that says how the samples are written, where it is behind them.
     fn from_input(
         path: &Path,
         kind: Kind,
         mut input: Input,
         tagged: bool,
+        late: Option<Vec<u8>>,
     ) -> Result<Self, FileError> {
         let failed = |error| FileError::from_io(path, error);
         let refused = |container: &'static str| {
@@ -344,12 +358,12 @@ impl AudioFile {
             }
         };
         match kind {
-            Kind::Wav => match wav::header(&mut input).map_err(refused("wav"))? {
+            Kind::Wav => match wav::header(&mut input, late).map_err(refused("wav"))? {
                 wav::Held::Sound(sound) => Self::from_sound(path, "wav", input, sound),
                 wav::Held::Mpeg => Self::from_frames(path, input, true),
             },
             Kind::Aiff => {
-                let sound = aiff::header(&mut input).map_err(refused("aiff"))?;
+                let sound = aiff::header(&mut input, late).map_err(refused("aiff"))?;
                 Self::from_sound(path, "aiff", input, sound)
             }
             Kind::Au => {
@@ -373,7 +387,18 @@ impl AudioFile {
                 let sound = caf::header(&mut input).map_err(refused("caf"))?;
                 Self::from_sound(path, "caf", input, sound)
             }
-            Kind::Ogg | Kind::Caf | Kind::Mp4 | Kind::Matroska => {
+            Kind::Ogg => {
+                let n_bytes = input.rest();
+                let (pages, rest) = ogg::pages(input);
+                let source = Box::new(ReadOnlySource::new(pages));
+                let mut file = Self::container(path, kind, source, n_bytes, &[])?;
+                file.skipped += rest.take_damaged();
+                if let Source::Decoded(decoded) = &mut file.source {
+                    decoded.rest = Some(rest);
+                }
+                Ok(file)
+            }
+            Kind::Caf | Kind::Mp4 | Kind::Matroska => {
                 let n_bytes = input.n_bytes();
                 let source = Box::new(ReadOnlySource::new(input));
                 Self::container(path, kind, source, n_bytes, &[])
@@ -476,6 +501,7 @@ impl AudioFile {
             n_channels,
             declared_frames: None,
             n_frames: 0,
+            passed: 0.0,
             skipped: 0,
             truncated: false,
             ends: Ends::AsTold,
@@ -541,8 +567,11 @@ impl AudioFile {
                     None => FileError::IndexAtEnd { path },
                 }
             }
+            SymphoniaError::Unsupported("ogg: page is not marked as first") => {
+                corrupt("its beginning is missing".into())
+            }
             SymphoniaError::Unsupported(reason) => unsupported("audio", reason.to_owned()),
-            _ => corrupt("it begins like audio, but its header is damaged or incomplete".into()),
+            _ => corrupt(DAMAGED_HEADER.into()),
         })?;
         let info = format.format_info();
         let (container, short_name) = (info.long_name, info.short_name);
@@ -551,7 +580,7 @@ impl AudioFile {
         let mut tracks: Vec<&Track> = format.tracks().iter().filter(audio).collect();
         tracks.sort_by_key(|track| Some(track.id) != default);
         // The first one that there is a decoder for.
-        let mut reason = None;
+        let (mut reason, mut damaged) = (None, false);
         let mut found = None;
         for (index, track) in tracks.into_iter().enumerate() {
             let Some(CodecParameters::Audio(params)) = &track.codec_params else {
@@ -570,12 +599,14 @@ impl AudioFile {
                 Err(SymphoniaError::Unsupported(why)) => {
                     reason.get_or_insert(why.to_owned());
                 }
-                Err(why) => {
-                    reason.get_or_insert(why.to_string());
-                }
+                // What the decoder needs to begin with is damaged, or missing.
+                Err(_) => damaged = true,
             }
         }
         let Some((id, params, declared)) = found else {
+            if damaged && reason.is_none() {
+                return Err(corrupt(DAMAGED_HEADER.into()));
+            }
             let names: Vec<&str> = sounds.iter().map(|sound| &sound.name[..]).collect();
             return Err(match (reason, &names[..]) {
                 (Some(reason), _) if reason.starts_with("aac: ") => unsupported(
@@ -668,7 +699,7 @@ impl AudioFile {
                     self.n_frames = (self.interleaved.len() / format.n_channels) as u64;
                     return Ok(format.rate);
                 }
-                Ok((Turn::Nothing, _)) => {}
+                Ok((Turn::Nothing | Turn::Passed(_), _)) => {}
                 Ok((Turn::End, _)) => {
                     let (path, skipped) = (self.path.clone(), self.skipped);
                     return Err(FileError::NoSamples { path, skipped });
@@ -712,6 +743,11 @@ impl AudioFile {
     /// estimate where it has no frames' count; `None` for streams, and for formats that say nothing to rely on.
     pub fn duration(&self) -> Option<Seconds> {
         self.declared_frames.map(|n| self.rate.duration(n))
+    }
+
+    /// Whether the file can be opened a second time: it is no pipe, and no reader.
+    pub fn can_be_read_again(&self) -> bool {
+        self.n_bytes.is_some()
     }
 
     /// Length of what was decoded so far.
@@ -818,41 +854,8 @@ impl AudioFile {
             && self.pending.is_none()
             && samples.len() < BLOCK_FRAMES * self.n_channels.max(1)
         {
-            let before = samples.len();
-            // A panic of a decoder ends the file; nothing of its state is used afterwards.
-            let turn = guarded(|| self.source.next(samples, &mut self.skipped));
-            match turn {
-                Ok(Ok((Turn::Samples, format))) => {
-                    self.fit(format, before, samples);
-                    if let Source::Raw(_) = self.source {
-                        break;
-                    }
-                }
-                Ok(Ok((Turn::Nothing, _))) => {}
-                Ok(Ok((Turn::End, _))) => self.go_on(samples),
-                Ok(Err(SymphoniaError::IoError(error)))
-                    if error.kind() == io::ErrorKind::UnexpectedEof =>
-                {
-                    self.truncated |= match self.ends {
-                        Ends::AsTold => true,
-                        Ends::AsCounted | Ends::Whole => false,
-                        Ends::WholeIfLate => !self.source.starts_late(),
-                    };
-                    self.go_on(samples);
-                }
-                Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
-                    let error = FileError::from_io(&self.path, error);
-                    self.end(Some(error));
-                }
-                Ok(Err(error)) => {
-                    let error = self.corrupt(error.to_string());
-                    self.end(Some(error));
-                }
-                Err(()) => {
-                    samples.truncate(before);
-                    let error = self.corrupt("the decoder fails on it".into());
-                    self.end(Some(error));
-                }
+            if !self.turn(samples) {
+                break;
             }
         }
         if samples.is_empty()
@@ -861,6 +864,84 @@ impl AudioFile {
             return Err(error);
         }
         Ok(!samples.is_empty())
+    }
+
+    /// Passes over what lies before `until`, without decoding where packets say how long they are; `false` if the file
+    /// ends before. What [`AudioFile::next_block`] gives afterwards begins with the packet that holds that instant, and
+    /// its first tenths of a second may lack what a decoder takes from before.
+    ///
+    /// With an `until` of infinity [`AudioFile::position`] is the file's length afterwards, which no header had to be
+    /// believed for.
+    ///
+    /// # Errors
+    /// As [`AudioFile::next_block`].
+    pub fn pass_to(&mut self, until: Seconds) -> Result<bool, FileError> {
+        let mut samples = std::mem::take(&mut self.interleaved);
+        samples.clear();
+        let hz = f64::from(self.rate.hz());
+        let least = (until.0 * hz).min(u64::MAX as f64) as u64;
+        while !matches!(self.source, Source::Ended)
+            && self.pending.is_none()
+            && self.n_frames < least
+        {
+            self.source.mute(true);
+            self.turn(&mut samples);
+            samples.clear();
+        }
+        self.source.mute(false);
+        self.interleaved = samples;
+        match self.pending.take() {
+            Some(error) => Err(error),
+            None => Ok(self.n_frames >= least),
+        }
+    }
+
+    /// Takes one packet; `false` when what it gave should be handed on at once.
+    fn turn(&mut self, samples: &mut Vec<f32>) -> bool {
+        let before = samples.len();
+        // A panic of a decoder ends the file; nothing of its state is used afterwards.
+        let turn = guarded(|| self.source.next(samples, &mut self.skipped));
+        match turn {
+            Ok(Ok((Turn::Samples, format))) => {
+                self.fit(format, before, samples);
+                if let Source::Raw(_) = self.source {
+                    return false;
+                }
+            }
+            Ok(Ok((Turn::Nothing, _))) => {}
+            Ok(Ok((Turn::Passed(seconds), _))) => {
+                self.passed += seconds * f64::from(self.rate.hz());
+                // A length in seconds is off by the rounding of a division.
+                let whole = (self.passed + 1e-3).floor();
+                self.passed -= whole;
+                self.n_frames += whole as u64;
+            }
+            Ok(Ok((Turn::End, _))) => self.go_on(samples),
+            Ok(Err(SymphoniaError::IoError(error)))
+                if error.kind() == io::ErrorKind::UnexpectedEof =>
+            {
+                self.truncated |= match self.ends {
+                    Ends::AsTold => true,
+                    Ends::AsCounted | Ends::Whole => false,
+                    Ends::WholeIfLate => !self.source.starts_late(),
+                };
+                self.go_on(samples);
+            }
+            Ok(Err(SymphoniaError::IoError(error))) if error.raw_os_error().is_some() => {
+                let error = FileError::from_io(&self.path, error);
+                self.end(Some(error));
+            }
+            Ok(Err(error)) => {
+                let error = self.corrupt(error.to_string());
+                self.end(Some(error));
+            }
+            Err(()) => {
+                samples.truncate(before);
+                let error = self.corrupt("the decoder fails on it".into());
+                self.end(Some(error));
+            }
+        }
+        true
     }
 
     fn corrupt(&self, reason: String) -> FileError {
@@ -910,7 +991,7 @@ impl AudioFile {
                 let at_hand = self.at_hand.as_ref();
                 Self::at(&self.path, at_hand, kind, rest.position(), n_bytes)
             }
-            None => Self::from_input(&self.path, kind, rest, true),
+            None => Self::from_input(&self.path, kind, rest, true, None),
         };
         match next {
             Ok(mut next) => {
@@ -1005,16 +1086,19 @@ fn begin(input: &mut Input) -> io::Result<Kind> {
     Ok(signature::kind(signature::peek(input)?))
 }
 
-/// Whether nothing but zeros comes.
+/// Whether nothing but zeros comes, as far as one looks: a device that gives them never ends.
 fn only_zeros(input: &mut Input) -> io::Result<bool> {
+    /// Bytes that are looked at.
+    const MOST: usize = 256 << 20;
     let (mut any, mut buffer) = (false, vec![0; HEADER_BYTES]);
-    loop {
+    for _ in 0..MOST / HEADER_BYTES {
         match input.read(&mut buffer)? {
             0 => return Ok(any),
             n if buffer[..n].iter().any(|&byte| byte != 0) => return Ok(false),
             _ => any = true,
         }
     }
+    Ok(any)
 }
 
 /// The demuxer of a container that was recognised.
@@ -1091,6 +1175,13 @@ impl Source {
                     n_channels: 0,
                 },
             )),
+        }
+    }
+
+    /// Whether packets are passed over instead of decoded. Raw samples are none.
+    fn mute(&mut self, on: bool) {
+        if let Self::Decoded(decoded) = self {
+            decoded.mute(on);
         }
     }
 

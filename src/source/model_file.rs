@@ -1,7 +1,7 @@
 //! Model files by their name.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read as _},
     path::Path,
     sync::Arc,
@@ -9,6 +9,7 @@ use std::{
 
 use thiserror::Error;
 
+use super::opening;
 use crate::network::{BuiltIn, Model, ModelError, bundle::MAX_FILE_BYTES};
 
 /// Why no model could be had.
@@ -106,9 +107,9 @@ pub fn read<T>(
             ": it has {size} bytes, a model file has at most {most}"
         )));
     }
-    // A device or a pipe states no length.
+    // A pipe states no length.
     let mut bytes = Vec::new();
-    File::open(path)
+    opening::open(path)
         .and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes))
         .map_err(|source| ModelFileError::Read {
             name: name(),

@@ -45,7 +45,15 @@ pub(crate) fn listen(
 ) -> (Process, ChildStdin, Receiver<Value>, Receiver<String>) {
     let mut all = vec!["listen", "--json", "--input", "-", "--raw", "f32le:22050:1"];
     all.extend(args);
-    let mut child = command(&all, dir)
+    run(&all, dir)
+}
+
+/// The program with these arguments, its messages, and what it says besides.
+pub(crate) fn run(
+    args: &[&str],
+    dir: &Path,
+) -> (Process, ChildStdin, Receiver<Value>, Receiver<String>) {
+    let mut child = command(args, dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -4,6 +4,8 @@ mod calibrate;
 mod ears;
 
 mod distil;
+#[cfg(test)]
+mod documented;
 mod evaluate;
 mod experiments;
 mod fit;
@@ -21,20 +23,27 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Parser, Subcommand};
-use genrescope::network::{bundle::DecisionDefaults, level::Level};
+use genrescope::{
+    front_end::FrontEndConfig,
+    genre::Labels,
+    network::{
+        Architecture, Bundle, architecture::Normalisation, bundle::DecisionDefaults, level::Level,
+        neighbours::Neighbours,
+    },
+};
 use genrescope_train::{
     calibrate::Calibration,
     datasets::Dataset,
     export::{self, Words},
     fit::{Recipe, View},
-    heads::{Neighbours, Objective, Rows},
+    heads::Objective,
     metrics::{Confusion, Reading, Share, argmax, calibration},
-    net::{Net, NetSpec, Tap},
     parallel,
     pictures::{PictureCache, write_whole},
     study::{self, Probes, Setting, Study},
     teacher::Teacher,
-    transfer::{self, Tagger},
+    trainable::Trainable,
+    transfer::{self, Tagger, Tap},
     yamnet::{self, Passages},
 };
 
@@ -292,6 +301,13 @@ impl Kind {
         *self == Self::Cnn
     }
 
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cnn => "CNN",
+            Self::Crnn => "CRNN",
+        }
+    }
+
     /// What the network sees is (dB - mean) / std: z-scored, and the scale that its `bn_0_freq` has by number put back.
     fn input(self) -> (f32, f32) {
         match self {
@@ -311,6 +327,10 @@ struct RecipeFile {
     /// The network; the CNN where nothing is said.
     #[serde(skip_serializing_if = "Kind::is_cnn")]
     network: Kind,
+    /// A model file to start from instead: its form, its input and all layers below its head. `network`, `taps`, `floor_db`, `level_db` and
+    /// `input` then say nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<PathBuf>,
     taps: Vec<Tap>,
     floor_db: f32,
     /// Windows more than 6 dB of level away from this mean mel power (in dB of the front end's scale) are brought that near first, in
@@ -323,21 +343,70 @@ struct RecipeFile {
 }
 
 impl RecipeFile {
-    fn spec(&self, labels: usize) -> NetSpec {
-        let make = match self.network {
-            Kind::Cnn => NetSpec::cnn,
-            Kind::Crnn => NetSpec::crnn,
+    /// What training starts from, its head empty; the tags it was trained for, if it was; and whose work it is.
+    fn trunk(
+        &self,
+        loaded: &Loaded,
+        labels: &[String],
+    ) -> Result<(Trainable, Option<Tagger>, String)> {
+        let Some(path) = &self.start else {
+            let (trunk, tagger) =
+                transfer::choi(loaded.weights(self.network), self.network(labels)?)?;
+            return Ok((
+                trunk,
+                Some(tagger),
+                format!(
+                    "Trunk initialised from the {} music tagger of Keunwoo Choi (MIT licence), pre-trained on the Million Song Dataset",
+                    self.network.name()
+                ),
+            ));
         };
-        let mut spec = make(&self.taps, self.floor_db, labels);
-        (spec.input_mean, spec.input_std) = self.input;
-        spec.level = self.level_db.map(|target_db| Level {
+        ensure!(
+            self.training.runs().all(|run| run.tags == 0.0),
+            "the recipe's \"tags\" need a trunk that was trained for them: leave \"tags\" or \"start\" out"
+        );
+        let file = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+        let bundle = Bundle::read(&file)
+            .with_context(|| format!("'{}' is no model to start from", path.display()))?;
+        let trunk = transfer::trunk_of(&bundle, Labels::new(labels)?)
+            .with_context(|| format!("'{}' cannot be trained", path.display()))?;
+        let card = &bundle.card;
+        let origin = format!(
+            "Trunk initialised from the model {}: {}",
+            card.name, card.credits
+        );
+        Ok((trunk, None, origin))
+    }
+
+    /// The network of the recipe, with weights of zero.
+    fn network(&self, labels: &[String]) -> Result<Trainable> {
+        let base = match self.network {
+            Kind::Cnn => Architecture::cnn(),
+            Kind::Crnn => Architecture::crnn(),
+        };
+        let level = self.level_db.map(|target_db| Level {
             target_db,
             band_db: 12.0,
             step_db: 4.0,
             most_db: 80.0,
             floor_db: self.floor_db,
         });
-        spec
+        let (mean, std) = self.input;
+        let normalisation = Normalisation {
+            mean: vec![mean],
+            std: vec![std],
+            level,
+        };
+        let architecture = Architecture {
+            normalisation,
+            ..transfer::with_taps(base, &self.taps)?
+        };
+        let front_end = FrontEndConfig {
+            // A window that is brought to its level gets its floor after that.
+            floor_db: level.map_or(self.floor_db, |level| level.floor_db - level.most_db),
+            ..FrontEndConfig::default()
+        };
+        Trainable::new(architecture, front_end, Labels::new(labels)?)
     }
 }
 
@@ -345,6 +414,7 @@ impl Default for RecipeFile {
     fn default() -> Self {
         Self {
             network: Kind::Cnn,
+            start: None,
             taps: vec![Tap::Top, Tap::Block4, Tap::Block3, Tap::Block3Bands],
             floor_db: -80.0,
             level_db: None,
@@ -425,8 +495,11 @@ impl Loaded {
 
 /// What every training run starts from: the trunk, and all that is computed of it once.
 struct Start {
-    trunk: Net,
-    tagger: Tagger,
+    trunk: Trainable,
+    /// Its tag layer, where it was trained for tags.
+    tagger: Option<Tagger>,
+    /// Whose work it is.
+    origin: String,
     views: Vec<Vec<View>>,
     probes: Probes,
     teacher: Option<Teacher>,
@@ -441,26 +514,27 @@ impl Start {
             threads,
             ..
         } = loaded;
-        let spec = loaded.file.spec(study.labels.len());
-        let (trunk, tagger) = transfer::choi(loaded.weights(loaded.file.network), spec)?;
+        let (trunk, tagger, origin) = loaded.file.trunk(loaded, &study.labels)?;
         let mut views = vec![study::views(study, &trunk, recipe, cache, *threads)?];
         for run in recipe.runs().skip(1) {
-            views.push(if run.learns_from_views(&trunk.spec) {
+            views.push(if run.learns_from_views(&trunk) {
                 study::views(study, &trunk, run, cache, *threads)?
             } else {
                 Vec::new()
             });
         }
         let probes = Probes::new(&trunk, &views[0], recipe, *threads);
-        let teacher = if recipe.runs().any(|run| run.distil > 0.0 || run.hint > 0.0) {
+        let teacher = if recipe.runs().any(Recipe::asks_a_teacher) {
             // The teacher listens with both taggers, whichever of them learns.
             let (top, of_top);
-            let tagger = if loaded.file.network == Kind::Cnn {
-                top = probes.clean().first(Tap::Top.len(&trunk.spec));
-                &tagger
+            let is_cnn = loaded.file.start.is_none() && loaded.file.network == Kind::Cnn;
+            let tagger = if let (true, Some(tagger)) = (is_cnn, &tagger) {
+                top = probes.clean().first(trunk.top_len());
+                tagger
             } else {
                 let file = RecipeFile {
                     network: Kind::Cnn,
+                    start: None,
                     taps: vec![Tap::Top],
                     input: CNN_INPUT,
                     ..loaded.file.clone()
@@ -470,8 +544,8 @@ impl Start {
                     probe_crops: Vec::new(),
                     ..recipe.clone()
                 };
-                let spec = file.spec(study.labels.len());
-                let (cnn, tags) = transfer::choi(&loaded.tagger, spec)?;
+                let network = file.network(&study.labels)?;
+                let (cnn, tags) = transfer::choi(&loaded.tagger, network)?;
                 of_top = tags;
                 let views = study::views(study, &cnn, &clean, cache, *threads)?;
                 top = Probes::new(&cnn, &views, &clean, *threads);
@@ -486,7 +560,7 @@ impl Start {
                 study,
                 &top,
                 tagger,
-                (&loaded.crnn, trunk.spec.level),
+                (&loaded.crnn, trunk.architecture.normalisation.level),
                 passages,
                 cache,
                 *threads,
@@ -497,6 +571,7 @@ impl Start {
         Ok(Self {
             trunk,
             tagger,
+            origin,
             views,
             probes,
             teacher,
@@ -515,7 +590,7 @@ impl Start {
         }
         Ok(Setting {
             trunk: &self.trunk,
-            tagger: &self.tagger,
+            tagger: self.tagger.as_ref(),
             probes: &self.probes,
             views: &self.views,
             teacher: self.teacher.as_ref(),
@@ -547,7 +622,7 @@ fn folds(args: &Folds) -> Result<()> {
     } else {
         args.only.clone()
     };
-    let top = Tap::Top.len(&trunk.spec);
+    let top = trunk.top_len();
     let plain = probes.clean().first(top);
     let lines = [
         (
@@ -595,20 +670,12 @@ fn folds(args: &Folds) -> Result<()> {
             .flat_map(|&i| plain.row(i).iter().copied())
             .collect();
         let truths: Vec<usize> = learning.iter().map(|&i| study.records[i].label).collect();
-        let near = Neighbours::new(
-            Rows {
-                values: &rows,
-                len: plain.len,
-            },
-            &truths,
-            study.labels.len(),
-            7,
-        );
+        let near = Neighbours::new(&rows, plain.len, &truths, study.labels.len(), 7);
         answers.extend(
             study
                 .asked(fold)
                 .into_iter()
-                .map(|i| (i, argmax(&near.scores(plain.row(i))))),
+                .map(|i| (i, argmax(&near.shares(plain.row(i))))),
         );
     }
     print(&format!(
@@ -647,7 +714,7 @@ fn folds(args: &Folds) -> Result<()> {
             *of += asked.len();
         }
         let whole = study::logits(&net, study, &asked, None, *threads);
-        let int8 = study::logits(&export::rounded(&net), study, &asked, None, *threads);
+        let int8 = study::logits(&export::rounded(&net)?, study, &asked, None, *threads);
         if let Some(folder) = &args.models {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make the folder '{}'", folder.display()))?;
@@ -661,7 +728,7 @@ fn folds(args: &Folds) -> Result<()> {
                 credits: "trunk: Keunwoo Choi (MIT)".into(),
                 decision: DecisionDefaults::default(),
             };
-            let file = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?
+            let file = export::bundle(&net, recipe.loss, &words, &[])?
                 .quantised()
                 .write()?;
             write_whole(&folder.join(format!("fold{fold}.safetensors")), &file)?;

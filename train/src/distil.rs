@@ -13,12 +13,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use burn::{
-    optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer as _},
-    tensor::{
-        Device, Tensor, TensorData,
-        activation::{log_sigmoid, sigmoid},
-    },
+use burn::tensor::{
+    Device, Tensor, TensorData,
+    activation::{log_sigmoid, sigmoid},
 };
 use genrescope::{network::bundle::Weights, source::library::has_audio_extension};
 use safetensors::SafeTensors;
@@ -34,12 +31,13 @@ use crate::{
         log_mel::{BANDS, COLUMNS_PER_SECOND, LogMel},
         write_tensors,
     },
-    optim::Schedule,
+    optim::{Learnt, Method, Optimiser, Schedule},
     parallel,
     pictures::{PictureCache, fnv1a, key, write_whole},
     rng::Rng,
     sounds::{RATE, at_network_rate},
     study::say,
+    trainable::floats,
 };
 
 /// Samples of a segment: the 10 s that the network was taught with.
@@ -314,7 +312,7 @@ impl Material {
                     material.front_end.bands(material.segment(first + i))
                 });
                 let mels = mels.into_iter().collect::<Result<Vec<_>>>()?.concat();
-                answers.extend(answered(&net, mels)?);
+                answers.extend(answered(&net, mels));
                 if (first / BATCH + 1).is_multiple_of(25) {
                     say(&format!("teacher: {} of {n} segments\n", first + of));
                 }
@@ -421,12 +419,8 @@ fn batch_of(mels: Vec<f32>, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(mels, [n, 1, BANDS, COLUMNS]), device)
 }
 
-fn floats<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    Ok(tensor.try_into_data()?.try_to_vec()?)
-}
-
 /// What `net` says of a batch, `[batch, 384 + 512 + 527]`.
-fn answered(net: &Mobilenet, mels: Vec<f32>) -> Result<Vec<f32>> {
+fn answered(net: &Mobilenet, mels: Vec<f32>) -> Vec<f32> {
     let Answers {
         pooled,
         hidden,
@@ -518,7 +512,7 @@ fn distance(
 ) -> Result<Distance> {
     let (mut said, mut taught) = (Vec::new(), Vec::new());
     for batch in indices.chunks(BATCH) {
-        said.extend(answered(net, material.mels(batch, heard, threads)?)?);
+        said.extend(answered(net, material.mels(batch, heard, threads)?));
         taught.extend(batch.iter().flat_map(|&index| material.answer(index)));
     }
     Ok(Distance::between(&said, &taught))
@@ -535,18 +529,10 @@ pub struct Point {
     pub damaged: Distance,
 }
 
-/// A tensor that learns.
-struct Slot {
-    shape: Vec<usize>,
-    value: Tensor<1>,
-    state: Option<AdamWState<1>>,
-    average: Tensor<1>,
-}
-
 /// Everything that a step changes.
 struct State {
     step: usize,
-    slots: BTreeMap<String, Slot>,
+    slots: BTreeMap<String, Learnt>,
     curve: Vec<Point>,
 }
 
@@ -563,13 +549,7 @@ const SAID: &str = "genrescope-distil";
 impl State {
     fn new(params: &Params) -> Self {
         let slots = params.tensors.iter().map(|(name, weights)| {
-            let value = flat(weights.to_f32());
-            let slot = Slot {
-                shape: weights.shape().to_vec(),
-                average: value.clone(),
-                value,
-                state: None,
-            };
+            let slot = Learnt::new(name, weights.shape(), weights.to_f32());
             (name.clone(), slot)
         });
         Self {
@@ -579,9 +559,9 @@ impl State {
         }
     }
 
-    fn params(&self, of: impl Fn(&Slot) -> &Tensor<1>) -> Result<Params> {
+    fn params(&self, of: impl Fn(&Learnt) -> &Tensor<1>) -> Result<Params> {
         let tensors = self.slots.iter().map(|(name, slot)| {
-            let weights = Weights::new(&slot.shape, floats(of(slot).clone())?)?;
+            let weights = Weights::new(slot.shape(), floats(of(slot).clone()))?;
             Ok((name.clone(), weights))
         });
         Ok(Params {
@@ -591,21 +571,8 @@ impl State {
 
     fn write(&self, identity: &str) -> Result<Vec<u8>> {
         let mut tensors = Vec::new();
-        for (name, slot) in &self.slots {
-            let mut push = |kind: &str, tensor: &Tensor<1>| -> Result<()> {
-                tensors.push((
-                    format!("{kind}/{name}"),
-                    slot.shape.clone(),
-                    floats(tensor.clone())?,
-                ));
-                Ok(())
-            };
-            push("value", &slot.value)?;
-            push("average", &slot.average)?;
-            if let Some(state) = &slot.state {
-                push("first", &state.momentum.moment_1)?;
-                push("second", &state.momentum.moment_2)?;
-            }
+        for slot in self.slots.values() {
+            slot.write(&mut tensors)?;
         }
         let said = Said {
             step: self.step,
@@ -616,7 +583,7 @@ impl State {
         write_tensors(tensors.into_iter(), &words)
     }
 
-    fn read(&mut self, file: &[u8], identity: &str) -> Result<()> {
+    fn read(&mut self, file: &[u8], identity: &str, optimiser: &Optimiser) -> Result<()> {
         let (_, header) = SafeTensors::read_metadata(file)?;
         let said = header.metadata().as_ref().and_then(|words| words.get(SAID));
         let said: Said =
@@ -626,31 +593,12 @@ impl State {
             "it was made with another recipe, other audio or another network"
         );
         let tensors = SafeTensors::deserialize(file)?;
-        for (name, slot) in &mut self.slots {
-            let get = |kind: &str| -> Result<Tensor<1>> {
-                let view = tensors.tensor(&format!("{kind}/{name}"))?;
-                ensure!(
-                    view.shape() == slot.shape,
-                    "tensor '{kind}/{name}' is of another shape"
-                );
-                let quads = view.data().as_chunks::<4>().0.iter();
-                Ok(flat(quads.map(|quad| f32::from_le_bytes(*quad)).collect()))
-            };
-            slot.value = get("value")?;
-            slot.average = get("average")?;
-            if said.step > 0 {
-                let momentum = AdaptiveMomentumState::new(said.step, get("first")?, get("second")?);
-                slot.state = Some(AdamWState::new(momentum));
-            }
+        for slot in self.slots.values_mut() {
+            slot.read(&tensors, optimiser, said.step)?;
         }
         (self.step, self.curve) = (said.step, said.curve);
         Ok(())
     }
-}
-
-fn flat(values: Vec<f32>) -> Tensor<1> {
-    let n = values.len();
-    Tensor::from_data(TensorData::new(values, [n]), &Device::flex())
 }
 
 /// Where a run is kept and how it is followed.
@@ -693,11 +641,12 @@ pub fn distil(
         serde_json::to_string(recipe)?
     );
     let identity = format!("{identity} {}", hearing::VERSION);
+    let optimiser = Optimiser::new(Method::AdamW, recipe.weight_decay);
     let mut state = State::new(teacher);
     let checkpoint = run.folder.map(|folder| folder.join(CHECKPOINT));
     if let Some(path) = checkpoint.as_ref().filter(|path| path.exists()) {
         let file = fs::read(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-        state.read(&file, &identity).with_context(|| {
+        state.read(&file, &identity, &optimiser).with_context(|| {
             format!(
                 "cannot go on from '{}'; name another folder with --out, or delete it",
                 path.display()
@@ -705,10 +654,6 @@ pub fn distil(
         })?;
         say(&format!("goes on from step {}\n", state.step));
     }
-    let optimiser = AdamWConfig::new()
-        .with_weight_decay(recipe.weight_decay)
-        .with_epsilon(1e-8)
-        .build();
     let schedule = Schedule {
         total: recipe.steps,
         warm_up: recipe.warm_up,
@@ -795,7 +740,7 @@ fn step(
     state: &mut State,
     material: &Material,
     recipe: &Recipe,
-    optimiser: &AdamW,
+    optimiser: &Optimiser,
     rate: f64,
     threads: usize,
 ) -> Result<[f32; 3]> {
@@ -818,9 +763,7 @@ fn step(
     let [a, b, c] = parts.clone();
     let loss = a * weights[0] + b * weights[1] + c * weights[2];
     let mut gradients = loss.backward();
-    let keep = recipe
-        .average
-        .min((1.0 + state.step as f32) / (10.0 + state.step as f32));
+    let average = (recipe.average, state.step + 1);
     for (name, tensor) in net.tensors() {
         let (Some(slot), Some(gradient)) = (
             state.slots.get_mut(name),
@@ -828,10 +771,7 @@ fn step(
         ) else {
             bail!("'{name}' got no gradient");
         };
-        let (value, moments) =
-            optimiser.step(rate, slot.value.clone(), gradient, slot.state.take());
-        slot.average = slot.average.clone() * keep + value.clone() * (1.0 - keep);
-        (slot.value, slot.state) = (value, moments);
+        slot.step(optimiser, rate, gradient, average);
     }
     state.step += 1;
     let mut said = [0.0; 3];

@@ -4,17 +4,17 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use genrescope::{
-    front_end,
-    network::{Model, Network},
+    front_end::Picture,
+    network::{Model, Network, neighbours::Neighbours},
+    units::SampleRate,
 };
 
 use crate::{
     audio,
     degrade::Damage,
-    heads::{Neighbours, Rows},
     metrics::{Confusion, Reading, Share, argmax, softmax},
-    net::FRAME_COLUMNS,
     parallel,
+    pictures::FRAME_COLUMNS,
     rng::Rng,
 };
 
@@ -252,19 +252,16 @@ pub fn ask(
         let answer = (|| {
             let mono = audio::decode(&question.path)?;
             let samples = damage.apply(&mono.samples, mono.rate.hz(), i as u64)?;
-            let config = model.front_end();
-            let columns = front_end::columns(&samples, config, mono.rate)?;
-            let n_mels = config.n_mels;
+            let pictures = Pictures::of(model, &samples, mono.rate)?;
             let mut network = Network::new(model);
             let logits = frames
-                .of(columns.len() / n_mels)
+                .of(pictures.columns())
                 .into_iter()
                 .map(|(first, last)| {
-                    let scored = network
-                        .score_frame(&columns[first * n_mels..last * n_mels])
-                        .with_context(|| {
-                            format!("'{}' is too short to be scored", question.path.display())
-                        })?;
+                    let (frame, second) = pictures.part(first, last);
+                    let scored = network.score_pictures(frame, second).with_context(|| {
+                        format!("'{}' is too short to be scored", question.path.display())
+                    })?;
                     Ok(scored.logits.to_vec())
                 })
                 .collect::<Result<Vec<_>>>()?;
@@ -277,6 +274,55 @@ pub fn ask(
         progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
         answer
     })
+}
+
+/// What both trunks of a model look at.
+struct Pictures {
+    mel: Vec<f32>,
+    n_mels: usize,
+    second: Vec<f32>,
+    second_mels: usize,
+    /// Columns of the second picture for each of the first; 0 without one.
+    ratio: f64,
+}
+
+impl Pictures {
+    fn of(model: &Model, samples: &[f32], rate: SampleRate) -> Result<Self> {
+        let config = model.front_end();
+        let tagger = model.card().architecture.tagger.as_ref();
+        let column_s = config.hop_length as f64 / f64::from(config.sample_rate);
+        let mut front_end = model.listen(rate)?;
+        let (mut mel, mut second) = (Vec::new(), Vec::new());
+        let mut take = |picture: Picture, column: &[f32]| match picture {
+            Picture::Mel => mel.extend_from_slice(column),
+            Picture::Tagger => second.extend_from_slice(column),
+        };
+        front_end.push_pictures(samples, &mut take);
+        front_end.finish_pictures(&mut take);
+        Ok(Self {
+            mel,
+            n_mels: config.n_mels,
+            second,
+            second_mels: tagger.map_or(1, |tagger| tagger.front_end.n_mels),
+            ratio: tagger.map_or(0.0, |t| column_s * t.front_end.columns_per_second()),
+        })
+    }
+
+    fn columns(&self) -> usize {
+        self.mel.len() / self.n_mels
+    }
+
+    /// Columns from `first` to before `last`, and the second picture of the same time.
+    fn part(&self, first: usize, last: usize) -> (&[f32], &[f32]) {
+        let place = |column: usize| {
+            let place = (column as f64 * self.ratio) as usize * self.second_mels;
+            place.min(self.second.len())
+        };
+        (
+            &self.mel[first * self.n_mels..last * self.n_mels],
+            &self.second[place(first)..place(last)],
+        )
+    }
 }
 
 /// Confusion of songs.
@@ -325,18 +371,10 @@ pub fn songs_by_neighbours(
                     truths.push(other.label);
                 }
             }
-            let near = Neighbours::new(
-                Rows {
-                    values: &rows,
-                    len: labels.len(),
-                },
-                &truths,
-                labels.len(),
-                k,
-            );
+            let near = Neighbours::new(&rows, labels.len(), &truths, labels.len(), k);
             let mut sum = vec![0.0f32; labels.len()];
             for frame in &answers[own].frames {
-                for (to, from) in sum.iter_mut().zip(near.scores(&reading.scores(frame))) {
+                for (to, from) in sum.iter_mut().zip(near.shares(&reading.scores(frame))) {
                     *to += from;
                 }
             }

@@ -1,28 +1,22 @@
-//! From a trained [`Net`] to the product's model file, and back through the product to see that it is the same.
+//! From a trained network to the product's model file, and back through the product to see that it is the same.
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
-use genrescope::{
-    front_end::FrontEndConfig,
-    genre::Labels,
-    network::{
-        Bundle, Model, ModelCard, Network,
-        architecture::{
-            Architecture, Block, Head, Normalisation, Pooling, Statistic, StatisticKind,
-        },
-        bundle::{Accuracy, DecisionDefaults, Weights},
-        quantise::Calibration,
-    },
+use anyhow::{Context, Result};
+use genrescope::network::{
+    Bundle, Model, ModelCard, Network,
+    architecture::{Architecture, Head},
+    bundle::{Accuracy, DecisionDefaults, Weights},
+    quantise::Calibration,
 };
 
 use crate::{
     fit::Loss,
     metrics::{Share, argmax},
-    net::{FRAME_COLUMNS, Net, Tap},
     parallel,
     pictures::Picture,
     study::first_frame,
+    trainable::{Differentiable, Trainable},
 };
 
 /// What a card says beside what follows from the network.
@@ -46,127 +40,17 @@ pub struct Words {
     pub decision: DecisionDefaults,
 }
 
-/// The network as the product describes it.
-pub fn architecture(net: &Net, loss: Loss) -> Architecture {
-    let spec = &net.spec;
-    let mut statistics = Vec::new();
-    for tap in &spec.taps {
-        let both = |block| {
-            [StatisticKind::Mean, StatisticKind::Std].map(|kind| Statistic {
-                block,
-                kind,
-                groups: 1,
-            })
-        };
-        match tap {
-            Tap::Top => {}
-            Tap::Block4 => statistics.extend(both(spec.repeated + 1)),
-            Tap::Block3 => statistics.extend(both(spec.repeated)),
-            Tap::Block3Bands => {
-                statistics.push(Statistic {
-                    block: spec.repeated,
-                    kind: StatisticKind::Mean,
-                    groups: 4,
-                });
-            }
-        }
-    }
-    Architecture {
-        frame_columns: FRAME_COLUMNS,
-        normalisation: Normalisation {
-            mean: vec![spec.input_mean],
-            std: vec![spec.input_std],
-            level: spec.level,
-        },
-        time_pad: spec.time_pad,
-        column_affine: false,
-        blocks: spec
-            .blocks
-            .iter()
-            .map(|b| Block {
-                filters: b.outputs,
-                pool: [b.pool.0, b.pool.1],
-            })
-            .collect(),
-        cycle_after: spec.recurrent.is_empty().then_some(spec.repeated),
-        tagger: None,
-        pooling: if spec.taps.first() != Some(&Tap::Top) {
-            Pooling::None
-        } else if spec.recurrent.is_empty() {
-            Pooling::Flatten
-        } else {
-            Pooling::Gru {
-                units: spec.recurrent.clone(),
-            }
-        },
-        statistics,
-        head: Head {
-            hidden: None,
-            activation: loss.activation(),
-        },
-    }
-}
-
 /// The model in f32. The head's standardisation is folded into its weights.
 ///
 /// # Errors
-/// When labels or sizes do not fit the product.
+/// When the weights do not fit the architecture.
 pub fn bundle(
-    net: &Net,
-    labels: &[String],
+    net: &Trainable,
     loss: Loss,
     words: &Words,
     trust: &[(String, Vec<f32>)],
 ) -> Result<Bundle> {
-    ensure!(
-        net.spec.taps.iter().skip(1).all(|tap| *tap != Tap::Top),
-        "the top of the trunk must be the first tap: the product puts it first"
-    );
-    let mut tensors = std::collections::BTreeMap::new();
-    for (i, block) in net.spec.blocks.iter().enumerate() {
-        let (inputs, outputs) = (block.inputs, block.outputs);
-        let own = &net.params.tensors[2 * i];
-        // From [out, row, column, in] to [out, in, row, column].
-        let mut weight = vec![0.0; own.len()];
-        for o in 0..outputs {
-            for tap in 0..9 {
-                for c in 0..inputs {
-                    weight[(o * inputs + c) * 9 + tap] = own[(o * 9 + tap) * inputs + c];
-                }
-            }
-        }
-        tensors.insert(
-            format!("block{}.weight", i + 1),
-            Weights::new(&[outputs, inputs, 3, 3], weight)?,
-        );
-        let bias = net.params.tensors[2 * i + 1].clone();
-        tensors.insert(
-            format!("block{}.bias", i + 1),
-            Weights::new(&[outputs], bias)?,
-        );
-    }
-    if net.spec.taps.first() == Some(&Tap::Top) {
-        let names = net.spec.tensors();
-        let first = net.spec.first_tensor(net.spec.blocks.len());
-        let learnt = net.params.tensors.iter().zip(&names);
-        for (place, (values, (name, _))) in learnt.take(net.spec.head()).skip(first).enumerate() {
-            let units = net.spec.recurrent[place / 3];
-            let shape = match place % 3 {
-                2 => vec![values.len()],
-                _ => vec![3 * units, values.len() / (3 * units)],
-            };
-            tensors.insert(name.clone(), Weights::new(&shape, values.clone())?);
-        }
-    }
-    let (weight, bias) = folded_head(net);
-    tensors.insert(
-        "output.weight".into(),
-        Weights::new(&[net.spec.labels, net.spec.embedding_len()], weight)?,
-    );
-    tensors.insert(
-        "output.bias".into(),
-        Weights::new(&[net.spec.labels], bias)?,
-    );
+    let mut tensors = net.tensors()?;
     for (name, values) in trust {
         tensors.insert(
             format!("trust.{name}"),
@@ -177,16 +61,15 @@ pub fn bundle(
         card: ModelCard {
             name: words.name.clone(),
             notice: words.notice.clone(),
-            architecture: architecture(net, loss),
-            labels: Labels::new(labels)?,
-            front_end: FrontEndConfig {
-                // A window that is brought to its level gets its floor after that.
-                floor_db: match net.spec.level {
-                    Some(level) => level.floor_db - level.most_db,
-                    None => net.spec.floor_db,
+            architecture: Architecture {
+                head: Head {
+                    activation: loss.activation(),
+                    ..net.architecture.head
                 },
-                ..FrontEndConfig::default()
+                ..net.architecture.clone()
             },
+            labels: net.labels.clone(),
+            front_end: net.front_end.clone(),
             decision: words.decision.clone(),
             data: words.data.clone(),
             recipe: words.recipe.clone(),
@@ -199,37 +82,26 @@ pub fn bundle(
     })
 }
 
-/// Weight and bias of the head on embeddings as they come.
-pub fn folded_head(net: &Net) -> (Vec<f32>, Vec<f32>) {
-    let at = net.spec.head();
-    crate::heads::Linear {
-        mean: net.embedding_mean.clone(),
-        std: net.embedding_std.clone(),
-        weight: net.params.tensors[at].clone(),
-        bias: net.params.tensors[at + 1].clone(),
-    }
-    .folded()
-}
-
-/// `net` with its convolutions rounded to int8 and back, as the model file keeps them: the first stays as it is.
-pub fn rounded(net: &Net) -> Net {
+/// `net` with its convolutions rounded to int8 and back, as the model file keeps them.
+///
+/// # Errors
+/// When the weights do not fit the architecture.
+pub fn rounded(net: &Trainable) -> Result<Trainable> {
+    let words = Words {
+        name: String::new(),
+        notice: String::new(),
+        data: String::new(),
+        recipe: String::new(),
+        accuracies: Vec::new(),
+        licence: String::new(),
+        credits: String::new(),
+        decision: DecisionDefaults::default(),
+    };
+    let file = bundle(net, Loss::default(), &words, &[])?.quantised();
     let mut rounded = net.clone();
-    for (i, block) in net
-        .spec
-        .blocks
-        .iter()
-        .enumerate()
-        .filter(|(_, b)| b.inputs > 1)
-    {
-        for filter in rounded.params.tensors[2 * i].chunks_exact_mut(9 * block.inputs) {
-            let largest = filter.iter().fold(0.0f32, |m, w| m.max(w.abs()));
-            let scale = (largest / 127.0).max(f32::MIN_POSITIVE);
-            for w in filter {
-                *w = (*w / scale).round().clamp(-127.0, 127.0) * scale;
-            }
-        }
-    }
-    rounded
+    // The head stays standardised.
+    rounded.fill(&file, |layer| layer < net.layers())?;
+    Ok(rounded)
 }
 
 /// An accuracy for the card.
@@ -301,7 +173,7 @@ pub struct Verified {
 /// # Errors
 /// When the product refuses a file.
 pub fn verify(
-    net: &Net,
+    net: &Trainable,
     float: &Bundle,
     int8: &[u8],
     pictures: &[Picture],
@@ -309,9 +181,9 @@ pub fn verify(
 ) -> Result<Verified> {
     let float = Model::from_bundle(float)?;
     let int8 = Model::from_bytes(int8)?;
+    let network = Differentiable::new(net);
     let ours: Vec<Vec<f32>> = parallel::map(pictures.len(), threads, |i| {
-        let db = first_frame(&pictures[i], net.spec.step_columns());
-        net.forward(net.input(&db), 0, None).logits
+        network.logits(&first_frame(&pictures[i], net.architecture.step_columns()))
     });
     let theirs = product_logits(&float, pictures, threads)?;
     let rounded = product_logits(&int8, pictures, threads)?;
@@ -334,26 +206,19 @@ pub fn verify(
 
 #[cfg(test)]
 mod tests {
+    use genrescope::{
+        genre::Labels,
+        network::{
+            architecture::{Block, Normalisation, Pooling, Statistic, StatisticKind},
+            level::Level,
+        },
+    };
+
     use super::*;
-    use crate::{net::NetSpec, rng::Rng};
+    use crate::{pictures::FRAME_COLUMNS, rng::Rng, trainable::tests::tiny};
 
-    #[test]
-    fn the_product_computes_what_the_trainer_does() {
-        for spec in [NetSpec::tiny(3), NetSpec::tiny_crnn(3)] {
-            product_and_trainer_agree(spec);
-        }
-    }
-
-    fn product_and_trainer_agree(spec: NetSpec) {
-        let mut net = Net::new(spec);
-        let mut rng = Rng::at(11, &[]);
-        for value in net.params.tensors.iter_mut().flatten() {
-            *value = 0.4 * rng.normal();
-        }
-        for (mean, std) in net.embedding_mean.iter_mut().zip(&mut net.embedding_std) {
-            (*mean, *std) = (rng.normal(), rng.between(0.5, 2.0));
-        }
-        let words = Words {
+    fn words() -> Words {
+        Words {
             name: "tiny".into(),
             notice: String::new(),
             data: "none".into(),
@@ -362,27 +227,121 @@ mod tests {
             licence: "MIT".into(),
             credits: "none".into(),
             decision: DecisionDefaults::default(),
+        }
+    }
+
+    /// A form that no recipe has: bands normalised each by itself, a window brought to its level, one GRU over several rows, statistics of
+    /// every kind, a hidden layer.
+    fn odd() -> Architecture {
+        let block = |filters, pool| Block { filters, pool };
+        let statistic = |block, kind, groups| Statistic {
+            block,
+            kind,
+            groups,
         };
-        let labels = ["a", "b", "c"].map(String::from);
-        let float = bundle(&net, &labels, Loss::Softmax, &words, &[]).unwrap();
-        let int8 = float.quantised().write().unwrap();
-        for columns in [FRAME_COLUMNS, 700, 97] {
-            let db: Vec<f32> = (0..columns * 96)
-                .map(|_| rng.between(-75.0, 10.0))
-                .collect();
-            let verified = verify(&net, &float, &int8, &[Picture::from_db(&db)], 1).unwrap();
-            assert!(
-                verified.f32_difference < 1e-4,
-                "{}",
-                verified.f32_difference
-            );
+        Architecture {
+            frame_columns: 700,
+            time_pad: 5,
+            normalisation: Normalisation {
+                mean: (0..96).map(|band| -30.0 - 0.1 * band as f32).collect(),
+                std: (0..96).map(|band| 15.0 + 0.05 * band as f32).collect(),
+                level: Some(Level {
+                    target_db: -9.0,
+                    band_db: 12.0,
+                    step_db: 4.0,
+                    most_db: 80.0,
+                    floor_db: -80.0,
+                }),
+            },
+            column_affine: true,
+            blocks: vec![block(3, [4, 5]), block(4, [3, 2]), block(3, [2, 4])],
+            cycle_after: None,
+            pooling: Pooling::Gru { units: vec![5] },
+            statistics: vec![
+                statistic(1, StatisticKind::Max, 3),
+                statistic(2, StatisticKind::Std, 2),
+                statistic(3, StatisticKind::Mean, 1),
+            ],
+            head: Head {
+                hidden: Some(6),
+                activation: genrescope::network::architecture::Activation::Softmax,
+            },
+            ..Architecture::cnn()
         }
-        // What `rounded` says is what the file holds.
-        let read = Bundle::read(&int8).unwrap();
-        let kept = read.tensors["block2.weight"].to_f32();
-        let ours = bundle(&rounded(&net), &labels, Loss::Softmax, &words, &[]).unwrap();
-        for (a, b) in kept.iter().zip(ours.tensors["block2.weight"].to_f32()) {
-            assert!((a - b).abs() < 1e-6);
+    }
+
+    fn scrambled(architecture: Architecture) -> Trainable {
+        let labels = Labels::new(["a", "b", "c"]).unwrap();
+        let random = Bundle::random(architecture, labels, 11).unwrap();
+        let mut net = Trainable::from_bundle(&random).unwrap();
+        let mut rng = Rng::at(11, &[]);
+        for value in net.params.iter_mut().flat_map(|param| &mut param.values) {
+            *value = 0.4 * rng.normal();
         }
+        for (mean, std) in net.embedding_mean.iter_mut().zip(&mut net.embedding_std) {
+            (*mean, *std) = (rng.normal(), rng.between(0.5, 2.0));
+        }
+        net
+    }
+
+    #[test]
+    fn the_product_computes_what_the_trainer_does() {
+        let none = Architecture {
+            pooling: Pooling::None,
+            cycle_after: Some(5),
+            ..tiny(false).architecture
+        };
+        for architecture in [
+            tiny(false).architecture,
+            tiny(true).architecture,
+            none,
+            odd(),
+        ] {
+            let frame = architecture.frame_columns;
+            let net = scrambled(architecture);
+            let float = bundle(&net, Loss::Softmax, &words(), &[]).unwrap();
+            let int8 = float.quantised().write().unwrap();
+            let mut rng = Rng::at(12, &[]);
+            for columns in [frame, 650, 97] {
+                let db: Vec<f32> = (0..columns * 96)
+                    .map(|_| rng.between(-75.0, 10.0))
+                    .collect();
+                let verified = verify(&net, &float, &int8, &[Picture::from_db(&db)], 1).unwrap();
+                assert!(
+                    verified.f32_difference < 1e-4,
+                    "{columns} columns of {:?}: {}",
+                    net.architecture,
+                    verified.f32_difference
+                );
+            }
+            // A model file can be trained further: what comes of it is what went in.
+            let again = Trainable::from_bundle(&float).unwrap();
+            let again = bundle(&again, Loss::Softmax, &words(), &[]).unwrap();
+            assert_eq!(again, float);
+        }
+        assert_eq!(FRAME_COLUMNS, Architecture::cnn().frame_columns);
+    }
+
+    #[test]
+    fn rounding_is_that_of_the_model_file() {
+        let net = scrambled(tiny(true).architecture);
+        let file = bundle(&net, Loss::Softmax, &words(), &[]).unwrap();
+        let file = file.quantised().write().unwrap();
+        let read = Trainable::from_bundle(&Bundle::read(&file).unwrap()).unwrap();
+        let rounded = rounded(&net).unwrap();
+        for (ours, file) in rounded.params.iter().zip(&read.params) {
+            if ours.layer < net.layers() {
+                assert_eq!(ours, file);
+            } else {
+                assert_eq!(ours, net.param(&ours.name));
+            }
+        }
+        assert_ne!(rounded.param("block2.weight"), net.param("block2.weight"));
+    }
+
+    #[test]
+    fn a_second_trunk_is_trained_elsewhere() {
+        let error = Trainable::from_bundle(&Bundle::builtin()).unwrap_err();
+        assert!(error.to_string().contains("distil"), "{error}");
     }
 }

@@ -5,27 +5,32 @@
 //! was not, on any number of threads.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::{
+    Device, Tensor, TensorData,
+    activation::{log_sigmoid, log_softmax, sigmoid},
+};
 use genrescope::network::architecture::Activation;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use rayon::prelude::*;
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     augment::{Augment, augment},
-    conv::Plane,
-    metrics::{Reading, argmax, softmax},
-    net::{FRAME_COLUMNS, Net, NetSpec, Params},
-    optim::{Method, Optimiser, Schedule, average_into},
+    metrics::{Reading, argmax},
+    mobilenet::write_tensors,
+    optim::{Learnt, Method, Optimiser, Schedule},
     parallel,
     pictures::{Picture, write_whole},
     rng::Rng,
     teacher::Hints,
+    trainable::{Answers, Differentiable, Plane, Trainable, batch, flat, floats},
 };
 
 /// What output and loss mean.
@@ -142,9 +147,14 @@ impl Recipe {
         std::iter::successors(Some(self), |run| run.first.as_deref())
     }
 
+    /// Whether a teacher must be there, beside the labels.
+    pub fn asks_a_teacher(&self) -> bool {
+        self.distil > 0.0 || self.hint > 0.0
+    }
+
     /// Whether training runs on kept views: the lower blocks are frozen.
-    pub fn learns_from_views(&self, spec: &NetSpec) -> bool {
-        self.frozen >= spec.repeated
+    pub fn learns_from_views(&self, net: &Trainable) -> bool {
+        self.frozen >= net.kept_blocks()
     }
 }
 
@@ -288,7 +298,7 @@ pub struct View {
     pub planes: Vec<KeptPlane>,
 }
 
-/// A [`Plane`] without its border, in bfloat16: half the memory, and the network does not feel the difference.
+/// A [`Plane`] in bfloat16: half the memory, and the network does not feel the difference.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KeptPlane {
     height: usize,
@@ -300,40 +310,42 @@ pub struct KeptPlane {
 impl KeptPlane {
     /// Rounds `plane`.
     pub fn keep(plane: &Plane) -> Self {
-        let mut values = Vec::with_capacity(plane.height * plane.width * plane.channels);
-        for y in 0..plane.height {
-            for x in 0..plane.width {
-                values.extend(plane.cell(y, x).iter().map(|v| {
-                    let bits = v.to_bits();
-                    // Round to nearest, ties to even.
-                    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
-                }));
-            }
-        }
+        let values = plane.values.iter().map(|v| {
+            let bits = v.to_bits();
+            // Round to nearest, ties to even.
+            ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+        });
+        let [height, width, channels] = plane.shape;
         Self {
-            height: plane.height,
-            width: plane.width,
-            channels: plane.channels,
-            values,
+            height,
+            width,
+            channels,
+            values: values.collect(),
         }
     }
 
     /// `count` columns from `first` on; past the end it starts again from the first.
     pub fn crop(&self, first: usize, count: usize) -> Plane {
-        let mut plane = Plane::zeros(self.height, count, self.channels);
+        let mut values = Vec::with_capacity(self.height * count * self.channels);
         for y in 0..self.height {
             for x in 0..count {
                 let from = (y * self.width + (first + x) % self.width) * self.channels;
-                for (to, &bits) in plane
-                    .cell_mut(y, x)
-                    .iter_mut()
-                    .zip(&self.values[from..from + self.channels])
-                {
-                    *to = f32::from_bits(u32::from(bits) << 16);
-                }
+                let cell = &self.values[from..from + self.channels];
+                values.extend(
+                    cell.iter()
+                        .map(|&bits| f32::from_bits(u32::from(bits) << 16)),
+                );
             }
         }
-        plane
+        Plane {
+            shape: [self.height, count, self.channels],
+            values,
+        }
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Plane {
+        self.crop(0, self.width)
     }
 
     /// Its columns.
@@ -345,19 +357,21 @@ impl KeptPlane {
 /// Pushes every picture, damaged as `damage` says (none: clean), through the blocks below the repetition.
 /// Damaged views start at a random column. `seed` is that of the view.
 pub fn view(
-    net: &Net,
+    net: &Trainable,
     pictures: &[Picture],
     damage: Option<&Augment>,
     seed: u64,
     threads: usize,
 ) -> View {
+    let network = Differentiable::new(net);
     let planes = parallel::map(pictures.len(), threads, |i| {
         let picture = &pictures[i];
         let mut rng = Rng::at(seed, &[VIEW, i as u64]);
         // Short recordings are seen as the product sees them: what was heard, not looped.
+        let architecture = &net.architecture;
         let columns = picture
             .columns()
-            .clamp(net.spec.step_columns(), FRAME_COLUMNS);
+            .clamp(architecture.step_columns(), architecture.frame_columns);
         let spare = picture.columns().saturating_sub(columns);
         let first = if damage.is_some() {
             rng.below(spare + 1)
@@ -368,7 +382,7 @@ pub fn view(
         if let Some(damage) = damage {
             augment(&mut db, damage, &mut rng);
         }
-        KeptPlane::keep(&net.run_blocks(net.input(&db), 0, net.spec.repeated))
+        KeptPlane::keep(&network.plane(&net.input(&db), 0, net.kept_blocks()))
     });
     View { planes }
 }
@@ -430,29 +444,71 @@ pub struct Task<'a> {
     pub checkpoint: Option<(&'a Path, usize)>,
 }
 
+/// A tensor that learns in a run.
+#[derive(Clone, Debug)]
+struct Slot {
+    /// Its place among the network's.
+    place: usize,
+    start: Tensor<1>,
+    learnt: Learnt,
+    /// The average when it knew most of the held-out part.
+    best: Option<Tensor<1>>,
+}
+
 /// How far a run came, with all that is needed to go on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct State {
-    params: Params,
-    average: Params,
-    optimiser: Optimiser,
+    steps: usize,
+    slots: Vec<Slot>,
     epochs: Vec<Epoch>,
     loss: f64,
     right: f64,
-    best: Option<(f64, Params)>,
+    /// Highest accuracy on the held-out part, where `best` of the slots was kept.
+    best: Option<f64>,
 }
 
 impl State {
+    /// Before the first step: all layers from `frozen` on learn.
+    fn new(net: &Trainable, frozen: usize) -> Self {
+        let learning = net.params.iter().enumerate();
+        let learning = learning.filter(|(_, param)| param.layer >= frozen.min(net.layers()));
+        let slots = learning.map(|(place, param)| {
+            let learnt = Learnt::new(&param.name, &param.shape, param.values.clone());
+            Slot {
+                place,
+                start: learnt.value.clone(),
+                learnt,
+                best: None,
+            }
+        });
+        Self {
+            steps: 0,
+            slots: slots.collect(),
+            epochs: Vec::new(),
+            loss: 0.0,
+            right: 0.0,
+            best: None,
+        }
+    }
+
     /// Whether accuracy on the held-out part has stood still for too long.
     fn is_exhausted(&self, recipe: &Recipe) -> bool {
-        let best = self.best.as_ref().map(|best| best.0);
         let since = self
             .epochs
             .iter()
             .rev()
-            .take_while(|epoch| epoch.held_out_accuracy < best)
+            .take_while(|epoch| epoch.held_out_accuracy < self.best)
             .count();
         recipe.patience > 0 && since >= recipe.patience
+    }
+
+    /// `net` with what `of` gives of each slot.
+    fn put(&self, net: &Trainable, of: impl Fn(&Slot) -> &Tensor<1>) -> Trainable {
+        let mut net = net.clone();
+        for slot in &self.slots {
+            net.params[slot.place].values = floats(of(slot).clone());
+        }
+        net
     }
 }
 
@@ -464,34 +520,41 @@ impl State {
 /// # Panics
 /// When examples name inputs that are not there.
 pub fn fit(
-    net: &Net,
+    net: &Trainable,
     recipe: &Recipe,
     task: &Task<'_>,
     progress: &mut dyn FnMut(Progress<'_>),
-) -> Result<(Net, Vec<Epoch>)> {
+) -> Result<(Trainable, Vec<Epoch>)> {
     ensure!(!task.examples.is_empty(), "there is nothing to learn from");
     ensure!(recipe.batch > 0, "batch = 0: at least 1 example is needed");
     let from = match task.inputs {
         Inputs::Pictures(..) => 0,
         Inputs::Views(_) => {
+            let kept = net.kept_blocks();
             ensure!(
-                recipe.frozen >= net.spec.repeated,
-                "kept views hold the output of {} blocks, so as many must be frozen; the recipe freezes {}",
-                net.spec.repeated,
+                recipe.frozen >= kept,
+                "kept views hold the output of {kept} blocks, so as many must be frozen; the recipe freezes {}",
                 recipe.frozen
             );
-            net.spec.repeated
+            kept
         }
         Inputs::Frames(_, blocks) => {
             ensure!(
-                recipe.frozen >= blocks && recipe.whole >= 1.0,
-                "kept frames are whole and hold the output of {blocks} blocks; the recipe freezes {} and sees whole frames in a share of {}",
+                recipe.frozen >= blocks && recipe.whole >= 1.0 && recipe.mixup == 0.0,
+                "kept frames are whole and hold the output of {blocks} blocks; the recipe freezes {}, sees whole frames in a share of {} and \
+                 mixes by {}",
                 recipe.frozen,
-                recipe.whole
+                recipe.whole,
+                recipe.mixup
             );
             blocks
         }
     };
+    ensure!(
+        from <= net.lowest_read(),
+        "the head looks at block {}, which the kept outputs of {from} blocks no longer show",
+        net.lowest_read()
+    );
     let per_epoch = (task.examples.len() / recipe.batch).max(1);
     let total = per_epoch * recipe.epochs;
     let schedule = Schedule {
@@ -499,59 +562,66 @@ pub fn fit(
         warm_up: recipe.warm_up,
         constant: recipe.constant_rate,
     };
-    let start = net.params.clone();
-    let mut net = net.clone();
-    let identity = identity(&net, recipe, task);
-    let mut state = match task.checkpoint {
-        Some((path, _)) if path.exists() => read_state(path, &identity, &net.spec)
-            .with_context(|| format!("cannot resume from '{}'", path.display()))?,
-        _ => State {
-            params: net.params.clone(),
-            average: net.params.clone(),
-            optimiser: Optimiser::new(recipe.method, &Params::zeros(&net.spec)),
-            epochs: Vec::new(),
-            loss: 0.0,
-            right: 0.0,
-            best: None,
-        },
-    };
-    net.params = state.params.clone();
+    let optimiser = Optimiser::new(recipe.method, recipe.weight_decay);
+    let identity = identity(net, recipe, task);
+    let mut state = State::new(net, recipe.frozen);
+    if let Some((path, _)) = task.checkpoint
+        && path.exists()
+    {
+        read_state(path, &identity, &optimiser, &mut state)
+            .with_context(|| format!("cannot resume from '{}'", path.display()))?;
+    }
     let picker = Picker::new(task.examples);
     let extra_picker = Picker::new(task.extras);
+    let pool = parallel::pool(task.threads);
+    // Tensors that do not learn stand as they are.
+    let still: Vec<Tensor<1>> = net
+        .params
+        .iter()
+        .map(|param| Tensor::from_inner(flat(param.values.clone())))
+        .collect();
     let began = Instant::now();
-    while state.optimiser.steps < total && !state.is_exhausted(recipe) {
-        let step = state.optimiser.steps;
-        let batch = draw(recipe, task, &picker, &extra_picker, step, &net.spec);
-        let (gradients, loss, right) = gradients(&net, recipe, task, &batch, step, from, &start);
-        let factor = schedule.factor(step);
-        let head = net.spec.head();
-        let rates: Vec<f32> = (0..net.params.tensors.len())
-            .map(|t| {
-                if t >= head {
-                    recipe.head_rate * factor
-                } else if net.spec.layer_of(t) < recipe.frozen.max(from) {
-                    0.0
-                } else {
-                    recipe.rate * factor
-                }
-            })
-            .collect();
-        state
-            .optimiser
-            .step(&mut net.params, &gradients, &rates, recipe.weight_decay);
-        let step = state.optimiser.steps;
-        // The average is short at first, so that it does not remember the start.
-        let keep = recipe.average.min(step as f32 / (step as f32 + 9.0));
-        let learning = net.spec.first_tensor(recipe.frozen.max(from));
-        average_into(&mut state.average, &net.params, keep, learning);
+    while state.steps < total && !state.is_exhausted(recipe) {
+        let batch = draw(recipe, task, &picker, &extra_picker, state.steps, net);
+        let mut tensors = still.clone();
+        for slot in &state.slots {
+            tensors[slot.place] = Tensor::from_inner(slot.learnt.value.clone()).require_grad();
+        }
+        let network = Differentiable::with(net, tensors.clone(), &Device::flex().autodiff());
+        let (mut gradients, loss, right) = pool.install(|| {
+            let (total, loss, right) =
+                loss_of(net, &network, recipe, task, &batch, state.steps, from);
+            (total.backward(), loss, right)
+        });
+        let factor = schedule.factor(state.steps);
+        state.steps += 1;
+        for slot in &mut state.slots {
+            let is_head = net.params[slot.place].layer == net.layers();
+            // What the head does not look at has no gradient, and stays.
+            let Some(mut gradient) = tensors[slot.place].grad_remove(&mut gradients) else {
+                continue;
+            };
+            if recipe.anchor > 0.0 && !is_head {
+                let away = slot.learnt.value.clone() - slot.start.clone();
+                gradient = gradient + away * (2.0 * recipe.anchor);
+            }
+            let rate = if is_head {
+                recipe.head_rate
+            } else {
+                recipe.rate
+            };
+            let rate = f64::from(rate * factor);
+            let average = (recipe.average, state.steps);
+            slot.learnt.step(&optimiser, rate, gradient, average);
+        }
+        let step = state.steps;
         state.loss += loss;
         state.right += right;
         if step.is_multiple_of(per_epoch) {
             let (held_out_loss, held_out_accuracy) = if task.held_out.is_empty() {
                 (None, None)
             } else {
-                let mut asked = net.clone();
-                asked.params = state.average.clone();
+                let asked = state.put(net, |slot| &slot.learnt.average);
                 let (loss, accuracy) = ask(&asked, recipe.loss, task, from);
                 (Some(loss), Some(accuracy))
             };
@@ -565,9 +635,12 @@ pub fn fit(
             (state.loss, state.right) = (0.0, 0.0);
             if recipe.patience > 0
                 && let Some(accuracy) = held_out_accuracy
-                && state.best.as_ref().is_none_or(|best| accuracy > best.0)
+                && state.best.is_none_or(|best| accuracy > best)
             {
-                state.best = Some((accuracy, state.average.clone()));
+                state.best = Some(accuracy);
+                for slot in &mut state.slots {
+                    slot.best = Some(slot.learnt.average.clone());
+                }
             }
         }
         progress(Progress {
@@ -580,22 +653,20 @@ pub fn fit(
         if let Some((path, every)) = task.checkpoint
             && (step.is_multiple_of(every.max(1)) || step == total || state.is_exhausted(recipe))
         {
-            state.params = net.params.clone();
-            write_state(path, &state, &identity, &net.spec)?;
+            write_state(path, &state, &identity)?;
         }
     }
-    net.params = match state.best {
-        Some((_, params)) => params,
-        None => state.average,
-    };
+    let mut out = state.put(net, |slot| {
+        slot.best.as_ref().unwrap_or(&slot.learnt.average)
+    });
     if recipe.blend < 1.0 {
-        for (to, from) in net.params.tensors.iter_mut().zip(&start.tensors) {
-            for (to, from) in to.iter_mut().zip(from) {
+        for (to, from) in out.params.iter_mut().zip(&net.params) {
+            for (to, from) in to.values.iter_mut().zip(&from.values) {
                 *to = from + recipe.blend * (*to - from);
             }
         }
     }
-    Ok((net, state.epochs))
+    Ok((out, state.epochs))
 }
 
 /// Draws examples by their frequency.
@@ -641,7 +712,7 @@ fn draw<'a>(
     picker: &Picker,
     extras: &Picker,
     step: usize,
-    spec: &NetSpec,
+    net: &Trainable,
 ) -> Batch<'a> {
     let mut rng = Rng::at(recipe.seed, &[BATCH, step as u64]);
     let mut examples: Vec<&Example> = (0..recipe.batch)
@@ -652,9 +723,10 @@ fn draw<'a>(
         examples.extend((0..n).map(|_| &task.extras[extras.pick(&mut rng)]));
     }
     let steps = if rng.chance(recipe.whole) {
-        spec.columns
+        net.frame_steps()
     } else {
-        recipe.shortest_steps + rng.below(spec.columns + 1 - recipe.shortest_steps)
+        let spare = (net.frame_steps() + 1).saturating_sub(recipe.shortest_steps);
+        recipe.shortest_steps + rng.below(spare)
     };
     let share = if recipe.mixup > 0.0 {
         let share = rng.beta(f64::from(recipe.mixup));
@@ -674,7 +746,7 @@ fn draw<'a>(
 
 /// The picture or plane of one example of a batch, and the part of its recording that it shows, `(first column, columns)`, where it was cut from one.
 fn input_of(
-    net: &Net,
+    net: &Trainable,
     recipe: &Recipe,
     task: &Task<'_>,
     batch: &Batch<'_>,
@@ -696,10 +768,10 @@ fn input_of(
                 Some(time) => &heard[time][input],
                 None => &pictures[input],
             };
-            let columns = if batch.steps >= net.spec.columns {
-                FRAME_COLUMNS
+            let columns = if batch.steps >= net.frame_steps() {
+                net.architecture.frame_columns
             } else {
-                batch.steps * net.spec.step_columns()
+                batch.steps * net.architecture.step_columns()
             };
             // A recording shorter than the crop is looped, from anywhere.
             let spare = if picture.columns() > columns {
@@ -732,42 +804,42 @@ fn input_of(
                 1 + rng.below(views.len() - 1)
             };
             let plane = &views[chosen].planes[input];
-            let per_step = net.spec.kept_per_step();
-            if per_step == 1 {
-                return (plane.crop(rng.below(net.spec.columns), batch.steps), None);
+            let width = net.kept_per_step() * batch.steps;
+            if net.keeps_cyclic() {
+                return (plane.crop(rng.below(net.frame_steps()), width), None);
             }
             // States follow each other: no crop runs over the end into the beginning, but of recordings shorter than the crop.
-            let width = per_step * batch.steps;
             let spare = (plane.width() + 1).saturating_sub(width);
             (plane.crop(rng.below(spare.max(1)), width), None)
         }
-        Inputs::Frames(planes, _) => (planes[input].crop(0, planes[input].width()), None),
+        Inputs::Frames(planes, _) => (planes[input].whole(), None),
     }
 }
 
-/// Gradients of one step, its loss, and the share of right answers.
-fn gradients(
-    net: &Net,
+/// What one step lowers, on the device of `network`; the same as a number, and the share of right answers.
+fn loss_of(
+    net: &Trainable,
+    network: &Differentiable<'_>,
     recipe: &Recipe,
     task: &Task<'_>,
     batch: &Batch<'_>,
     step: usize,
     from: usize,
-    start: &Params,
-) -> (Params, f64, f64) {
-    // Sums are made in this many parts, whatever the number of threads, so that rounding is the same.
-    const PARTS: usize = 8;
+) -> (Tensor<1>, f64, f64) {
     let n = batch.examples.len();
+    let device = Device::flex().autodiff();
     let hints = task.hints.filter(|_| recipe.hint > 0.0);
-    let (planes, features): (Vec<Plane>, Vec<Vec<f32>>) = parallel::map(n, task.threads, |i| {
-        let (plane, part) = input_of(net, recipe, task, batch, step, i);
-        let features = hints.map(|hints| hints.of(batch.examples[i].input, part));
-        (plane, features.unwrap_or_default())
-    })
-    .into_iter()
-    .unzip();
-    let labels = net.spec.labels;
+    let (planes, features): (Vec<Plane>, Vec<Vec<f32>>) = (0..n)
+        .into_par_iter()
+        .map(|i| {
+            let (plane, part) = input_of(net, recipe, task, batch, step, i);
+            let features = hints.map(|hints| hints.of(batch.examples[i].input, part));
+            (plane, features.unwrap_or_default())
+        })
+        .unzip();
     let mix = |a: f32, b: f32| batch.share * a + (1.0 - batch.share) * b;
+    let mixed =
+        |a: &[f32], b: &[f32]| -> Vec<f32> { a.iter().zip(b).map(|(a, b)| mix(*a, *b)).collect() };
     let weights: Vec<f32> = (0..n)
         .map(|i| {
             mix(
@@ -777,160 +849,123 @@ fn gradients(
         })
         .collect();
     let all: f32 = weights.iter().sum();
-    let parts = parallel::map(PARTS, task.threads, |part| {
-        let mut sums = Params::zeros(&net.spec);
-        let (mut loss, mut right) = (0.0f64, 0usize);
-        for i in (part..n).step_by(PARTS) {
-            let partner = batch.partners[i];
-            let (own, other) = (batch.examples[i], batch.examples[partner]);
-            let mut plane = planes[i].clone();
-            if batch.share < 1.0 {
-                for (a, b) in plane.data.iter_mut().zip(&planes[partner].data) {
-                    *a = mix(*a, *b);
-                }
-            }
-            let smooth = recipe.smoothing / labels as f32;
-            let target: Vec<f32> = (0..labels)
-                .map(|l| mix(own.target[l], other.target[l]) * (1.0 - recipe.smoothing) + smooth)
-                .collect();
+    // Kept frames of short recordings are narrower: planes of one width go through the network together.
+    let mut widths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (i, plane) in planes.iter().enumerate() {
+        widths.entry(plane.shape[1]).or_default().push(i);
+    }
+    let mut losses = Vec::new();
+    let mut right = 0;
+    for of in widths.into_values() {
+        let rows = |row: &dyn Fn(usize) -> Vec<f32>| -> Tensor<2> {
+            let values: Vec<f32> = of.iter().flat_map(|&i| row(i)).collect();
+            let len = values.len() / of.len();
+            Tensor::from_data(TensorData::new(values, [of.len(), len]), &device)
+        };
+        let shown: Vec<Plane> = of
+            .par_iter()
+            .map(|&i| Plane {
+                values: if batch.share < 1.0 {
+                    mixed(&planes[i].values, &planes[batch.partners[i]].values)
+                } else {
+                    planes[i].values.clone()
+                },
+                shape: planes[i].shape,
+            })
+            .collect();
+        let keep = rows(&|i| {
             let mut rng = Rng::at(recipe.seed, &[DROP, step as u64, i as u64]);
-            let keep: Vec<f32> = (0..net.spec.embedding_len())
-                .map(|_| {
-                    if rng.chance(recipe.dropout) {
-                        0.0
-                    } else {
-                        1.0 / (1.0 - recipe.dropout)
-                    }
-                })
-                .collect();
-            let trace = net.forward(plane, from, Some(&keep));
-            let weight = weights[i] / all;
-            let (value, mut gradient) = loss_and_gradient(recipe.loss, &trace.logits, &target);
-            for g in &mut gradient {
-                *g *= recipe.labels * weight;
-            }
-            loss += f64::from(recipe.labels * weight) * value;
-            right += usize::from(argmax(&trace.logits) == argmax(&target));
-            let mut embedding = Vec::new();
-            if let (Some((w, b)), true) = (task.tagger, recipe.tags > 0.0 && !own.tags.is_empty()) {
-                embedding = vec![0.0; net.spec.embedding_len()];
-                let top = w.len() / b.len();
-                let scale = 10.0 * recipe.tags / (b.len() * n) as f32;
-                for (tag, bias) in b.iter().enumerate() {
-                    let row = &w[tag * top..(tag + 1) * top];
-                    let logit = bias
-                        + row
-                            .iter()
-                            .zip(&trace.embedding)
-                            .map(|(w, x)| w * x)
-                            .sum::<f32>();
-                    let target = mix(
-                        own.tags[tag],
-                        other.tags.get(tag).copied().unwrap_or(own.tags[tag]),
-                    );
-                    let score = 1.0 / (1.0 + (-logit).exp());
-                    // log(1 + e^x) - t x, in the form that does not overflow.
-                    let value = logit.max(0.0) - logit * target + (-logit.abs()).exp().ln_1p();
-                    loss += f64::from(scale * value);
-                    for (to, w) in embedding.iter_mut().zip(row) {
-                        *to += scale * (score - target) * w;
-                    }
+            let mut factor = || {
+                if rng.chance(recipe.dropout) {
+                    0.0
+                } else {
+                    1.0 / (1.0 - recipe.dropout)
                 }
-            }
-            if hints.is_some() {
-                embedding.resize(net.spec.embedding_len(), 0.0);
-                let scale = recipe.hint / (net.spec.hints * n) as f32;
-                let gradient: Vec<f32> = net
-                    .hint(&trace.embedding)
-                    .iter()
-                    .enumerate()
-                    .map(|(k, said)| {
-                        let error = said - mix(features[i][k], features[partner][k]);
-                        loss += f64::from(scale * error * error);
-                        2.0 * scale * error
-                    })
-                    .collect();
-                net.hint_backward(&trace, &gradient, &mut embedding, &mut sums);
-            }
-            net.backward(
-                &trace,
-                &gradient,
-                &embedding,
-                recipe.frozen.max(from),
-                &mut sums,
-            );
+            };
+            (0..net.embedding_len()).map(|_| factor()).collect()
+        });
+        let Answers { embedding, logits } =
+            network.forward(crate::trainable::batch(&shown, &device), from, Some(keep));
+        let target = |i: usize| -> Vec<f32> {
+            let smooth = recipe.smoothing / net.labels.len() as f32;
+            let (own, other) = (batch.examples[i], batch.examples[batch.partners[i]]);
+            let target = mixed(&own.target, &other.target).into_iter();
+            target
+                .map(|t| t * (1.0 - recipe.smoothing) + smooth)
+                .collect()
+        };
+        let given = floats(logits.clone());
+        for (&i, given) in of.iter().zip(given.chunks_exact(net.labels.len())) {
+            right += usize::from(argmax(given) == argmax(&target(i)));
         }
-        (sums, loss, right)
-    });
-    // What is frozen has no gradient: there is nothing to add.
-    let learning = net.spec.first_tensor(recipe.frozen.max(from));
-    let mut parts = parts.into_iter();
-    let (mut sums, mut loss, mut right) = parts.next().expect("there are parts");
-    for (more, part_loss, part_right) in parts {
-        sums.add(&more, learning);
-        loss += part_loss;
-        right += part_right;
-    }
-    if recipe.anchor > 0.0 {
-        for t in learning..net.spec.head() {
-            for ((g, now), was) in sums.tensors[t]
-                .iter_mut()
-                .zip(&net.params.tensors[t])
-                .zip(&start.tensors[t])
-            {
-                *g += 2.0 * recipe.anchor * (now - was);
-            }
+        let weight = rows(&|i| vec![recipe.labels * weights[i] / all]);
+        losses.push((cross_entropy(recipe.loss, logits, rows(&target)) * weight).sum());
+        if let (Some(tagger), true) = (task.tagger, recipe.tags > 0.0) {
+            let tags = tagger.1.len();
+            let scale = 10.0 * recipe.tags / (tags * n) as f32;
+            // Examples without tags are asked for none.
+            let weight = rows(&|i| match batch.examples[i].tags.as_slice() {
+                [] => vec![0.0],
+                _ => vec![scale],
+            });
+            let wanted = rows(&|i| {
+                let (own, other) = (batch.examples[i], batch.examples[batch.partners[i]]);
+                match (own.tags.as_slice(), other.tags.as_slice()) {
+                    ([], _) => vec![0.0; tags],
+                    (own, []) => own.to_vec(),
+                    (own, other) => mixed(own, other),
+                }
+            });
+            let losses_of = cross_entropy_of_tags(tagger, embedding.clone(), wanted);
+            losses.push((losses_of * weight).sum());
+        }
+        if hints.is_some() {
+            let wanted = rows(&|i| mixed(&features[i], &features[batch.partners[i]]));
+            let scale = recipe.hint / (wanted.dims()[1] * n) as f32;
+            losses.push((network.hint(embedding) - wanted).square().sum() * scale);
         }
     }
-    (sums, loss, right as f64 / n as f64)
+    let total = Tensor::cat(losses, 0).sum();
+    let loss = f64::from(floats(total.clone())[0]);
+    (total, loss, right as f64 / n as f64)
 }
 
-/// Cross-entropy of the answer against `target`, and its gradient at the logits.
-pub fn loss_and_gradient(loss: Loss, logits: &[f32], target: &[f32]) -> (f64, Vec<f32>) {
-    match loss {
-        Loss::Softmax => {
-            let scores = softmax(logits, 1.0);
-            let sum: f32 = target.iter().sum();
-            let value = target
-                .iter()
-                .zip(&scores)
-                .map(|(t, p)| -f64::from(*t) * f64::from(p.max(1e-12)).ln())
-                .sum();
-            (
-                value,
-                scores
-                    .iter()
-                    .zip(target)
-                    .map(|(p, t)| p * sum - t)
-                    .collect(),
-            )
-        }
+/// Cross-entropy of each answer against its target, `[batch, 1]`.
+fn cross_entropy(loss: Loss, logits: Tensor<2>, target: Tensor<2>) -> Tensor<2> {
+    let scores = match loss {
+        Loss::Softmax => log_softmax(logits, 1),
+        // Sigmoids, divided by their sum.
         Loss::Sigmoid => {
-            // p = s / sum(s), s = sigmoid(logit): d(-sum t ln p)/d logit = (1 - s) (s T / sum(s) - t), T = sum(t).
-            let s: Vec<f32> = logits.iter().map(|l| 1.0 / (1.0 + (-l).exp())).collect();
-            let sum: f32 = s.iter().sum::<f32>().max(1e-12);
-            let all: f32 = target.iter().sum();
-            let value = target
-                .iter()
-                .zip(&s)
-                .map(|(t, s)| -f64::from(*t) * f64::from((s / sum).max(1e-12)).ln())
-                .sum();
-            (
-                value,
-                s.iter()
-                    .zip(target)
-                    .map(|(s, t)| (1.0 - s) * (s * all / sum - t))
-                    .collect(),
-            )
+            let sum = sigmoid(logits.clone()).sum_dim(1).clamp_min(1e-12);
+            log_sigmoid(logits) - sum.log()
         }
-    }
+    };
+    -(target * scores).sum_dim(1)
+}
+
+/// Binary cross-entropies of the tags that a fixed layer, weight `[tags, top]` and bias, reads from the top of the embedding, `[batch, tags]`.
+fn cross_entropy_of_tags(
+    (weight, bias): (&[f32], &[f32]),
+    embedding: Tensor<2>,
+    wanted: Tensor<2>,
+) -> Tensor<2> {
+    let (tags, top) = (bias.len(), weight.len() / bias.len());
+    let matrix = |values: &[f32], rows: usize| {
+        let data = TensorData::new(values.to_vec(), [rows, values.len() / rows]);
+        Tensor::<2>::from_data(data, &embedding.device())
+    };
+    let (weight, bias) = (matrix(weight, tags), matrix(bias, 1));
+    let said = embedding.narrow(1, 0, top).matmul(weight.transpose()) + bias;
+    // -t log(s) - (1 - t) log(1 - s)
+    -(log_sigmoid(said.clone()) * wanted.clone()) - log_sigmoid(-said) * (wanted.neg() + 1.0)
 }
 
 /// Loss and accuracy on the held-out part, on whole frames.
-fn ask(net: &Net, loss: Loss, task: &Task<'_>, from: usize) -> (f64, f64) {
+fn ask(net: &Trainable, loss: Loss, task: &Task<'_>, from: usize) -> (f64, f64) {
+    let network = Differentiable::new(net);
     let results = parallel::map(task.held_out.len(), task.threads, |i| {
         let (input, label) = task.held_out[i];
-        let logits = logits_of(net, task.inputs, input, from);
+        let logits = logits_of(net, &network, task.inputs, input, from);
         let reading = Reading {
             activation: loss.activation(),
             temperature: 1.0,
@@ -947,27 +982,34 @@ fn ask(net: &Net, loss: Loss, task: &Task<'_>, from: usize) -> (f64, f64) {
 }
 
 /// Logits of the first frame of a clean recording.
-fn logits_of(net: &Net, inputs: Inputs<'_>, input: usize, from: usize) -> Vec<f32> {
+fn logits_of(
+    net: &Trainable,
+    network: &Differentiable<'_>,
+    inputs: Inputs<'_>,
+    input: usize,
+    from: usize,
+) -> Vec<f32> {
     let plane = match inputs {
         Inputs::Pictures(pictures, _) => {
+            let architecture = &net.architecture;
             let columns = pictures[input]
                 .columns()
-                .clamp(net.spec.step_columns(), FRAME_COLUMNS);
+                .clamp(architecture.step_columns(), architecture.frame_columns);
             net.input(&pictures[input].crop(0, columns))
         }
-        Inputs::Views(views) => {
-            let plane = &views[0].planes[input];
-            plane.crop(0, plane.width())
-        }
-        Inputs::Frames(planes, _) => planes[input].crop(0, planes[input].width()),
+        Inputs::Views(views) => views[0].planes[input].whole(),
+        Inputs::Frames(planes, _) => planes[input].whole(),
     };
-    net.forward(plane, from, None).logits
+    let x = batch([&plane], &Device::flex());
+    floats(network.forward(x, from, None).logits)
 }
 
 /// What a checkpoint must have been made with to be resumed.
-fn identity(net: &Net, recipe: &Recipe, task: &Task<'_>) -> String {
+fn identity(net: &Trainable, recipe: &Recipe, task: &Task<'_>) -> String {
     let recipe = serde_json::to_string(recipe).unwrap_or_default();
-    let spec = serde_json::to_string(&net.spec).unwrap_or_default();
+    let architecture = serde_json::to_string(&net.architecture).unwrap_or_default();
+    let hints = net.params.len();
+    let floor = net.front_end.floor_db;
     let mut hash = 0u64;
     for example in task.examples.iter().chain(task.extras) {
         let mut bytes: Vec<u8> = (example.input as u64).to_le_bytes().to_vec();
@@ -980,150 +1022,92 @@ fn identity(net: &Net, recipe: &Recipe, task: &Task<'_>) -> String {
         );
         hash = hash.rotate_left(5) ^ crate::pictures::fnv1a(&bytes);
     }
-    format!("{recipe} {spec} {hash:016x}")
+    format!("{recipe} {architecture} {hints} {floor} {hash:016x}")
 }
 
-fn write_state(path: &Path, state: &State, identity: &str, spec: &NetSpec) -> Result<()> {
-    let mut sets = vec![
-        ("params", &state.params),
-        ("average", &state.average),
-        ("first", &state.optimiser.first),
-        ("second", &state.optimiser.second),
-    ];
-    if let Some((_, params)) = &state.best {
-        sets.push(("best", params));
-    }
-    let mut tensors: Vec<(String, Vec<u8>)> = Vec::new();
-    for (set, params) in sets {
-        for ((name, _), values) in spec.tensors().iter().zip(&params.tensors) {
-            tensors.push((
-                format!("{set}.{name}"),
-                values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            ));
+/// What a checkpoint says beside its tensors.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    run: String,
+    steps: usize,
+    epochs: Vec<Epoch>,
+    /// As bits: printing and reading must not round.
+    sums: [u64; 2],
+    best: Option<u64>,
+}
+
+const SAID: &str = "genrescope-fit";
+
+fn write_state(path: &Path, state: &State, identity: &str) -> Result<()> {
+    let mut tensors = Vec::new();
+    for slot in &state.slots {
+        slot.learnt.write(&mut tensors)?;
+        if let Some(best) = &slot.best {
+            slot.learnt.push("best", floats(best.clone()), &mut tensors);
         }
     }
-    let views = tensors
-        .iter()
-        .map(|(name, bytes)| {
-            Ok((
-                name.as_str(),
-                TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?,
-            ))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([
-        ("run".to_owned(), identity.to_owned()),
-        ("steps".to_owned(), state.optimiser.steps.to_string()),
-        ("epochs".to_owned(), serde_json::to_string(&state.epochs)?),
-        // As bits: printing and reading must not round.
-        (
-            "sums".to_owned(),
-            format!("{:x} {:x}", state.loss.to_bits(), state.right.to_bits()),
-        ),
-        (
-            "best".to_owned(),
-            state
-                .best
-                .as_ref()
-                .map_or(String::new(), |best| format!("{:x}", best.0.to_bits())),
-        ),
-    ]);
-    let bytes = safetensors::serialize(views, Some(metadata))?;
-    write_whole(path, &bytes)
+    let said = Said {
+        run: identity.to_owned(),
+        steps: state.steps,
+        epochs: state.epochs.clone(),
+        sums: [state.loss.to_bits(), state.right.to_bits()],
+        best: state.best.map(f64::to_bits),
+    };
+    let words = BTreeMap::from([(SAID.to_owned(), serde_json::to_string(&said)?)]);
+    write_whole(path, &write_tensors(tensors.into_iter(), &words)?)
 }
 
-fn read_state(path: &Path, identity: &str, spec: &NetSpec) -> Result<State> {
+fn read_state(path: &Path, identity: &str, optimiser: &Optimiser, state: &mut State) -> Result<()> {
     let bytes = fs::read(path)?;
     let (_, header) = SafeTensors::read_metadata(&bytes)?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let get = |key: &str| {
-        metadata
-            .get(key)
-            .map(String::as_str)
-            .with_context(|| format!("'{key}' is missing"))
-    };
-    if get("run")? != identity {
+    let words = header.metadata().as_ref().and_then(|words| words.get(SAID));
+    let said: Said = serde_json::from_str(words.context("it is no checkpoint of a training run")?)?;
+    if said.run != identity {
         bail!(
             "it belongs to another run (other data, recipe or network); name another file, or remove it"
         );
     }
     let container = SafeTensors::deserialize(&bytes)?;
-    let read = |set: &str| -> Result<Params> {
-        let tensors = spec
-            .tensors()
-            .iter()
-            .map(|(name, len)| {
-                let data = container.tensor(&format!("{set}.{name}"))?.data().to_vec();
-                ensure!(
-                    data.len() == 4 * len,
-                    "{set}.{name} has {} bytes instead of {}",
-                    data.len(),
-                    4 * len
-                );
-                Ok(data
-                    .chunks_exact(4)
-                    .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
-                    .collect())
-            })
-            .collect::<Result<_>>()?;
-        Ok(Params { tensors })
-    };
-    let bits = |text: &str| -> Result<f64> { Ok(f64::from_bits(u64::from_str_radix(text, 16)?)) };
-    let (loss, right) = get("sums")?
-        .split_once(' ')
-        .context("'sums' is malformed")?;
-    let recipe: Recipe = serde_json::Deserializer::from_str(identity)
-        .into_iter()
-        .next()
-        .context("no recipe")??;
-    Ok(State {
-        params: read("params")?,
-        average: read("average")?,
-        optimiser: Optimiser {
-            method: recipe.method,
-            first: read("first")?,
-            second: read("second")?,
-            steps: get("steps")?.parse()?,
-        },
-        epochs: serde_json::from_str(get("epochs")?)?,
-        loss: bits(loss)?,
-        right: bits(right)?,
-        best: match get("best")? {
-            "" => None,
-            text => Some((bits(text)?, read("best")?)),
-        },
-    })
+    for slot in &mut state.slots {
+        slot.learnt.read(&container, optimiser, said.steps)?;
+        slot.best = slot.learnt.pull("best", &container)?;
+    }
+    (state.steps, state.epochs) = (said.steps, said.epochs);
+    [state.loss, state.right] = said.sums.map(f64::from_bits);
+    state.best = said.best.map(f64::from_bits);
+    Ok(())
 }
 
 /// `planes`, the output of `from` blocks, as the output of `to` blocks.
 pub fn further(
-    net: &Net,
+    net: &Trainable,
     planes: &[KeptPlane],
     from: usize,
     to: usize,
     threads: usize,
 ) -> Vec<KeptPlane> {
+    let network = Differentiable::new(net);
     parallel::map(planes.len(), threads, |i| {
-        let plane = planes[i].crop(0, planes[i].width());
-        KeptPlane::keep(&net.run_blocks(plane, from, to))
+        KeptPlane::keep(&network.plane(&planes[i].whole(), from, to))
     })
 }
 
 /// Embeddings of every plane of `view`, or of a part of its columns, `(count, first)` in steps; `[records, embedding]`.
 pub fn view_embeddings(
-    net: &Net,
+    net: &Trainable,
     view: &View,
     part: Option<(usize, usize)>,
     threads: usize,
 ) -> Vec<f32> {
+    let network = Differentiable::new(net);
     parallel::map(view.planes.len(), threads, |i| {
         let plane = &view.planes[i];
-        let per_step = net.spec.kept_per_step();
+        let per_step = net.kept_per_step();
         let (count, first) = part.map_or((plane.width(), 0), |(count, first)| {
             (per_step * count, per_step * first)
         });
-        net.forward(plane.crop(first, count), net.spec.repeated, None)
-            .embedding
+        let x = batch([&plane.crop(first, count)], &Device::flex());
+        floats(network.forward(x, net.kept_blocks(), None).embedding)
     })
     .concat()
 }
@@ -1172,4 +1156,81 @@ pub fn kept_view(path: &PathBuf, make: impl FnOnce() -> View) -> Result<View> {
     }
     write_whole(path, &bytes)?;
     Ok(view)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pictures::FRAME_COLUMNS, teacher::Teacher, trainable::tests::tiny};
+
+    #[test]
+    fn hints_alone_move_the_trunk_towards_what_the_teacher_hears() {
+        const FEATURES: usize = 3;
+        let mut rng = Rng::at(31, &[]);
+        let mut net = tiny(true);
+        for value in net.params.iter_mut().flat_map(|param| &mut param.values) {
+            *value = 0.3 * rng.normal();
+        }
+        let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| 0.1 * rng.normal()).collect() };
+        let layer = (random(FEATURES * net.embedding_len()), random(FEATURES));
+        net.set_hints(Some(layer));
+        let teacher = Teacher::of_rows(random(4 * FEATURES), FEATURES);
+        let hints = teacher.hints(&[0, 1, 2, 3]);
+        let pictures: Vec<Picture> = (0..4)
+            .map(|_| Picture::from_db(&frame(&mut random)))
+            .collect();
+        let recipe = Recipe {
+            hint: 2.0,
+            weight_decay: 0.0,
+            labels: 0.0,
+            mixup: 0.0,
+            dropout: 0.0,
+            clean: 1.0,
+            whole: 1.0,
+            balance: 0.0,
+            batch: 4,
+            epochs: 30,
+            rate: 1e-3,
+            head_rate: 1e-2,
+            average: 0.0,
+            ..Recipe::default()
+        };
+        let examples = Example::labelled(&[(2, 0)], 3, &recipe);
+        let task = Task {
+            inputs: Inputs::Pictures(&pictures, &[]),
+            examples: &examples,
+            extras: &[],
+            held_out: &[],
+            hints: Some(&hints),
+            tagger: None,
+            threads: 2,
+            checkpoint: None,
+        };
+        let (after, epochs) = fit(&net, &recipe, &task, &mut |_| {}).unwrap();
+        // By hand: the mean squared error on the one example there is.
+        let network = Differentiable::new(&net);
+        let plane = net.input(&pictures[2].crop(0, FRAME_COLUMNS));
+        let answers = network.forward(batch([&plane], &Device::flex()), 0, None);
+        let said = floats(network.hint(answers.embedding));
+        let squares = said.iter().zip(hints.of(2, None));
+        let squares: f32 = squares.map(|(a, b)| (a - b).powi(2)).sum();
+        let expected = f64::from(recipe.hint * squares / FEATURES as f32);
+        let (first, last) = (epochs[0].loss, epochs[epochs.len() - 1].loss);
+        assert!(
+            (first - expected).abs() < 1e-4 * (1.0 + expected),
+            "{first} {expected}"
+        );
+        assert!(last < 0.5 * first, "{first} {last}");
+        // No label was looked at, the hint layer and every layer below it were.
+        for (before, after) in net.params.iter().zip(&after.params) {
+            let is_head = before.name.starts_with("output.");
+            assert_eq!(before.values == after.values, is_head, "{}", before.name);
+        }
+    }
+
+    /// A picture of one frame that is the same at all times, wherever it is looped.
+    fn frame(random: &mut impl FnMut(usize) -> Vec<f32>) -> Vec<f32> {
+        let column: Vec<f32> = random(96).iter().map(|v| 100.0 * v - 40.0).collect();
+        column.repeat(FRAME_COLUMNS)
+    }
 }

@@ -1,12 +1,9 @@
-//! Heads on features that do not change: softmax regression, a linear SVM, nearest neighbours.
+//! Heads on features that do not change: softmax regression, a linear SVM.
 
 use anyhow::Context as _;
+use burn::tensor::{Tensor, TensorData, activation::log_softmax};
 
-use crate::{
-    metrics::softmax,
-    net::Params,
-    optim::{Method, Optimiser},
-};
+use crate::optim::descend;
 
 /// Rows of features, one after the other.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +157,7 @@ pub fn fit_linear(
     decay: f32,
 ) -> Linear {
     const STEPS: usize = 150;
-    const RATE: f32 = 1e-2;
+    const RATE: f64 = 1e-2;
     let len = rows.len;
     let (mean, std) = rows.moments();
     let standard: Vec<f32> = rows
@@ -174,50 +171,39 @@ pub fn fit_linear(
         counts[truth] += 1;
     }
     let total: f32 = truths.iter().map(|&t| 1.0 / counts[t] as f32).sum();
-    let mut params = Params {
-        tensors: vec![vec![0.0; labels * len], vec![0.0; labels]],
-    };
-    let mut optimiser = Optimiser::new(Method::Adam, &params.clone());
-    for _ in 0..STEPS {
-        let mut gradient = Params {
-            tensors: vec![
-                params.tensors[0].iter().map(|w| decay * w).collect(),
-                vec![0.0; labels],
-            ],
-        };
-        let scores = linear_many(&standard, len, &params.tensors[0], &params.tensors[1]);
-        let mut residues = vec![0.0f32; scores.len()];
-        for (i, &truth) in truths.iter().enumerate() {
-            let weight = 1.0 / counts[truth] as f32 / total;
-            let row = &scores[i * labels..(i + 1) * labels];
-            let residue = &mut residues[i * labels..(i + 1) * labels];
-            match objective {
-                Objective::Softmax => {
-                    for (l, (r, p)) in residue.iter_mut().zip(softmax(row, 1.0)).enumerate() {
-                        *r = weight * (p - f32::from(u8::from(l == truth)));
-                    }
-                }
-                Objective::Svm => {
-                    for (l, (r, s)) in residue.iter_mut().zip(row).enumerate() {
-                        let sign = if l == truth { 1.0 } else { -1.0 };
-                        *r = -2.0 * weight * sign * (1.0 - sign * s).max(0.0);
-                    }
-                }
-            }
-            for (to, r) in gradient.tensors[1].iter_mut().zip(residue.iter()) {
-                *to += r;
-            }
-        }
-        crate::conv::product(
-            crate::conv::Matrix::new(&residues, labels, truths.len(), 1, labels),
-            crate::conv::Matrix::new(&standard, truths.len(), len, len, 1),
-            &mut gradient.tensors[0],
-            len,
-            true,
-        );
-        optimiser.step(&mut params, &gradient, &[RATE, RATE], 0.0);
+    let n = truths.len();
+    let weights: Vec<f32> = truths
+        .iter()
+        .map(|&truth| 1.0 / counts[truth] as f32 / total)
+        .collect();
+    let mut of_truth = vec![0.0f32; n * labels];
+    for (i, &truth) in truths.iter().enumerate() {
+        of_truth[i * labels + truth] = 1.0;
     }
-    let mut tensors = params.tensors.into_iter();
+    let start = vec![vec![0.0; labels * len], vec![0.0; labels]];
+    let fitted = descend(start, STEPS, RATE, |device| {
+        let matrix = |values: &[f32], columns: usize| {
+            let data = TensorData::new(values.to_vec(), [n, columns]);
+            Tensor::<2>::from_data(data, device)
+        };
+        let (rows, weights) = (matrix(&standard, len), matrix(&weights, 1));
+        let truths = matrix(&of_truth, labels);
+        move |tensors: &[Tensor<1>]| {
+            let weight = tensors[0].clone().reshape([labels, len]);
+            let bias = tensors[1].clone().reshape([1, labels]);
+            let scores = rows.clone().matmul(weight.clone().transpose()) + bias;
+            let losses = match objective {
+                Objective::Softmax => -(log_softmax(scores, 1) * truths.clone()),
+                Objective::Svm => {
+                    let signs = truths.clone() * 2.0 - 1.0;
+                    (-(signs * scores) + 1.0).clamp_min(0.0).square()
+                }
+            };
+            let losses = losses.sum_dim(1) * weights.clone();
+            losses.sum() + weight.square().sum() * (0.5 * decay)
+        }
+    });
+    let mut tensors = fitted.into_iter();
     let (weight, bias) = (
         tensors.next().unwrap_or_default(),
         tensors.next().unwrap_or_default(),
@@ -228,72 +214,6 @@ pub fn fit_linear(
         weight,
         bias,
     }
-}
-
-/// `rows x weight^T + bias`, `[rows, labels]`.
-fn linear_many(rows: &[f32], len: usize, weight: &[f32], bias: &[f32]) -> Vec<f32> {
-    let (n, labels) = (rows.len() / len, bias.len());
-    let mut out: Vec<f32> = bias.iter().copied().cycle().take(n * labels).collect();
-    crate::conv::product(
-        crate::conv::Matrix::new(rows, n, len, len, 1),
-        crate::conv::Matrix::new(weight, len, labels, 1, len),
-        &mut out,
-        labels,
-        true,
-    );
-    out
-}
-
-/// Nearest neighbours: the share of each label among the `k` rows at the smallest angle, each counted by the
-/// inverse of its label's frequency.
-#[derive(Clone, Debug)]
-pub struct Neighbours {
-    rows: Vec<Vec<f32>>,
-    truths: Vec<usize>,
-    counts: Vec<usize>,
-    k: usize,
-}
-
-impl Neighbours {
-    /// Remembers `rows`.
-    pub fn new(rows: Rows<'_>, truths: &[usize], labels: usize, k: usize) -> Self {
-        let mut counts = vec![0; labels];
-        for &truth in truths {
-            counts[truth] += 1;
-        }
-        Self {
-            rows: (0..rows.count()).map(|i| unit(rows.row(i))).collect(),
-            truths: truths.to_vec(),
-            counts,
-            k,
-        }
-    }
-
-    /// Scores of one row; they sum to 1.
-    pub fn scores(&self, row: &[f32]) -> Vec<f32> {
-        let row = unit(row);
-        let mut near: Vec<(f32, usize)> = self
-            .rows
-            .iter()
-            .zip(&self.truths)
-            .map(|(other, &truth)| (row.iter().zip(other).map(|(a, b)| a * b).sum(), truth))
-            .collect();
-        near.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let mut scores = vec![0.0; self.counts.len()];
-        for &(_, truth) in near.iter().take(self.k) {
-            scores[truth] += 1.0 / self.counts[truth] as f32;
-        }
-        let sum: f32 = scores.iter().sum();
-        for score in &mut scores {
-            *score /= sum.max(1e-12);
-        }
-        scores
-    }
-}
-
-fn unit(row: &[f32]) -> Vec<f32> {
-    let norm = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-    row.iter().map(|x| x / norm).collect()
 }
 
 #[cfg(test)]
@@ -377,27 +297,16 @@ mod tests {
                 .count();
             assert!(right >= 74, "{objective:?}: {right} of 77");
             let (weight, bias) = head.folded();
-            let folded = linear_many(asked.row(0), 8, &weight, &bias);
-            for (a, b) in folded.iter().zip(head.scores(asked.row(0))) {
+            let folded = Linear {
+                mean: vec![0.0; 8],
+                std: vec![1.0; 8],
+                weight,
+                bias,
+            };
+            let row = asked.row(0);
+            for (a, b) in folded.scores(row).iter().zip(head.scores(row)) {
                 assert!((a - b).abs() < 1e-3);
             }
         }
-        let centred: Vec<f32> = values.iter().map(|x| x - 100.0).collect();
-        let near = Neighbours::new(
-            Rows {
-                values: &centred,
-                len: 8,
-            },
-            &truths,
-            3,
-            5,
-        );
-        let right = (0..asked.count())
-            .filter(|&i| {
-                let row: Vec<f32> = asked.row(i).iter().map(|x| x - 100.0).collect();
-                argmax(&near.scores(&row)) == other_truths[i]
-            })
-            .count();
-        assert!(right >= 70, "neighbours: {right} of 77");
     }
 }

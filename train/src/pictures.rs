@@ -18,6 +18,9 @@ use crate::{audio, evaluate::Frames, hearing};
 /// Mel bands of every picture.
 pub const BANDS: usize = 96;
 
+/// Mel columns in a frame of 29.12 s.
+pub const FRAME_COLUMNS: usize = 1366;
+
 /// The floor of kept pictures, in dB: 20 log10(1e-8).
 pub const KEPT_FLOOR_DB: f32 = -160.0;
 

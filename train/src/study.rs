@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     datasets::Dataset,
@@ -15,10 +15,10 @@ use crate::{
     },
     heads::{Linear, Objective, Rows, fit_linear, regress},
     metrics::Confusion,
-    net::{FRAME_COLUMNS, Net},
     parallel,
-    pictures::{Picture, PictureCache},
+    pictures::{FRAME_COLUMNS, Picture, PictureCache},
     teacher::{Hints, Teacher},
+    trainable::{Differentiable, Trainable},
     transfer::Tagger,
 };
 
@@ -298,7 +298,7 @@ pub struct Probes {
 
 impl Probes {
     /// The forms that `recipe` asks for.
-    pub fn new(trunk: &Net, views: &[View], recipe: &Recipe, threads: usize) -> Self {
+    pub fn new(trunk: &Trainable, views: &[View], recipe: &Recipe, threads: usize) -> Self {
         let mut sets: Vec<Vec<f32>> = views
             .iter()
             .take(recipe.views + 1)
@@ -311,7 +311,7 @@ impl Probes {
                 .map(|&part| view_embeddings(trunk, &views[0], Some(part), threads)),
         );
         Self {
-            len: trunk.spec.embedding_len(),
+            len: trunk.embedding_len(),
             sets,
         }
     }
@@ -372,24 +372,13 @@ impl Probes {
     }
 }
 
-/// `trunk` with `head` on top.
-pub fn with_head(trunk: &Net, head: Linear) -> Net {
-    let mut net = trunk.clone();
-    let at = net.spec.head();
-    net.embedding_mean = head.mean;
-    net.embedding_std = head.std;
-    net.params.tensors[at] = head.weight;
-    net.params.tensors[at + 1] = head.bias;
-    net
-}
-
 /// What [`train`] needs beside the study.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
     /// The trunk to start from.
-    pub trunk: &'a Net,
-    /// Its tag layer.
-    pub tagger: &'a Tagger,
+    pub trunk: &'a Trainable,
+    /// Its tag layer, where it was trained for tags.
+    pub tagger: Option<&'a Tagger>,
     /// Embeddings of all recordings by that trunk.
     pub probes: &'a Probes,
     /// Kept views of each of the recipe's runs, in the order of [`Recipe::runs`], for those that freeze what they show.
@@ -412,7 +401,7 @@ pub fn train(
     recipe: &Recipe,
     fold: Option<usize>,
     name: &str,
-) -> Result<(Net, Vec<Epoch>)> {
+) -> Result<(Trainable, Vec<Epoch>)> {
     let learning = study.learning(fold);
     let mut start = if let Some(first) = &recipe.first {
         let setting = Setting {
@@ -424,7 +413,9 @@ pub fn train(
         let head = setting
             .probes
             .head(study, &learning, recipe.probe_decay, Objective::Softmax);
-        with_head(setting.trunk, head)
+        let mut net = setting.trunk.clone();
+        net.set_head(head);
+        net
     };
     if recipe.epochs == 0 {
         return Ok((start, Vec::new()));
@@ -451,13 +442,14 @@ pub fn train(
         }
     }
     if recipe.tags > 0.0 {
-        let top = setting.tagger.weight.len() / setting.tagger.bias.len();
+        let tagger = setting.tagger.context(
+            "the recipe's \"tags\" need a trunk that was trained for them: leave \"tags\" or \"start\" out",
+        )?;
+        let top = tagger.weight.len() / tagger.bias.len();
         for example in examples.iter_mut().chain(&mut extras) {
             example.tags = match setting.teacher {
                 Some(teacher) => teacher.tags(example.input).to_vec(),
-                None => setting
-                    .tagger
-                    .scores(&setting.probes.row(example.input)[..top]),
+                None => tagger.scores(&setting.probes.row(example.input)[..top]),
             };
         }
     }
@@ -472,7 +464,7 @@ pub fn train(
         .checkpoints
         .map(|(folder, every)| (folder.join(format!("{name}.checkpoint.safetensors")), every));
     let task = Task {
-        inputs: if recipe.learns_from_views(&setting.trunk.spec) {
+        inputs: if recipe.learns_from_views(setting.trunk) {
             Inputs::Views(setting.views.first().map_or(&[], Vec::as_slice))
         } else {
             Inputs::Pictures(&study.pictures, &study.heard)
@@ -481,7 +473,9 @@ pub fn train(
         extras: &extras,
         held_out: &held_out,
         hints: hints.as_ref(),
-        tagger: Some((&setting.tagger.weight, &setting.tagger.bias)),
+        tagger: setting
+            .tagger
+            .map(|tagger| (tagger.weight.as_slice(), tagger.bias.as_slice())),
         threads: setting.threads,
         checkpoint: file.as_ref().map(|(path, every)| (path.as_path(), *every)),
     };
@@ -524,7 +518,7 @@ fn hint_layer(
 /// When they cannot be kept.
 pub fn views(
     study: &Study,
-    trunk: &Net,
+    trunk: &Trainable,
     recipe: &Recipe,
     cache: &PictureCache,
     threads: usize,
@@ -534,18 +528,14 @@ pub fn views(
         .map(|seed| {
             let damage = (seed > 0).then_some(&recipe.augment);
             // The sum of squares tells trunks apart, and survives a fold that rounds otherwise.
-            let squares: f64 = trunk.params.tensors[..2 * trunk.spec.repeated]
-                .iter()
-                .flatten()
+            let kept = trunk.kept_blocks();
+            let of_kept = trunk.params.iter().filter(|param| param.layer < kept);
+            let squares: f64 = of_kept
+                .flat_map(|param| &param.values)
                 .map(|w| f64::from(*w).powi(2))
                 .sum();
-            let input = (
-                trunk.spec.floor_db,
-                trunk.spec.level,
-                trunk.spec.input_mean,
-                trunk.spec.input_std,
-            );
-            let key = format!("{identity}{damage:?}{seed}{input:?}{squares:.4e}");
+            let (floor, input) = (trunk.front_end.floor_db, &trunk.architecture.normalisation);
+            let key = format!("{identity}{damage:?}{seed}{floor}{input:?}{kept}{squares:.4e}");
             let path = cache.folder().join(format!(
                 "{:016x}.view",
                 crate::pictures::fnv1a(key.as_bytes())
@@ -562,15 +552,16 @@ pub fn views(
         .collect()
 }
 
-/// Logits of the first frame of the recordings `asked`, cut to `steps` steps of 64 columns from column `first` on
-/// (none: the whole frame).
+/// Logits of the first frame of the recordings `asked`, cut to so many columns from a first one on, `(first, columns)` (none: the whole
+/// frame).
 pub fn logits(
-    net: &Net,
+    net: &Trainable,
     study: &Study,
     asked: &[usize],
     cut: Option<(usize, usize)>,
     threads: usize,
 ) -> Vec<Vec<f32>> {
+    let network = Differentiable::new(net);
     parallel::map(asked.len(), threads, |k| {
         let picture = &study.pictures[asked[k]];
         let db = match cut {
@@ -578,8 +569,8 @@ pub fn logits(
                 first.min(picture.columns().saturating_sub(columns)),
                 columns,
             ),
-            None => first_frame(picture, net.spec.step_columns()),
+            None => first_frame(picture, net.architecture.step_columns()),
         };
-        net.forward(net.input(&db), 0, None).logits
+        network.logits(&db)
     })
 }

@@ -18,9 +18,8 @@ use crate::{
     heads::{Linear, Objective, Rows, fit_linear},
     keras::{self, Form, Regime},
     metrics::softmax,
-    net::FRAME_COLUMNS,
     parallel,
-    pictures::PictureCache,
+    pictures::{FRAME_COLUMNS, PictureCache},
     study::{Probes, Study},
     transfer::Tagger,
     yamnet::{self, Passages},
@@ -117,6 +116,18 @@ impl Teacher {
             );
         }
         Ok(teacher)
+    }
+
+    /// One with these features, and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of_rows(rows: Vec<f32>, len: usize) -> Self {
+        Self {
+            rows,
+            len,
+            passages: None,
+            tags: Vec::new(),
+            n_tags: 0,
+        }
     }
 
     /// Tags of picture `i`, each 0..1.

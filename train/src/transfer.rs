@@ -1,13 +1,70 @@
-//! Where training starts from: K. Choi's MSD tagger, in the z-score regime (see [`crate::keras`]).
+//! Where training starts from: a model file, or K. Choi's MSD tagger, in the z-score regime (see [`crate::keras`]).
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use genrescope::{
+    front_end::FrontEndConfig,
+    genre::Labels,
+    network::{
+        Architecture, Bundle,
+        architecture::{Pooling, Statistic, StatisticKind},
+    },
+};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     keras::{self, Form, Regime},
-    net::{Net, NetSpec, Tap},
+    pictures,
+    trainable::Trainable,
 };
+
+/// What the head looks at, in a recipe's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tap {
+    /// What the architecture's pooling makes of the last block. CNN: 256 values. CRNN: last state of the last GRU, 32 values.
+    Top,
+    /// Mean and standard deviation over the places of block 4: 2 x 192 values (CRNN: 2 x 128).
+    Block4,
+    /// Mean and standard deviation over the places of block 3: 2 x 128 values.
+    Block3,
+    /// Mean over time of block 3, in four ranges of its rows: 128 x 4 values, channel by channel.
+    Block3Bands,
+}
+
+/// `base` with a head that looks at `taps`.
+///
+/// # Errors
+/// When the top of the trunk is there, but not first.
+pub fn with_taps(base: Architecture, taps: &[Tap]) -> Result<Architecture> {
+    ensure!(
+        taps.iter().skip(1).all(|tap| *tap != Tap::Top),
+        "the top of the trunk must be the first tap: the product puts it first"
+    );
+    let statistic = |block, kind, groups| Statistic {
+        block,
+        kind,
+        groups,
+    };
+    let both =
+        |block| [StatisticKind::Mean, StatisticKind::Std].map(|kind| statistic(block, kind, 1));
+    let statistics = taps.iter().flat_map(|tap| match tap {
+        Tap::Top => Vec::new(),
+        Tap::Block4 => both(4).to_vec(),
+        Tap::Block3 => both(3).to_vec(),
+        Tap::Block3Bands => vec![statistic(3, StatisticKind::Mean, 4)],
+    });
+    Ok(Architecture {
+        statistics: statistics.collect(),
+        pooling: if taps.first() == Some(&Tap::Top) {
+            base.pooling
+        } else {
+            Pooling::None
+        },
+        ..base
+    })
+}
 
 /// The last layer of the tagger: 50 tags from the values at the top.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,65 +88,45 @@ impl Tagger {
     }
 }
 
-/// Choi's CNN or CRNN, whichever `spec` describes (`music_tagger_cnn_weights_theano.h5`, `music_tagger_crnn_weights_theano.h5`,
-/// repository keunwoochoi/music-auto_tagging-keras), as a [`Net`] with an empty head, and its tag layer. The input is normalised as
-/// `spec` says.
+/// `net` with the trunk of the tagger of `path` (`music_tagger_cnn_weights_theano.h5` or `music_tagger_crnn_weights_theano.h5` of the
+/// repository keunwoochoi/music-auto_tagging-keras), its head as it was, and the tagger's last layer. The input is normalised as
+/// `net` says.
 ///
 /// # Errors
 /// When the file cannot be read or does not hold that network.
-pub fn choi(path: &Path, spec: NetSpec) -> Result<(Net, Tagger)> {
+pub fn choi(path: &Path, mut net: Trainable) -> Result<(Trainable, Tagger)> {
     let file = keras::import(path, Regime::ZScore, Form::ShiftInvariant)?;
-    let read = |name: &str, len: usize| -> Result<Vec<f32>> {
-        let tensor = file
-            .tensors
-            .get(name)
-            .with_context(|| format!("'{}': '{name}' is missing", path.display()))?;
-        let values = tensor.to_f32();
-        ensure!(
-            values.len() == len,
-            "'{}': '{name}' holds {} values, {len} were expected: is it the {}?",
-            path.display(),
-            values.len(),
-            if spec.recurrent.is_empty() {
-                "CNN"
-            } else {
-                "CRNN"
-            }
-        );
-        Ok(values)
+    let trunk = net.layers() - usize::from(net.architecture.head.hidden.is_some());
+    net.fill(&file, |layer| layer < trunk)
+        .with_context(|| format!("'{}' holds another network", path.display()))?;
+    let get = |name: &str| {
+        let weights = file.tensors.get(name);
+        weights.with_context(|| format!("'{}': '{name}' is missing", path.display()))
     };
-    let mut net = Net::new(spec.clone());
-    for (i, block) in net.spec.blocks.clone().iter().enumerate() {
-        let weight = read(&format!("block{}.weight", i + 1), block.weight_len())?;
-        net.params.tensors[2 * i + 1] = read(&format!("block{}.bias", i + 1), block.outputs)?;
-        // From [out, in, row, column] to [out, row, column, in].
-        for c in 0..block.outputs {
-            for input in 0..block.inputs {
-                for tap in 0..9 {
-                    net.params.tensors[2 * i][(c * 9 + tap) * block.inputs + input] =
-                        weight[(c * block.inputs + input) * 9 + tap];
-                }
-            }
-        }
-    }
-    let tensors = net.spec.tensors();
-    let first = net.spec.first_tensor(net.spec.blocks.len());
-    let head = net.spec.head();
-    let learnt = net.params.tensors.iter_mut().zip(&tensors);
-    for (values, (name, len)) in learnt.take(head).skip(first) {
-        *values = read(name, *len)?;
-    }
-    let top = Tap::Top.len(&net.spec);
-    let bias = file
-        .tensors
-        .get("output.bias")
-        .map(genrescope::network::bundle::Weights::to_f32)
-        .unwrap_or_default();
+    let (weight, bias) = (get("output.weight")?, get("output.bias")?);
+    let tagger = Tagger {
+        weight: weight.to_f32(),
+        bias: bias.to_f32(),
+    };
+    Ok((net, tagger))
+}
+
+/// The network of a model file with an empty head for `labels`.
+///
+/// # Errors
+/// When it has a second trunk, or listens through another front end than kept pictures are made with.
+pub fn trunk_of(bundle: &Bundle, labels: Labels) -> Result<Trainable> {
+    let front_end = &bundle.card.front_end;
+    let made = FrontEndConfig {
+        floor_db: front_end.floor_db,
+        ..pictures::front_end()
+    };
     ensure!(
-        !bias.is_empty(),
-        "'{}': 'output.bias' is missing",
-        path.display()
+        *front_end == made,
+        "it hears through {front_end:?}; pictures are made through {made:?}"
     );
-    let weight = read("output.weight", bias.len() * top)?;
-    Ok((net, Tagger { weight, bias }))
+    let mut net = Trainable::new(bundle.card.architecture.clone(), front_end.clone(), labels)?;
+    let head = net.layers();
+    net.fill(bundle, |layer| layer < head)?;
+    Ok(net)
 }

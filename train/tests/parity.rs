@@ -12,6 +12,8 @@ mod skip;
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
+use genrescope::genre::Labels;
 use genrescope::network::{
     Bundle, Model, Network,
     architecture::{Head, Pooling},
@@ -19,7 +21,7 @@ use genrescope::network::{
 };
 use genrescope_train::{
     keras::{Form, Regime, import},
-    net::{NetSpec, Tap},
+    trainable::{Differentiable, Trainable, batch, floats},
     transfer,
 };
 use npz::array;
@@ -226,16 +228,17 @@ fn what_is_no_reference_file_is_named() {
 #[test]
 fn the_trainer_starts_from_the_taggers() {
     let Some(reference) = reference() else { return };
-    type Make = fn(&[Tap], f32, usize) -> NetSpec;
-    let taggers: [(&str, Make); 2] = [(CHOI_CNN, NetSpec::cnn), (CHOI_CRNN, NetSpec::crnn)];
-    for (file, spec) in taggers {
+    for file in [CHOI_CNN, CHOI_CRNN] {
         let path = reference.join(file);
         let bundle = import(&path, Regime::ZScore, Form::ShiftInvariant).unwrap();
-        let normalisation = bundle.card.architecture.normalisation.clone();
+        let card = &bundle.card;
+        let mut front_end = card.front_end.clone();
         // The floor of the published pictures lies below that of our own models.
-        let mut spec = spec(&[Tap::Top], -1_000.0, 10);
-        (spec.input_mean, spec.input_std) = (normalisation.mean[0], normalisation.std[0]);
-        let (net, tagger) = transfer::choi(&path, spec).unwrap();
+        front_end.floor_db = -400.0;
+        let labels = Labels::new(["one", "two"]).unwrap();
+        let empty = Trainable::new(card.architecture.clone(), front_end, labels).unwrap();
+        let (net, tagger) = transfer::choi(&path, empty).unwrap();
+        let differentiable = Differentiable::new(&net);
         let model = Model::from_bundle(&bundle).unwrap();
         let mut network = Network::new(&model);
         let frame = &frames(&reference)[0];
@@ -243,7 +246,8 @@ fn the_trainer_starts_from_the_taggers() {
         for columns in [1_366, 500] {
             let frame = &frame[..columns * 96];
             let scored = network.score_frame(frame).unwrap();
-            let ours = net.forward(net.input(frame), 0, None).embedding;
+            let x = batch([&net.input(frame)], &Device::flex());
+            let ours = floats(differentiable.forward(x, 0, None).embedding);
             let difference = largest_difference(scored.embedding, &ours);
             assert!(
                 difference < 1e-4,

@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use genrescope::{front_end::FrontEndConfig, genre::Labels, network::Architecture};
 use genrescope_train::{
     fit::{Epoch, Example, Inputs, Recipe, Task, fit, view},
-    net::{Net, NetSpec},
     optim::Method,
     pictures::Picture,
     rng::Rng,
     study::{Probes, Record, Setting, Study, train},
-    transfer::Tagger,
+    trainable::Trainable,
 };
 
 const CHECKPOINT: &str = "GENRESCOPE_TEST_CHECKPOINT";
@@ -32,11 +32,21 @@ fn recipe() -> Recipe {
     }
 }
 
+/// The CNN with few filters.
+fn tiny() -> Trainable {
+    let mut architecture = Architecture::cnn();
+    for (block, filters) in architecture.blocks.iter_mut().zip([2, 3, 3, 4, 5]) {
+        block.filters = filters;
+    }
+    let labels = Labels::new(["a", "b"]).unwrap();
+    Trainable::new(architecture, FrontEndConfig::default(), labels).unwrap()
+}
+
 /// A tiny network with weights by chance, and twelve pictures of two kinds by turns.
-fn start() -> (Net, Vec<Picture>) {
-    let mut net = Net::new(NetSpec::tiny(2));
+fn start() -> (Trainable, Vec<Picture>) {
+    let mut net = tiny();
     let mut rng = Rng::at(1, &[]);
-    for value in net.params.tensors.iter_mut().flatten() {
+    for value in net.params.iter_mut().flat_map(|param| &mut param.values) {
         *value = 0.3 * rng.normal();
     }
     let pictures = (0..12)
@@ -58,7 +68,11 @@ fn start() -> (Net, Vec<Picture>) {
 }
 
 /// A tiny run, with everything that a large one has. `slow` waits after each step, so that there is time to be killed.
-fn run(checkpoint: Option<&Path>, threads: usize, slow: Option<Duration>) -> (Net, Vec<Epoch>) {
+fn run(
+    checkpoint: Option<&Path>,
+    threads: usize,
+    slow: Option<Duration>,
+) -> (Trainable, Vec<Epoch>) {
     let (net, pictures) = start();
     let heard = [pictures.iter().rev().cloned().collect()];
     let recipe = recipe();
@@ -135,7 +149,7 @@ fn a_checkpoint_of_another_run_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run.safetensors");
     run(Some(&path), 1, None);
-    let net = Net::new(NetSpec::tiny(2));
+    let net = tiny();
     let pictures = [Picture::from_db(&vec![-20.0; 400 * 96])];
     let other = Recipe {
         seed: 9,
@@ -181,18 +195,14 @@ fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
     };
     let first = Recipe {
         epochs: 2,
-        frozen: trunk.spec.blocks.len(),
+        frozen: trunk.architecture.blocks.len(),
         ..plain.clone()
     };
     let views = vec![vec![view(&trunk, &study.pictures, None, 0, 1)]; 3];
     let probes = Probes::new(&trunk, &views[0], &plain, 1);
-    let tagger = Tagger {
-        weight: Vec::new(),
-        bias: Vec::new(),
-    };
     let setting = Setting {
         trunk: &trunk,
-        tagger: &tagger,
+        tagger: None,
         probes: &probes,
         views: &views,
         teacher: None,
@@ -213,7 +223,7 @@ fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
     assert_eq!(train(&deep).params, head_alone.params);
     assert_ne!(head_alone.params, train(&plain).params);
     let moved = train(&after(&first, 1));
-    for (before, now) in head_alone.params.tensors.iter().zip(&moved.params.tensors) {
-        assert!(before.is_empty() || before != now);
+    for (before, now) in head_alone.params.iter().zip(&moved.params) {
+        assert_ne!(before, now);
     }
 }

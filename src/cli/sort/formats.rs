@@ -9,8 +9,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 
 use super::super::text::name_of;
-use crate::hexadecimal::hex;
-use crate::tags::read::About;
+use crate::{hexadecimal::hex, tags::read::About};
 
 /// A song in a list.
 #[derive(Debug)]

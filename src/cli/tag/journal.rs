@@ -25,6 +25,7 @@ use crate::{
     answer::path::{from_text, to_text},
     hexadecimal::hex,
     sink::jsonl::civil,
+    source::opening,
     tags::Splice,
 };
 
@@ -227,7 +228,7 @@ struct Entry {
 impl Read {
     fn at(path: &Path) -> anyhow::Result<Self> {
         let name = name_of(path);
-        let file = File::open(path).with_context(|| format!("cannot open journal '{name}'"))?;
+        let file = opening::open(path).with_context(|| format!("cannot open journal '{name}'"))?;
         let mut lines = BufReader::new(file);
         let mut read = Self {
             options: String::new(),

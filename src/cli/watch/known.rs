@@ -16,6 +16,7 @@ use super::super::{output_file::OutputFile, tag::state_folder, text::name_of};
 use crate::{
     answer::path::{from_text, to_text},
     hexadecimal::hex,
+    source::opening,
 };
 
 /// Bytes at both ends of a file that its content is told by.
@@ -107,7 +108,7 @@ impl Known {
     }
 
     fn read(&mut self, name: &str) -> anyhow::Result<u64> {
-        let mut lines = BufReader::new(File::open(&self.path)?);
+        let mut lines = BufReader::new(opening::open(&self.path)?);
         let mut line = Vec::new();
         let mut whole = 0;
         loop {

@@ -56,13 +56,13 @@ pub(crate) struct Pointwise {
 
 /// Where the cells of a picture lie: in columns, with something between them.
 #[derive(Clone, Copy)]
-struct Layout {
+pub(super) struct Layout {
     /// Cells in a column.
-    rows: usize,
+    pub(super) rows: usize,
     /// Values from one column to the next.
-    column: usize,
+    pub(super) column: usize,
     /// Values before the first cell of a column.
-    offset: usize,
+    pub(super) offset: usize,
 }
 
 impl Pointwise {
@@ -106,15 +106,100 @@ impl Pointwise {
     /// Computes every cell of `input`, one after the other, into the cells of `output` as `layout` says.
     #[inline(always)]
     fn run<E: Engine>(&self, engine: E, input: &[f32], output: &mut [f32], layout: Layout) {
+        let Self {
+            channels, filters, ..
+        } = *self;
+        let lanes = self.biases.len();
+        let group_len = channels * LANES;
+        let mut group = 0;
+        while group * LANES < lanes {
+            let left = lanes / LANES - group;
+            // Five groups are three and two: a tile of one group is mostly reading.
+            let groups = if left > E::GROUPS {
+                E::GROUPS.min(left.div_ceil(2))
+            } else {
+                left
+            };
+            let lane = group * LANES;
+            let cells = Cells {
+                input,
+                channels,
+                weights: &self.weights[group * group_len..(group + groups) * group_len],
+                biases: &self.biases[lane..lane + groups * LANES],
+                used: (groups * LANES).min(filters - lane),
+                filters,
+                layout: Layout {
+                    offset: layout.offset + lane,
+                    ..layout
+                },
+                activation: self.activation,
+            };
+            engine.cells(groups, &cells, output);
+            group += groups;
+        }
+    }
+}
+
+/// Cells of a pointwise convolution with the weights of a few groups, and where what comes of them goes.
+pub(super) struct Cells<'a> {
+    /// `[cell][channels]`
+    pub(super) input: &'a [f32],
+    pub(super) channels: usize,
+    /// `[group][channel][LANES]`
+    pub(super) weights: &'a [f32],
+    /// One for each lane of the groups.
+    pub(super) biases: &'a [f32],
+    /// Lanes that are written.
+    pub(super) used: usize,
+    /// Values from one cell of the output to the next.
+    pub(super) filters: usize,
+    pub(super) layout: Layout,
+    pub(super) activation: Activation,
+}
+
+impl Cells<'_> {
+    /// Cells of the input.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.input.len() / self.channels
+    }
+
+    /// Whether all that `groups` groups read and write lies within the slices.
+    #[inline(always)]
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only tiles of x86-64 ask")
+    )]
+    pub(super) fn is_sound(&self, groups: usize, output: &[f32]) -> bool {
+        let Layout {
+            rows,
+            column,
+            offset,
+        } = self.layout;
+        let cells = self.len();
+        cells > 0
+            && rows > 0
+            && column >= (rows - 1) * self.filters
+            && self.used <= groups * LANES
+            && self.used > (groups - 1) * LANES
+            && self.weights.len() >= groups * self.channels * LANES
+            && self.biases.len() >= groups * LANES
+            && offset + (cells - 1) / rows * column + (rows - 1) * self.filters + self.used
+                <= output.len()
+    }
+
+    /// With the tiles of `engine`, and plain Rust around them.
+    #[inline(always)]
+    pub(super) fn in_tiles<E: Engine>(&self, engine: E, groups: usize, output: &mut [f32]) {
         match self.activation {
-            Activation::Linear => self.tiles(engine, input, output, layout, |value| value),
+            Activation::Linear => self.tiles(engine, groups, output, |value| value),
             Activation::Relu => {
-                self.tiles(engine, input, output, layout, |value| {
+                self.tiles(engine, groups, output, |value| {
                     Activation::Relu.apply(value)
                 });
             }
             Activation::HardSwish => {
-                self.tiles(engine, input, output, layout, |value| {
+                self.tiles(engine, groups, output, |value| {
                     Activation::HardSwish.apply(value)
                 });
             }
@@ -125,56 +210,44 @@ impl Pointwise {
     fn tiles<E: Engine>(
         &self,
         engine: E,
-        input: &[f32],
+        groups: usize,
         output: &mut [f32],
-        layout: Layout,
         activate: impl Fn(f32) -> f32,
     ) {
-        let Self {
-            channels, filters, ..
-        } = *self;
-        let lanes = self.biases.len();
-        let group_len = channels * LANES;
-        let cells = input.len() / channels;
         let mut sums: Sums<f32> = [0.0; PLACES * MAX_GROUPS * LANES];
-        let mut group = 0;
-        while group * LANES < lanes {
-            let groups = E::GROUPS.min(lanes / LANES - group);
-            let (width, lane) = (groups * LANES, group * LANES);
-            let used = width.min(filters - lane);
-            let biases = &self.biases[lane..lane + used];
-            let mut tile = Tile {
-                input,
-                places: [0; PLACES],
-                taps: 1,
-                column: 0,
-                run: channels,
-                weights: &self.weights[group * group_len..(group + groups) * group_len],
-                sums: &[],
-                fused: true,
-            };
-            let (mut cell, mut row, mut start) = (0, 0, layout.offset + lane);
-            while cell < cells {
-                let n = E::PLACES.min(cells - cell);
-                for (index, place) in tile.places.iter_mut().enumerate() {
-                    *place = (cell + index.min(n - 1)) * channels;
-                }
-                engine.floats(groups, &tile, &mut sums);
-                for sums in sums.chunks_exact(width).take(n) {
-                    let output = &mut output[start..start + used];
-                    for ((to, sum), bias) in output.iter_mut().zip(sums).zip(biases) {
-                        *to = activate(sum + bias);
-                    }
-                    row += 1;
-                    start += filters;
-                    if row == layout.rows {
-                        row = 0;
-                        start += layout.column - layout.rows * filters;
-                    }
-                }
-                cell += n;
+        let width = groups * LANES;
+        let biases = &self.biases[..self.used];
+        let mut tile = Tile {
+            input: self.input,
+            places: [0; PLACES],
+            taps: 1,
+            column: 0,
+            run: self.channels,
+            weights: self.weights,
+            sums: &[],
+            fused: true,
+        };
+        let cells = self.len();
+        let (mut cell, mut row, mut start) = (0, 0, self.layout.offset);
+        while cell < cells {
+            let n = E::PLACES.min(cells - cell);
+            for (index, place) in tile.places.iter_mut().enumerate() {
+                *place = (cell + index.min(n - 1)) * self.channels;
             }
-            group += groups;
+            engine.floats(groups, &tile, &mut sums);
+            for sums in sums.chunks_exact(width).take(n) {
+                let output = &mut output[start..start + self.used];
+                for ((to, sum), bias) in output.iter_mut().zip(sums).zip(biases) {
+                    *to = activate(sum + bias);
+                }
+                row += 1;
+                start += self.filters;
+                if row == self.layout.rows {
+                    row = 0;
+                    start += self.layout.column - self.layout.rows * self.filters;
+                }
+            }
+            cell += n;
         }
     }
 }
@@ -278,10 +351,10 @@ impl Task for StemRun<'_> {
                 let (eights, rest) = output.as_chunks_mut::<8>();
                 let done = eights.len() * 8;
                 for (index, output) in eights.iter_mut().enumerate() {
-                    stem.filters_of::<8>(&taps, index * 8, output);
+                    stem.filters_of::<E, 8>(&taps, index * 8, output);
                 }
                 for (index, output) in rest.iter_mut().enumerate() {
-                    stem.filters_of::<1>(&taps, done + index, std::array::from_mut(output));
+                    stem.filters_of::<E, 1>(&taps, done + index, std::array::from_mut(output));
                 }
             }
         }
@@ -291,13 +364,18 @@ impl Task for StemRun<'_> {
 impl Stem {
     /// `N` filters from `first` on at one place.
     #[inline(always)]
-    fn filters_of<const N: usize>(&self, taps: &[f32; 9], first: usize, output: &mut [f32; N]) {
+    fn filters_of<E: Engine, const N: usize>(
+        &self,
+        taps: &[f32; 9],
+        first: usize,
+        output: &mut [f32; N],
+    ) {
         let mut totals = [0.0; N];
         totals.copy_from_slice(&self.biases[first..first + N]);
         for (tap, &value) in taps.iter().enumerate() {
             let weights = &self.weights[tap * self.filters + first..][..N];
             for (total, weight) in totals.iter_mut().zip(weights) {
-                *total += value * weight;
+                *total = E::multiply_add(value, *weight, *total);
             }
         }
         for (to, total) in output.iter_mut().zip(totals) {
@@ -356,29 +434,25 @@ impl Depthwise {
     /// One output column. `input` begins with the first of the `kernel` columns that it looks at, each with zeros
     /// around its rows, `column` values from one to the next.
     #[inline(always)]
-    fn column(&self, input: &[f32], column: usize, activation: Activation, output: &mut [f32]) {
+    fn column<E: Engine>(
+        &self,
+        input: &[f32],
+        column: usize,
+        activation: Activation,
+        output: &mut [f32],
+    ) {
+        let relu = |value| Activation::Relu.apply(value);
+        let hard_swish = |value| Activation::HardSwish.apply(value);
         match (self.kernel, activation) {
-            (3, Activation::Relu) => {
-                self.chunks::<3>(input, column, output, |value| Activation::Relu.apply(value));
-            }
-            (5, Activation::Relu) => {
-                self.chunks::<5>(input, column, output, |value| Activation::Relu.apply(value));
-            }
-            (3, _) => {
-                self.chunks::<3>(input, column, output, |value| {
-                    Activation::HardSwish.apply(value)
-                });
-            }
-            _ => {
-                self.chunks::<5>(input, column, output, |value| {
-                    Activation::HardSwish.apply(value)
-                });
-            }
+            (3, Activation::Relu) => self.chunks::<E, 3>(input, column, output, relu),
+            (5, Activation::Relu) => self.chunks::<E, 5>(input, column, output, relu),
+            (3, _) => self.chunks::<E, 3>(input, column, output, hard_swish),
+            _ => self.chunks::<E, 5>(input, column, output, hard_swish),
         }
     }
 
     #[inline(always)]
-    fn chunks<const K: usize>(
+    fn chunks<E: Engine, const K: usize>(
         &self,
         input: &[f32],
         column: usize,
@@ -389,15 +463,15 @@ impl Depthwise {
         while channel < self.channels {
             match self.channels - channel {
                 left if left >= CHUNK => {
-                    self.cells::<K, CHUNK>(input, column, channel, output, activate);
+                    self.cells::<E, K, CHUNK>(input, column, channel, output, activate);
                     channel += CHUNK;
                 }
                 left if left >= 8 => {
-                    self.cells::<K, 8>(input, column, channel, output, activate);
+                    self.cells::<E, K, 8>(input, column, channel, output, activate);
                     channel += 8;
                 }
                 _ => {
-                    self.cells::<K, 1>(input, column, channel, output, activate);
+                    self.cells::<E, K, 1>(input, column, channel, output, activate);
                     channel += 1;
                 }
             }
@@ -406,7 +480,7 @@ impl Depthwise {
 
     /// `N` channels of every row.
     #[inline(always)]
-    fn cells<const K: usize, const N: usize>(
+    fn cells<E: Engine, const K: usize, const N: usize>(
         &self,
         input: &[f32],
         column: usize,
@@ -429,7 +503,7 @@ impl Depthwise {
                 for (df, weights) in weights.iter().enumerate() {
                     let values = &rows[df * channels..df * channels + N];
                     for ((total, value), weight) in totals.iter_mut().zip(values).zip(weights) {
-                        *total += value * weight;
+                        *total = E::multiply_add(*value, *weight, *total);
                     }
                 }
             }
@@ -454,7 +528,7 @@ pub(crate) struct Excitation {
 impl Excitation {
     /// Multiplies every channel of `cells` by its gate.
     #[inline(always)]
-    fn apply(&self, cells: &mut [f32], memory: &mut Vec<f32>) {
+    fn apply<E: Engine>(&self, cells: &mut [f32], memory: &mut Vec<f32>) {
         let channels = self.excite_bias.len();
         let squeezed = self.squeeze_bias.len();
         memory.clear();
@@ -470,9 +544,7 @@ impl Excitation {
         for mean in &mut *means {
             *mean /= n;
         }
-        let dense = |row: &[f32], input: &[f32], bias: f32| {
-            bias + row.iter().zip(input).map(|(w, x)| w * x).sum::<f32>()
-        };
+        let dense = |row: &[f32], input: &[f32], bias: f32| bias + dot::<E>(row, input);
         let rows = self.squeeze.chunks_exact(channels).zip(&self.squeeze_bias);
         for (to, (row, &bias)) in small.iter_mut().zip(rows) {
             *to = dense(row, means, bias).max(0.0);
@@ -487,6 +559,23 @@ impl Excitation {
             }
         }
     }
+}
+
+/// The sum of products, in [`CHUNK`] sums that are joined at the end: one after the other they would wait for each other.
+#[inline(always)]
+fn dot<E: Engine>(a: &[f32], b: &[f32]) -> f32 {
+    let (a, rest_a) = a.as_chunks::<CHUNK>();
+    let (b, rest_b) = b.as_chunks::<CHUNK>();
+    let mut sums = [0.0_f32; CHUNK];
+    for (a, b) in a.iter().zip(b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = E::multiply_add(*a, *b, *sum);
+        }
+    }
+    let rest = rest_a.iter().zip(rest_b);
+    rest.fold(sums.iter().sum(), |sum, (a, b)| {
+        E::multiply_add(*a, *b, sum)
+    })
 }
 
 /// Values of the wide middle that are held at a time: 256 KiB of floats.
@@ -620,7 +709,7 @@ impl Task for BlockRun<'_> {
                 let input = &scratch.wide[index * stride * padded..];
                 block
                     .depthwise
-                    .column(input, padded, block.activation, output);
+                    .column::<E>(input, padded, block.activation, output);
             }
             if block.excitation.is_none() {
                 let output = &mut output[t * rows_out * filters..(t + n) * rows_out * filters];
@@ -633,7 +722,7 @@ impl Task for BlockRun<'_> {
         }
         if let Some(excitation) = &block.excitation {
             let cells = &mut scratch.deep[..time_out * deep];
-            excitation.apply(cells, &mut scratch.gates);
+            excitation.apply::<E>(cells, &mut scratch.gates);
             block
                 .project
                 .run(engine, cells, output, plain(time_out * rows_out));

@@ -63,4 +63,10 @@ impl Engine for Portable {
             *sums = total;
         }
     }
+
+    #[inline(always)]
+    fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+        // Fused it would be a call of the system's library.
+        a * b + c
+    }
 }

@@ -328,3 +328,62 @@ fn what_does_not_fit_is_refused() {
         Err(Mismatch)
     );
 }
+
+/// Blocks of a MobileNet with channels that fill no group, on every path: what plain Rust computes, to rounding.
+#[test]
+fn mobile_blocks_are_those_of_plain_rust_on_every_path() {
+    for (channels, wide, filters, kernel, stride, squeezed) in [
+        (8, 24, 16, 3, 2, 0),
+        (5, 5, 5, 3, 1, 0),
+        (10, 72, 10, 5, 1, 7),
+        (16, 80, 33, 5, 2, 3),
+        (3, 130, 1, 3, 1, 0),
+    ] {
+        let mut state = 7_u32;
+        let mut values = |n: usize| -> Vec<f32> {
+            let mut value = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 8) as f32 / 8_388_608.0 - 1.0
+            };
+            (0..n).map(|_| value()).collect()
+        };
+        let expand = (values(wide * channels), values(wide));
+        let depthwise = (values(wide * kernel * kernel), values(wide));
+        let project = (values(filters * wide), values(filters));
+        let excitation = (squeezed > 0).then(|| Excitation {
+            squeeze: values(squeezed * wide),
+            squeeze_bias: values(squeezed),
+            excite: values(wide * squeezed),
+            excite_bias: values(wide),
+        });
+        let (time, rows) = (23, 7);
+        let input = values(time * rows * channels);
+        for activation in [Activation::Relu, Activation::HardSwish] {
+            let run = |path: Path| {
+                let pointwise = |of: &(Vec<f32>, Vec<f32>), channels, activation| {
+                    Pointwise::new(path, channels, &of.0, &of.1, activation)
+                };
+                let block = MobileBlock {
+                    path,
+                    channels,
+                    expand: (wide != channels).then(|| pointwise(&expand, channels, activation)),
+                    depthwise: Depthwise::new(kernel, stride, &depthwise.0, &depthwise.1),
+                    excitation: excitation.clone(),
+                    project: pointwise(&project, wide, Activation::Linear),
+                    activation,
+                };
+                let [time_out, rows_out, filters] = block.extents(time, rows);
+                let mut output = vec![f32::NAN; time_out * rows_out * filters];
+                block.run(&input, rows, &mut output, &mut MobileScratch::default());
+                output
+            };
+            let expected = run(Path::Portable);
+            for path in Path::available() {
+                for (a, b) in run(path).iter().zip(&expected) {
+                    let error = (a - b).abs() / b.abs().max(1.0);
+                    assert!(error < 1e-4, "{path}, {wide} channels: {a} and {b}");
+                }
+            }
+        }
+    }
+}

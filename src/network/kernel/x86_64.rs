@@ -10,7 +10,7 @@
 
 use std::{arch::x86_64::*, array};
 
-use super::{Engine, LANES, MAX_GROUPS, PLACES, QUAD, Sums, Task, Tile};
+use super::{Activation, Cells, Engine, LANES, MAX_GROUPS, PLACES, QUAD, Sums, Task, Tile};
 
 /// Places in a tile of 32 registers: with four groups 20 sums, 4 registers of weights, and one for each place. (With six
 /// places the compiler loads them all first and spills; measured, that costs a tenth.)
@@ -86,6 +86,19 @@ impl Engine for Avx512Vnni {
                 (2, false) => floats_512::<2, false>(tile, sums),
                 (3, false) => floats_512::<3, false>(tile, sums),
                 (_, false) => floats_512::<4, false>(tile, sums),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn cells(self, groups: usize, cells: &Cells<'_>, output: &mut [f32]) {
+        // SAFETY: `self` exists, so the processor has AVX-512 F.
+        unsafe {
+            match groups {
+                1 => cells_512::<1, 12>(cells, output),
+                2 => cells_512::<2, 10>(cells, output),
+                3 => cells_512::<3, 7>(cells, output),
+                _ => cells_512::<4, PLACES_512>(cells, output),
             }
         }
     }
@@ -213,6 +226,92 @@ fn floats_512<const G: usize, const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums
             let to = &mut sums[(place * G + g) * LANES..][..LANES];
             // SAFETY: `to` holds 16 floats; the store needs no alignment.
             unsafe { _mm512_storeu_ps(to.as_mut_ptr(), *total) }
+        }
+    }
+}
+
+/// A pointwise convolution of `G` groups of filters, `P` cells at a time: with few channels what a tile costs is its way
+/// through memory, so bias and activation meet the sums in their registers.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline(never)]
+fn cells_512<const G: usize, const P: usize>(cells: &Cells<'_>, output: &mut [f32]) {
+    match cells.activation {
+        Activation::Linear => activated_512::<G, P>(cells, output, |value| value),
+        Activation::Relu => {
+            let zero = _mm512_setzero_ps();
+            activated_512::<G, P>(cells, output, |value| _mm512_max_ps(value, zero));
+        }
+        Activation::HardSwish => {
+            let (zero, three, six) = (
+                _mm512_setzero_ps(),
+                _mm512_set1_ps(3.0),
+                _mm512_set1_ps(6.0),
+            );
+            let sixth = _mm512_set1_ps(1.0 / 6.0);
+            activated_512::<G, P>(cells, output, |value| {
+                let gate = _mm512_max_ps(_mm512_add_ps(value, three), zero);
+                _mm512_mul_ps(_mm512_mul_ps(value, _mm512_min_ps(gate, six)), sixth)
+            });
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+#[inline]
+fn activated_512<const G: usize, const P: usize>(
+    cells: &Cells<'_>,
+    output: &mut [f32],
+    activate: impl Fn(__m512) -> __m512,
+) {
+    assert!(cells.is_sound(G, output));
+    let (channels, n) = (cells.channels, cells.len());
+    // Lanes of the last group that are written.
+    let mask = (u32::MAX >> (32 - (cells.used - (G - 1) * LANES))) as u16;
+    // SAFETY: by `is_sound`, `G` groups of biases and, for every channel, of weights lie in their slices; a cell is looked at
+    // only below `n`, and written where `is_sound` has seen the last one.
+    unsafe {
+        let biases: [__m512; G] =
+            array::from_fn(|g| _mm512_loadu_ps(cells.biases.as_ptr().add(g * LANES)));
+        let group = channels * LANES;
+        let (mut row, mut start) = (0, cells.layout.offset);
+        let jump = cells.layout.column - cells.layout.rows * cells.filters;
+        let mut cell = 0;
+        while cell < n {
+            let inputs: [_; P] = array::from_fn(|place| {
+                let place = (cell + place).min(n - 1);
+                cells.input.as_ptr().add(place * channels)
+            });
+            let mut totals = [[_mm512_setzero_ps(); G]; P];
+            for channel in 0..channels {
+                let weights: [__m512; G] = array::from_fn(|g| {
+                    _mm512_loadu_ps(cells.weights.as_ptr().add(g * group + channel * LANES))
+                });
+                for (totals, input) in totals.iter_mut().zip(inputs) {
+                    let input = _mm512_set1_ps(*input.add(channel));
+                    for (total, weights) in totals.iter_mut().zip(weights) {
+                        *total = _mm512_fmadd_ps(input, weights, *total);
+                    }
+                }
+            }
+            for totals in totals.iter().take(n - cell) {
+                let to = output.as_mut_ptr().add(start);
+                for (g, (total, bias)) in totals.iter().zip(biases).enumerate() {
+                    let value = activate(_mm512_add_ps(*total, bias));
+                    let to = to.add(g * LANES);
+                    if g + 1 < G {
+                        _mm512_storeu_ps(to, value);
+                    } else {
+                        _mm512_mask_storeu_ps(to, mask, value);
+                    }
+                }
+                row += 1;
+                start += cells.filters;
+                if row == cells.layout.rows {
+                    row = 0;
+                    start += jump;
+                }
+            }
+            cell += P;
         }
     }
 }

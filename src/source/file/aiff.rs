@@ -11,11 +11,12 @@ pub(super) fn is_aiff(start: &[u8]) -> bool {
     start.starts_with(b"FORM") && matches!(start.get(8..12), None | Some(b"AIFF" | b"AIFC"))
 }
 
-/// Reads the header up to its samples, which come next in `input`.
-pub(super) fn header(input: &mut Input) -> Result<Sound, Refusal> {
+/// Reads the header up to its samples, which come next in `input`. `common` is the chunk of that name,
+/// where it is behind them.
+pub(super) fn header(input: &mut Input, common: Option<Vec<u8>>) -> Result<Sound, Refusal> {
     let order = Order::Big;
     input.skip(12)?;
-    let mut common = None;
+    let mut common = common;
     loop {
         let rest = input.rest();
         let head = input.peek(16)?;

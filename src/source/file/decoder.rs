@@ -18,9 +18,9 @@ use symphonia::core::{
 
 use super::{
     super::opus,
-    Format, Step, Turn, flac,
+    Format, Step, Turn,
     frames::{Frames, Next},
-    input::Input,
+    input::{Input, Rest},
     pcm::Pcm,
 };
 
@@ -29,6 +29,9 @@ const MAX_PADDING: f64 = 0.25;
 
 /// A clock that stands at more seconds than this at the beginning belongs to a live stream.
 const LATE: f64 = 1.0;
+
+/// Frames at the beginning that may lack what was before them.
+const MAX_LACKING: u32 = 10;
 
 /// Where packets come from.
 pub(super) enum Packets {
@@ -55,12 +58,17 @@ pub(super) struct Decoded {
     held: Vec<f32>,
     /// The stream's clock is to be believed where it says that samples are padding.
     trusts_clock: bool,
-    /// Nothing was decoded since the decoder was made.
-    fresh: bool,
+    /// Frames that could not be decoded since the decoder was made, while none could; `None` once one was.
+    lacking: Option<u32>,
+    /// Packets are passed over.
+    muted: bool,
+    /// The decoder has not seen the packets before this one: what it cannot make of the first ones, for it lacks what was
+    /// before, is passed over, too.
+    resumed: bool,
     /// The clock stood beyond the beginning there.
     pub(super) starts_late: bool,
-    /// What comes behind a FLAC stream.
-    pub(super) rest: Option<flac::Rest>,
+    /// What comes behind a FLAC or Ogg stream.
+    pub(super) rest: Option<Rest>,
     /// Where the clock of a FLAC stream should stand next. `None`: it is not known, or wrong.
     clock: Option<u64>,
     /// Packets since the beginning, and their bytes.
@@ -96,7 +104,9 @@ impl Decoded {
             format: NOTHING,
             held: Vec::new(),
             trusts_clock: container == "ogg",
-            fresh: true,
+            lacking: Some(0),
+            muted: false,
+            resumed: false,
             starts_late: false,
             rest: None,
             clock: (container == "flac").then_some(0),
@@ -108,7 +118,7 @@ impl Decoded {
 
     /// Whether a FLAC stream, which has ended, did so within a frame.
     pub(super) fn ends_within_a_frame(&self) -> bool {
-        let given = self.rest.as_ref().map_or(0, flac::Rest::given);
+        let given = self.rest.as_ref().map_or(0, Rest::given);
         given > self.n_bytes
     }
 
@@ -153,6 +163,14 @@ impl Decoded {
     }
 
     pub(super) fn next(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
+        let step = self.step(samples, skipped);
+        if let Some(rest) = &self.rest {
+            *skipped += rest.take_damaged();
+        }
+        step
+    }
+
+    fn step(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
         let mut packet = match &mut self.packets {
             Packets::Frames(frames) => match frames.next()? {
                 Next::Packet(packet) => packet,
@@ -195,13 +213,29 @@ impl Decoded {
             0
         };
         packet.trim_end = Duration::ZERO;
+        if self.muted
+            && let Some(seconds) = self.length_of(&packet)
+        {
+            self.resumed = true;
+            return Ok((Turn::Passed(seconds), NOTHING));
+        }
         let format = match self.decode(&packet) {
             Ok(format) if format.n_channels > 0 && !self.packet.is_empty() => format,
+            Ok(_) | Err(_) if self.resumed => {
+                let seconds = self.length_of(&packet);
+                return Ok((seconds.map_or(Turn::Nothing, Turn::Passed), NOTHING));
+            }
             Ok(_) => return Ok((Turn::Nothing, NOTHING)),
             Err(_) => {
                 // The first frames of a stream that was cut out of another one need what was before.
-                let lacks = self.fresh && matches!(self.packets, Packets::Frames(_));
-                *skipped += u64::from(!lacks);
+                let lacking = match &mut self.lacking {
+                    Some(n) if matches!(self.packets, Packets::Frames(_)) => {
+                        *n += 1;
+                        *n <= MAX_LACKING
+                    }
+                    _ => false,
+                };
+                *skipped += u64::from(!lacking);
                 return Ok((Turn::Nothing, NOTHING));
             }
         };
@@ -209,13 +243,38 @@ impl Decoded {
             let seconds = packet.pts.get() as f64 / f64::from(format.rate);
             self.starts_late = seconds > LATE;
         }
-        self.fresh = false;
+        self.lacking = None;
+        self.resumed = false;
         let before = samples.len();
         self.give(samples, format, padding);
         if samples.len() == before {
             return Ok((Turn::Nothing, NOTHING));
         }
         Ok((Turn::Samples, format))
+    }
+
+    /// Passes over packets from now on, or decodes them again, with a decoder that knows nothing of what was passed over.
+    pub(super) fn mute(&mut self, on: bool) {
+        if self.muted && !on && self.resumed {
+            let params = self.params.clone();
+            // What was made once for these parameters is made again.
+            drop(self.renew(&params));
+        }
+        self.muted = on;
+    }
+
+    /// Seconds that a packet lasts, where it says so.
+    fn length_of(&self, packet: &Packet) -> Option<f64> {
+        let n = packet.dur.get();
+        let base = match &self.packets {
+            Packets::Track { format, id } => {
+                let track = format.tracks().iter().find(|track| track.id == *id)?;
+                let base = track.time_base?;
+                f64::from(base.numer.get()) / f64::from(base.denom.get())
+            }
+            Packets::Frames(_) | Packets::Pcm(_) => 1.0 / f64::from(self.params.sample_rate?),
+        };
+        (n > 0).then_some(n as f64 * base)
     }
 
     /// Appends the samples of the packet at hand, but for those that are padding if nothing follows.
@@ -246,7 +305,7 @@ impl Decoded {
         self.decoder = Decoder::new(params)?.0;
         self.params = params.clone();
         self.held.clear();
-        self.fresh = true;
+        self.lacking = Some(0);
         Ok(())
     }
 

@@ -1,15 +1,13 @@
 //! FLAC (RFC 9639): of what is before the frames, one block is needed to decode them. The others, such
 //! as pictures and cue sheets, are passed over, whatever they hold.
 
-use std::{
-    io::{self, Read},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::io::{self, Read};
 
-use super::{frames::Frames, input::Input, pcm::Refusal};
+use super::{
+    frames::Frames,
+    input::{Input, Rest},
+    pcm::Refusal,
+};
 
 /// Bytes of the block that is needed.
 const STREAM_INFO: usize = 34;
@@ -86,43 +84,12 @@ pub(super) fn translate(mut input: Input) -> Result<(Stream, Rest, Option<u64>),
     info[13] &= 0xf0;
     info[14..].fill(0);
     let header = [b"fLaC\x80\0\0\x22", &info[..]].concat();
-    let rest = Rest {
-        input: Arc::new(Mutex::new(Some(input))),
-        given: Arc::default(),
-    };
+    let rest = Rest::new(input);
     let stream = Stream {
         header: io::Cursor::new(header),
         rest: rest.clone(),
     };
     Ok((stream, rest, Some(n_frames).filter(|&n| n > 0)))
-}
-
-/// What is behind the bytes that a [`Stream`] has given.
-#[derive(Clone)]
-pub(super) struct Rest {
-    input: Arc<Mutex<Option<Input>>>,
-    given: Arc<AtomicU64>,
-}
-
-impl Rest {
-    fn lock(&self) -> MutexGuard<'_, Option<Input>> {
-        self.input.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes it: the stream has ended.
-    pub(super) fn take(&self) -> Option<Input> {
-        self.lock().take()
-    }
-
-    /// Bytes that the stream has given, without its header.
-    pub(super) fn given(&self) -> u64 {
-        self.given.load(Ordering::Relaxed)
-    }
-
-    /// Bytes still to come, where that is known.
-    pub(super) fn n_bytes(&self) -> Option<u64> {
-        self.lock().as_ref().and_then(Input::rest)
-    }
 }
 
 /// One stream, up to where another is joined on. A decoder would look for frames in that, too, and
@@ -153,7 +120,7 @@ impl Read for Stream {
         let ahead = input.peek(n)?;
         buffer[..n].copy_from_slice(ahead);
         input.advance(n);
-        self.rest.given.fetch_add(n as u64, Ordering::Relaxed);
+        self.rest.add_given(n as u64);
         Ok(n)
     }
 }
@@ -166,7 +133,7 @@ fn next_file(input: &mut Input, n: usize) -> io::Result<Option<usize>> {
         let Some(at) = ahead[..n]
             .get(from..)
             .and_then(|tail| {
-                let may_begin = |byte: &u8| matches!(byte, b'f' | b'I' | b'R' | b'O' | b'F');
+                let may_begin = |byte: &u8| matches!(byte, b'f' | b'I' | b'R' | b'O' | b'F' | 0xff);
                 tail.iter().position(may_begin)
             })
             .map(|at| from + at)
@@ -178,7 +145,11 @@ fn next_file(input: &mut Input, n: usize) -> io::Result<Option<usize>> {
         if begins_file(here) {
             return Ok(Some(at));
         }
-        if let &[b'I', b'D', b'3', 2..=4, 0, flags, a, b, c, d, ..] = here
+        if let &[0xff, 0xe0..=0xff, ..] = here {
+            if Frames::go_on_at(input, at)? {
+                return Ok(Some(at));
+            }
+        } else if let &[b'I', b'D', b'3', 2..=4, 0, flags, a, b, c, d, ..] = here
             && flags.trailing_zeros() >= 4
             && (a | b | c | d) < 0x80
         {

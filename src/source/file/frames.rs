@@ -253,6 +253,12 @@ impl Frames {
         Ok(row_at(input, at, ROW)?.is_some())
     }
 
+    /// Whether so many frames come `at` bytes ahead in `input` that they are no chance, wherever they
+    /// stand.
+    pub(super) fn go_on_at(input: &mut Input, at: usize) -> io::Result<bool> {
+        Ok(row_at(input, at, LONG_ROW)?.is_some())
+    }
+
     /// What comes behind the stream, which has ended.
     pub(super) fn into_rest(self) -> Input {
         self.input

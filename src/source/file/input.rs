@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io::{self, Read, Seek},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use symphonia::core::io::MediaSource;
@@ -142,6 +145,14 @@ impl Place {
             None => Self::OnDisk(File::open(path)?),
         })
     }
+
+    /// The same bytes once more. A file on the disk shares its position with this one.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::OnDisk(file) => Self::OnDisk(file.try_clone()?),
+            Self::AtHand(bytes) => Self::AtHand(bytes.clone()),
+        })
+    }
 }
 
 impl Read for Place {
@@ -162,6 +173,61 @@ impl Seek for Place {
     }
 }
 
+/// What is behind the bytes that a demuxer was given of an [`Input`], and what was found on the way.
+#[derive(Clone)]
+pub(super) struct Rest {
+    input: Arc<Mutex<Option<Input>>>,
+    given: Arc<AtomicU64>,
+    damaged: Arc<AtomicU64>,
+}
+
+impl Rest {
+    pub(super) fn new(input: Input) -> Self {
+        Self {
+            input: Arc::new(Mutex::new(Some(input))),
+            given: Arc::default(),
+            damaged: Arc::default(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Option<Input>> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes it: the stream has ended.
+    pub(super) fn take(&self) -> Option<Input> {
+        self.lock().take()
+    }
+
+    /// So many more bytes were given.
+    pub(super) fn add_given(&self, n: u64) {
+        self.given.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Bytes that were given, without a header.
+    pub(super) fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
+    }
+
+    /// So many packets were left out, as they are damaged.
+    pub(super) fn add_damaged(&self, n: u64) {
+        self.damaged.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Those of which was not told yet.
+    pub(super) fn take_damaged(&self) -> u64 {
+        self.damaged.swap(0, Ordering::Relaxed)
+    }
+
+    /// Bytes still to come, where that is known.
+    pub(super) fn n_bytes(&self) -> Option<u64> {
+        self.lock().as_ref().and_then(Input::rest)
+    }
+}
+
+/// Bytes of a file that are read as others: where, and which.
+pub(super) type Patch = (u64, Vec<u8>);
+
 /// A part of a file, for demuxers that go to and fro in it.
 pub(super) struct Part {
     file: Place,
@@ -171,11 +237,17 @@ pub(super) struct Part {
     /// It claims to be a terabyte long: the MP4 demuxer refuses a file that ends within the atom that
     /// holds the sound, though all before the end can be read.
     endless: bool,
+    patches: Vec<Patch>,
 }
 
 impl Part {
-    /// From `start` to `end` of `file`.
-    pub(super) fn new(mut file: Place, start: u64, end: u64, endless: bool) -> io::Result<Self> {
+    /// From `start` to `end` of `file`, but for some bytes.
+    pub(super) fn new(
+        mut file: Place,
+        (start, end): (u64, u64),
+        endless: bool,
+        patches: Vec<Patch>,
+    ) -> io::Result<Self> {
         file.seek(io::SeekFrom::Start(start))?;
         Ok(Self {
             file,
@@ -183,6 +255,7 @@ impl Part {
             n_bytes: end.saturating_sub(start),
             position: 0,
             endless,
+            patches,
         })
     }
 
@@ -198,6 +271,17 @@ impl Read for Part {
             .unwrap_or(usize::MAX)
             .min(buffer.len());
         let n = self.file.read(&mut buffer[..most])?;
+        let at = self.start + self.position;
+        for (place, bytes) in &self.patches {
+            for (place, byte) in (*place..).zip(bytes) {
+                if let Some(to) = place
+                    .checked_sub(at)
+                    .and_then(|index| buffer[..n].get_mut(index as usize))
+                {
+                    *to = *byte;
+                }
+            }
+        }
         self.position += n as u64;
         Ok(n)
     }

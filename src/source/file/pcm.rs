@@ -14,7 +14,7 @@ use symphonia::core::{
     units::{Duration, Timestamp},
 };
 
-use super::{input::Input, signature};
+use super::{frames::Frames, input::Input, signature};
 
 /// Frames of a packet, at least, unless the stream has no more to give at the moment.
 const PACKET_FRAMES: usize = 1_152;
@@ -184,11 +184,18 @@ impl Pcm {
             // With or without the byte that makes lengths even.
             let pads: &[usize] = if odd { &[1, 0] } else { &[0] };
             let is_file = |pad: usize| begins_file(ahead.get(pad..).unwrap_or_default());
-            if let Some(&pad) = pads.iter().find(|&&pad| is_file(pad)) {
+            let mut file = pads.iter().copied().find(|&pad| is_file(pad));
+            for &pad in pads {
+                if file.is_none() && Frames::go_on_at(&mut self.input, pad).ok()? {
+                    file = Some(pad);
+                }
+            }
+            if let Some(pad) = file {
                 self.input.advance(pad);
                 return Some(self.input);
             }
             let order = self.sound.chunks?;
+            let ahead = self.input.peek(65).ok()?;
             let found = pads.iter().find_map(|&pad| {
                 let (_, size) = chunk(ahead.get(pad..)?, order, rest)?;
                 Some((pad, size))
@@ -252,15 +259,19 @@ impl Pcm {
             return Ok(false);
         }
         // Another file is joined on.
-        if [odd as usize, 0]
-            .iter()
-            .any(|&pad| begins_file(&ahead[pad..]))
-        {
+        let pads = [odd as usize, 0];
+        if pads.iter().any(|&pad| begins_file(&ahead[pad..])) {
             return Ok(false);
         }
+        for pad in pads {
+            if Frames::go_on_at(&mut self.input, left + pad)? {
+                return Ok(false);
+            }
+        }
+        let ahead = &self.input.peek(left + 16)?[left..];
         if let Some(order) = self.sound.chunks {
             // With or without the byte that makes lengths even.
-            for pad in [odd as usize, 0] {
+            for pad in pads {
                 if let Some((name, size)) = chunk(&ahead[pad..], order, rest) {
                     if &name != b"data" {
                         return Ok(false);
@@ -338,6 +349,33 @@ pub(super) fn find_chunk(input: &mut Input) -> io::Result<bool> {
         input.advance(at);
     }
     Ok(found.is_some())
+}
+
+/// The chunk that says how samples are written, of a file that begins in `input`, if it is behind them.
+pub(super) fn late_format(input: &mut Input) -> io::Result<Option<Vec<u8>>> {
+    /// Bytes of it that are of use.
+    const MOST: u32 = 64;
+    let order = match input.peek(4)? {
+        b"RIFF" => Order::Little,
+        b"RIFX" | b"FORM" => Order::Big,
+        // Of these the sound may be longer than its chunk says, or the chunks are others.
+        _ => return Ok(None),
+    };
+    input.skip(12)?;
+    let mut behind = false;
+    loop {
+        let rest = input.rest().map(|rest| rest.saturating_sub(8));
+        let Some((name, size)) = chunk(input.peek(8)?, order, rest) else {
+            return Ok(None);
+        };
+        if matches!(&name, b"fmt " | b"COMM") {
+            let n = 8 + size.min(MOST) as usize;
+            let found = input.peek(n)?.get(8..).map(<[u8]>::to_vec);
+            return Ok(found.filter(|_| behind));
+        }
+        behind |= is_sound(&name);
+        input.skip(8 + u64::from(size) + u64::from(size % 2))?;
+    }
 }
 
 fn is_sound(bytes: &[u8]) -> bool {

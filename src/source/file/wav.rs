@@ -91,7 +91,9 @@ fn is_unknown(size: u32) -> bool {
 }
 
 /// Reads the header up to its samples, which come next in `input`.
-pub(super) fn header(input: &mut Input) -> Result<Held, Refusal> {
+///
+/// `format` is the chunk of that name, where it is behind them.
+pub(super) fn header(input: &mut Input, format: Option<Vec<u8>>) -> Result<Held, Refusal> {
     if is_w64(input.peek(28)?) {
         return w64_header(input);
     }
@@ -101,7 +103,7 @@ pub(super) fn header(input: &mut Input) -> Result<Held, Refusal> {
         Order::Little
     };
     input.skip(12)?;
-    let (mut format, mut long) = (None, None);
+    let (mut format, mut long) = (format, None);
     loop {
         let rest = input.rest();
         let head = input.peek(8)?;

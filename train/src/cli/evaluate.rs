@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use genrescope::network::{Model, architecture::Activation};
+use genrescope::network::{Model, architecture::Activation, neighbours::Neighbours};
 use genrescope_train::{
     datasets::{Dataset, Split},
     degrade::Damage,
@@ -101,6 +101,10 @@ pub(super) struct EvaluateArgs {
     /// So many recordings of one artist as if they were one song, too, drawn a hundred times: multiframe where there are no whole songs.
     #[arg(long, value_name = "N")]
     sets: Option<usize>,
+    /// Write the scores of every frame into this model file, with the genres: the reference points of `classify --average knn`.
+    /// Asked of models that have not heard the recordings, as what a user brings was not heard.
+    #[arg(long, value_name = "FILE", requires = "models")]
+    neighbours: Option<PathBuf>,
     /// Write confusion matrices (SVG, CSV, text) and the reliability picture here.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -201,6 +205,34 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         "songs, 7 nearest neighbours over frame scores: {}",
         songs_by_neighbours(&labels, &clean, 7, reading).summary()
     ))?;
+    if let Some(path) = &args.neighbours {
+        let mut bundle = super::calibrate::read(path)?;
+        ensure!(
+            bundle
+                .card
+                .labels
+                .iter()
+                .eq(labels.iter().map(String::as_str)),
+            "the model '{}' has other labels than those that were asked",
+            path.display()
+        );
+        let frames = || {
+            clean
+                .iter()
+                .flat_map(|a| a.frames.iter().map(move |f| (f, a.label)))
+        };
+        let scores = frames()
+            .flat_map(|(logits, _)| reading.scores(logits))
+            .collect();
+        let truths: Vec<usize> = frames().map(|(_, label)| label).collect();
+        bundle.tensors.extend(Neighbours::tensors(scores, &truths)?);
+        write_whole(path, &bundle.write()?)?;
+        print(&format!(
+            "{} frames are the reference points of '{}'",
+            truths.len(),
+            path.display()
+        ))?;
+    }
     let (single, multi) = multiframe_gain(&labels, &clean, reading);
     if multi.n > 0 {
         print(&format!(

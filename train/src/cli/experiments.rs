@@ -8,12 +8,11 @@ use genrescope_train::{
     fit::{Epoch, Example, Inputs, Loss, Recipe, Task, fit, further},
     heads::Rows,
     metrics::Share,
-    net::Tap,
     optim::Method,
     pictures::write_whole,
     study::{self, Display, Probes},
     svg::{Line, curves},
-    transfer,
+    transfer::{self, Tap},
 };
 
 use super::{Common, Kind, Loaded, RecipeFile, load, print};
@@ -152,10 +151,7 @@ pub(super) fn run(args: &ExperimentArgs) -> Result<()> {
         };
         print(&format!(
             "| {} | {} | {} | {} | {} | {:.1} % | {} |",
-            match curve.kind {
-                Kind::Cnn => "CNN",
-                Kind::Crnn => "CRNN",
-            },
+            curve.kind.name(),
             curve.name(),
             best + 1,
             share(best),
@@ -182,15 +178,14 @@ fn learn(
         ..
     } = loaded;
     // As in the paper: no augmentation, the top alone, a head that starts from nothing.
-    let spec = RecipeFile {
+    let network = RecipeFile {
         network: kind,
         taps: vec![Tap::Top],
         input: kind.input(),
         ..loaded.file.clone()
     }
-    .spec(study.labels.len());
-    let (trunk, _) = transfer::choi(loaded.weights(kind), spec)?;
-    let spec = &trunk.spec;
+    .network(&study.labels)?;
+    let (trunk, _) = transfer::choi(loaded.weights(kind), network)?;
     let plain = Recipe {
         method: Method::Adam,
         epochs: args.epochs,
@@ -218,9 +213,10 @@ fn learn(
     let mut all = Vec::new();
     for &frozen in depths {
         // Frozen blocks run once.
-        let blocks = frozen.min(spec.blocks.len());
-        let kept = (blocks >= spec.repeated)
-            .then(|| further(&trunk, &views[0].planes, spec.repeated, blocks, *threads));
+        let blocks = frozen.min(trunk.architecture.blocks.len());
+        let below = trunk.kept_blocks();
+        let kept =
+            (blocks >= below).then(|| further(&trunk, &views[0].planes, below, blocks, *threads));
         let inputs = match &kept {
             Some(planes) => Inputs::Frames(planes, blocks),
             None => Inputs::Pictures(&study.pictures, &[]),

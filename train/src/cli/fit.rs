@@ -7,10 +7,11 @@ use genrescope::network::bundle::DecisionDefaults;
 use genrescope_train::{
     calibrate::{self, Calibration},
     export::{self, Words},
+    fit::Recipe,
     metrics::{Share, argmax},
-    net::Net,
     pictures::write_whole,
     study::{self, Study, say},
+    trainable::Trainable,
 };
 
 use super::{FitArgs, Loaded, Pooled, RecipeFile, Start, calibrate::Sources, load, print};
@@ -43,8 +44,8 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
         .calibration
         .as_ref()
         .map_or(String::new(), Calibration::words);
-    let words = words(args, &pooled, study, &net, &trust_words);
-    let float = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?;
+    let words = words(args, &pooled, study, (&net, &start.origin), &trust_words);
+    let float = export::bundle(&net, recipe.loss, &words, &[])?;
     let mut int8 = export::calibrated(&float, &study.pictures)?;
     // Heads and thresholds rest on the trunk that ships: int8, and trained if it was.
     match &pooled.calibration {
@@ -87,7 +88,13 @@ pub(super) fn run(args: &FitArgs) -> Result<()> {
     ))
 }
 
-fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str) -> Words {
+fn words(
+    args: &FitArgs,
+    pooled: &Pooled,
+    study: &Study,
+    (net, origin): (&Trainable, &str),
+    trust: &str,
+) -> Words {
     let (float, int8) = (pooled.confusion(false), pooled.confusion(true));
     let data = "GTZAN, whole clips of train and valid of the fault-filtered split";
     let folds = {
@@ -130,13 +137,13 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
     );
     let training = &pooled.recipe.training;
     let trained = if training.epochs == 0 {
-        "The trunk is K. Choi's, unchanged; the head is learnt.".to_owned()
+        "The trunk is unchanged; the head is learnt.".to_owned()
     } else {
         format!(
             "{} epochs; {} of {} layers below the head frozen.",
             training.epochs,
             training.frozen,
-            net.spec.layers()
+            net.layers()
         )
     };
     Words {
@@ -158,12 +165,15 @@ fn words(args: &FitArgs, pooled: &Pooled, study: &Study, net: &Net, trust: &str)
         accuracies,
         licence: "MIT OR Apache-2.0, as far as the weights are ours; see the notice".into(),
         credits: format!(
-            "Trunk initialised from the CNN music tagger of Keunwoo Choi (MIT licence), pre-trained on the Million Song Dataset; the teacher also \
-                  looks at his CRNN{}; method after \
-                  A. Jimenez and F. Jose, Music Genre Recognition with Deep Neural Networks (UPC). GTZAN: G. Tzanetakis and P. Cook; faults \
-                  and split: B. Sturm, C. Kereliuk et al.",
+            "{origin}{}{}; method after A. Jimenez and F. Jose, Music Genre Recognition with Deep Neural Networks (UPC). \
+             GTZAN: G. Tzanetakis and P. Cook; faults and split: B. Sturm, C. Kereliuk et al.",
+            if training.runs().any(Recipe::asks_a_teacher) {
+                "; the teacher listens with Keunwoo Choi's CNN and CRNN"
+            } else {
+                ""
+            },
             if training.runs().any(|run| run.yamnet) {
-                " and at YAMNet (Google, Apache 2.0; trained on AudioSet)"
+                " and with YAMNet (Google, Apache 2.0; trained on AudioSet)"
             } else {
                 ""
             }
@@ -201,19 +211,22 @@ fn card(
     args: &FitArgs,
     words: &Words,
     pooled: &Pooled,
-    net: &Net,
+    net: &Trainable,
     bytes: usize,
     verified: &export::Verified,
 ) -> String {
-    let parameters: usize = net.params.tensors.iter().map(Vec::len).sum();
+    let parameters: usize = net.params.iter().map(|param| param.values.len()).sum();
     let mut text = format!("# {}\n\n{}\n\n", words.name, words.notice);
     let _ = writeln!(
         text,
         "| | |\n|---|---|\n| file | `{}`, {bytes} bytes, convolutions in int8 (per output channel), the rest in f32 |\n| parameters | {parameters} |\n\
          | input | 96 mel bands x 1366 columns (29.12 s at 12 kHz), floor {} dB |\n| embedding | {} values |\n| temperature | {:.3} |\n",
         args.out.display(),
-        net.spec.floor_db,
-        net.spec.embedding_len(),
+        net.architecture
+            .normalisation
+            .level
+            .map_or(net.front_end.floor_db, |level| level.floor_db),
+        net.embedding_len(),
         words.decision.temperature
     );
     let _ = writeln!(

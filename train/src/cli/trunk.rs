@@ -57,7 +57,7 @@ pub(super) fn run(args: &TrunkArgs) -> Result<()> {
             .into(),
         decision: DecisionDefaults::default(),
     };
-    let float = export::bundle(&net, &study.labels, recipe.loss, &words, &[])?;
+    let float = export::bundle(&net, recipe.loss, &words, &[])?;
     let file = export::calibrated(&float, &study.pictures)?.write()?;
     write_whole(&args.out, &file)?;
     print(&format!(

@@ -30,8 +30,8 @@ use super::{data_root, print};
 #[derive(Args, Debug)]
 pub(super) struct WideArgs {
     /// Weights of the second trunk, as `distil` writes them.
-    #[arg(long, value_name = "FILE")]
-    second: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "measure")]
+    second: Option<PathBuf>,
     /// AudioSet's `class_labels_indices.csv`.
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
@@ -87,9 +87,10 @@ pub(super) fn run(args: &WideArgs) -> Result<()> {
         let model = Model::from_bytes(&read(path)?)?;
         return report(args, &model, [&prompted, &songs], threads).map(|_| ());
     }
+    let second = args.second.as_ref().context("--second is missing")?;
     let csv = or(&args.classes, "reference/mn04/class_labels_indices.csv");
     let classes = ears::classes(&String::from_utf8_lossy(&read(&csv)?))?;
-    let bundle = wide::bundle(&read(&args.second)?, &classes)?;
+    let bundle = wide::bundle(&read(second)?, &classes)?;
     let mut bundle = heads(args, &bundle, &prompted, threads)?;
     temperatures(args, &mut bundle, &songs, threads)?;
     describe(&mut bundle);
