@@ -33,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--model", metavar="NAME|FILE", help="'wide', or a model file")
     one.add_argument("--json", action="store_true", help="one JSON object a line")
     one.add_argument("--timeline", action="store_true", help="JSON says what was heard when")
-    one.add_argument("--show-frames", dest="frames", action="store_true", help="JSON has the scores of every frame")
+    one.add_argument("--show-frames", action="store_true", help="JSON has the scores of every frame")
+    one.add_argument("--frames", type=int, metavar="N", help="hear only so many frames of each song")
     one.add_argument("--average", default="mean", metavar="HOW", help="mean, geometric, vote or knn")
     one.add_argument("--skip", type=float, default=20.0, metavar="SECONDS", help="left out at both ends")
     one.add_argument("--hop", type=float, default=29.12, metavar="SECONDS", help="from frame to frame")
@@ -55,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
 def classify(args: argparse.Namespace) -> int:
     model = Model(args.model)
     settings: dict[str, Any] = {
-        name: getattr(args, name) for name in ("average", "skip", "hop", "unsure_below", "timeline", "frames")
+        name: getattr(args, name)
+        for name in ("average", "skip", "hop", "unsure_below", "timeline", "show_frames", "frames")
     }
     files, problems = _find(args.paths, args.shard)
     failed = 0

@@ -74,7 +74,8 @@ class Model:
             "hop": 29.12,
             "unsure_below": None,
             "timeline": False,
-            "frames": False,
+            "show_frames": False,
+            "frames": None,
         }
         for setting in settings:
             if setting not in known:
@@ -92,7 +93,8 @@ class Model:
         hop: float = 29.12,
         unsure_below: Optional[float] = None,
         timeline: bool = False,
-        frames: bool = False,
+        show_frames: bool = False,
+        frames: Optional[int] = None,
         embeddings: bool = False,
     ) -> Song:
         """Says the genre of one song, as `genrescope classify` does.
@@ -109,7 +111,8 @@ class Model:
             hop: Seconds from the start of one frame to the start of the next.
             unsure_below: Best score below which the answer is "unsure"; None: the model's.
             timeline: `Song.to_dict` says what was heard when.
-            frames: `Song.to_dict` has the scores of the frames; `Song.frames` always does.
+            show_frames: `Song.to_dict` has the scores of the frames; `Song.frames` always does.
+            frames: Hear only so many frames of a file, evenly spaced, and decode nothing else; None: all.
             embeddings: `Song.embeddings` has a row for each frame.
 
         Raises:
@@ -123,6 +126,7 @@ class Model:
             hop=hop,
             unsure_below=unsure_below,
             timeline=timeline,
+            show_frames=show_frames,
             frames=frames,
             embeddings=embeddings,
         )
@@ -167,9 +171,9 @@ class Model:
         Args:
             sources: Paths, or pairs of a name and the bytes of a whole file.
             jobs: Files at a time; None: one for each processor.
-            settings: As for `classify`; not `timeline` and `frames`, which fit into no column.
+            settings: As for `classify`; not `timeline` and `show_frames`, which fit into no column.
         """
-        for setting in ("timeline", "frames", "embeddings"):
+        for setting in ("timeline", "show_frames", "embeddings"):
             if settings.get(setting):
                 raise SettingError(f"{setting} fits into no column; use classify_each")
         answers = self.classify_each(sources, jobs=jobs, **settings)

@@ -45,7 +45,8 @@ class Listening:
         hop: float,
         unsure_below: Optional[float],
         timeline: bool,
-        frames: bool,
+        show_frames: bool,
+        frames: Optional[int],
         embeddings: bool,
     ) -> None: ...
     @property

@@ -7,16 +7,17 @@ mod stream;
 
 use std::{
     ffi::OsString,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use genrescope::{
-    answer::{HearError, Heard, Hearing, Listening, hear},
+    answer::{HearError, Heard, Hearing, Listening, hear_opened},
     network,
     song::{Multiframe, SongScore},
     source::{
-        file::{AudioFile, FileError, tell_no_caught_panics},
+        file::{FileError, tell_no_caught_panics},
         library::{Finder, Shard},
         model_file,
     },
@@ -163,27 +164,22 @@ impl PyListening {
         clippy::redundant_closure_for_method_calls,
         reason = "the method is of one lifetime, the closure of any"
     )]
-    fn hear<'py>(
-        &self,
-        py: Python<'py>,
-        open: impl FnOnce() -> Result<AudioFile, FileError> + Send,
-    ) -> PyResult<Parts<'py>> {
+    fn hear<'py>(&self, py: Python<'py>, item: rows::Item) -> PyResult<Parts<'py>> {
         let mut interrupted = None;
         let (outcome, path) = py.detach(|| {
-            let file = match open() {
-                Ok(file) => file,
-                Err(error) => return (Err(HearError::from(error)), PathBuf::new()),
-            };
-            let path = file.path().to_owned();
             let mut n_blocks = 0_u32;
-            let outcome = hear(&self.0, file, || {
-                n_blocks += 1;
-                if n_blocks.is_multiple_of(LOOK_EVERY) {
-                    interrupted = Python::attach(|py| py.check_signals()).err();
-                }
-                interrupted.is_none()
-            });
-            (outcome, path)
+            let outcome = hear_opened(
+                &self.0,
+                || item.open(),
+                || {
+                    n_blocks += 1;
+                    if n_blocks.is_multiple_of(LOOK_EVERY) {
+                        interrupted = Python::attach(|py| py.check_signals()).err();
+                    }
+                    interrupted.is_none()
+                },
+            );
+            (outcome, item.name())
         });
         match (outcome, interrupted) {
             (_, Some(error)) => Err(error),
@@ -197,7 +193,7 @@ impl PyListening {
 #[pymethods]
 impl PyListening {
     #[new]
-    #[pyo3(signature = (model, /, *, average, skip, hop, unsure_below, timeline, frames, embeddings))]
+    #[pyo3(signature = (model, /, *, average, skip, hop, unsure_below, timeline, show_frames, frames, embeddings))]
     #[allow(clippy::too_many_arguments, reason = "one for each keyword")]
     fn new(
         model: &Model,
@@ -206,7 +202,8 @@ impl PyListening {
         hop: f64,
         unsure_below: Option<f32>,
         timeline: bool,
-        frames: bool,
+        show_frames: bool,
+        frames: Option<usize>,
         embeddings: bool,
     ) -> PyResult<Self> {
         let score = SongScore::named(average).ok_or_else(|| {
@@ -218,16 +215,19 @@ impl PyListening {
                 "unsure_below = {score} is not in 0 to 1"
             )));
         }
+        if frames.is_some_and(|n| !(1..=1_000).contains(&n)) {
+            return Err(setting_error("frames is not in 1 to 1000"));
+        }
         let listening = Listening {
             rule: Multiframe {
                 skip: Seconds(skip),
                 hop: Seconds(hop),
                 score,
-                ..Multiframe::default()
+                frames: frames.and_then(NonZeroUsize::new),
             },
             unsure_below,
             timeline,
-            frames,
+            frames: show_frames,
             embeddings,
             ..Listening::new(Arc::clone(&model.0))
         };
@@ -242,7 +242,7 @@ impl PyListening {
 
     #[pyo3(signature = (path, /))]
     fn file<'py>(&self, py: Python<'py>, path: PathBuf) -> PyResult<Parts<'py>> {
-        self.hear(py, || AudioFile::open(path))
+        self.hear(py, rows::Item::Path(path))
     }
 
     #[pyo3(signature = (name, data, /))]
@@ -252,7 +252,7 @@ impl PyListening {
         name: PathBuf,
         data: PyBackedBytes,
     ) -> PyResult<Parts<'py>> {
-        self.hear(py, || AudioFile::from_bytes(name, data))
+        self.hear(py, rows::Item::of_bytes(name, data))
     }
 
     #[pyo3(signature = (name, array, rate, /))]

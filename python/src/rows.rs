@@ -61,14 +61,21 @@ impl<'py> FromPyObject<'_, 'py> for Item {
 }
 
 impl Item {
-    fn open(&self) -> Result<AudioFile, FileError> {
+    /// Bytes of Python's under a name.
+    pub(crate) fn of_bytes(name: PathBuf, bytes: PyBackedBytes) -> Self {
+        Self::Bytes(name.into(), Shared(Arc::new(bytes)))
+    }
+
+    /// Opens it, as often as it takes.
+    pub(crate) fn open(&self) -> Result<AudioFile, FileError> {
         match self {
             Self::Path(path) => AudioFile::open(path),
             Self::Bytes(name, bytes) => AudioFile::from_bytes(name, bytes.clone()),
         }
     }
 
-    fn name(&self) -> PathBuf {
+    /// What messages call it.
+    pub(crate) fn name(&self) -> PathBuf {
         match self {
             Self::Path(path) => path.clone(),
             Self::Bytes(name, _) => name.into(),

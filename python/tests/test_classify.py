@@ -21,9 +21,10 @@ def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     ("settings", "arguments"),
     [
         ({}, []),
-        ({"average": "geometric", "hop": 10, "frames": True}, ["--average", "geometric", "--hop", 10, "--show-frames"]),
+        ({"average": "geometric", "hop": 10, "show_frames": True}, ["--average", "geometric", "--hop", 10, "--show-frames"]),
         ({"skip": 0, "unsure_below": 0.125}, ["--skip", 0, "--unsure-below", 0.125]),
         ({"timeline": True}, ["--timeline"]),
+        ({"frames": 1, "skip": 0}, ["--frames", 1, "--skip", 0]),
     ],
 )
 def test_answers_are_those_of_the_command_line(
