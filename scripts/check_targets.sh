@@ -25,7 +25,10 @@ for argument; do
 done
 # ar: the archive is the first word that ends so.
 for argument; do
-    case $argument in *.a | *.lib) [ -e "$argument" ] || : >"$argument" ;; esac
+    case $argument in
+        -*) ;;
+        *.a | *.lib) [ -e "$argument" ] || : >"$argument" ;;
+    esac
 done
 STUB
 chmod +x "$folder/nothing"
@@ -38,7 +41,7 @@ for target in $targets; do
     fi
     name=$(echo "$target" | tr - _)
     echo "== $target"
-    env "CC_$name=$folder/nothing" "CXX_$name=$folder/nothing" "AR_$name=$folder/nothing" CMAKE="$folder/nothing" \
+    env "CC_$name=$folder/nothing" "CXX_$name=$folder/nothing" "AR_$name=$folder/nothing" CMAKE="$folder/nothing" CMAKE_GENERATOR=Ninja \
         PKG_CONFIG_ALLOW_CROSS=1 SDKROOT="$folder" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/targets" \
         cargo check --locked --target "$target" --package genrescope --package genrescope-plugin || failed="$failed $target"
 done
