@@ -302,7 +302,9 @@ mod tests {
                 Mixdown::default().interleaved(&four, 4, &mut mono);
                 let spread = |mono: &[f32]| {
                     let mut spread = Spread::default();
-                    mono.iter().for_each(|&x| spread.add(x));
+                    for &sample in mono {
+                        spread.add(sample);
+                    }
                     spread.power(mono.len() as f64) / mono.len() as f64
                 };
                 let heard = spread(&mono[CELL..]);

@@ -507,7 +507,7 @@ fn open_or_wait(path: &Path, raw: Option<RawPcm>, stop: &Stop) -> anyhow::Result
     let since = Instant::now();
     while !stop.asked() {
         match result.recv_timeout(Duration::from_millis(50)) {
-            Ok(file) => return file.map(|file| Some(Opened::Now(file))),
+            Ok(file) => return file.map(|file| Some(Opened::Now(Box::new(file)))),
             Err(RecvTimeoutError::Timeout) if since.elapsed() >= STALL => {
                 return Ok(Some(Opened::Later(result)));
             }

@@ -73,9 +73,8 @@ fn difference(answer: &Value, ffmpeg: Option<f64>) -> Option<String> {
         format!(" ({notes})")
     };
     match (ours, ffmpeg) {
-        (None, None) => None,
-        // It read a header, and found no sound.
-        (None, Some(0.0)) => None,
+        // It may read a header and find no sound.
+        (None, None | Some(0.0)) => None,
         (Some(ours), None) => Some(format!("{ours:.2} s{told}; ffmpeg cannot read it")),
         (None, Some(theirs)) => Some(format!("{}; ffmpeg hears {theirs:.2} s", answer["error"])),
         (Some(ours), Some(theirs)) => {

@@ -56,7 +56,7 @@ pub(super) struct Played {
 
 /// Where the sound comes from.
 pub(super) enum Opened {
-    Now(AudioFile),
+    Now(Box<AudioFile>),
     /// A pipe that has not begun: its file comes here when it has.
     Later(Receiver<anyhow::Result<AudioFile>>),
 }
@@ -150,7 +150,7 @@ impl Playing {
         let (since, waited) = (Instant::now(), matches!(opened, Opened::Later(_)));
         let mut pace = speed.map(|speed| Pace::new(self.rate, speed));
         let file = match opened {
-            Opened::Now(file) => file,
+            Opened::Now(file) => *file,
             Opened::Later(coming) => {
                 let Some(file) = self.wait_for(&coming)? else {
                     return Ok(self.played(0, Vec::new()));
