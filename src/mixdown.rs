@@ -33,7 +33,7 @@ const MAX_CHANNELS: usize = 64;
 
 /// Which of mean and difference is heard of a stream, and what is known of them since it was judged last.
 #[derive(Clone, Debug, Default)]
-pub struct Mixdown {
+pub(crate) struct Mixdown {
     /// Frames since then.
     n: usize,
     mean: Spread,
@@ -114,7 +114,7 @@ impl Mixdown {
     /// # Real-time
     /// Safe on the audio thread.
     #[cfg(any(feature = "file", test))]
-    pub fn interleaved(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
+    pub(crate) fn interleaved(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
         let n_frames = mono
             .len()
             .min(samples.len().checked_div(n_channels).unwrap_or(0));
@@ -302,8 +302,8 @@ mod tests {
                 Mixdown::default().interleaved(&four, 4, &mut mono);
                 let spread = |mono: &[f32]| {
                     let mut spread = Spread::default();
-                    for &x in mono {
-                        spread.add(x);
+                    for &sample in mono {
+                        spread.add(sample);
                     }
                     spread.power(mono.len() as f64) / mono.len() as f64
                 };

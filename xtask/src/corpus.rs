@@ -73,7 +73,7 @@ fn difference(answer: &Value, ffmpeg: Option<f64>) -> Option<String> {
         format!(" ({notes})")
     };
     match (ours, ffmpeg) {
-        // Of some files it reads a header, and finds no sound.
+        // It may read a header and find no sound.
         (None, None | Some(0.0)) => None,
         (Some(ours), None) => Some(format!("{ours:.2} s{told}; ffmpeg cannot read it")),
         (None, Some(theirs)) => Some(format!("{}; ffmpeg hears {theirs:.2} s", answer["error"])),
