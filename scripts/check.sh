@@ -23,10 +23,6 @@ if [ "${1:-}" != tests ]; then
     else
         echo "check.sh: cargo-deny is not installed; licences and sources were not checked"
     fi
-    # A build of its own, of minutes: where nobody waits for it.
-    if [ -n "${CI:-}" ]; then
-        scripts/fuzz.sh
-    fi
 fi
 cargo test --locked --workspace --no-fail-fast
 scripts/python.sh
