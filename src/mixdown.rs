@@ -33,7 +33,7 @@ const MAX_CHANNELS: usize = 64;
 
 /// Which of mean and difference is heard of a stream, and what is known of them since it was judged last.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Mixdown {
+pub struct Mixdown {
     /// Frames since then.
     n: usize,
     mean: Spread,
@@ -114,7 +114,7 @@ impl Mixdown {
     /// # Real-time
     /// Safe on the audio thread.
     #[cfg(any(feature = "file", test))]
-    pub(crate) fn interleaved(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
+    pub fn interleaved(&mut self, samples: &[f32], n_channels: usize, mono: &mut [f32]) {
         let n_frames = mono
             .len()
             .min(samples.len().checked_div(n_channels).unwrap_or(0));
