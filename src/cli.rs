@@ -114,7 +114,7 @@ pub enum Command {
 /// What every command gets to know.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Model of the user's choice, the name of a [`BuiltIn`] or a file; `None`: the default.
+    /// Model of the user's choice, the name of a [built-in one](crate::network::BuiltIn) or a file; `None`: the default.
     pub model: Option<PathBuf>,
     /// May standard output carry colours?
     pub color: bool,

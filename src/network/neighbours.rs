@@ -92,7 +92,7 @@ impl Neighbours {
         )))
     }
 
-    /// The tensors that [`Neighbours::find`] reads.
+    /// The tensors of a model file that hold these rows: `trust.neighbours.scores` and `trust.neighbours.labels`.
     ///
     /// # Errors
     /// [`ModelError`] when the lengths do not fit.
