@@ -316,6 +316,12 @@ pub(crate) fn complaint(cli: &clap::Command, call: &[String], look: Look) -> Opt
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
+    // What a shell fills in cannot be known here.
+    let look = if call.iter().any(|word| word.contains('$')) {
+        Look::Mention
+    } else {
+        look
+    };
     if is_help || (look == Look::Mention && is_missing) {
         return None;
     }
