@@ -27,7 +27,7 @@ use crate::{
     pipeline::{Pipeline, PipelineConfig, PipelineError},
     sink::jsonl::VERSION,
     song::{Multiframe, Song, SongClassifier, SongError, Verdict},
-    source::file::{AudioFile, FileError},
+    source::file::{AudioFile, CUT_OFF, FileError},
     units::{SampleRate, Seconds},
 };
 
@@ -67,6 +67,17 @@ impl Listening {
     /// [`SettingError`] naming the setting that is out of range, with its value.
     pub fn check(&self) -> Result<(), SettingError> {
         Hearing::new(self, SampleRate::MIN).map(drop)
+    }
+
+    /// `song` with what is asked for beside its rule.
+    fn set(&self, mut song: SongClassifier) -> SongClassifier {
+        if let Some(threshold) = self.unsure_below {
+            song = song.unsure_below(threshold);
+        }
+        if self.embeddings {
+            song = song.keep_embeddings();
+        }
+        song
     }
 
     /// What shapes an answer, as it would be typed: it is written beside every answer.
@@ -224,13 +235,8 @@ impl Hearing {
     /// # Errors
     /// [`SettingError`] naming the setting that is out of range, with its value.
     pub fn new(listening: &Listening, rate: SampleRate) -> Result<Self, SettingError> {
-        let mut song = SongClassifier::new(&listening.model, rate, listening.rule)?;
-        if let Some(threshold) = listening.unsure_below {
-            song = song.unsure_below(threshold);
-        }
-        if listening.embeddings {
-            song = song.keep_embeddings();
-        }
+        let song = SongClassifier::new(&listening.model, rate, listening.rule)?;
+        let song = listening.set(song);
         let pipeline = if listening.timeline {
             let mut config = PipelineConfig::default();
             config.decision.unsure_below = listening.unsure_below;
@@ -337,21 +343,15 @@ fn hear_sample(
         return Ok(Sample::Refused);
     };
     let mut file = open()?;
-    let path = file.path().to_owned();
-    let failed = |source| HearError::Setting { path, source };
     let hz = f64::from(file.rate().hz());
     let (model, rule) = (&listening.model, listening.rule);
     let song = SongClassifier::of_excerpts(model, file.rate(), rule, length);
-    let mut song = match song {
-        Ok(song) => song,
-        Err(error) => return Err(failed(error.into())),
-    };
-    if let Some(threshold) = listening.unsure_below {
-        song = song.unsure_below(threshold);
-    }
-    if listening.embeddings {
-        song = song.keep_embeddings();
-    }
+    let mut song = song
+        .map(|song| listening.set(song))
+        .map_err(|error| HearError::Setting {
+            path: file.path().to_owned(),
+            source: error.into(),
+        })?;
     let mut mono = Vec::new();
     for start in starts {
         file.pass_to(Seconds((start.0 - RUN_IN.0).max(0.0)))?;
@@ -371,7 +371,7 @@ fn hear_sample(
         }
         song.end_excerpt(start);
     }
-    let cut_off = truncated.then(|| "cut off before its end".to_owned());
+    let cut_off = truncated.then(|| CUT_OFF.to_owned());
     Ok(Sample::Heard(Box::new(Heard {
         song: song.finish(),
         timeline: Vec::new(),

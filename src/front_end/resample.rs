@@ -132,7 +132,7 @@ impl Resampler {
 
     /// Forgets all samples.
     pub fn reset(&mut self) {
-        self.first.iter_mut().for_each(Decimator::reset);
+        self.first.iter_mut().for_each(|stage| stage.window.reset());
         self.second.iter_mut().for_each(Polyphase::reset);
         self.n_in = 0;
         self.n_out = 0;
@@ -141,8 +141,13 @@ impl Resampler {
     /// How far ahead of an output sample the input must have come, in input samples.
     pub fn look_ahead(&self) -> usize {
         let first = self.first.as_ref();
-        let (divisor, half) = first.map_or((1, 0), |stage| (stage.divisor, stage.n_taps / 2));
-        half + divisor * self.second.as_ref().map_or(0, |stage| stage.n_taps / 2)
+        let (divisor, half) =
+            first.map_or((1, 0), |stage| (stage.divisor, stage.window.n_taps / 2));
+        half + divisor
+            * self
+                .second
+                .as_ref()
+                .map_or(0, |stage| stage.window.n_taps / 2)
     }
 
     /// Runs `n` samples of `block` through the stages into `out`.
@@ -160,6 +165,68 @@ impl Resampler {
     }
 }
 
+/// What the windows of a filter lie in: input that is not yet used up.
+#[derive(Clone, Debug)]
+struct Window {
+    n_taps: usize,
+    /// `[n_taps + BLOCK]`, of which `filled` hold samples.
+    buffer: Vec<f32>,
+    filled: usize,
+    /// Where in the buffer the last block ends that is not all zeros: from there on, the output is zero, unasked.
+    sound_end: usize,
+    /// Where in the buffer the window of the next output begins.
+    next: usize,
+}
+
+impl Window {
+    /// Silence came before.
+    fn new(n_taps: usize) -> Self {
+        let mut window = Self {
+            n_taps,
+            buffer: vec![0.0; n_taps + BLOCK],
+            filled: 0,
+            sound_end: 0,
+            next: 0,
+        };
+        window.reset();
+        window
+    }
+
+    /// Forgets all samples: silence came before.
+    fn reset(&mut self) {
+        self.filled = self.n_taps / 2 - 1;
+        self.buffer[..self.filled].fill(0.0);
+        self.sound_end = 0;
+        self.next = 0;
+    }
+
+    /// Takes as many of `samples` as there is room for, and gives the rest.
+    fn take<'a>(&mut self, samples: &'a [f32]) -> &'a [f32] {
+        let n = samples.len().min(self.buffer.len() - self.filled);
+        let (now, later) = samples.split_at(n);
+        self.buffer[self.filled..self.filled + n].copy_from_slice(now);
+        self.filled += n;
+        if !all_zero(now) {
+            self.sound_end = self.filled;
+        }
+        later
+    }
+
+    /// Whether all that the next output looks at is here.
+    fn is_complete(&self) -> bool {
+        self.next + self.n_taps <= self.filled
+    }
+
+    /// Makes room: what lies before the next window is used up.
+    fn forget_used(&mut self) {
+        let used = self.next.min(self.filled);
+        self.buffer.copy_within(used..self.filled, 0);
+        self.filled -= used;
+        self.sound_end = self.sound_end.saturating_sub(used);
+        self.next -= used;
+    }
+}
+
 /// A windowed-sinc filter evaluated at every `divisor`-th input sample.
 ///
 /// Outputs are summed side by side: with few taps, the way to each and joining its partial sums would cost more than the
@@ -167,17 +234,10 @@ impl Resampler {
 #[derive(Clone, Debug)]
 struct Decimator {
     divisor: usize,
-    n_taps: usize,
     /// The taps that are not zero: place in the window modulo `divisor`, place divided by it, value. Of a filter to half the
     /// rate every other one is zero.
     taps: Vec<(usize, usize, f32)>,
-    /// Input not yet used up, `[n_taps + BLOCK]`, of which `filled` hold samples.
-    buffer: Vec<f32>,
-    filled: usize,
-    /// Where in the buffer the last block ends that is not all zeros: from there on, the output is zero, unasked.
-    sound_end: usize,
-    /// Where in the buffer the window of the next output begins.
-    next: usize,
+    window: Window,
     /// The samples that outputs side by side look at, by their place modulo `divisor`.
     split: Vec<[f32; Decimator::SPLIT]>,
 }
@@ -191,35 +251,21 @@ impl Decimator {
     /// A filter with its -6 dB point at `centre` and a transition of `width`, both in cycles per input sample.
     fn new(divisor: usize, centre: f64, width: f64) -> Self {
         let filter = Polyphase::new(1, divisor as u64, centre, width);
-        let n_taps = filter.n_taps;
+        let n_taps = filter.window.n_taps;
         debug_assert!(
             n_taps <= 32 * divisor,
             "{n_taps} taps for a divisor of {divisor}"
         );
         let taps = filter.rows[..n_taps].iter().enumerate();
-        let mut decimator = Self {
+        Self {
             divisor,
-            n_taps,
             taps: taps
                 .filter(|(_, tap)| tap.abs() > 1e-12)
                 .map(|(k, &tap)| (k % divisor, k / divisor, tap))
                 .collect(),
-            buffer: vec![0.0; n_taps + BLOCK],
-            filled: 0,
-            sound_end: 0,
-            next: 0,
+            window: filter.window,
             split: vec![[0.0; Self::SPLIT]; divisor],
-        };
-        decimator.reset();
-        decimator
-    }
-
-    /// Forgets all samples: silence came before.
-    fn reset(&mut self) {
-        self.filled = self.n_taps / 2 - 1;
-        self.buffer[..self.filled].fill(0.0);
-        self.sound_end = 0;
-        self.next = 0;
+        }
     }
 
     /// Most outputs that `n` inputs can give.
@@ -230,40 +276,40 @@ impl Decimator {
     /// Appends to `out`, which must have room for [`Decimator::max_outputs`], what `samples` complete.
     fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) {
         while !samples.is_empty() {
-            let n = samples.len().min(self.buffer.len() - self.filled);
-            let (now, later) = samples.split_at(n);
-            self.buffer[self.filled..self.filled + n].copy_from_slice(now);
-            self.filled += n;
-            if !all_zero(now) {
-                self.sound_end = self.filled;
-            }
-            samples = later;
-            let mut complete = match self.filled.checked_sub(self.next + self.n_taps) {
+            samples = self.window.take(samples);
+            let Window {
+                n_taps,
+                filled,
+                next,
+                ..
+            } = self.window;
+            let mut complete = match filled.checked_sub(next + n_taps) {
                 Some(more) => more / self.divisor + 1,
                 None => 0,
             };
-            while complete > 0 && self.next < self.sound_end {
+            while complete > 0 && self.window.next < self.window.sound_end {
                 let n = complete.min(Self::SIDE);
                 let sums = self.side_by_side(n);
                 out.extend_from_slice(&sums[..n]);
-                self.next += n * self.divisor;
+                self.window.next += n * self.divisor;
                 complete -= n;
             }
             out.resize(out.len() + complete, 0.0);
-            self.next += complete * self.divisor;
-            // A step may be longer than what is left of the window.
-            let used = self.next.min(self.filled);
-            self.buffer.copy_within(used..self.filled, 0);
-            self.filled -= used;
-            self.sound_end = self.sound_end.saturating_sub(used);
-            self.next -= used;
+            self.window.next += complete * self.divisor;
+            self.window.forget_used();
         }
     }
 
     /// The next `n` outputs.
     fn side_by_side(&mut self, n: usize) -> [f32; Self::SIDE] {
-        let window = &self.buffer[self.next..self.filled];
-        let window = &window[..((n - 1) * self.divisor + self.n_taps).min(window.len())];
+        let Window {
+            n_taps,
+            filled,
+            next,
+            ..
+        } = self.window;
+        let window = &self.window.buffer[next..filled];
+        let window = &window[..((n - 1) * self.divisor + n_taps).min(window.len())];
         for (phase, split) in self.split.iter_mut().enumerate() {
             let from = window.iter().skip(phase).step_by(self.divisor);
             for (to, from) in split.iter_mut().zip(from) {
@@ -291,18 +337,11 @@ struct Polyphase {
     n_phases: u64,
     /// Phases from one output to the next (M).
     step: u64,
-    n_taps: usize,
     /// Filters of the phases, `[rows, n_taps]`; with interpolation one row more than the table has
     /// phases.
     rows: Vec<f32>,
     interpolated: bool,
-    /// Input not yet used up, `[n_taps + BLOCK]`, of which `filled` hold samples.
-    buffer: Vec<f32>,
-    filled: usize,
-    /// Where in the buffer the last block ends that is not all zeros: from there on, the output is zero, unasked.
-    sound_end: usize,
-    /// Where in the buffer the window of the next output begins.
-    next: usize,
+    window: Window,
     /// Phase of the next output, below `n_phases`.
     phase: u64,
 }
@@ -335,28 +374,19 @@ impl Polyphase {
             let sum: f64 = row.iter().sum();
             rows.extend(row.iter().map(|tap| (tap / sum) as f32));
         }
-        let mut filter = Self {
+        Self {
             n_phases,
             step,
-            n_taps,
             rows,
             interpolated,
-            buffer: vec![0.0; n_taps + BLOCK],
-            filled: 0,
-            sound_end: 0,
-            next: 0,
+            window: Window::new(n_taps),
             phase: 0,
-        };
-        filter.reset();
-        filter
+        }
     }
 
     /// Forgets all samples: silence came before.
     fn reset(&mut self) {
-        self.filled = self.n_taps / 2 - 1;
-        self.buffer[..self.filled].fill(0.0);
-        self.sound_end = 0;
-        self.next = 0;
+        self.window.reset();
         self.phase = 0;
     }
 
@@ -372,49 +402,45 @@ impl Polyphase {
             self.step % self.n_phases,
         );
         while !samples.is_empty() {
-            let n = samples.len().min(self.buffer.len() - self.filled);
-            let (now, later) = samples.split_at(n);
-            self.buffer[self.filled..self.filled + n].copy_from_slice(now);
-            self.filled += n;
-            if !all_zero(now) {
-                self.sound_end = self.filled;
-            }
-            samples = later;
-            while self.next + self.n_taps <= self.filled {
-                if self.next >= self.sound_end {
+            samples = self.window.take(samples);
+            while self.window.is_complete() {
+                if self.window.next >= self.window.sound_end {
                     self.rest(out);
                     break;
                 }
-                let window = &self.buffer[self.next..self.next + self.n_taps];
-                out.push(self.evaluate(window));
-                self.next += whole;
+                out.push(self.evaluate());
+                self.window.next += whole;
                 self.phase += part;
                 if self.phase >= self.n_phases {
                     self.phase -= self.n_phases;
-                    self.next += 1;
+                    self.window.next += 1;
                 }
             }
-            // A step is shorter than a window, so the next window begins within what is here.
-            self.buffer.copy_within(self.next..self.filled, 0);
-            self.filled -= self.next;
-            self.sound_end = self.sound_end.saturating_sub(self.next);
-            self.next = 0;
+            self.window.forget_used();
         }
     }
 
     /// All outputs whose windows lie within what is here: it is silent, so they are zeros, and only their number matters.
     fn rest(&mut self, out: &mut Vec<f32>) {
-        let instants = (self.filled - self.n_taps - self.next + 1) as u64 * self.n_phases;
+        let Window {
+            n_taps,
+            filled,
+            next,
+            ..
+        } = self.window;
+        let instants = (filled - n_taps - next + 1) as u64 * self.n_phases;
         let n = (instants - self.phase).div_ceil(self.step);
         out.resize(out.len() + n as usize, 0.0);
         let end = self.phase + n * self.step;
-        self.next += (end / self.n_phases) as usize;
+        self.window.next += (end / self.n_phases) as usize;
         self.phase = end % self.n_phases;
     }
 
-    /// The output whose window is `window`.
-    fn evaluate(&self, window: &[f32]) -> f32 {
-        let row = |index: usize| &self.rows[index * self.n_taps..(index + 1) * self.n_taps];
+    /// The next output.
+    fn evaluate(&self) -> f32 {
+        let Window { n_taps, next, .. } = self.window;
+        let window = &self.window.buffer[next..next + n_taps];
+        let row = |index: usize| &self.rows[index * n_taps..(index + 1) * n_taps];
         if self.interpolated {
             let position = self.phase * TABLE_PHASES;
             let index = (position / self.n_phases) as usize;
@@ -520,11 +546,11 @@ mod tests {
                 let places = stage.taps.iter().map(|&(_, place, _)| place);
                 let most = Decimator::SPLIT - Decimator::SIDE;
                 assert!(places.max() < Some(most), "{from} Hz");
-                assert!(stage.divisor < stage.n_taps, "{from} Hz");
+                assert!(stage.divisor < stage.window.n_taps, "{from} Hz");
             }
             if let Some(stage) = &converter.second {
                 assert!(
-                    (stage.step / stage.n_phases + 1) < stage.n_taps as u64,
+                    (stage.step / stage.n_phases + 1) < stage.window.n_taps as u64,
                     "{from} Hz"
                 );
                 assert!(
@@ -556,13 +582,13 @@ mod tests {
                 converter.push(&samples, |samples| out.extend_from_slice(samples));
                 // Told that everything sounds, it filters everything.
                 if let Some(stage) = &mut plain.first {
-                    stage.sound_end = usize::MAX / 2;
+                    stage.window.sound_end = usize::MAX / 2;
                 }
                 if let Some(stage) = &mut plain.second {
-                    stage.sound_end = usize::MAX / 2;
+                    stage.window.sound_end = usize::MAX / 2;
                 }
                 plain.push(&samples, |samples| expected.extend_from_slice(samples));
-                rested += usize::from(converter.second.as_ref().unwrap().sound_end == 0);
+                rested += usize::from(converter.second.as_ref().unwrap().window.sound_end == 0);
             }
             let bits = |out: &[f32]| out.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
             assert!(bits(&out) == bits(&expected), "{from} Hz");

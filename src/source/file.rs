@@ -71,6 +71,8 @@ const BLOCK_FRAMES: usize = 4_096;
 const HEADER_BYTES: usize = 64 * 1024;
 /// Why a container cannot be opened.
 const DAMAGED_HEADER: &str = "it begins like audio, but its header is damaged or incomplete";
+/// The remark on a file that ends before it should.
+pub(crate) const CUT_OFF: &str = "cut off before its end";
 /// What `path` says in messages when the samples come through a pipe.
 const PIPE: &str = "standard input";
 
@@ -822,7 +824,7 @@ impl AudioFile {
             }
         }
         if self.truncated && remarks.is_empty() {
-            remarks.push("cut off before its end".to_owned());
+            remarks.push(CUT_OFF.to_owned());
         }
         match self.skipped {
             0 => {}

@@ -27,8 +27,11 @@ use genrescope::{
     front_end::FrontEndConfig,
     genre::Labels,
     network::{
-        Architecture, Bundle, architecture::Normalisation, bundle::DecisionDefaults, level::Level,
-        neighbours::Neighbours,
+        Architecture, Bundle,
+        architecture::Normalisation,
+        bundle::DecisionDefaults,
+        level::Level,
+        neighbours::{NEAREST, Neighbours},
     },
 };
 use genrescope_train::{
@@ -670,7 +673,7 @@ fn folds(args: &Folds) -> Result<()> {
             .flat_map(|&i| plain.row(i).iter().copied())
             .collect();
         let truths: Vec<usize> = learning.iter().map(|&i| study.records[i].label).collect();
-        let near = Neighbours::new(&rows, plain.len, &truths, study.labels.len(), 7);
+        let near = Neighbours::new(&rows, plain.len, &truths, study.labels.len(), NEAREST);
         answers.extend(
             study
                 .asked(fold)
@@ -679,7 +682,7 @@ fn folds(args: &Folds) -> Result<()> {
         );
     }
     print(&format!(
-        "frozen, top of the trunk, 7 nearest neighbours: {}",
+        "frozen, top of the trunk, {NEAREST} nearest neighbours: {}",
         study.confusion(answers).summary()
     ))?;
     if args.baseline {

@@ -11,7 +11,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use genrescope::network::{Model, architecture::Activation, neighbours::Neighbours};
+use genrescope::network::{
+    Model,
+    architecture::Activation,
+    neighbours::{NEAREST, Neighbours},
+};
 use genrescope_train::{
     datasets::{Dataset, Split},
     degrade::Damage,
@@ -202,8 +206,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<()> {
         ))?;
     }
     print(&format!(
-        "songs, 7 nearest neighbours over frame scores: {}",
-        songs_by_neighbours(&labels, &clean, 7, reading).summary()
+        "songs, {NEAREST} nearest neighbours over frame scores: {}",
+        songs_by_neighbours(&labels, &clean, NEAREST, reading).summary()
     ))?;
     if let Some(path) = &args.neighbours {
         let mut bundle = super::calibrate::read(path)?;
