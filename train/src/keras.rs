@@ -120,7 +120,7 @@ pub enum KerasError {
         /// How many it has.
         found: usize,
     },
-    /// A shape is not the reference's.
+    /// The shapes of a file do not agree with each other.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The labels were refused.
@@ -151,11 +151,22 @@ pub fn import(path: &Path, regime: Regime, form: Form) -> Result<Bundle, KerasEr
             });
         }
     };
-    let base = if recurrent {
+    let mut base = if recurrent {
         Architecture::crnn()
     } else {
         Architecture::cnn()
     };
+    // As many filters and units as the file has.
+    for (index, block) in (1..).zip(&mut base.blocks) {
+        let (shape, _) = source.get(&format!("conv{index}/conv{index}_W"))?;
+        block.filters = shape[0];
+    }
+    if let Pooling::Gru { units } = &mut base.pooling {
+        for (index, units) in (1..).zip(units) {
+            let (_, bias) = source.get(&format!("gru{index}/gru{index}_b_z"))?;
+            *units = bias.len();
+        }
+    }
     let normalisation = match regime {
         Regime::Readme => Normalisation {
             mean: vec![0.0],
