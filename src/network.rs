@@ -2,6 +2,7 @@
 
 pub mod architecture;
 pub mod bundle;
+mod error;
 mod graph;
 pub mod kernel;
 pub mod level;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{bundle::ModelError, level::Level, tagger::Tagger};
+use super::{error::ModelError, level::Level, tagger::Tagger};
 
 /// Frequency x time extent of every convolution kernel (the paper's "33 kernels").
 pub const KERNEL: usize = 3;

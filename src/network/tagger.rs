@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{architecture::in_range, bundle::ModelError, graph::TaggerPlans};
+use super::{architecture::in_range, error::ModelError, graph::TaggerPlans};
 use crate::front_end::TaggerFrontEnd;
 
 /// A tagger, as data: the form of EfficientAT's MobileNetV3.
