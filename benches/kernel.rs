@@ -13,12 +13,16 @@
 )]
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+#[path = "../tests/support/random.rs"]
+mod random;
+
 use std::{hint::black_box, time::Instant};
 
 use genrescope::network::{
     Architecture,
     kernel::{Convolution, Input, Output, Path, Quantisation, Scratch, Shape},
 };
+use random::Random;
 
 fn main() {
     table();
@@ -48,11 +52,8 @@ impl Case {
             pool: block.pool,
         };
         let columns = architecture.frame_columns_of(index);
-        let mut state = 1_u32;
-        let mut byte = move || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
+        let mut random = Random::new(1);
+        let mut byte = move || random.byte();
         let output = (integers && index + 1 < architecture.blocks.len()).then_some(quantisation);
         let weights: Vec<i8> = (0..shape.filters * shape.channels * 9)
             .map(|_| byte().cast_signed())

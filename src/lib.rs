@@ -1,6 +1,7 @@
 //! genrescope listens to music and says which genre it hears, live, and says so when it does not know.
 //!
-//! The genre of a signal in a few lines (with feature `file`, [`source::file`] reads one from disk):
+//! The genre of a signal in a few lines ([`source::file`] reads one from disk, [`source::synth`] makes one; each is
+//! a feature of that name):
 //!
 //! ```
 //! use genrescope::{network::Model, song::{Multiframe, SongClassifier}, source::synth, units::{SampleRate, Seconds}};
@@ -42,6 +43,9 @@ pub mod midi;
 pub mod mixdown;
 pub mod network;
 pub mod pipeline;
+#[cfg(test)]
+#[path = "../tests/support/random.rs"]
+mod random;
 pub mod readout;
 pub mod realtime;
 pub mod sink;

@@ -566,11 +566,8 @@ mod tests {
 
     /// Two clouds and a feature that never moves.
     fn clouds(n: usize) -> Vec<Example> {
-        let mut state = 7_u32;
-        let mut noise = move || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-        };
+        let mut random = crate::random::Random::new(7);
+        let mut noise = move || 0.5 * random.sample();
         (0..n)
             .map(|song| {
                 let label = song % 3;

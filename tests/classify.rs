@@ -1,6 +1,8 @@
 //! `genrescope classify` and `teach`, as a user meets them.
 #![cfg(feature = "cli")]
 
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/skip.rs"]
 mod skip;
 #[path = "support/cli.rs"]
@@ -9,6 +11,7 @@ mod support;
 use std::{fs, io::Write, path::Path, process::Command};
 
 use genrescope::{source::synth::Style, units::SampleRate};
+use random::Random;
 use serde_json::Value;
 use support::{genrescope, lines, music, stderr, write_wav};
 
@@ -425,13 +428,8 @@ fn a_timeline_says_what_a_listener_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut signal = music(Style::ALL[0], 20.0, 1);
     signal.extend(vec![0.0; 22_050 * 5]);
-    signal.extend((0..22_050 * 15).map(|i: u32| {
-        let bits = i
-            .wrapping_mul(2_654_435_761)
-            .rotate_left(13)
-            .wrapping_mul(2_246_822_519);
-        0.1 * (f32::from((bits >> 16) as u16) / 32_768.0 - 1.0)
-    }));
+    let mut random = Random::new(1);
+    signal.extend((0..22_050 * 15).map(|_| 0.1 * random.sample()));
     write_wav(&dir.path().join("night.wav"), 22_050, &signal);
     let model = genrescope::network::Model::builtin();
     let rate = SampleRate::new(22_050).unwrap();

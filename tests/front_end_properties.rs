@@ -4,6 +4,9 @@
     reason = "helpers of tests: a failure is a failed test"
 )]
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::f64::consts::PI;
 
 use assert_no_alloc::AllocDisabler;
@@ -12,6 +15,7 @@ use genrescope::{
     units::SampleRate,
 };
 use proptest::prelude::*;
+use random::Random;
 
 #[cfg(debug_assertions)] // assert_no_alloc has no allocator in release builds
 #[global_allocator]
@@ -32,13 +36,8 @@ fn front_end(hz: u32) -> FrontEnd {
 }
 
 /// Noise between -1 and 1 that depends on `seed` only.
-fn noise(n: usize, mut seed: u32) -> Vec<f32> {
-    (0..n)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            seed.cast_signed() as f32 / 2_147_483_648.0
-        })
-        .collect()
+fn noise(n: usize, seed: u32) -> Vec<f32> {
+    Random::new(u64::from(seed)).noise(n)
 }
 
 /// Columns of `signal`, pushed in blocks whose sizes are those of `blocks`, over and over.

@@ -1,6 +1,10 @@
 //! `genrescope tag`, `sort` and `watch`, as a user and as other programs meet them.
 #![cfg(feature = "cli")]
 
+#[path = "support/random.rs"]
+mod random;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -13,6 +17,7 @@ use std::{
 };
 
 use genrescope::source::synth::Style;
+use random::Random;
 use serde_json::Value;
 use support::{command, genrescope, music, stderr, stdout, write_wav};
 
@@ -67,7 +72,7 @@ fn has(program: &str, args: &[&str]) -> bool {
 fn library(folder: &Path) -> bool {
     let ready = has("ffmpeg", &["-version"]);
     if !ready {
-        eprintln!("skipped: there is no ffmpeg on the PATH");
+        skip::skip("ffmpeg", "there is no ffmpeg on the PATH");
         return false;
     }
     fs::create_dir_all(folder).unwrap();
@@ -128,7 +133,7 @@ fn read_back(folder: &Path) -> Option<BTreeMap<String, Value>> {
         .into_iter()
         .find(|python| has(python, &["-c", "import mutagen"]));
     let Some(python) = python else {
-        eprintln!("skipped in part: there is no python3 with mutagen");
+        skip::skip("mutagen", "there is no python3 with mutagen");
         return None;
     };
     let names: Vec<PathBuf> = contents(folder).into_keys().collect();
@@ -567,11 +572,8 @@ fn a_run_that_is_killed_harms_no_file() {
         });
         found
     };
-    let mut seed = 12_345_u64;
-    let mut random = move |below: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (seed >> 33) % below
-    };
+    let mut generator = Random::new(12_345);
+    let mut random = move |below: u64| generator.below(below as usize) as u64;
     let args = [
         "tag",
         "--write",

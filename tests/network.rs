@@ -6,6 +6,9 @@
     reason = "helpers of tests, too, fail by panicking and say what they skip"
 )]
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::sync::Arc;
 
 use genrescope::{
@@ -17,6 +20,7 @@ use genrescope::{
     },
 };
 use proptest::prelude::*;
+use random::Random;
 
 const N_MELS: usize = 96;
 
@@ -89,13 +93,8 @@ fn small_crnn() -> Architecture {
 
 /// Columns that look like music in decibels: a slow walk with jumps, a value per band.
 fn columns(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1_u64 << 24) as f32
-    };
+    let mut random = Random::new(seed);
+    let mut random = move || random.unit();
     let mut level = -30.0;
     let mut values = Vec::with_capacity(n * N_MELS);
     for _ in 0..n {

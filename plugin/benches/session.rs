@@ -5,6 +5,8 @@
 
 #[path = "../tests/support/process_host.rs"]
 mod process_host;
+#[path = "../../tests/support/random.rs"]
+mod random;
 
 use std::{
     hint::black_box,
@@ -12,6 +14,7 @@ use std::{
 };
 
 use process_host::{Instance, RATE};
+use random::Random;
 
 const INSTANCES: usize = 50;
 const BLOCK: usize = 512;
@@ -86,13 +89,12 @@ fn creation() {
 /// Plays to all instances by the clock; returns the seconds it took.
 fn run(instances: &mut [Instance], amplitude: f32, seconds: f64) -> f64 {
     let start = Instant::now();
-    let mut noise = 1_u32;
+    let mut random = Random::new(1);
     let mut block = vec![0.0; BLOCK];
     let mut played = 0;
     while (played as f64) < seconds * f64::from(RATE) {
         for sample in &mut block {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *sample = ((noise >> 8) as f32 / (1 << 23) as f32 - 1.0) * amplitude;
+            *sample = amplitude * random.sample();
         }
         for instance in &mut *instances {
             instance.process(&mut block);

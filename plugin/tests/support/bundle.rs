@@ -15,6 +15,11 @@ use std::{
     process::Command,
 };
 
+#[path = "../../../tests/support/random.rs"]
+mod random;
+
+pub(crate) use random::Random;
+
 /// Finished bundles, where they are given.
 fn bundled(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env::var_os("GENRESCOPE_BUNDLED")?).join(name);
@@ -69,27 +74,4 @@ pub(crate) fn vst3(folder: &Path) -> PathBuf {
     fs::create_dir_all(&place).expect("the bundle can be written");
     fs::copy(library(), place.join("genrescope.so")).expect("the bundle can be written");
     bundle
-}
-
-/// Numbers without pattern, the same in every run (SplitMix64, Steele, Lea and Flood 2014).
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From -1 to 1.
-    pub(crate) fn sample(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    pub(crate) fn within(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
-        range.start() + (self.next() as usize) % (range.end() - range.start() + 1)
-    }
 }

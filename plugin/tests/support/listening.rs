@@ -194,7 +194,7 @@ pub fn same_bits(one: &[Vec<f32>], two: &[Vec<f32>]) -> bool {
 
 /// Random blocks of 1 to 4096 samples come out as they went in.
 pub fn passes_bit_for_bit(deck: &mut impl Deck, n_channels: usize, rounds: usize, what: &str) {
-    let mut random = super::bundle::Random(n_channels as u64);
+    let mut random = super::bundle::Random::new(n_channels as u64);
     for round in 0..rounds {
         let n = match round {
             0 => 1,
