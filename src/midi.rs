@@ -9,6 +9,11 @@
 //!
 //! [`Told`] remembers what the receiver was told and says what has changed since. It allocates nothing, as it runs on a
 //! host's audio thread, too.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 use crate::{
     decision::{Readout, State},
@@ -313,6 +318,11 @@ fn seven_bits(value: f32) -> u8 {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use super::*;
 

@@ -242,9 +242,14 @@ impl Mixdown {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_macros, reason = "tests run on no audio thread")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn mixed(frames: &[[f32; 2]], block: usize) -> Vec<f32> {
         let mut mixdown = Mixdown::default();
@@ -257,15 +262,11 @@ mod tests {
 
     /// Noise of two channels, the right one that of the left times `gain`, and some of its own.
     fn noise(n: usize, gain: f32, own: f32) -> Vec<[f32; 2]> {
-        let mut state = 1_u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
+        let mut random = Random::new(1);
         (0..n)
             .map(|_| {
-                let left = next();
-                [left, gain * left + own * next()]
+                let left = random.sample();
+                [left, gain * left + own * random.sample()]
             })
             .collect()
     }

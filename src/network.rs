@@ -30,7 +30,7 @@ use self::{
 use crate::{
     front_end::{FrontEnd, FrontEndConfig, FrontEndError, Picture},
     genre::{Labels, Scores},
-    units::SampleRate,
+    units::{SampleRate, Seconds},
 };
 
 /// Columns are clipped to this many decibels either way before anything is computed from them: far beyond what a
@@ -218,6 +218,21 @@ impl Model {
         self.card.architecture.frame_columns
     }
 
+    /// Length of a mel column.
+    pub fn column(&self) -> Seconds {
+        let numbers = self.front_end();
+        Seconds(numbers.hop_length as f64 / f64::from(numbers.sample_rate))
+    }
+
+    /// How many columns of the second picture go with the first `n` of the mel picture; 0 without a second trunk.
+    pub fn second_columns(&self, n: usize) -> usize {
+        let tagger = self.card.architecture.tagger.as_ref();
+        let per_column = tagger.map_or(0.0, |tagger| {
+            self.column().0 * tagger.front_end.columns_per_second()
+        });
+        (n as f64 * per_column) as usize
+    }
+
     /// Length of [`Scored::embedding`].
     pub fn embedding_len(&self) -> usize {
         self.card
@@ -353,14 +368,9 @@ struct Outputs {
 impl Network {
     /// A network with an empty window. All memory is allocated here and by the first scoring.
     pub fn new(model: &Arc<Model>) -> Self {
-        let numbers = model.front_end();
-        let hop_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
-        let per_column = model.graph.tagger().map_or(0.0, |plans| {
-            hop_s * plans.tagger().front_end.columns_per_second()
-        });
         Self {
             tagger: model.graph.tagger().map(TaggerStream::new),
-            tagger_columns: (per_column * model.n_frames() as f64) as usize,
+            tagger_columns: model.second_columns(model.n_frames()),
             runner: Runner::new(&model.graph),
             columns: Columns::new(model),
             trunk: Trunk::new(model),

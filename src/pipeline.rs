@@ -66,13 +66,13 @@ pub struct Pipeline {
     model: Arc<Model>,
     rate: SampleRate,
     front_end: FrontEnd,
-    state: Columns,
+    state: Listening,
     chunks: Chunks,
 }
 
 /// Everything behind the front end.
 #[derive(Debug)]
-struct Columns {
+struct Listening {
     network: Network,
     decision: Decision,
     gate: SilenceGate,
@@ -113,7 +113,7 @@ impl Pipeline {
         let defaults = &model.card().decision;
         let silence_dbfs = config.decision.silence_dbfs;
         let decision = Decision::new(model.labels(), config.decision, defaults)?;
-        let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let column_s = model.column().0;
         let steps = (config.hop.0 / column_s / model.step_columns() as f64)
             .ceil()
             .max(1.0);
@@ -121,7 +121,7 @@ impl Pipeline {
             model: Arc::clone(model),
             rate,
             front_end,
-            state: Columns {
+            state: Listening {
                 network: Network::new(model),
                 decision,
                 gate: SilenceGate::new(rate, silence_dbfs),
@@ -185,6 +185,11 @@ impl Pipeline {
         Seconds(self.state.hop_columns as f64 * self.state.column_s)
     }
 
+    /// The same in mel columns.
+    pub fn hop_columns(&self) -> usize {
+        self.state.hop_columns
+    }
+
     /// Forgets the average (the reset button): the answer begins again from what is heard from now on.
     pub fn reset_average(&mut self) {
         self.state.decision.reset_average();
@@ -238,7 +243,7 @@ impl Pipeline {
     }
 }
 
-impl Columns {
+impl Listening {
     fn position(&self) -> Seconds {
         Seconds(self.origin.0 + self.n_columns as f64 * self.column_s)
     }

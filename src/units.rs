@@ -1,4 +1,9 @@
 //! Sample rates and lengths of time, and how one becomes the other.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 use std::fmt;
 
@@ -123,6 +128,11 @@ pub fn all_zero(samples: &[f32]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use super::*;
 

@@ -164,10 +164,29 @@ impl Shared {
         })
     }
 
+    /// MIDI messages so far.
+    pub(crate) fn midi_messages(&self) -> u64 {
+        self.midi.load(Ordering::Relaxed)
+    }
+
+    /// Blocks so far.
+    pub(crate) fn beats(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
+    }
+}
+
+/// What the audio thread asks and says.
+#[deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+impl Shared {
     /// A stream that has arrived for the audio thread.
     ///
     /// # Real-time
     /// Safe on the audio thread: one atomic exchange.
+    #[expect(clippy::disallowed_types, reason = "it is handed over whole")]
     pub(crate) fn take_stream(&self) -> Option<Box<Stream>> {
         self.incoming.swap(None)
     }
@@ -177,6 +196,7 @@ impl Shared {
     /// # Real-time
     /// Safe on the audio thread: two atomic exchanges. The audio thread alone puts streams here, so the second
     /// exchange finds nothing and nothing is freed.
+    #[expect(clippy::disallowed_types, reason = "it is handed over whole")]
     pub(crate) fn retire(&self, mut stream: Box<Stream>) {
         stream.next = self.retired.swap(None);
         let before = self.retired.swap(Some(stream));
@@ -230,16 +250,6 @@ impl Shared {
     /// Safe on the audio thread.
     pub(crate) fn sent_midi(&self) {
         self.midi.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// MIDI messages so far.
-    pub(crate) fn midi_messages(&self) -> u64 {
-        self.midi.load(Ordering::Relaxed)
-    }
-
-    /// Blocks so far.
-    pub(crate) fn beats(&self) -> u64 {
-        self.blocks.load(Ordering::Relaxed)
     }
 }
 
@@ -468,9 +478,7 @@ impl Worker {
                 board.model = Some(ModelFacts {
                     name,
                     labels: model.labels().clone(),
-                    frame_s: model.n_frames().saturating_sub(1) as f64
-                        * model.front_end().hop_length as f64
-                        / f64::from(model.front_end().sample_rate),
+                    frame_s: model.n_frames().saturating_sub(1) as f64 * model.column().0,
                 });
                 board.trouble = None;
                 board.history.clear();

@@ -3,6 +3,11 @@
 //! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did not change. What ends,
 //! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block, and what had
 //! yet to be sent by then is sent no more.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 pub use genrescope::midi::{LAST_CC, LAST_NOTE, MAX_UPDATES_PER_SECOND, MidiMap, MidiMessage};
 
@@ -159,6 +164,11 @@ impl MidiOut {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use genrescope::{decision::State, genre::Scores, units::Seconds};
 

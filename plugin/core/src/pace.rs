@@ -4,6 +4,11 @@
 //! never say so. Whoever believes them makes live blocks late,
 //! so the pace itself decides: a stream that has run ahead of the clock by more than two seconds is no live stream,
 //! because nobody can hear audio that long before it is due.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 use std::time::Instant;
 
@@ -66,6 +71,11 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use std::time::Duration;
 

@@ -242,6 +242,11 @@ impl GenrescopeParams {
     ///
     /// # Real-time
     /// Safe on the audio thread.
+    #[deny(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::disallowed_macros
+    )]
     pub fn midi_map(&self) -> Option<MidiMap> {
         (self.midi.value() && !self.bypass.value()).then(|| MidiMap {
             channel: (self.midi_channel.value() - 1).clamp(0, 15) as u8,

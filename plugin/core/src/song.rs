@@ -64,6 +64,11 @@ impl Default for SongClock {
     }
 }
 
+#[deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 impl SongClock {
     /// A block begins `stream_s` seconds into the stream. A song that stands is nowhere.
     ///

@@ -5,7 +5,7 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use super::{
     CaptureError, Latency, Selection, SourceInfo, SourceKind, Sources,
     pulse::pulse_cookie,
-    stream::{Plan, backend},
+    stream::{PlannedStream, backend},
 };
 use crate::units::SampleRate;
 
@@ -71,7 +71,7 @@ pub(super) fn plan(
     selection: &Selection,
     host_name: Option<&str>,
     latency: Latency,
-) -> Result<Plan, CaptureError> {
+) -> Result<PlannedStream, CaptureError> {
     let Found {
         devices: mut found,
         mut notes,
@@ -127,7 +127,7 @@ pub(super) fn plan(
     if source.host == PULSE {
         config.buffer_size = cpal::BufferSize::Fixed(PULSE_PERIOD);
     }
-    Ok(Plan {
+    Ok(PlannedStream {
         host: host_named(&source.host)?,
         source,
         device,

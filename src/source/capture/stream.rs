@@ -65,7 +65,7 @@ impl Signals {
 }
 
 /// A device that was found, with what its stream will be.
-pub(super) struct Plan {
+pub(super) struct PlannedStream {
     pub(super) source: SourceInfo,
     pub(super) device: cpal::Device,
     pub(super) host: cpal::Host,
@@ -102,7 +102,7 @@ pub(super) struct Active {
     pub(super) host: cpal::Host,
 }
 
-impl Plan {
+impl PlannedStream {
     pub(super) fn open(self, input: AudioInput) -> Result<Active, CaptureError> {
         let signals = Arc::<Signals>::default();
         #[cfg(target_os = "linux")]
@@ -183,15 +183,21 @@ impl Plan {
     {
         let n_channels = usize::from(self.config.channels);
         let (in_data, in_error) = (Arc::clone(signals), Arc::clone(signals));
+        // The audio thread: converted on the way into the ring, without a buffer in between.
+        #[deny(
+            clippy::disallowed_methods,
+            clippy::disallowed_types,
+            clippy::disallowed_macros
+        )]
+        let on_samples = move |samples: &[T], _: &_| {
+            input.push_converted(samples, n_channels, f32::from_sample);
+            let frames = samples.len() / n_channels.max(1);
+            in_data.frames.fetch_add(frames as u64, Ordering::Relaxed);
+        };
         self.device
             .build_input_stream(
                 self.config,
-                move |samples: &[T], _: &_| {
-                    // The audio thread: converted on the way into the ring, without a buffer in between.
-                    input.push_converted(samples, n_channels, f32::from_sample);
-                    let frames = samples.len() / n_channels.max(1);
-                    in_data.frames.fetch_add(frames as u64, Ordering::Relaxed);
-                },
+                on_samples,
                 move |error| in_error.error(&error),
                 Some(FIRST_SAMPLES),
             )
