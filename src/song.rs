@@ -248,7 +248,7 @@ pub struct SongClassifier {
     kind_share: f32,
     labels: Labels,
     doubt_below: f32,
-    columns: Columns,
+    columns: SongColumns,
     chunks: Chunks,
     samples: u64,
     sounding: u64,
@@ -260,7 +260,7 @@ pub struct SongClassifier {
 
 /// Columns still needed, and the frames that were made of them.
 #[derive(Debug)]
-struct Columns {
+struct SongColumns {
     n_mels: usize,
     n_frames: usize,
     /// Fewer columns cannot be scored.
@@ -276,8 +276,6 @@ struct Columns {
     /// Of the second picture, columns from `first_second` on.
     second: VecDeque<f32>,
     second_mels: usize,
-    /// Its columns for each mel column; 0 where there is no second picture.
-    second_per_column: f64,
     first_second: usize,
     n_columns: usize,
     next_frame: usize,
@@ -311,7 +309,7 @@ impl SongClassifier {
         }
         let numbers = model.front_end();
         let front_end = model.listen(rate)?;
-        let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let column_s = model.column().0;
         let defaults = &model.card().decision;
         let tagger = model.card().architecture.tagger.as_ref();
         Ok(Self {
@@ -326,7 +324,7 @@ impl SongClassifier {
             kind_share: Rules::of(defaults).kind_share,
             labels: model.labels().clone(),
             doubt_below: defaults.doubt_threshold,
-            columns: Columns {
+            columns: SongColumns {
                 n_mels: numbers.n_mels,
                 n_frames: model.n_frames(),
                 least: model.card().architecture.step_columns(),
@@ -338,9 +336,6 @@ impl SongClassifier {
                 first: 0,
                 second: VecDeque::new(),
                 second_mels: tagger.map_or(1, |tagger| tagger.front_end.n_mels),
-                second_per_column: tagger.map_or(0.0, |tagger| {
-                    column_s * tagger.front_end.columns_per_second()
-                }),
                 first_second: 0,
                 n_columns: 0,
                 next_frame: 0,
@@ -510,7 +505,7 @@ impl SongClassifier {
 /// A frame with less sound than this says nothing about the song.
 const LEAST_SOUND: f64 = 0.1;
 
-impl Columns {
+impl SongColumns {
     fn take(
         &mut self,
         column: &[f32],
@@ -529,7 +524,7 @@ impl Columns {
             }
             self.next_frame += 1;
             // A song of this length or longer is never "too short", so what lies before is no longer needed.
-            self.forget_before(self.skip + self.next_frame * self.hop);
+            self.forget_before(self.skip + self.next_frame * self.hop, network.model());
         }
     }
 
@@ -547,7 +542,7 @@ impl Columns {
     }
 
     /// Frames that may be needed once more if the song ends soon are not forgotten.
-    fn forget_before(&mut self, next: usize) {
+    fn forget_before(&mut self, next: usize, model: &Model) {
         let certain = 2 * self.skip + self.n_frames;
         if self.n_columns < certain {
             return;
@@ -556,7 +551,7 @@ impl Columns {
         self.kept.drain(..drop * self.n_mels);
         self.sounds.drain(..drop);
         self.first += drop;
-        let before = (self.first as f64 * self.second_per_column) as usize;
+        let before = model.second_columns(self.first);
         let drop = before.saturating_sub(self.first_second);
         self.second
             .drain(..(drop * self.second_mels).min(self.second.len()));
@@ -582,7 +577,7 @@ impl Columns {
         let from = from * self.n_mels;
         let columns = &self.kept.make_contiguous()[from..from + len * self.n_mels];
         let place = |column: usize| {
-            let place = (column as f64 * self.second_per_column) as usize;
+            let place = network.model().second_columns(column);
             place.saturating_sub(self.first_second) * self.second_mels
         };
         let end = place(start + len).min(self.second.len());

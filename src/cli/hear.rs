@@ -16,7 +16,7 @@ use super::{
     classify::work::Job,
     n_jobs, parse_share,
     signals::Stop,
-    text::{name_of, read_settings},
+    text::{name_of, settings_text},
 };
 use crate::{
     answer::{Heard, Listening},
@@ -111,7 +111,7 @@ enum Words {
 
 fn read_map(path: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
     let name = name_of(path);
-    let text = read_settings(path).with_context(|| format!("cannot read label map '{name}'"))?;
+    let text = settings_text("label map", path)?;
     let map: BTreeMap<String, Words> = toml::from_str(&text).map_err(|error| {
         let (line, reason) = toml_words::line_and_reason(&text, &error);
         let reason = if reason.contains("untagged") {

@@ -34,7 +34,7 @@ use super::{
     quiet::{PassOn, QuietStderr},
     shown_input,
     signals::{Again, Stop},
-    text::{read_settings, too_short},
+    text::{settings_text, too_short},
     tui::{Action, Depth, LiveScreen, View, plain_line},
 };
 use crate::{
@@ -410,13 +410,12 @@ fn add_feeds(
         }
         return Ok(());
     }
-    let map = match args.osc_map.as_ref().or(settings.osc_map.as_ref()) {
-        None => Map::default(),
-        Some(name) if args.osc_map.is_none() => {
-            load_map(name).with_context(|| context.config.origin("listen.osc_map"))?
-        }
-        Some(name) => load_map(name)?,
-    };
+    let map = context.config.load_named(
+        ("listen.osc_map", settings.osc_map.as_ref()),
+        args.osc_map.as_ref(),
+        |name| load_map(name),
+    )?;
+    let map = map.unwrap_or_default();
     map.check(&feeds.hello().labels)?;
     for target in receivers {
         let mut config = OscConfig::new(target.as_str());
@@ -437,7 +436,7 @@ fn add_feeds(
 pub(super) fn load_map(name: &str) -> anyhow::Result<Map> {
     let path = Path::new(name);
     if path.extension().is_some() || path.exists() {
-        let text = read_settings(path).with_context(|| format!("cannot read OSC map '{name}'"))?;
+        let text = settings_text("OSC map", path)?;
         return Ok(Map::from_toml(&text, name)?);
     }
     Ok(Map::preset(name)?)

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use anyhow::Context as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{source::opening, units::Seconds};
@@ -30,6 +31,14 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text of a settings file, which messages call `what`: "look file".
+///
+/// # Errors
+/// Naming the file, and why it cannot be read.
+pub fn settings_text(what: &str, path: &Path) -> anyhow::Result<String> {
+    read_settings(path).with_context(|| format!("cannot read {what} '{}'", name_of(path)))
 }
 
 /// The text of a settings file. A pipe that never ends is refused instead of being read for ever.

@@ -411,35 +411,43 @@ struct Example<'a> {
     gradient: &'a [f32],
 }
 
-/// Adds the gradients of one example to `weights` and `biases`, and to `back`, that of its input with a border.
-///
-/// Only one cell in each pool passes its gradient on, so these are sparse sums, an eighth to a sixteenth of
-/// the work of dense products.
-fn follow(one: Example<'_>, weights: &mut [f32], biases: &mut [f32], back: Option<&mut [f32]>) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[expect(
-            unsafe_code,
-            reason = "a function compiled for AVX2 can only be called so"
-        )]
-        // SAFETY: the processor has AVX2: it was just asked.
-        unsafe {
-            follow_avx2(one, weights, biases, back);
+/// Defines `$name`, compiled once for any processor and once for those with AVX2, and takes the one that this one can run.
+macro_rules! on_the_widest {
+    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $any:ident) => {
+        $(#[$doc])*
+        fn $name($($argument: $kind),*) {
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                #[target_feature(enable = "avx2")]
+                fn with_avx2($($argument: $kind),*) {
+                    $any($($argument),*);
+                }
+                #[expect(
+                    unsafe_code,
+                    reason = "a function compiled for AVX2 can only be called so"
+                )]
+                // SAFETY: the processor has AVX2: it was just asked.
+                unsafe {
+                    with_avx2($($argument),*);
+                }
+                return;
+            }
+            $any($($argument),*);
         }
-        return;
-    }
-    follow_any(one, weights, biases, back);
+    };
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn follow_avx2(
-    one: Example<'_>,
-    weights: &mut [f32],
-    biases: &mut [f32],
-    back: Option<&mut [f32]>,
-) {
-    follow_any(one, weights, biases, back);
+on_the_widest! {
+    /// Adds the gradients of one example to `weights` and `biases`, and to `back`, that of its input with a border.
+    ///
+    /// Only one cell in each pool passes its gradient on, so these are sparse sums, an eighth to a sixteenth of
+    /// the work of dense products.
+    fn follow(
+        one: Example<'_>,
+        weights: &mut [f32],
+        biases: &mut [f32],
+        back: Option<&mut [f32]>,
+    ) = follow_any
 }
 
 #[inline(always)]
@@ -496,27 +504,15 @@ fn follow_any(
     }
 }
 
-/// Pools one band of convolved rows into a row of the output.
-fn pool_row(sizes: Sizes, bias: &[f32], band: &[f32], output: &mut [f32], winners: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[expect(
-            unsafe_code,
-            reason = "a function compiled for AVX2 can only be called so"
-        )]
-        // SAFETY: the processor has AVX2: it was just asked.
-        unsafe {
-            pool_row_avx2(sizes, bias, band, output, winners);
-        }
-        return;
-    }
-    pool_row_any(sizes, bias, band, output, winners);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn pool_row_avx2(sizes: Sizes, bias: &[f32], band: &[f32], output: &mut [f32], winners: &mut [u8]) {
-    pool_row_any(sizes, bias, band, output, winners);
+on_the_widest! {
+    /// Pools one band of convolved rows into a row of the output.
+    fn pool_row(
+        sizes: Sizes,
+        bias: &[f32],
+        band: &[f32],
+        output: &mut [f32],
+        winners: &mut [u8],
+    ) = pool_row_any
 }
 
 #[inline(always)]

@@ -258,7 +258,7 @@ pub fn ask(
                 .of(pictures.columns())
                 .into_iter()
                 .map(|(first, last)| {
-                    let (frame, second) = pictures.part(first, last);
+                    let (frame, second) = pictures.part(model, first, last);
                     let scored = network.score_pictures(frame, second).with_context(|| {
                         format!("'{}' is too short to be scored", question.path.display())
                     })?;
@@ -282,15 +282,12 @@ struct Pictures {
     n_mels: usize,
     second: Vec<f32>,
     second_mels: usize,
-    /// Columns of the second picture for each of the first; 0 without one.
-    ratio: f64,
 }
 
 impl Pictures {
     fn of(model: &Model, samples: &[f32], rate: SampleRate) -> Result<Self> {
         let config = model.front_end();
         let tagger = model.card().architecture.tagger.as_ref();
-        let column_s = config.hop_length as f64 / f64::from(config.sample_rate);
         let mut front_end = model.listen(rate)?;
         let (mut mel, mut second) = (Vec::new(), Vec::new());
         let mut take = |picture: Picture, column: &[f32]| match picture {
@@ -304,7 +301,6 @@ impl Pictures {
             n_mels: config.n_mels,
             second,
             second_mels: tagger.map_or(1, |tagger| tagger.front_end.n_mels),
-            ratio: tagger.map_or(0.0, |t| column_s * t.front_end.columns_per_second()),
         })
     }
 
@@ -313,10 +309,9 @@ impl Pictures {
     }
 
     /// Columns from `first` to before `last`, and the second picture of the same time.
-    fn part(&self, first: usize, last: usize) -> (&[f32], &[f32]) {
+    fn part(&self, model: &Model, first: usize, last: usize) -> (&[f32], &[f32]) {
         let place = |column: usize| {
-            let place = (column as f64 * self.ratio) as usize * self.second_mels;
-            place.min(self.second.len())
+            (model.second_columns(column) * self.second_mels).min(self.second.len())
         };
         (
             &self.mel[first * self.n_mels..last * self.n_mels],
