@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use self::formats::{Crate, Place, Song};
+use self::formats::{Crate, ListedSong, Place};
 use super::{
     Context,
     classify::{find, progress_bar, work::classify_all},
@@ -133,7 +133,7 @@ pub fn run(args: SortArgs, context: &Context) -> anyhow::Result<ExitCode> {
             confidence,
         } => {
             n_named += 1;
-            let song = Song::new(path, &label, &words, confidence);
+            let song = ListedSong::new(path, &label, &words, confidence);
             for word in words {
                 match crates.iter_mut().find(|known| known.name == word) {
                     Some(known) => known.songs.push(Arc::clone(&song)),
@@ -302,7 +302,7 @@ fn answers_of(from: &Path, model: &Model, names: &Names) -> anyhow::Result<Vec<(
     Ok(answers)
 }
 
-impl Song {
+impl ListedSong {
     fn new(path: &Path, label: &str, words: &[String], confidence: f32) -> Arc<Self> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let about = read::about(&real);

@@ -85,7 +85,7 @@ struct HeadState {
 
 /// Extents of a block's input and output, per column.
 #[derive(Clone, Copy, Debug)]
-struct Geometry {
+struct BlockExtents {
     block: Block,
     channels_in: usize,
     rows_in: usize,
@@ -93,7 +93,7 @@ struct Geometry {
 
 #[derive(Debug)]
 struct BlockPlans {
-    geometry: Geometry,
+    geometry: BlockExtents,
     form: Form,
     /// How its input is held, if not in floats.
     input: Option<Quantisation>,
@@ -111,7 +111,7 @@ enum Form {
     },
 }
 
-impl Geometry {
+impl BlockExtents {
     fn rows_out(self) -> usize {
         self.rows_in / self.block.pool[0]
     }
@@ -140,7 +140,7 @@ impl Graph {
         let (mut rows_in, mut channels_in) = (bundle.card.front_end.n_mels, 1);
         let mut blocks = Vec::with_capacity(architecture.blocks.len());
         for (index, &block) in architecture.blocks.iter().enumerate() {
-            let geometry = Geometry {
+            let geometry = BlockExtents {
                 block,
                 channels_in,
                 rows_in,
@@ -218,7 +218,7 @@ fn integer_input(bundle: &Bundle, index: usize) -> Option<Quantisation> {
 fn convolution(
     bundle: &Bundle,
     index: usize,
-    geometry: Geometry,
+    geometry: BlockExtents,
     (input, path): (Option<Quantisation>, Path),
 ) -> TractResult<Convolution> {
     let name = format!("block{}", index + 1);
@@ -247,7 +247,7 @@ fn convolution(
 
 impl BlockPlans {
     fn compile(&self, columns: usize) -> TractResult<Arc<TypedSimplePlan>> {
-        let Geometry {
+        let BlockExtents {
             block,
             channels_in,
             rows_in,
@@ -266,7 +266,7 @@ impl BlockPlans {
     }
 
     fn plan(&self, chunk: usize) -> Option<&Arc<TypedSimplePlan>> {
-        let Geometry { block, rows_in, .. } = self.geometry;
+        let BlockExtents { block, rows_in, .. } = self.geometry;
         let values = CHUNKS[chunk] * block.pool[1] * rows_in * block.filters;
         if CHUNKS[chunk] > 1 && values > CHUNK_VALUES {
             return None;
@@ -294,10 +294,10 @@ fn wire_block(
 fn wire_stock(
     model: &mut TypedModel,
     input: OutletId,
-    geometry: Geometry,
+    geometry: BlockExtents,
     (weight, bias): (&Arc<Tensor>, &Arc<Tensor>),
 ) -> TractResult<OutletId> {
-    let Geometry {
+    let BlockExtents {
         block, channels_in, ..
     } = geometry;
     let weight = model.add_const("weight", Arc::clone(weight))?;
@@ -339,8 +339,8 @@ fn wire_stock(
 struct HeadPlan {
     /// The blocks (from 0) that it reads.
     inputs: Vec<usize>,
-    /// Geometry of each of them.
-    geometries: Vec<Geometry>,
+    /// Extents of each of them.
+    geometries: Vec<BlockExtents>,
     architecture: Architecture,
     weights: BTreeMap<String, Arc<Tensor>>,
     /// The plan for a whole frame, shared by all streams; others are compiled where a shorter window needs them.
@@ -513,7 +513,7 @@ impl Runner {
         mut write: impl FnMut(usize, Input<'_>),
     ) -> TractResult<()> {
         let plans = &self.graph.blocks[index];
-        let Geometry {
+        let BlockExtents {
             block,
             channels_in,
             rows_in,

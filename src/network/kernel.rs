@@ -27,7 +27,8 @@ use std::fmt;
 
 use mobile::Cells;
 pub(crate) use mobile::{
-    Activation, Depthwise, Excitation, LastPool, MobileBlock, MobileScratch, Pointwise, Stem,
+    AfterConvolution, Depthwise, Excitation, FusedMobileBlock, LastPool, MobileScratch, Pointwise,
+    Stem,
 };
 
 #[cfg(target_arch = "aarch64")]
@@ -270,13 +271,13 @@ impl std::error::Error for Mismatch {}
 pub struct Convolution {
     shape: Shape,
     path: Path,
-    weights: Weights,
+    weights: PackedWeights,
     finish: Finish,
-    plan: Plan,
+    plan: TilePlaces,
 }
 
 #[derive(Clone, Debug)]
-enum Weights {
+enum PackedWeights {
     /// `[group][tap in time, tap in frequency, channel][LANES]`.
     F32(Vec<f32>),
     /// `[group][tap in time, (tap in frequency, channel) / QUAD][LANES][QUAD]`, and what holds zero in the input.
@@ -298,7 +299,7 @@ struct Finish {
 
 /// Where the places of a tile lie: depends on the shape alone.
 #[derive(Clone, Debug)]
-struct Plan {
+struct TilePlaces {
     /// Channels in the padded copy of the input: a whole number of quads for integers.
     channels: usize,
     /// Output columns that are computed together.
@@ -333,14 +334,14 @@ impl Convolution {
         Self {
             shape,
             path,
-            weights: Weights::F32(packed),
+            weights: PackedWeights::F32(packed),
             finish: Finish {
                 corrections: vec![0; lanes],
                 multipliers: vec![1.0; lanes],
                 biases: padded(bias, lanes),
                 output,
             },
-            plan: Plan::new(shape, shape.channels, path),
+            plan: TilePlaces::new(shape, shape.channels, path),
         }
     }
 
@@ -362,7 +363,7 @@ impl Convolution {
         let path = usable(path);
         assert_eq!(scales.len(), shape.filters, "one scale per filter");
         let lanes = shape.filters.next_multiple_of(LANES);
-        let plan = Plan::new(shape, shape.channels.next_multiple_of(QUAD), path);
+        let plan = TilePlaces::new(shape, shape.channels.next_multiple_of(QUAD), path);
         let run = KERNEL * plan.channels;
         let mut packed = vec![0; lanes * KERNEL * run];
         let mut sums = vec![0_i32; lanes];
@@ -386,7 +387,7 @@ impl Convolution {
                 biases: padded(bias, lanes),
                 output,
             },
-            weights: Weights::I8 {
+            weights: PackedWeights::I8 {
                 weights: packed,
                 sums,
                 zero: input.zero,
@@ -413,8 +414,8 @@ impl Convolution {
     /// Bytes of its packed weights and tables.
     pub fn size(&self) -> usize {
         let weights = match &self.weights {
-            Weights::F32(weights) => size_of_val(weights.as_slice()),
-            Weights::I8 { weights, sums, .. } => weights.len() + size_of_val(sums.as_slice()),
+            PackedWeights::F32(weights) => size_of_val(weights.as_slice()),
+            PackedWeights::I8 { weights, sums, .. } => weights.len() + size_of_val(sums.as_slice()),
         };
         weights + size_of_val(self.plan.places.as_slice()) + 12 * self.finish.biases.len()
     }
@@ -444,7 +445,7 @@ impl Convolution {
             return Err(Mismatch);
         }
         match (&self.weights, input) {
-            (Weights::F32(weights), Input::F32(input)) => {
+            (PackedWeights::F32(weights), Input::F32(input)) => {
                 let job = Job {
                     convolution: self,
                     weights,
@@ -463,7 +464,7 @@ impl Convolution {
                 Ok(())
             }
             (
-                Weights::I8 {
+                PackedWeights::I8 {
                     weights,
                     sums,
                     zero,
@@ -541,7 +542,7 @@ fn for_each_weight(shape: Shape, mut put: impl FnMut(usize, usize, usize, usize)
     }
 }
 
-impl Plan {
+impl TilePlaces {
     fn new(shape: Shape, channels: usize, path: Path) -> Self {
         let tile = path.places();
         let useful = shape.rows_out() * shape.pool[0];
@@ -621,7 +622,7 @@ impl<T, W> Tile<'_, T, W> {
 type Sums<A> = [A; PLACES * MAX_GROUPS * LANES];
 
 /// A set of instructions.
-trait Engine: Copy {
+trait InstructionSet: Copy {
     /// Places in a tile.
     const PLACES: usize;
     /// Most groups in a tile.
@@ -648,7 +649,7 @@ trait Sum: Copy + PartialOrd + 'static {
     type Weight;
     const LEAST: Self;
     const ZERO: Self;
-    fn tile<E: Engine>(
+    fn tile<E: InstructionSet>(
         engine: E,
         groups: usize,
         tile: &Tile<'_, Self::Input, Self::Weight>,
@@ -664,7 +665,12 @@ impl Sum for i32 {
     const ZERO: Self = 0;
 
     #[inline(always)]
-    fn tile<E: Engine>(engine: E, groups: usize, tile: &Tile<'_, u8, i8>, sums: &mut Sums<Self>) {
+    fn tile<E: InstructionSet>(
+        engine: E,
+        groups: usize,
+        tile: &Tile<'_, u8, i8>,
+        sums: &mut Sums<Self>,
+    ) {
         engine.integers(groups, tile, sums);
     }
 
@@ -681,7 +687,7 @@ impl Sum for f32 {
     const ZERO: Self = 0.0;
 
     #[inline(always)]
-    fn tile<E: Engine>(
+    fn tile<E: InstructionSet>(
         engine: E,
         groups: usize,
         tile: &Tile<'_, Self, Self>,
@@ -698,7 +704,7 @@ impl Sum for f32 {
 
 /// Everything around the tile. It is inlined into a function per path, and so compiled for the instructions of each.
 #[inline(always)]
-fn run<E: Engine, A: Sum>(
+fn run<E: InstructionSet, A: Sum>(
     engine: E,
     job: &Job<'_, A::Input, A::Weight>,
     output: &mut Output<'_>,
@@ -878,7 +884,7 @@ fn quantise(value: f32, steps: f32, zero: f32) -> u8 {
 /// Work whose inner loops are compiled once per set of instructions.
 trait Task {
     /// Does it. To be inlined always: what is inlined is compiled for the instructions of the caller.
-    fn perform<E: Engine>(self, engine: E);
+    fn perform<E: InstructionSet>(self, engine: E);
 }
 
 /// Performs a task by the instructions of `path`, if this processor has them.
@@ -930,7 +936,7 @@ struct Run<'a, 'b, A: Sum> {
 
 impl<A: Sum> Task for Run<'_, '_, A> {
     #[inline(always)]
-    fn perform<E: Engine>(self, engine: E) {
+    fn perform<E: InstructionSet>(self, engine: E) {
         run(engine, &self.job, self.output, self.padded, self.pooled);
     }
 }

@@ -56,7 +56,7 @@ const KINDS: std::ops::Range<usize> = 216..264;
 /// How it is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Recipe {
+pub struct DistilRecipe {
     /// Folders of audio under `--data`. An `index.csv` in one names its artists, and the test part of its split stays out.
     pub audio: Vec<String>,
     /// Draws everything.
@@ -93,7 +93,7 @@ pub struct Recipe {
     pub checkpoint_every: usize,
 }
 
-impl Default for Recipe {
+impl Default for DistilRecipe {
     fn default() -> Self {
         Self {
             audio: [
@@ -125,7 +125,7 @@ impl Default for Recipe {
     }
 }
 
-impl Recipe {
+impl DistilRecipe {
     /// Whether it can be followed.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ pub struct Recording {
 
 /// All audio, and what the teacher says of it.
 #[derive(Debug)]
-pub struct Material {
+pub struct TaughtMaterial {
     recordings: Vec<Recording>,
     /// Recording and first sample of the segments to learn from, and of those held out.
     train: Vec<(usize, usize)>,
@@ -188,7 +188,7 @@ pub struct Material {
     front_end: LogMel,
 }
 
-impl Material {
+impl TaughtMaterial {
     /// Decodes all audio in `folders` under `root`; a file that cannot be read is said and left out. The teacher's answers are kept in `cache`.
     ///
     /// # Errors
@@ -504,7 +504,7 @@ impl Distance {
 
 /// How far `net` is from the teacher on held-out segments as they are heard.
 fn distance(
-    material: &Material,
+    material: &TaughtMaterial,
     net: &Mobilenet,
     indices: &[usize],
     heard: Heard,
@@ -623,8 +623,8 @@ pub const CURVE: &str = "curve.jsonl";
 /// When a checkpoint is of another run, or something cannot be written.
 pub fn distil(
     teacher: &Params,
-    material: &Material,
-    recipe: &Recipe,
+    material: &TaughtMaterial,
+    recipe: &DistilRecipe,
     run: &Run<'_>,
 ) -> Result<(Params, Vec<Point>)> {
     recipe.check()?;
@@ -716,8 +716,8 @@ pub fn distil(
 
 /// One segment as the student hears it at a step: its number and mel bands.
 fn draw(
-    material: &Material,
-    recipe: &Recipe,
+    material: &TaughtMaterial,
+    recipe: &DistilRecipe,
     step: usize,
     place: usize,
 ) -> Result<(usize, Vec<f32>)> {
@@ -738,8 +738,8 @@ fn draw(
 /// One step. Returns the parts of the loss.
 fn step(
     state: &mut State,
-    material: &Material,
-    recipe: &Recipe,
+    material: &TaughtMaterial,
+    recipe: &DistilRecipe,
     optimiser: &Optimiser,
     rate: f64,
     threads: usize,
@@ -825,7 +825,7 @@ pub struct Row {
 /// # Errors
 /// When audio cannot be damaged.
 pub fn table(
-    material: &Material,
+    material: &TaughtMaterial,
     networks: &[(&str, Params)],
     segments: usize,
     threads: usize,
@@ -893,22 +893,22 @@ mod tests {
             .collect()
     }
 
-    fn recipe() -> Recipe {
-        Recipe {
+    fn recipe() -> DistilRecipe {
+        DistilRecipe {
             steps: 4,
             batch: 2,
             rate: 1e-3,
             curve_every: 2,
             curve_segments: 1,
             checkpoint_every: 1,
-            ..Recipe::default()
+            ..DistilRecipe::default()
         }
     }
 
     #[test]
     fn a_run_that_was_stopped_ends_as_one_that_was_not() {
         let teacher = Params::random(1).unwrap();
-        let material = Material::of(recordings(), &teacher, 2).unwrap();
+        let material = TaughtMaterial::of(recordings(), &teacher, 2).unwrap();
         let run = |folder, stop_after, threads| {
             let run = Run {
                 folder,
@@ -928,7 +928,7 @@ mod tests {
         let lines = fs::read_to_string(dir.path().join(CURVE)).unwrap();
         assert_eq!(lines.lines().count(), 3);
         // A checkpoint of another recipe is refused.
-        let other = Recipe {
+        let other = DistilRecipe {
             seed: 9,
             ..recipe()
         };
@@ -947,7 +947,7 @@ mod tests {
     #[test]
     fn a_network_is_no_way_from_itself_and_some_way_from_another() {
         let teacher = Params::random(1).unwrap();
-        let material = Material::of(recordings(), &teacher, 2).unwrap();
+        let material = TaughtMaterial::of(recordings(), &teacher, 2).unwrap();
         let networks = [("itself", teacher), ("another", Params::random(2).unwrap())];
         let rows = table(&material, &networks, 4, 2).unwrap();
         let of = |network: &str| {
@@ -966,28 +966,28 @@ mod tests {
     fn recipes_that_cannot_be_followed_are_told_why() {
         for (recipe, field) in [
             (
-                Recipe {
+                DistilRecipe {
                     steps: 0,
                     ..recipe()
                 },
                 "\"steps\"",
             ),
             (
-                Recipe {
+                DistilRecipe {
                     rate: f32::NAN,
                     ..recipe()
                 },
                 "\"rate\"",
             ),
             (
-                Recipe {
+                DistilRecipe {
                     clean: 1.5,
                     ..recipe()
                 },
                 "\"clean\"",
             ),
             (
-                Recipe {
+                DistilRecipe {
                     audio: Vec::new(),
                     ..recipe()
                 },
@@ -997,6 +997,6 @@ mod tests {
             let error = recipe.check().unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
-        Recipe::default().check().unwrap();
+        DistilRecipe::default().check().unwrap();
     }
 }

@@ -16,8 +16,8 @@ use super::{
     super::{
         bundle::{Bundle, Weights},
         kernel::{
-            Activation, Depthwise, Excitation, LastPool, MobileBlock, MobileScratch, Path,
-            Pointwise, Stem,
+            AfterConvolution, Depthwise, Excitation, FusedMobileBlock, LastPool, MobileScratch,
+            Path, Pointwise, Stem,
         },
         tagger::{Answer, Tagger, sigmoid},
     },
@@ -52,7 +52,7 @@ struct State {
 
 struct Layers {
     stem: Arc<Stem>,
-    blocks: Vec<Arc<MobileBlock>>,
+    blocks: Vec<Arc<FusedMobileBlock>>,
     last: Arc<LastPool>,
     hidden: [Arc<Tensor>; 2],
     classes: [Arc<Tensor>; 2],
@@ -87,9 +87,9 @@ impl TaggerPlans {
         for (index, block) in tagger.blocks.iter().enumerate() {
             let name = |part: &str| format!("block{}.{part}", index + 1);
             let activation = if block.hard_swish {
-                Activation::HardSwish
+                AfterConvolution::HardSwish
             } else {
-                Activation::Relu
+                AfterConvolution::Relu
             };
             let excitation = match block.squeezed {
                 None => None,
@@ -100,7 +100,7 @@ impl TaggerPlans {
                     excite_bias: floats(&name("excite.bias"))?,
                 }),
             };
-            blocks.push(Arc::new(MobileBlock {
+            blocks.push(Arc::new(FusedMobileBlock {
                 path,
                 channels,
                 expand: (block.expanded != channels)
@@ -113,7 +113,7 @@ impl TaggerPlans {
                     &floats(&name("depthwise.bias"))?,
                 ),
                 excitation,
-                project: pointwise(&name("project"), Activation::Linear)?,
+                project: pointwise(&name("project"), AfterConvolution::Linear)?,
                 activation,
             }));
             channels = block.filters;
@@ -136,7 +136,7 @@ impl TaggerPlans {
                 &floats("stem.bias")?,
             )),
             blocks,
-            last: Arc::new(LastPool(pointwise("last", Activation::HardSwish)?)),
+            last: Arc::new(LastPool(pointwise("last", AfterConvolution::HardSwish)?)),
             hidden: dense("hidden")?,
             classes: dense("classes")?,
         };
@@ -297,7 +297,7 @@ const SUREST: f32 = 6.0;
 #[derive(Clone, Debug)]
 enum Layer {
     Stem(Arc<Stem>),
-    Block(Arc<MobileBlock>),
+    Block(Arc<FusedMobileBlock>),
     Last(Arc<LastPool>),
 }
 
@@ -366,7 +366,7 @@ impl Compute for HardSwish {
         let mut plain = output.try_as_plain_ram_mut()?;
         let cells = plain.as_slice_mut::<f32>()?.iter_mut();
         for (output, &input) in cells.zip(view.as_slice::<f32>()?) {
-            *output = Activation::HardSwish.apply(input);
+            *output = AfterConvolution::HardSwish.apply(input);
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use std::{
     array,
 };
 
-use super::{Engine, LANES, PLACES, QUAD, Sums, Task, Tile};
+use super::{InstructionSet, LANES, PLACES, QUAD, Sums, Task, Tile};
 
 /// Vectors of four values in a group.
 const QUARTERS: usize = LANES / 4;
@@ -47,7 +47,7 @@ macro_rules! engine {
             }
         }
 
-        impl Engine for $name {
+        impl InstructionSet for $name {
             const PLACES: usize = PLACES;
             const GROUPS: usize = 1;
 

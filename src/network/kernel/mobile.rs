@@ -4,11 +4,11 @@
 //! ones: one tap instead of three. A block is computed in one pass over time: what its wide middle needs lies in a few
 //! rows that stay in the cache.
 
-use super::{Engine, LANES, MAX_GROUPS, PLACES, Path, Sums, Task, Tile, dispatch, usable};
+use super::{InstructionSet, LANES, MAX_GROUPS, PLACES, Path, Sums, Task, Tile, dispatch, usable};
 
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
+pub(crate) enum AfterConvolution {
     /// Nothing.
     Linear,
     /// `max(x, 0)`.
@@ -17,7 +17,7 @@ pub(crate) enum Activation {
     HardSwish,
 }
 
-impl Activation {
+impl AfterConvolution {
     #[inline(always)]
     pub(crate) fn apply(self, value: f32) -> f32 {
         match self {
@@ -51,7 +51,7 @@ pub(crate) struct Pointwise {
     weights: Vec<f32>,
     /// One per lane.
     biases: Vec<f32>,
-    activation: Activation,
+    activation: AfterConvolution,
 }
 
 /// Where the cells of a picture lie: in columns, with something between them.
@@ -72,7 +72,7 @@ impl Pointwise {
         channels: usize,
         weights: &[f32],
         bias: &[f32],
-        activation: Activation,
+        activation: AfterConvolution,
     ) -> Self {
         let filters = bias.len();
         assert_eq!(
@@ -105,7 +105,7 @@ impl Pointwise {
 
     /// Computes every cell of `input`, one after the other, into the cells of `output` as `layout` says.
     #[inline(always)]
-    fn run<E: Engine>(&self, engine: E, input: &[f32], output: &mut [f32], layout: Layout) {
+    fn run<E: InstructionSet>(&self, engine: E, input: &[f32], output: &mut [f32], layout: Layout) {
         let Self {
             channels, filters, ..
         } = *self;
@@ -154,7 +154,7 @@ pub(super) struct Cells<'a> {
     /// Values from one cell of the output to the next.
     pub(super) filters: usize,
     pub(super) layout: Layout,
-    pub(super) activation: Activation,
+    pub(super) activation: AfterConvolution,
 }
 
 impl Cells<'_> {
@@ -190,24 +190,24 @@ impl Cells<'_> {
 
     /// With the tiles of `engine`, and plain Rust around them.
     #[inline(always)]
-    pub(super) fn in_tiles<E: Engine>(&self, engine: E, groups: usize, output: &mut [f32]) {
+    pub(super) fn in_tiles<E: InstructionSet>(&self, engine: E, groups: usize, output: &mut [f32]) {
         match self.activation {
-            Activation::Linear => self.tiles(engine, groups, output, |value| value),
-            Activation::Relu => {
+            AfterConvolution::Linear => self.tiles(engine, groups, output, |value| value),
+            AfterConvolution::Relu => {
                 self.tiles(engine, groups, output, |value| {
-                    Activation::Relu.apply(value)
+                    AfterConvolution::Relu.apply(value)
                 });
             }
-            Activation::HardSwish => {
+            AfterConvolution::HardSwish => {
                 self.tiles(engine, groups, output, |value| {
-                    Activation::HardSwish.apply(value)
+                    AfterConvolution::HardSwish.apply(value)
                 });
             }
         }
     }
 
     #[inline(always)]
-    fn tiles<E: Engine>(
+    fn tiles<E: InstructionSet>(
         &self,
         engine: E,
         groups: usize,
@@ -321,7 +321,7 @@ struct StemRun<'a> {
 
 impl Task for StemRun<'_> {
     #[inline(always)]
-    fn perform<E: Engine>(self, _: E) {
+    fn perform<E: InstructionSet>(self, _: E) {
         let Self {
             stem,
             input,
@@ -364,7 +364,7 @@ impl Task for StemRun<'_> {
 impl Stem {
     /// `N` filters from `first` on at one place.
     #[inline(always)]
-    fn filters_of<E: Engine, const N: usize>(
+    fn filters_of<E: InstructionSet, const N: usize>(
         &self,
         taps: &[f32; 9],
         first: usize,
@@ -379,14 +379,14 @@ impl Stem {
             }
         }
         for (to, total) in output.iter_mut().zip(totals) {
-            *to = Activation::HardSwish.apply(total);
+            *to = AfterConvolution::HardSwish.apply(total);
         }
     }
 }
 
 /// Expansion, depthwise convolution, squeeze-excitation, projection and the way around them.
 #[derive(Clone, Debug)]
-pub(crate) struct MobileBlock {
+pub(crate) struct FusedMobileBlock {
     pub(crate) path: Path,
     /// Channels of the input.
     pub(crate) channels: usize,
@@ -394,7 +394,7 @@ pub(crate) struct MobileBlock {
     pub(crate) depthwise: Depthwise,
     pub(crate) excitation: Option<Excitation>,
     pub(crate) project: Pointwise,
-    pub(crate) activation: Activation,
+    pub(crate) activation: AfterConvolution,
 }
 
 /// A depthwise convolution: `kernel` x `kernel`, zeros beyond the edges.
@@ -434,25 +434,25 @@ impl Depthwise {
     /// One output column. `input` begins with the first of the `kernel` columns that it looks at, each with zeros
     /// around its rows, `column` values from one to the next.
     #[inline(always)]
-    fn column<E: Engine>(
+    fn column<E: InstructionSet>(
         &self,
         input: &[f32],
         column: usize,
-        activation: Activation,
+        activation: AfterConvolution,
         output: &mut [f32],
     ) {
-        let relu = |value| Activation::Relu.apply(value);
-        let hard_swish = |value| Activation::HardSwish.apply(value);
+        let relu = |value| AfterConvolution::Relu.apply(value);
+        let hard_swish = |value| AfterConvolution::HardSwish.apply(value);
         match (self.kernel, activation) {
-            (3, Activation::Relu) => self.chunks::<E, 3>(input, column, output, relu),
-            (5, Activation::Relu) => self.chunks::<E, 5>(input, column, output, relu),
+            (3, AfterConvolution::Relu) => self.chunks::<E, 3>(input, column, output, relu),
+            (5, AfterConvolution::Relu) => self.chunks::<E, 5>(input, column, output, relu),
             (3, _) => self.chunks::<E, 3>(input, column, output, hard_swish),
             _ => self.chunks::<E, 5>(input, column, output, hard_swish),
         }
     }
 
     #[inline(always)]
-    fn chunks<E: Engine, const K: usize>(
+    fn chunks<E: InstructionSet, const K: usize>(
         &self,
         input: &[f32],
         column: usize,
@@ -480,7 +480,7 @@ impl Depthwise {
 
     /// `N` channels of every row.
     #[inline(always)]
-    fn cells<E: Engine, const K: usize, const N: usize>(
+    fn cells<E: InstructionSet, const K: usize, const N: usize>(
         &self,
         input: &[f32],
         column: usize,
@@ -528,7 +528,7 @@ pub(crate) struct Excitation {
 impl Excitation {
     /// Multiplies every channel of `cells` by its gate.
     #[inline(always)]
-    fn apply<E: Engine>(&self, cells: &mut [f32], memory: &mut Vec<f32>) {
+    fn apply<E: InstructionSet>(&self, cells: &mut [f32], memory: &mut Vec<f32>) {
         let channels = self.excite_bias.len();
         let squeezed = self.squeeze_bias.len();
         memory.clear();
@@ -563,7 +563,7 @@ impl Excitation {
 
 /// The sum of products, in [`CHUNK`] sums that are joined at the end: one after the other they would wait for each other.
 #[inline(always)]
-fn dot<E: Engine>(a: &[f32], b: &[f32]) -> f32 {
+fn dot<E: InstructionSet>(a: &[f32], b: &[f32]) -> f32 {
     let (a, rest_a) = a.as_chunks::<CHUNK>();
     let (b, rest_b) = b.as_chunks::<CHUNK>();
     let mut sums = [0.0_f32; CHUNK];
@@ -581,7 +581,7 @@ fn dot<E: Engine>(a: &[f32], b: &[f32]) -> f32 {
 /// Values of the wide middle that are held at a time: 256 KiB of floats.
 const WIDE: usize = 64 << 10;
 
-impl MobileBlock {
+impl FusedMobileBlock {
     /// Extents of the output for an input of `[time, rows, channels]`.
     pub(crate) fn extents(&self, time: usize, rows: usize) -> [usize; 3] {
         let stride = self.depthwise.stride;
@@ -592,7 +592,7 @@ impl MobileBlock {
         ]
     }
 
-    /// Computes `[time, rows, channels]`; `output` has [`MobileBlock::extents`].
+    /// Computes `[time, rows, channels]`; `output` has [`FusedMobileBlock::extents`].
     pub(crate) fn run(
         &self,
         input: &[f32],
@@ -615,7 +615,7 @@ impl MobileBlock {
 }
 
 struct BlockRun<'a> {
-    block: &'a MobileBlock,
+    block: &'a FusedMobileBlock,
     input: &'a [f32],
     rows: usize,
     output: &'a mut [f32],
@@ -624,7 +624,7 @@ struct BlockRun<'a> {
 
 impl Task for BlockRun<'_> {
     #[inline(always)]
-    fn perform<E: Engine>(self, engine: E) {
+    fn perform<E: InstructionSet>(self, engine: E) {
         let Self {
             block,
             input,
@@ -770,7 +770,7 @@ struct LastRun<'a> {
 
 impl Task for LastRun<'_> {
     #[inline(always)]
-    fn perform<E: Engine>(self, engine: E) {
+    fn perform<E: InstructionSet>(self, engine: E) {
         let Self {
             last,
             input,

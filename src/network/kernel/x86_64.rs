@@ -10,7 +10,9 @@
 
 use std::{arch::x86_64::*, array};
 
-use super::{Activation, Cells, Engine, LANES, MAX_GROUPS, PLACES, QUAD, Sums, Task, Tile};
+use super::{
+    AfterConvolution, Cells, InstructionSet, LANES, MAX_GROUPS, PLACES, QUAD, Sums, Task, Tile,
+};
 
 /// Places in a tile of 32 registers: with four groups 20 sums, 4 registers of weights, and one for each place. (With six
 /// places the compiler loads them all first and spills; measured, that costs a tenth.)
@@ -56,7 +58,7 @@ engine!(
 engine!(AvxVnni, ["avx2", "fma", "avxvnni"], "avx2,fma,avxvnni");
 engine!(Avx2, ["avx2", "fma"], "avx2,fma");
 
-impl Engine for Avx512Vnni {
+impl InstructionSet for Avx512Vnni {
     const PLACES: usize = PLACES_512;
     const GROUPS: usize = MAX_GROUPS;
 
@@ -104,7 +106,7 @@ impl Engine for Avx512Vnni {
     }
 }
 
-impl Engine for AvxVnni {
+impl InstructionSet for AvxVnni {
     const PLACES: usize = PLACES;
     const GROUPS: usize = 1;
 
@@ -127,7 +129,7 @@ impl Engine for AvxVnni {
     }
 }
 
-impl Engine for Avx2 {
+impl InstructionSet for Avx2 {
     const PLACES: usize = PLACES;
     const GROUPS: usize = 1;
 
@@ -236,12 +238,12 @@ fn floats_512<const G: usize, const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums
 #[inline(never)]
 fn cells_512<const G: usize, const P: usize>(cells: &Cells<'_>, output: &mut [f32]) {
     match cells.activation {
-        Activation::Linear => activated_512::<G, P>(cells, output, |value| value),
-        Activation::Relu => {
+        AfterConvolution::Linear => activated_512::<G, P>(cells, output, |value| value),
+        AfterConvolution::Relu => {
             let zero = _mm512_setzero_ps();
             activated_512::<G, P>(cells, output, |value| _mm512_max_ps(value, zero));
         }
-        Activation::HardSwish => {
+        AfterConvolution::HardSwish => {
             let (zero, three, six) = (
                 _mm512_setzero_ps(),
                 _mm512_set1_ps(3.0),
