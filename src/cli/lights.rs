@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, complain, text::read_settings};
+use super::{Context, complain, output_file::stdout, text::read_settings};
 use crate::{
     genre::Labels,
     network::Model,
@@ -349,7 +349,7 @@ enum LooksCommand {
 /// # Errors
 /// When the file cannot be read or shown, or standard output fails.
 pub fn run(args: LooksArgs, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match args.command {
         LooksCommand::Check { file, universe } => {
             let model = context.load_model()?;

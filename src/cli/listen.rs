@@ -30,7 +30,7 @@ use super::{
     json_lines,
     lights::{self, LightsArgs},
     open_input,
-    output_file::OutputFile,
+    output_file::{OutputFile, stdout},
     quiet::{PassOn, QuietStderr},
     shown_input,
     signals::{Again, Stop},
@@ -772,7 +772,7 @@ impl Show for Lines {
         });
         if worth_it {
             self.newest = Some(*readout);
-            let mut out = io::stdout().lock();
+            let mut out = stdout();
             writeln!(out, "{}", plain_line(readout, &self.labels))?;
             out.flush()?;
         }

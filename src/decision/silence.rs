@@ -35,6 +35,15 @@ const OVER_BLOCKS: usize = 15;
 /// Lowest level that is reported.
 pub const LOWEST_DBFS: f32 = -120.0;
 
+/// Seconds since a burst began, and since it was over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Burst {
+    /// Since it began.
+    pub began_s: f32,
+    /// Since its echo had faded.
+    pub over_s: f32,
+}
+
 /// Measures level in blocks of 0.1 s and tells how long it has been silent.
 #[derive(Clone, Debug)]
 pub struct SilenceGate {
@@ -143,9 +152,8 @@ impl SilenceGate {
         *median
     }
 
-    /// Seconds since a burst, such as a squeal or a dropped microphone, was over, told once. What is heard now must not be measured
-    /// by it.
-    pub fn burst_is_over(&mut self) -> Option<f32> {
+    /// A burst, such as a squeal or a dropped microphone, that is over, told once. What is heard now must not be measured by it.
+    pub fn burst_is_over(&mut self) -> Option<Burst> {
         let age = |blocks: usize| (self.newest + LASTING_BLOCKS - blocks) % LASTING_BLOCKS;
         let level = |blocks: usize| self.levels[age(blocks)];
         let peak = self.levels.iter().copied().fold(LOWEST_DBFS, f32::max);
@@ -163,7 +171,10 @@ impl SilenceGate {
         for blocks in last - ECHO_BLOCKS..first {
             self.levels[age(blocks)] = now;
         }
-        Some((last - ECHO_BLOCKS) as f32 * self.block_s)
+        Some(Burst {
+            began_s: first as f32 * self.block_s,
+            over_s: (last - ECHO_BLOCKS) as f32 * self.block_s,
+        })
     }
 
     /// Seconds of silence up to now; 0 while there is sound.
@@ -325,7 +336,11 @@ mod tests {
         gate.push(&tone(length, quiet * 10_f32.powf(db / 20.0)));
         let told = |tenths: usize| {
             gate.push(&tone(0.1, quiet));
-            gate.burst_is_over().map(|seconds| (tenths + 1, seconds))
+            gate.burst_is_over().map(|burst| {
+                let lasted = burst.began_s - burst.over_s;
+                assert!((lasted - length - 0.5).abs() < 0.21, "{lasted} {length}");
+                (tenths + 1, burst.over_s)
+            })
         };
         (0..100).filter_map(told).collect()
     }
