@@ -1,10 +1,11 @@
 """Lets Home Assistant itself hear what `listen --mqtt` says, without its web page: prints each state of genrescope's sensors as it changes.
 
     python3 -m venv venv
-    venv/bin/pip install homeassistant==2024.3.3 paho-mqtt==1.6.1 aiohttp_cors==0.7.0 janus==1.0.0
+    venv/bin/pip install homeassistant==2026.2.3 paho-mqtt==2.1.0 aiohttp_cors janus       # Python 3.13.2 or later
+    venv/bin/pip install homeassistant==2024.3.3 paho-mqtt==1.6.1 aiohttp_cors janus       # or Python 3.11
     venv/bin/python scripts/home_assistant.py [PORT] [SECONDS]      the broker's port on this machine (1883), and how long (60)
 
-2024.3.3 is the last one that runs with Python 3.11. What Home Assistant warns of is printed, too, and makes the exit code 1.
+What Home Assistant warns of is printed, too, and makes the exit code 1. Discovery messages are checked by its own schema; what it refuses, it warns of.
 """
 
 import asyncio
@@ -55,6 +56,7 @@ async def main(folder):
     complaints = Complaints(logging.WARNING)
     logging.getLogger().addHandler(complaints)
 
+    @core.callback
     def changed(event):
         state = event.data["new_state"]
         if state and "genrescope" in state.entity_id:
@@ -64,6 +66,7 @@ async def main(folder):
     hass.bus.async_listen("state_changed", changed)
     assert await setup.async_setup_component(hass, "mqtt", {})
     await hass.async_start()
+    print("Home Assistant listens", flush=True)
     await asyncio.sleep(SECONDS)
     await hass.async_stop(force=True)
     return complaints.count

@@ -11,6 +11,8 @@ mod browser;
 mod fixtures;
 #[path = "support/live.rs"]
 mod live;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -107,7 +109,10 @@ fn readouts_come_over_http_as_they_come_in_every_feed() {
     let metrics = page.ask("GET", "/metrics", "");
     assert!(metrics.contains("genrescope_readouts_total"), "{metrics}");
     // Each feed is counted, the page's own and JSON.
-    for feed in ["json on standard output".to_owned(), format!("http {}", page.at)] {
+    for feed in [
+        "json on standard output".to_owned(),
+        format!("http {}", page.at),
+    ] {
         let missed = format!("genrescope_feed_missed_total{{feed=\"{feed}\"}} 0");
         assert!(metrics.contains(&missed), "{missed}: {metrics}");
     }
@@ -324,8 +329,7 @@ fn wait_shown(browser: &mut Browser, what: &str, wanted: impl Fn(&Value) -> bool
 fn a_browser_shows_what_json_says_through_loss_and_restart() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut browser) = Browser::open(dir.path()) else {
-        println!("skipped: chromium is not installed");
-        return;
+        return skip::skip("chromium", "chromium is not installed");
     };
     let mut first = page(&["--http", ":0"], dir.path());
     let at = first.at.clone();
@@ -409,8 +413,7 @@ fn a_browser_shows_what_json_says_through_loss_and_restart() {
 fn a_browser_shows_the_thousandth_readout_and_does_not_grow() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut browser) = Browser::open(dir.path()) else {
-        println!("skipped: chromium is not installed");
-        return;
+        return skip::skip("chromium", "chromium is not installed");
     };
     let mut feeds = fixtures::feeds();
     let config = HttpConfig {
@@ -460,8 +463,7 @@ fn a_browser_shows_the_thousandth_readout_and_does_not_grow() {
 fn a_browser_is_asked_for_the_token_once() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut browser) = Browser::open(dir.path()) else {
-        println!("skipped: chromium is not installed");
-        return;
+        return skip::skip("chromium", "chromium is not installed");
     };
     std::fs::write(dir.path().join("token"), "a-token-of-24-characters").unwrap();
     let args = ["--http", ":0", "--http-token-file", "token"];
