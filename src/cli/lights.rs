@@ -36,12 +36,14 @@ const SOURCE_NAME: &str = "genrescope";
 /// MIDI port that other programs connect to.
 const VIRTUAL: &str = "virtual";
 
+const MIDI_HEADING: &str = "MIDI (docs/feeds/midi.md)";
+
 /// Receivers of one kind, at most.
 const MOST: usize = 16;
 
 /// Lights on the command line of `genrescope listen`.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Lights (docs/feeds/lights.md)")]
+#[command(next_help_heading = "sACN, Art-Net and WLED (docs/feeds/lights.md)")]
 pub struct LightsArgs {
     /// Also send DMX by sACN (E1.31) to this receiver, HOST or HOST:PORT, or to 'multicast'; may be given several times.
     #[arg(long, value_name = "HOST")]
@@ -84,11 +86,11 @@ pub struct LightsArgs {
     pub wled: Vec<String>,
 
     /// Also send MIDI: to a virtual port, or to the port of that name (a unique part is enough).
-    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = VIRTUAL)]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = VIRTUAL, help_heading = MIDI_HEADING)]
     pub midi: Option<String>,
 
     /// Notes, controllers and programs: the `[midi]` table of a map file (docs/feeds/midi.md).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = MIDI_HEADING)]
     pub midi_map: Option<PathBuf>,
 }
 

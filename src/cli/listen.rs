@@ -43,7 +43,7 @@ use crate::{
     pipeline::PipelineConfig,
     realtime::{Controls, Counters, Listener, RealtimeConfig},
     sink::{
-        Feeds, Hello, SinkError, SinkRunner,
+        Feeds, Hello, SinkError, SinkRunner, SinkStats,
         hold::HoldGenre,
         jsonl::JsonlSink,
         map::Map,
@@ -350,8 +350,25 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
         stop.flag().store(true, Ordering::Relaxed);
     }
     let begun = stream.has_begun();
-    if let Some(error) = stdout.and_then(|index| feeds.get(index)?.last_error.as_ref()) {
+    if let Some(error) = stdout.and_then(|index| feeds.get(index)?.1.last_error.as_ref()) {
         anyhow::bail!("{error}");
+    }
+    for (
+        name,
+        SinkStats {
+            offered,
+            missed,
+            ended,
+            ..
+        },
+    ) in &feeds
+    {
+        // Who has ended wanted nothing more, or it was said why.
+        if *missed > 0 && !ended {
+            complain(format_args!(
+                "{name}: {missed} of {offered} readouts were not delivered"
+            ));
+        }
     }
     if let Some(played) = stream.end(stop.asked())? {
         let name = args.input.as_deref().map(shown_input).unwrap_or_default();
