@@ -125,17 +125,22 @@ fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
     };
     let floor = cell_power(numbers.floor_db);
     let power = |db: &f32| (cell_power(*db) - floor).max(0.0);
-    let levels = (from..columns.len()).map(|index| {
+    let level = |index: usize| {
         let power: f32 = columns.get(index).iter().map(power).sum();
         10.0 * f64::from(power.max(f32::MIN_POSITIVE)).log10()
-    });
-    let (mut sum, mut squares) = (0.0, 0.0);
-    for level in levels {
-        (sum, squares) = (sum + level, squares + level * level);
-    }
-    let n = (STILL_MEANS * per_mean) as f64;
-    if squares / n - (sum / n).powi(2) > STILL_LEVEL_DB.powi(2) {
-        return false;
+    };
+    let most = STILL_LEVEL_DB.powi(2) * (STILL_MEANS * per_mean) as f64;
+    let (mut n, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for index in from..columns.len() {
+        // The sum of squares about the mean only grows (Welford), so that music is found out within a few columns.
+        n += 1.0;
+        let level = level(index);
+        let difference = level - mean;
+        mean += difference / n;
+        squares += difference * (level - mean);
+        if squares > most {
+            return false;
+        }
     }
     // Shares of the bands, so that a fader moves nothing.
     shares.fill(0.0);
