@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 scripts/setup.sh tests
 # What was installed for the tests must be used by them: a skip is a failure.
-export GENRESCOPE_REQUIRE="${GENRESCOPE_REQUIRE-ffmpeg,pulse,xvfb}"
+export GENRESCOPE_REQUIRE="${GENRESCOPE_REQUIRE-ffmpeg,pulse,xvfb,mosquitto,openssl,qlcplus}"
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 # What a later build could reuse takes as much disk as the build itself.
 export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"

@@ -9,9 +9,9 @@ packages="pkg-config libasound2-dev cmake g++"
 if [ "${1:-}" = tests ]; then
     # PulseAudio for capture tests, ffmpeg to make test files, mutagen and TagLib to read tags, libxcb for the plugin host in the tests,
     # a screen without a monitor and OpenGL without a card for the plugin's editor,
-    # a browser for the page, a broker for MQTT and certificates for it, jq for the documentation, a clean place for the Python package.
+    # a browser for the page, a broker for MQTT and certificates for it, QLC+ for lights, jq for the documentation, a clean place for the Python package.
     packages="$packages pulseaudio pulseaudio-utils libasound2-plugins ffmpeg python3-mutagen python3-taglib libxcb1-dev xvfb libgl1-mesa-dri"
-    packages="$packages mosquitto mosquitto-clients openssl jq python3-venv"
+    packages="$packages mosquitto mosquitto-clients openssl qlcplus jq python3-venv"
     # Ubuntu has none of this name.
     ! apt-cache show chromium >/dev/null 2>&1 || packages="$packages chromium"
 fi

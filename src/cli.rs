@@ -161,7 +161,10 @@ pub fn main() -> ExitCode {
             let printed = error.print().and_then(|()| io::stdout().flush());
             // A closed pipe is no failure of ours.
             return match printed {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::from(2),
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    complain(format_args!("cannot write standard output: {error}"));
+                    ExitCode::from(2)
+                }
                 _ => code,
             };
         }

@@ -363,6 +363,8 @@ struct Outputs {
     logits: Vec<f32>,
     embedding: Vec<f32>,
     recent: Vec<f32>,
+    /// See [`MusicHead::probability`].
+    shares: Vec<f32>,
 }
 
 impl Network {
@@ -379,6 +381,7 @@ impl Network {
                 logits: vec![0.0; model.labels().len()],
                 embedding: vec![0.0; model.embedding_len()],
                 recent: vec![0.0; recent::summary_len(model)],
+                shares: vec![0.0; recent::still_len(model)],
             },
             model: Arc::clone(model),
         }
@@ -520,14 +523,15 @@ fn score<'a>(
         .ok()?;
     recent::summarise(model, trunk, columns, &mut outputs.recent);
     let sounds = tagger.map_or(&[][..], TaggerStream::sounds);
+    let shares = &mut outputs.shares;
+    let music = model.music.as_ref();
+    let music =
+        music.map(|head| head.probability(model, columns, shares, (&outputs.recent, sounds)));
     Some(Scored {
         logits: &outputs.logits,
         embedding: &outputs.embedding,
         n_columns: columns.len(),
-        music: model
-            .music
-            .as_ref()
-            .map(|head| head.probability(&outputs.recent, sounds)),
+        music,
         recent: &outputs.recent,
         sounds,
         model,

@@ -324,9 +324,9 @@ impl Listening {
         let talk_is_over = was_not_music && !self.decision.is_not_music() && !silent;
         let song_changed = self.decision.detects_changes()
             && difference.is_some_and(|difference| difference > self.decision.change_above());
-        if let Some(seconds) = self.gate.burst_is_over() {
+        if let Some(burst) = self.gate.burst_is_over() {
             // All of a picture is brought to one loudness: beside a squeal there is nothing else.
-            self.keep_newest_of(Seconds(f64::from(seconds)));
+            self.keep_newest_of(Seconds(f64::from(burst.over_s)));
         } else if talk_is_over {
             self.begin_anew(KEPT_ON_CHANGE);
         } else if song_changed {

@@ -69,14 +69,14 @@ use std::{
     fmt, io,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
 use hold::{HoldGenre, Holder};
 use thiserror::Error;
 
@@ -397,6 +397,12 @@ pub trait Sink: Send + fmt::Debug {
         false
     }
 
+    /// Updates that [`Sink::update`] took, and of which it is known by now that they did not arrive, since this was asked last.
+    /// For protocols that acknowledge.
+    fn undelivered(&mut self) -> u64 {
+        0
+    }
+
     /// The stream ends: say goodbye, flush. Errors have no one left to be told to.
     fn close(&mut self) {}
 }
@@ -404,9 +410,12 @@ pub trait Sink: Send + fmt::Debug {
 /// What a feed did so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SinkStats {
+    /// Updates that it was given.
+    pub offered: u64,
     /// Updates that were delivered (as far as the protocol can tell).
     pub sent: u64,
-    /// Updates that were not: the queue was full, or there was no connection.
+    /// Updates that were not: the queue was full, there was no connection, or the end came first. Once the feed is over, this
+    /// and what was sent are all that was offered.
     pub missed: u64,
     /// Errors met while delivering or connecting.
     pub errors: u64,
@@ -422,6 +431,7 @@ pub struct SinkStats {
 
 #[derive(Debug, Default)]
 struct Shared {
+    offered: AtomicU64,
     sent: AtomicU64,
     missed: AtomicU64,
     errors: AtomicU64,
@@ -432,6 +442,10 @@ struct Shared {
     last_error: Mutex<Option<String>>,
     /// The owner is gone: drain no longer than [`DROP_GRACE`].
     stop: AtomicBool,
+    /// What waits now is never delivered.
+    over: AtomicBool,
+    /// The newest that did not fit into the queue: a receiver that was stuck ends with what is true. Messages are queued with this in hand.
+    newest: Mutex<Option<Message>>,
 }
 
 impl Shared {
@@ -440,14 +454,34 @@ impl Shared {
             .last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let over = self.over.load(Ordering::Acquire);
+        let sent = self.sent.load(Ordering::Relaxed);
+        let offered = self.offered.load(Ordering::Relaxed);
+        let missed = if over {
+            offered.saturating_sub(sent)
+        } else {
+            self.missed.load(Ordering::Relaxed)
+        };
         SinkStats {
-            sent: self.sent.load(Ordering::Relaxed),
-            missed: self.missed.load(Ordering::Relaxed),
+            offered,
+            sent,
+            missed,
             errors: self.errors.load(Ordering::Relaxed),
             connected: self.connected.load(Ordering::Relaxed),
             ended: self.ended.load(Ordering::Relaxed),
             unheard: self.unheard.load(Ordering::Relaxed),
             last_error: last_error.clone(),
+        }
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Option<Message>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is not delivered any more.
+    fn passed_over(&self, message: Option<Message>) {
+        if let Some(Message::Update(_)) = message {
+            self.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -499,13 +533,16 @@ impl SinkRunner {
             shared: Arc::clone(&shared),
             hello: hello.clone(),
             last_update: None,
+            last_missed: false,
             last_state: None,
             back_off: BACK_OFF_FIRST,
         };
         let thread = std::thread::Builder::new()
             .name(format!("feed {name}").chars().take(15).collect())
             .spawn(move || {
+                let told = Arc::clone(&worker.shared);
                 worker.run();
+                told.over.store(true, Ordering::Release);
                 // The owner may be gone already.
                 let _ = done_tx.try_send(());
             })
@@ -527,24 +564,30 @@ impl SinkRunner {
         &self.name
     }
 
-    /// Hands over a readout without waiting. `false` when the queue was full or the feed has ended; it is counted.
+    /// Hands over a readout without waiting. `false` when the queue was full (then it is delivered if nothing newer comes until
+    /// there is room) or the feed has ended; what is not delivered is counted.
     pub fn update(&self, update: &Update) -> bool {
+        self.shared.offered.fetch_add(1, Ordering::Relaxed);
         self.offer(Message::Update(update.clone()))
     }
 
     /// Hands over a readout, waiting up to `timeout` for room in the queue: for sources that can wait, such as a file
-    /// played faster than real time. `false` when it did not fit; it is counted.
+    /// played faster than real time. Otherwise as [`SinkRunner::update`].
     pub fn update_waiting(&self, update: &Update, timeout: Duration) -> bool {
         let Some(queue) = &self.queue else {
             return false;
         };
-        let taken = queue
-            .send_timeout(Message::Update(update.clone()), timeout)
-            .is_ok();
-        if !taken {
-            self.shared.missed.fetch_add(1, Ordering::Relaxed);
+        self.shared.offered.fetch_add(1, Ordering::Relaxed);
+        let older = self.shared.newest().take();
+        self.shared.passed_over(older);
+        match queue.send_timeout(Message::Update(update.clone()), timeout) {
+            Ok(()) => true,
+            Err(SendTimeoutError::Timeout(message)) => self.offer(message),
+            Err(SendTimeoutError::Disconnected(message)) => {
+                self.shared.passed_over(Some(message));
+                false
+            }
         }
-        taken
     }
 
     /// Hands over a change of state that no readout brings, such as a lost device. `false` when the queue was full.
@@ -566,13 +609,14 @@ impl SinkRunner {
         let Some(queue) = &self.queue else {
             return false;
         };
-        match queue.try_send(message) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.shared.missed.fetch_add(1, Ordering::Relaxed);
-                false
-            }
-        }
+        let mut newest = self.shared.newest();
+        let (taken, older) = match queue.try_send(message) {
+            Ok(()) => (true, newest.take()),
+            Err(TrySendError::Full(message)) => (false, newest.replace(message)),
+            Err(TrySendError::Disconnected(message)) => (false, Some(message)),
+        };
+        self.shared.passed_over(older);
+        taken
     }
 }
 
@@ -605,6 +649,8 @@ struct Worker {
     shared: Arc<Shared>,
     hello: Hello,
     last_update: Option<Update>,
+    /// It counts as missed.
+    last_missed: bool,
     last_state: Option<State>,
     back_off: Duration,
 }
@@ -643,9 +689,10 @@ impl Worker {
                 (true, tick) => tick,
                 (false, tick) => Some(tick.map_or(retry_at, |tick| tick.min(retry_at))),
             };
-            let received = match wake {
-                Some(at) => self.messages.recv_deadline(at),
-                None => self
+            let received = match (self.overflowed(), wake) {
+                (Some(message), _) => Ok(message),
+                (None, Some(at)) => self.messages.recv_deadline(at),
+                (None, None) => self
                     .messages
                     .recv()
                     .map_err(|_| RecvTimeoutError::Disconnected),
@@ -679,6 +726,7 @@ impl Worker {
                 Err(SinkError::Closed { .. }) => return self.end(),
                 Err(error) => {
                     self.shared.failed(&error);
+                    self.take_back();
                     if error.is_final() {
                         return self.end();
                     }
@@ -691,6 +739,24 @@ impl Worker {
         }
         if connected {
             self.sink.close();
+            self.take_back();
+        }
+    }
+
+    /// What did not fit into the queue, once that is empty.
+    fn overflowed(&self) -> Option<Message> {
+        let mut newest = self.shared.newest();
+        newest.take_if(|_| self.messages.is_empty())
+    }
+
+    /// What was taken for delivered and did not arrive was missed. It is the newest, as receivers acknowledge in order.
+    fn take_back(&mut self) {
+        let sent = self.shared.sent.load(Ordering::Relaxed);
+        let lost = self.sink.undelivered().min(sent);
+        if lost > 0 {
+            self.last_missed = true;
+            self.shared.sent.fetch_sub(lost, Ordering::Relaxed);
+            self.shared.missed.fetch_add(lost, Ordering::Relaxed);
         }
     }
 
@@ -707,6 +773,11 @@ impl Worker {
         self.last_state = None;
         if let Some(update) = self.last_update.clone() {
             self.tell(&update, Instant::now())?;
+            if std::mem::take(&mut self.last_missed) {
+                // Late, and yet.
+                self.shared.missed.fetch_sub(1, Ordering::Relaxed);
+                self.shared.sent.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.back_off = BACK_OFF_FIRST;
         Ok(())
@@ -735,6 +806,7 @@ impl Worker {
             Message::Update(update) => {
                 if connected {
                     let told = self.tell(&update, now);
+                    self.last_missed = told.is_err();
                     let counter = if told.is_ok() {
                         &self.shared.sent
                     } else {
@@ -744,6 +816,7 @@ impl Worker {
                     self.last_update = Some(update);
                     return told;
                 }
+                self.last_missed = true;
                 self.shared.missed.fetch_add(1, Ordering::Relaxed);
                 self.last_update = Some(update);
             }
@@ -777,8 +850,26 @@ fn end_together(mut runners: Vec<SinkRunner>) {
 pub struct Feeds {
     hello: Hello,
     runners: Vec<SinkRunner>,
+    ledger: Ledger,
     seq: u64,
     holder: Option<Holder>,
+}
+
+/// What each feed of a stream did so far, for whoever shows it.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger(Arc<Mutex<Vec<(String, Arc<Shared>)>>>);
+
+impl Ledger {
+    fn entries(&self) -> MutexGuard<'_, Vec<(String, Arc<Shared>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The feeds' names, and what each did.
+    pub fn read(&self) -> Vec<(String, SinkStats)> {
+        let entries = self.entries();
+        let read = entries.iter().map(|(name, of)| (name.clone(), of.stats()));
+        read.collect()
+    }
 }
 
 impl Feeds {
@@ -787,6 +878,7 @@ impl Feeds {
         Self {
             hello,
             runners: Vec::new(),
+            ledger: Ledger::default(),
             seq: 0,
             holder: None,
         }
@@ -804,7 +896,14 @@ impl Feeds {
 
     /// One more feed.
     pub fn add(&mut self, runner: SinkRunner) {
+        let entry = (runner.name.clone(), Arc::clone(&runner.shared));
+        self.ledger.entries().push(entry);
         self.runners.push(runner);
+    }
+
+    /// What the feeds did so far; those that are added later are in it, too.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
     }
 
     /// The feeds, for their names and counters.
@@ -812,12 +911,14 @@ impl Feeds {
         &self.runners
     }
 
-    /// Ends all feeds, within [`DROP_GRACE`] whatever their receivers do, and says what each did.
-    pub fn finish(mut self) -> Vec<SinkStats> {
-        let runners = std::mem::take(&mut self.runners);
-        let told: Vec<Arc<Shared>> = runners.iter().map(|r| Arc::clone(&r.shared)).collect();
-        end_together(runners);
-        told.iter().map(|shared| shared.stats()).collect()
+    /// Ends all feeds, within [`DROP_GRACE`] whatever their receivers do, and says what each did: its name, and in numbers.
+    pub fn finish(mut self) -> Vec<(String, SinkStats)> {
+        end_together(std::mem::take(&mut self.runners));
+        for (_, shared) in self.ledger.entries().iter() {
+            // Nobody waits for one that is stuck.
+            shared.over.store(true, Ordering::Release);
+        }
+        self.ledger.read()
     }
 
     /// Hands a readout to every feed without waiting, stamped with the present time. Returns the update.
@@ -1132,8 +1233,8 @@ pub(crate) mod tests {
         let dead = feeds.runners()[0].stats();
         assert_eq!(
             dead.missed,
-            10_000 - QUEUE_CAPACITY as u64,
-            "the queue holds {QUEUE_CAPACITY} messages and not one more"
+            10_000 - QUEUE_CAPACITY as u64 - 1,
+            "the queue holds {QUEUE_CAPACITY} messages, and the newest waits beside it"
         );
         assert_eq!(dead.sent, 0);
         assert_eq!(feeds.runners()[1].stats().missed, 0);
@@ -1144,6 +1245,66 @@ pub(crate) mod tests {
             "dropping waits for a bounded time"
         );
         drop(keep);
+    }
+
+    #[test]
+    fn a_receiver_that_was_stuck_ends_with_what_is_true_and_all_is_counted() {
+        /// Waits for a permission before each readout.
+        #[derive(Debug)]
+        struct Stuck(Receiver<()>, Arc<Mutex<Vec<String>>>);
+        impl Sink for Stuck {
+            fn name(&self) -> String {
+                "stuck".into()
+            }
+            fn hello(&mut self, _: &Hello) -> Result<(), SinkError> {
+                Ok(())
+            }
+            fn update(&mut self, update: &Update, _: Instant) -> Result<(), SinkError> {
+                // Without the other side, it goes on.
+                let _ = self.0.recv();
+                self.1.lock().unwrap().push(update.seq.to_string());
+                Ok(())
+            }
+            fn status(&mut self, status: &Status) -> Result<(), SinkError> {
+                let state = status.state.as_str().to_owned();
+                self.1.lock().unwrap().push(state);
+                Ok(())
+            }
+        }
+        let (go_on, permission) = crossbeam_channel::unbounded();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let mut feeds = Feeds::new(hello());
+        let sink = Stuck(permission, Arc::clone(&told));
+        feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
+        for seq in 1..=1_000 {
+            feeds.publish(&readout(seq, Some(0)));
+        }
+        feeds.status(State::Lost, None);
+        drop(go_on);
+        wait_for("it hears of the loss", || {
+            told.lock()
+                .unwrap()
+                .last()
+                .is_some_and(|last| last == "lost")
+        });
+        feeds.publish(&readout(1_001, Some(0)));
+        wait_for("and of what comes then", || {
+            told.lock()
+                .unwrap()
+                .last()
+                .is_some_and(|last| last == "1001")
+        });
+        let ledger = feeds.ledger();
+        let (_, stats) = feeds.finish().remove(0);
+        let counted = told
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|told| told.parse::<u64>().is_ok())
+            .count() as u64;
+        assert_eq!((stats.offered, stats.sent), (1_001, counted));
+        assert_eq!(stats.missed, 1_001 - counted);
+        assert_eq!(ledger.read()[0].1, stats);
     }
 
     #[test]

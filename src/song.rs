@@ -11,7 +11,7 @@ use crate::{
         average::{mean_of, vote},
         kind::finest,
         music::{Whole, whole},
-        silence::SilenceGate,
+        silence::{Burst, SilenceGate},
     },
     front_end::{FrontEnd, FrontEndError, Picture},
     genre::{Labels, Scores},
@@ -252,6 +252,8 @@ pub struct SongClassifier {
     chunks: Chunks,
     samples: u64,
     sounding: u64,
+    /// Steps of the network that the gate was asked after.
+    n_looks: usize,
     /// Frames of excerpts that have ended.
     excerpts: Vec<Frame>,
     /// Length of the song that the excerpts are of.
@@ -278,6 +280,8 @@ struct SongColumns {
     second_mels: usize,
     first_second: usize,
     n_columns: usize,
+    /// Where columns were left out, and how many.
+    left_out: Vec<(usize, usize)>,
     next_frame: usize,
     frames: Vec<(usize, Frame)>,
     keep_embeddings: bool,
@@ -338,6 +342,7 @@ impl SongClassifier {
                 second_mels: tagger.map_or(1, |tagger| tagger.front_end.n_mels),
                 first_second: 0,
                 n_columns: 0,
+                left_out: Vec::new(),
                 next_frame: 0,
                 frames: Vec::new(),
                 keep_embeddings: false,
@@ -345,6 +350,7 @@ impl SongClassifier {
             chunks: Chunks::new(rate),
             samples: 0,
             sounding: 0,
+            n_looks: 0,
             excerpts: Vec::new(),
             length: None,
         })
@@ -375,6 +381,7 @@ impl SongClassifier {
             frame
         }));
         self.columns.forget();
+        self.n_looks = 0;
         self.gate = SilenceGate::new(self.rate, crate::decision::silence::FLOOR_DBFS);
     }
 
@@ -421,6 +428,15 @@ impl SongClassifier {
                 Picture::Mel => columns.take(column, sounds, network, temperatures),
                 Picture::Tagger => columns.second.extend(column),
             });
+        // As often as a listener looks.
+        let look = self.columns.n_columns / self.columns.least;
+        if look > self.n_looks {
+            self.n_looks = look;
+            if let Some(burst) = self.gate.burst_is_over() {
+                self.columns.leave_out(burst);
+                self.n_looks = self.columns.n_columns / self.columns.least;
+            }
+        }
     }
 
     /// The frames of all that was pushed; then the front end is as new.
@@ -533,12 +549,34 @@ impl SongColumns {
         self.kept.clear();
         self.sounds.clear();
         self.second.clear();
+        self.left_out.clear();
         (
             self.first,
             self.first_second,
             self.n_columns,
             self.next_frame,
         ) = (0, 0, 0, 0);
+    }
+
+    /// The song closes over a burst that is not in a frame yet: all of a picture is brought to one loudness, and beside a squeal there
+    /// is nothing else.
+    fn leave_out(&mut self, burst: Burst) {
+        let at = |seconds: f32| {
+            let since = (f64::from(seconds) / self.column_s) as usize;
+            self.kept.len() / self.n_mels - since.min(self.kept.len() / self.n_mels)
+        };
+        let (from, to) = (at(burst.began_s), at(burst.over_s));
+        let place = |column: usize| {
+            let place = ((self.first + column) as f64 * self.second_per_column) as usize;
+            let place = place.saturating_sub(self.first_second) * self.second_mels;
+            place.min(self.second.len())
+        };
+        let second = place(from)..place(to);
+        self.second.drain(second);
+        self.kept.drain(from * self.n_mels..to * self.n_mels);
+        self.sounds.drain(from..to);
+        self.n_columns -= to - from;
+        self.left_out.push((self.first + from, to - from));
     }
 
     /// Frames that may be needed once more if the song ends soon are not forgotten.
@@ -584,8 +622,10 @@ impl SongColumns {
         let begin = place(start).min(end);
         let second = &self.second.make_contiguous()[begin..end];
         let scored = network.score_pictures(columns, second)?;
+        let before = self.left_out.iter().filter(|(at, _)| *at <= start);
+        let left_out: usize = before.map(|(_, n)| n).sum();
         Some(Frame {
-            start: Seconds(start as f64 * self.column_s),
+            start: Seconds((start + left_out) as f64 * self.column_s),
             scores: scored.scores(temperatures.temperature_at(Seconds(len as f64 * self.column_s))),
             music: scored.music,
             embedding: if self.keep_embeddings {

@@ -104,13 +104,11 @@ const MIN_AMPLITUDE: f32 = 1e-10;
 /// ±[`MAX_AMPLITUDE`] is cut to it. The one rule for every way in: device, host, file and library call.
 #[inline]
 pub fn sane(sample: f32) -> f32 {
-    let magnitude = sample.abs();
-    // NaN is in no range.
-    if (MIN_AMPLITUDE..f32::INFINITY).contains(&magnitude) {
-        sample.clamp(-MAX_AMPLITUDE, MAX_AMPLITUDE)
-    } else {
-        0.0
-    }
+    const HEARD: std::ops::Range<u32> = MIN_AMPLITUDE.to_bits()..f32::INFINITY.to_bits();
+    // Bits instead of branches, so that several samples are looked at with one instruction. NaN is in no range.
+    let magnitude = sample.to_bits() & (u32::MAX >> 1);
+    let mask = u32::from(HEARD.contains(&magnitude)).wrapping_neg();
+    f32::from_bits(sample.clamp(-MAX_AMPLITUDE, MAX_AMPLITUDE).to_bits() & mask)
 }
 
 /// Is every sample zero, of either sign?

@@ -243,6 +243,49 @@ fn messages_are_for_people() {
 }
 
 #[cfg(unix)]
+/// A run whose answers nobody can have had does not end as if it had given them.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_is_closed_or_full_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    song(&dir.path().join("a.wav"), 1);
+    for args in [
+        "classify a.wav",
+        "classify --json a.wav",
+        "listen --input a.wav --fast --json",
+        "listen --input a.wav --fast --plain",
+        "tag --json a.wav",
+        "model show",
+        "config",
+        "completions bash",
+        "looks example",
+        "--help",
+        "classify --help",
+        "--version",
+    ] {
+        for output in [">&-", "> /dev/full"] {
+            let script = format!("exec \"$0\" {args} {output}");
+            let ended = Command::new("sh")
+                .args(["-c", &script, env!("CARGO_BIN_EXE_genrescope")])
+                .current_dir(dir.path())
+                .env("GENRESCOPE_CONFIG", dir.path().join("none.toml"))
+                .output()
+                .unwrap();
+            let told = stderr(&ended);
+            assert_eq!(ended.status.code(), Some(2), "{args} {output}: {told}");
+            assert!(told.contains("standard output"), "{args} {output}: {told}");
+        }
+    }
+    // Nothing is written there: nothing is lost.
+    let script = "exec \"$0\" classify -o a.csv a.wav >&-";
+    let ended = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_genrescope")])
+        .current_dir(dir.path())
+        .status()
+        .unwrap();
+    assert!(ended.success() && dir.path().join("a.csv").is_file());
+}
+
 #[test]
 fn a_pipe_that_nobody_writes_to_is_given_up_at_the_first_request() {
     let dir = tempfile::tempdir().unwrap();

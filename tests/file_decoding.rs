@@ -1510,7 +1510,46 @@ fn joined_files_are_heard_to_the_last() {
     assert!((samples.len() as f64 / 44_100.0 - 4.0).abs() < 0.1);
 }
 
-/// What a container does not say, or says wrongly, is neither believed nor told of the sound.
+/// MPEG layer 2 is written at rates that its standard does not allow.
+#[test]
+fn layer_2_is_heard_at_every_rate_or_named() {
+    if !ffmpeg() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let loud = |rate: &str, args: &str| -> Vec<u8> {
+        let args = format!("-c:a mp2 -b:a {rate} {args}");
+        made(dir, "a.mp2", &args).unwrap()
+    };
+    let (stereo, mono) = (loud("384k", "-ac 2"), loud("384k", "-ac 1"));
+    let reference = {
+        whole(dir, "a.mp2", &stereo, 2.0);
+        read(&dir.join("a.mp2")).unwrap().0
+    };
+    for rate in ["32k", "48k", "56k", "80k"] {
+        whole(dir, "low.mp2", &loud(rate, "-ac 2"), 2.0);
+        let (low, _) = read(&dir.join("low.mp2")).unwrap();
+        let (_, correlation) = align(&low, &reference, 8);
+        assert!(correlation > 0.9, "{rate}: {correlation}");
+    }
+    let path = dir.join("mono.mp2");
+    fs::write(&path, &mono).unwrap();
+    let told = AudioFile::open(&path).unwrap_err().to_string();
+    assert!(told.contains("mono at 224 kbit/s or more"), "{told}");
+    // However few they are, frames that are left out are told.
+    for n in [5, 60] {
+        let frames = &mono[..n * 1_253];
+        fs::write(&path, [&stereo[..], frames, &stereo].concat()).unwrap();
+        let (seconds, notes) = heard(&path);
+        assert!((seconds - 4.0).abs() < 0.2, "{seconds}");
+        assert!(
+            notes.len() == 1 && notes[0].contains("packets left out: MPEG layer 2 in mono"),
+            "{notes:?}"
+        );
+    }
+}
+
 /// Behind every container, MPEG audio or AAC needs no tag to be found.
 #[test]
 fn frames_without_a_tag_are_found_behind_everything() {
@@ -1641,6 +1680,7 @@ fn the_chunk_of_the_format_may_be_the_last() {
     assert_eq!(read(&path).unwrap().0, expected);
 }
 
+/// What a container does not say, or says wrongly, is neither believed nor told of the sound.
 #[test]
 fn containers_are_read_by_what_they_hold() {
     if !ffmpeg() {

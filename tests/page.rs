@@ -7,8 +7,12 @@
 
 #[path = "support/browser.rs"]
 mod browser;
+#[path = "support/feeds.rs"]
+mod fixtures;
 #[path = "support/live.rs"]
 mod live;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -21,6 +25,13 @@ use std::{
 };
 
 use browser::Browser;
+use genrescope::{
+    decision::State,
+    sink::{
+        SinkRunner,
+        http::{HttpConfig, HttpSink, Seen},
+    },
+};
 use live::{PATIENCE, Process, is_lost, listen, samples, until, wait_for};
 use serde_json::Value;
 use support::{genrescope, stderr};
@@ -97,6 +108,14 @@ fn readouts_come_over_http_as_they_come_in_every_feed() {
     assert!(!stretches.as_array().unwrap().is_empty());
     let metrics = page.ask("GET", "/metrics", "");
     assert!(metrics.contains("genrescope_readouts_total"), "{metrics}");
+    // Each feed is counted, the page's own and JSON.
+    for feed in [
+        "json on standard output".to_owned(),
+        format!("http {}", page.at),
+    ] {
+        let missed = format!("genrescope_feed_missed_total{{feed=\"{feed}\"}} 0");
+        assert!(metrics.contains(&missed), "{missed}: {metrics}");
+    }
 
     // The stream begins with what is known and goes on.
     let mut stream = BufReader::new(TcpStream::connect(&page.at).unwrap());
@@ -310,8 +329,7 @@ fn wait_shown(browser: &mut Browser, what: &str, wanted: impl Fn(&Value) -> bool
 fn a_browser_shows_what_json_says_through_loss_and_restart() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut browser) = Browser::open(dir.path()) else {
-        println!("skipped: chromium is not installed");
-        return;
+        return skip::skip("chromium", "chromium is not installed");
     };
     let mut first = page(&["--http", ":0"], dir.path());
     let at = first.at.clone();
@@ -392,11 +410,60 @@ fn a_browser_shows_what_json_says_through_loss_and_restart() {
 }
 
 #[test]
+fn a_browser_shows_the_thousandth_readout_and_does_not_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Browser::open(dir.path()) else {
+        return skip::skip("chromium", "chromium is not installed");
+    };
+    let mut feeds = fixtures::feeds();
+    let config = HttpConfig {
+        address: ":0".into(),
+        token: None,
+        names: Vec::new(),
+    };
+    let seen = Seen {
+        feeds: feeds.ledger(),
+        ..Seen::default()
+    };
+    let sink = HttpSink::new(&config, feeds.hello(), seen).unwrap();
+    browser.go(sink.url());
+    feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
+    wait_shown(&mut browser, "the page is open", |s| s["link"] == "open");
+    let elements = |browser: &mut Browser| browser.eval("document.querySelectorAll('*').length");
+    let mut publish = |seq: u64| {
+        let genre = (seq / 100 % 10) as usize;
+        feeds.publish(&fixtures::readout(seq, State::Live, Some(genre)));
+        genre
+    };
+    let is_shown = |browser: &mut Browser, seq: u64| {
+        wait_shown(browser, "the newest", |s| s["seq"] == seq.to_string())
+    };
+    // As fast as it shows them.
+    let mut before = Value::Null;
+    for seq in 1..=1_000 {
+        let genre = publish(seq);
+        if seq % 10 == 0 {
+            let shown = is_shown(&mut browser, seq);
+            assert_eq!(shown["genre"], fixtures::labels().get(genre).unwrap());
+        }
+        if seq == 200 {
+            before = elements(&mut browser);
+        }
+    }
+    // Faster than anybody can: it may be let go, comes back, and is told the newest.
+    for seq in 1_001..=2_000 {
+        publish(seq);
+    }
+    is_shown(&mut browser, 2_000);
+    assert_eq!(elements(&mut browser), before, "elements of the page");
+    assert_eq!(browser.errors(), [""; 0], "nothing is wrong on the console");
+}
+
+#[test]
 fn a_browser_is_asked_for_the_token_once() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut browser) = Browser::open(dir.path()) else {
-        println!("skipped: chromium is not installed");
-        return;
+        return skip::skip("chromium", "chromium is not installed");
     };
     std::fs::write(dir.path().join("token"), "a-token-of-24-characters").unwrap();
     let args = ["--http", ":0", "--http-token-file", "token"];

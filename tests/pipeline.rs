@@ -4,6 +4,7 @@ use genrescope::{
     decision::{Readout, State},
     network::Model,
     pipeline::{Pipeline, PipelineConfig, PipelineError},
+    song::{Multiframe, Song, SongClassifier, Verdict},
     source::synth::{Style, render},
     units::{SampleRate, Seconds},
 };
@@ -69,11 +70,89 @@ fn a_squeal_is_forgotten_in_seconds() {
     let squeal: Vec<f32> = (0..2 * rate().hz())
         .map(|n| (n as f32 * 0.4).sin())
         .collect();
-    let behind = first(&[squeal, quiet].concat()).unwrap();
+    let signal = [squeal, quiet.clone()].concat();
+    let behind = first(&signal).unwrap();
     assert!(
         behind < 2.0 + alone + 10.0,
         "{behind} s, {alone} s without it"
     );
+    // A file is what a listener says of it.
+    let (alone, behind) = (song(&quiet), song(&signal));
+    assert!(matches!(alone.verdict, Verdict::Genre(_)), "{alone:?}");
+    assert_eq!(behind.verdict, alone.verdict);
+    assert!((behind.confidence() - alone.confidence()).abs() < 0.1);
+    let start = behind.frames[0].start.0;
+    let expected = alone.frames[0].start.0 + 2.0;
+    assert!((start - expected).abs() < 1.0, "{start} s, {expected} s");
+}
+
+fn song(signal: &[f32]) -> Song {
+    let mut song = SongClassifier::new(&Model::builtin(), rate(), Multiframe::default()).unwrap();
+    song.push(signal);
+    song.finish()
+}
+
+/// 30 s of sines: frequency, amplitude, and how fast the frequency sways.
+fn tones(partials: &[(f64, f64, f64)]) -> Vec<f32> {
+    let hz = f64::from(rate().hz());
+    let sample = |n: u32| {
+        let t = f64::from(n) / hz;
+        let sine = |&(f, a, sway): &(f64, f64, f64)| {
+            let phase = std::f64::consts::TAU * f * t;
+            let sway = 0.004 * f / sway.max(1.0) * (std::f64::consts::TAU * sway * t).sin();
+            a * (phase + sway).sin()
+        };
+        (0.1 * partials.iter().map(sine).sum::<f64>()) as f32
+    };
+    (0..30 * rate().hz()).map(sample).collect()
+}
+
+#[test]
+fn what_does_not_move_is_no_music() {
+    let harmonics = |f: f64, shares: &[f64]| -> Vec<(f64, f64, f64)> {
+        let place = |(n, a): (usize, &f64)| (f * (n + 1) as f64, *a, 0.0);
+        shares.iter().enumerate().map(place).collect()
+    };
+    let mains = [1.0, 0.5, 0.67, 0.25, 0.33, 0.0, 0.2];
+    let strong = [1.0, 0.83, 0.67, 0.5, 0.5, 0.33, 0.33, 0.25];
+    let chord = [131.0, 196.0, 262.0, 330.0].map(|f| harmonics(f, &strong));
+    let hum = tones(&harmonics(100.0, &strong));
+    let swaying = |(n, sample): (usize, &f32)| {
+        let sway = (n as f32 * std::f32::consts::TAU * 0.3 / rate().hz() as f32).sin();
+        sample * 10_f32.powf(1.2 * sway / 20.0)
+    };
+    let mut noise = 1_u32;
+    let with_noise = |sample: &f32| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        sample + 0.02 * (noise as f32 / u32::MAX as f32 - 0.5)
+    };
+    let still = [
+        ("mains", tones(&harmonics(50.0, &mains))),
+        ("mains over there", tones(&harmonics(60.0, &mains))),
+        ("a rectifier", hum.clone()),
+        ("another", tones(&harmonics(120.0, &strong[..5]))),
+        (
+            "its level sways",
+            hum.iter().enumerate().map(swaying).collect(),
+        ),
+        ("with noise", hum.iter().map(with_noise).collect()),
+    ];
+    for (what, signal) in still {
+        let readouts = run(&mut pipeline(), std::iter::repeat(4_096), &signal);
+        let named = readouts.iter().rev().find(|r| r.genre.is_some());
+        let named = named.map_or(0.0, |readout| readout.position.0);
+        assert!(named < 10.0, "{what}: still named after {named} s");
+        assert_eq!(readouts.last().unwrap().state, State::NotMusic, "{what}");
+        assert_eq!(song(&signal).verdict, Verdict::NotMusic, "{what}");
+    }
+    // The same notes by strings, whose vibrato moves: what a model says of them stands.
+    let strings = (0..).zip(&chord).flat_map(|(player, note)| {
+        let sway = 5.0 + 0.3 * f64::from(player);
+        note.iter().map(move |&(f, a, _)| (f, a, sway))
+    });
+    let strings: Vec<_> = strings.collect();
+    let music = song(&tones(&strings)).music.unwrap();
+    assert!(music > 0.5, "{music}");
 }
 
 #[test]

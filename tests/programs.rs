@@ -7,6 +7,8 @@
 
 #[path = "support/live.rs"]
 mod live;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -169,8 +171,7 @@ fn has(messages: &[(String, String)], topic: &str, payload: &str) -> bool {
 fn a_broker_knows_what_is_heard_and_that_nobody_listens_any_more() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut broker) = Broker::start(dir.path(), "") else {
-        println!("skipped: mosquitto is not installed");
-        return;
+        return skip::skip("mosquitto", "mosquitto is not installed");
     };
     let password = dir.path().join("password");
     fs::write(&password, "secret horse\n").unwrap();
@@ -242,8 +243,7 @@ fn a_broker_knows_what_is_heard_and_that_nobody_listens_any_more() {
 fn an_orderly_end_is_told_and_a_wrong_password_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let Some(broker) = Broker::start(dir.path(), "") else {
-        println!("skipped: mosquitto is not installed");
-        return;
+        return skip::skip("mosquitto", "mosquitto is not installed");
     };
     fs::write(dir.path().join("wrong"), "wrong horse\n").unwrap();
     fs::write(dir.path().join("right"), "secret horse\n").unwrap();
@@ -298,8 +298,7 @@ fn a_broker_with_tls_is_believed_by_its_authority_only() {
         .current_dir(dir.path())
         .output();
     if !made.is_ok_and(|output| output.status.success()) {
-        println!("skipped: openssl is not installed");
-        return;
+        return skip::skip("openssl", "openssl is not installed");
     }
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -313,8 +312,7 @@ fn a_broker_with_tls_is_believed_by_its_authority_only() {
         at("server.key")
     );
     let Some(broker) = Broker::start(dir.path(), &more) else {
-        println!("skipped: mosquitto is not installed");
-        return;
+        return skip::skip("mosquitto", "mosquitto is not installed");
     };
     fs::write(dir.path().join("password"), "secret horse\n").unwrap();
     let url = format!("mqtts://dj@localhost:{port}");

@@ -151,7 +151,7 @@ fn what_is_no_wled_is_said_and_one_that_hangs_delays_nobody() {
     assert!(error.contains("no WLED"), "{error}");
     let stats = feeds.finish();
     assert!(
-        stats.iter().all(|stats| stats.missed > 0),
+        stats.iter().all(|(_, stats)| stats.missed > 0),
         "what was not delivered is counted"
     );
 }

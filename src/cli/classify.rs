@@ -24,7 +24,7 @@ use self::{
 };
 use super::{
     Context, complain, is_stdin, n_jobs,
-    output_file::{Named, OutputFile},
+    output_file::{OutputFile, stdout},
     parse_share,
     signals::{Again, Stop},
     text::count,
@@ -325,10 +325,7 @@ fn open_output(
     files: &[PathBuf],
 ) -> anyhow::Result<Box<dyn Write>> {
     let Some(output) = output else {
-        return Ok(Box::new(Named {
-            name: "standard output".into(),
-            inner: io::stdout().lock(),
-        }));
+        return Ok(Box::new(stdout()));
     };
     // Written as the answers come, not beside the old file: a run that is killed leaves what it has for --resume.
     let Some(earlier) = earlier else {

@@ -1,16 +1,12 @@
 //! `genrescope completions` and `genrescope man`: what packagers and shells ask for.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Context};
+use super::{Cli, Context, output_file::stdout};
 use crate::sink::map::PRESETS;
 
 /// Arguments of `genrescope completions`.
@@ -33,7 +29,7 @@ pub fn completions(args: &CompletionsArgs, _context: &Context) -> anyhow::Result
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "genrescope", &mut script);
     let script = with_words(args.shell, String::from_utf8(script)?);
-    io::stdout().write_all(script.as_bytes())?;
+    stdout().write_all(script.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -149,7 +145,7 @@ pub fn man(args: &ManArgs, _context: &Context) -> anyhow::Result<ExitCode> {
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    io::stdout().write_all(&page)?;
+    stdout().write_all(&page)?;
     Ok(ExitCode::SUCCESS)
 }
 

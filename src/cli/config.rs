@@ -23,7 +23,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ColorChoice, Context, lights::Lights, text::read_settings};
+use super::{ColorChoice, Context, lights::Lights, output_file::stdout, text::read_settings};
 use crate::{
     decision::{Preset, average::Mean},
     network::BuiltIn,
@@ -626,7 +626,7 @@ pub struct ConfigArgs {
 /// # Errors
 /// When standard output is closed.
 pub fn run(args: &ConfigArgs, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     if args.path {
         match default_path() {
             Some(path) => writeln!(out, "{}", path.display())?,

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 
 use super::{
     Context,
-    output_file::OutputFile,
+    output_file::{OutputFile, stdout},
     quiet::{PassOn, QuietStderr},
     signals::{Again, Stop},
     text::plain,
@@ -143,7 +143,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
     }
     show.end(&programme, &verdicts)?;
     if !args.json {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         out.write_all(next_steps(&sources(), &programs()).as_bytes())?;
         out.flush()?;
     }
@@ -684,7 +684,7 @@ impl Lines {
 
 impl Show for Lines {
     fn start(&mut self, programme: &Programme) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         writeln!(
             out,
             "{} pieces, {} of music, composed and synthesised by this program.\n",
@@ -695,7 +695,7 @@ impl Show for Lines {
     }
 
     fn piece(&mut self, piece: &Piece) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         writeln!(
             out,
             "{:>5}  plays {}: {}",
@@ -712,7 +712,7 @@ impl Show for Lines {
         if self.newest.replace(now) == Some(now) {
             return Ok(());
         }
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         match readout.genre {
             Some(index) => writeln!(
                 out,
@@ -740,7 +740,7 @@ impl Show for Lines {
     }
 
     fn end(&mut self, programme: &Programme, verdicts: &[PieceVerdict]) -> anyhow::Result<()> {
-        let mut out = io::stdout().lock();
+        let mut out = stdout();
         writeln!(
             out,
             "\n{:<11} {:<11} {:>10}  {:>12}{}",

@@ -1,14 +1,12 @@
 //! `genrescope devices`: what can be listened to.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{io::Write, process::ExitCode};
 
 use serde::Serialize;
 
 use super::{
     Context,
+    output_file::stdout,
     quiet::{PassOn, QuietStderr},
     text::plain,
 };
@@ -54,7 +52,7 @@ pub fn run(args: &DevicesArgs, _context: &Context) -> anyhow::Result<ExitCode> {
         super::complain(format_args!("{note}"));
     }
     let sources = found.list;
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     if args.json {
         for source in &sources {
             let row = Row {

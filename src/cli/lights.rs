@@ -11,7 +11,7 @@ use std::{
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, complain, text::settings_text};
+use super::{Context, complain, output_file::stdout, text::settings_text};
 use crate::{
     genre::Labels,
     network::Model,
@@ -35,12 +35,14 @@ const SOURCE_NAME: &str = "genrescope";
 /// MIDI port that other programs connect to.
 const VIRTUAL: &str = "virtual";
 
+const MIDI_HEADING: &str = "MIDI (docs/feeds/midi.md)";
+
 /// Receivers of one kind, at most.
 const MOST: usize = 16;
 
 /// Lights on the command line of `genrescope listen`.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Lights (docs/feeds/lights.md)")]
+#[command(next_help_heading = "sACN, Art-Net and WLED (docs/feeds/lights.md)")]
 pub struct LightsArgs {
     /// Also send DMX by sACN (E1.31) to this receiver, HOST or HOST:PORT, or to 'multicast'; may be given several times.
     #[arg(long, value_name = "HOST")]
@@ -83,11 +85,11 @@ pub struct LightsArgs {
     pub wled: Vec<String>,
 
     /// Also send MIDI: to a virtual port, or to the port of that name (a unique part is enough).
-    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = VIRTUAL)]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = VIRTUAL, help_heading = MIDI_HEADING)]
     pub midi: Option<String>,
 
     /// Notes, controllers and programs: the `[midi]` table of a map file (docs/feeds/midi.md).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = MIDI_HEADING)]
     pub midi_map: Option<PathBuf>,
 }
 
@@ -345,7 +347,7 @@ enum LooksCommand {
 /// # Errors
 /// When the file cannot be read or shown, or standard output fails.
 pub fn run(args: LooksArgs, context: &Context) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     match args.command {
         LooksCommand::Check { file, universe } => {
             let model = context.load_model()?;

@@ -30,7 +30,7 @@ use super::{
     json_lines,
     lights::{self, LightsArgs},
     open_input,
-    output_file::OutputFile,
+    output_file::{OutputFile, stdout},
     quiet::{PassOn, QuietStderr},
     shown_input,
     signals::{Again, Stop},
@@ -43,7 +43,7 @@ use crate::{
     pipeline::PipelineConfig,
     realtime::{Controls, Counters, Listener, RealtimeConfig},
     sink::{
-        Feeds, Hello, SinkError, SinkRunner,
+        Feeds, Hello, SinkError, SinkRunner, SinkStats,
         hold::HoldGenre,
         jsonl::JsonlSink,
         map::Map,
@@ -350,8 +350,25 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
         stop.flag().store(true, Ordering::Relaxed);
     }
     let begun = stream.has_begun();
-    if let Some(error) = stdout.and_then(|index| feeds.get(index)?.last_error.as_ref()) {
+    if let Some(error) = stdout.and_then(|index| feeds.get(index)?.1.last_error.as_ref()) {
         anyhow::bail!("{error}");
+    }
+    for (
+        name,
+        SinkStats {
+            offered,
+            missed,
+            ended,
+            ..
+        },
+    ) in &feeds
+    {
+        // Who has ended wanted nothing more, or it was said why.
+        if *missed > 0 && !ended {
+            complain(format_args!(
+                "{name}: {missed} of {offered} readouts were not delivered"
+            ));
+        }
     }
     if let Some(played) = stream.end(stop.asked())? {
         let name = args.input.as_deref().map(shown_input).unwrap_or_default();
@@ -771,7 +788,7 @@ impl Show for Lines {
         });
         if worth_it {
             self.newest = Some(*readout);
-            let mut out = io::stdout().lock();
+            let mut out = stdout();
             writeln!(out, "{}", plain_line(readout, &self.labels))?;
             out.flush()?;
         }

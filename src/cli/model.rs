@@ -5,7 +5,7 @@ use std::{io::Write, path::PathBuf, process::ExitCode};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Context, text};
+use super::{Context, output_file::stdout, text};
 use crate::{
     network::{BuiltIn, Model},
     source::model_file,
@@ -36,7 +36,7 @@ enum ModelCommand {
 /// When the file cannot be read, is no model, or standard output fails.
 pub fn run(args: ModelArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let ModelCommand::Show { file } = args.command else {
-        let mut out = std::io::stdout().lock();
+        let mut out = stdout();
         for model in BuiltIn::ALL {
             let (name, card) = (model.as_str(), Model::built_in(model).card().clone());
             let what = text::count(card.labels.len(), "label");
@@ -50,7 +50,7 @@ pub fn run(args: ModelArgs, context: &Context) -> anyhow::Result<ExitCode> {
     };
     let mut card = model.card().clone();
     card.recipe = spread(&card.recipe);
-    write!(std::io::stdout().lock(), "{card}")?;
+    write!(stdout(), "{card}")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, FileType, OpenOptions},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, StdoutLock, Write},
     path::{Path, PathBuf},
 };
 
@@ -238,6 +238,14 @@ pub struct Named<W> {
     pub name: String,
     /// Where it goes.
     pub inner: W,
+}
+
+/// Standard output, whose errors say so.
+pub fn stdout() -> Named<StdoutLock<'static>> {
+    Named {
+        name: "standard output".into(),
+        inner: io::stdout().lock(),
+    }
 }
 
 impl<W> Named<W> {

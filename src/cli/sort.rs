@@ -20,7 +20,7 @@ use super::{
     complain,
     hear::{Answer, HearArgs, Names},
     is_stdin, json_lines,
-    output_file::OutputFile,
+    output_file::{OutputFile, stdout},
     signals::{Again, Stop},
     tag,
     text::{count, name_of},
@@ -206,7 +206,7 @@ pub fn run(args: SortArgs, context: &Context) -> anyhow::Result<ExitCode> {
 
 fn println_path(path: &Path) -> std::io::Result<()> {
     use std::io::Write as _;
-    writeln!(std::io::stdout().lock(), "{}", name_of(path))
+    writeln!(stdout(), "{}", name_of(path))
 }
 
 /// Where a file goes that is written for `word`, after a look at what is there.

@@ -25,7 +25,7 @@ use super::{
     complain,
     hear::{Answer, HearArgs, Names},
     is_stdin,
-    output_file::Named,
+    output_file::{Named, stdout},
     signals::{Again, Stop},
     text::{count, name_of, told},
 };
@@ -512,10 +512,7 @@ pub fn run(args: TagArgs, context: &Context) -> anyhow::Result<ExitCode> {
     };
     let shown = shown_names(&found.files);
     let mut shower = Shower {
-        out: Named {
-            name: "standard output".into(),
-            inner: io::stdout().lock(),
-        },
+        out: stdout(),
         color: context.color,
         verbose: args.verbose,
     };

@@ -17,7 +17,11 @@ use clap::Args;
 use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
 
-use super::{Context, complain, n_jobs, output_file::OutputFile, text};
+use super::{
+    Context, complain, n_jobs,
+    output_file::{OutputFile, stdout},
+    text,
+};
 use crate::{
     decision::FRAME,
     genre::Labels,
@@ -590,7 +594,7 @@ fn report(facts: &Facts<'_>, output: &Path) -> anyhow::Result<()> {
         validation,
         held_out,
     } = *facts;
-    let mut out = std::io::stdout().lock();
+    let mut out = stdout();
     let names: Vec<_> = labels.iter().map(text::plain).collect();
     let width = names
         .iter()

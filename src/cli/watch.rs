@@ -25,7 +25,7 @@ use super::{
     },
     complain,
     hear::{Answer, HearArgs, Names},
-    output_file::Named,
+    output_file::stdout,
     signals::{Again, Stop},
     tag::{TagOne, WhatArgs},
     text::{count, name_of, told},
@@ -160,10 +160,7 @@ pub fn run(args: WatchArgs, context: &Context) -> anyhow::Result<ExitCode> {
         n_done: 0,
     };
     let mut printer = args.json.then(|| Printer {
-        out: Box::new(Named {
-            name: "standard output".into(),
-            inner: io::stdout().lock(),
-        }),
+        out: Box::new(stdout()),
         format: Format::Json,
         listening: &job.listening,
         color: false,

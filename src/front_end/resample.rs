@@ -454,23 +454,34 @@ impl Polyphase {
 }
 
 /// Sum of the products of two slices whose length is a multiple of [`LANES`].
-#[inline]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let sums = lanes(a, b);
+    // Joined in fours, which is what the smallest vector unit holds.
+    let mut fours = [0.0_f32; 4];
+    for part in sums.as_chunks::<4>().0 {
+        for (sum, value) in fours.iter_mut().zip(part) {
+            *sum += value;
+        }
+    }
+    (fours[0] + fours[2]) + (fours[1] + fours[3])
+}
+
+/// The products of two slices, summed lane by lane. By itself, because together with the joining of the lanes it is
+/// compiled to vectors of two.
+#[inline(never)]
+fn lanes(a: &[f32], b: &[f32]) -> [f32; LANES] {
     let mut sums = [0.0_f32; LANES];
-    let (a, b) = (a.as_chunks::<LANES>().0, b.as_chunks::<LANES>().0);
-    for (a, b) in a.iter().zip(b) {
+    for (a, b) in a
+        .as_chunks::<LANES>()
+        .0
+        .iter()
+        .zip(b.as_chunks::<LANES>().0)
+    {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
             *sum += a * b;
         }
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for k in 0..width {
-            sums[k] += sums[k + width];
-        }
-        width /= 2;
-    }
-    sums[0]
+    sums
 }
 
 fn gcd(a: u64, b: u64) -> u64 {

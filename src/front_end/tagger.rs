@@ -188,6 +188,8 @@ impl TaggerFrontEnd {
 const SIDE: usize = 16;
 /// Samples filtered at a time.
 const BLOCK: usize = 256;
+/// Outputs that are summed side by side: a block holds a whole number of them.
+const ABREAST: usize = 32;
 /// Shape of the Kaiser window over its taps.
 const BETA: f64 = 5.0;
 
@@ -246,16 +248,20 @@ impl PreEmphasis {
             if all_zero(&self.samples[..2 * SIDE + n]) {
                 self.out[..n].fill(0.0);
             } else {
-                for (index, out) in self.out[..n].iter_mut().enumerate() {
-                    let window = &self.samples[index..=index + 2 * SIDE];
-                    let (pairs, last) = (window.as_chunks::<8>(), window[2 * SIDE]);
-                    let mut sums = [0.0_f32; 8];
-                    for (values, taps) in pairs.0.iter().zip(self.taps.as_chunks::<8>().0) {
-                        for ((sum, value), tap) in sums.iter_mut().zip(values).zip(taps) {
-                            *sum += value * tap;
+                // Outputs beyond `n` are of older samples, and nobody's.
+                for (index, out) in self.out.as_chunks_mut::<ABREAST>().0.iter_mut().enumerate() {
+                    let at = index * ABREAST;
+                    if at >= n {
+                        break;
+                    }
+                    let mut sums = [0.0_f32; ABREAST];
+                    for (k, tap) in self.taps.iter().enumerate() {
+                        let values = &self.samples[at + k..at + k + ABREAST];
+                        for (sum, value) in sums.iter_mut().zip(values) {
+                            *sum += tap * value;
                         }
                     }
-                    *out = sums.iter().sum::<f32>() + last * self.taps[2 * SIDE];
+                    *out = sums;
                 }
             }
             self.samples.copy_within(n..n + 2 * SIDE, 0);

@@ -55,10 +55,15 @@ pub(super) fn mean(powers: impl Iterator<Item = f32>) -> f64 {
 
 /// Mean mel power of one column in dB.
 pub(super) fn power(column: &[f32]) -> f32 {
+    let sum: f32 = column.iter().map(|&db| cell_power(db)).sum();
+    sum / column.len().max(1) as f32
+}
+
+/// The power that stands in a cell as decibels.
+pub(super) fn cell_power(db: f32) -> f32 {
     // 10^(dB / 20) as a power of two.
     const OCTAVES: f32 = std::f32::consts::LOG2_10 / 20.0;
-    let sum: f32 = column.iter().map(|db| exp2(db * OCTAVES)).sum();
-    sum / column.len().max(1) as f32
+    exp2(db * OCTAVES)
 }
 
 /// `2^x` to 3e-7, without branches, tables and fused operations: vector code, and the same bits on every machine.

@@ -6,6 +6,7 @@
 use super::{
     Model,
     bundle::{ModelError, Weights},
+    level::cell_power,
     rolling::{Columns, Trunk},
 };
 
@@ -14,6 +15,21 @@ pub(super) const RECENT_STEPS: usize = 3;
 
 /// The mel columns' part of a summary is in tens of the front end's decibels, so that it is of the size of the trunk's values.
 const MEL_UNIT: f32 = 10.0;
+
+/// Whether anything moves at all is asked of so many mean spectra, of so many seconds each: 8 s. Within one, tones may beat.
+const STILL_MEANS: usize = 16;
+const STILL_MEAN_S: f64 = 0.5;
+
+/// The level of what stands still varies by less than this, in dB (standard deviation over columns). 100 hums and machine tones, some
+/// with noise 12 dB below or a level that sways by 1.5 dB, had at most 0.95; loops that repeat exactly have far more, by their beat.
+const STILL_LEVEL_DB: f64 = 1.1;
+
+/// Its spectra differ from their mean by less than this share (sum over bands). Hums had at most 0.035, steady drones of synthesizers,
+/// strings and distorted guitars from 0.067 on, and music whose level is as steady 0.3.
+const STILL_SHARE: f32 = 0.05;
+
+/// The probability of music of what stands still: surely none.
+const STILL_MUSIC: f32 = 0.01;
 
 /// A logistic layer on the summary of the newest columns: the tensors `trust.music.weight` (shape `[summary_len]`, or its first
 /// `[top_len]`; with a second trunk the log-odds of its sounds may follow) and `trust.music.bias` (shape `[1]`).
@@ -64,8 +80,26 @@ impl MusicHead {
         }))
     }
 
-    /// Probability of music, 0..=1.
-    pub(super) fn probability(&self, summary: &[f32], sounds: &[f32]) -> f32 {
+    /// Probability of music, 0..=1, of the newest of `columns`: mains, machines and test tones, which do not move, are none however much
+    /// their harmonics resemble an organ.
+    pub(super) fn probability(
+        &self,
+        model: &Model,
+        columns: &Columns,
+        shares: &mut [f32],
+        (summary, sounds): (&[f32], &[f32]),
+    ) -> f32 {
+        let probability = self.learnt(summary, sounds);
+        // The answer of most looks is known without looking twice.
+        if probability > STILL_MUSIC && stands_still(model, columns, shares) {
+            STILL_MUSIC
+        } else {
+            probability
+        }
+    }
+
+    /// What the layer says.
+    fn learnt(&self, summary: &[f32], sounds: &[f32]) -> f32 {
         let logit: f32 = self.bias
             + self
                 .weight
@@ -79,6 +113,63 @@ impl MusicHead {
             0.5
         }
     }
+}
+
+/// Whether neither the level nor the spectrum has moved for the newest 8 s. What is no louder than the floor is not judged.
+fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
+    let numbers = model.front_end();
+    let per_second = f64::from(numbers.sample_rate) / numbers.hop_length as f64;
+    let per_mean = ((STILL_MEAN_S * per_second) as usize).max(1);
+    let Some(from) = columns.len().checked_sub(STILL_MEANS * per_mean) else {
+        return false;
+    };
+    let floor = cell_power(numbers.floor_db);
+    let power = |db: &f32| (cell_power(*db) - floor).max(0.0);
+    let level = |index: usize| {
+        let power: f32 = columns.get(index).iter().map(power).sum();
+        10.0 * f64::from(power.max(f32::MIN_POSITIVE)).log10()
+    };
+    let most = STILL_LEVEL_DB.powi(2) * (STILL_MEANS * per_mean) as f64;
+    let (mut n, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for index in from..columns.len() {
+        // The sum of squares about the mean only grows (Welford), so that music is found out within a few columns.
+        n += 1.0;
+        let level = level(index);
+        let difference = level - mean;
+        mean += difference / n;
+        squares += difference * (level - mean);
+        if squares > most {
+            return false;
+        }
+    }
+    // Shares of the bands, so that a fader moves nothing.
+    shares.fill(0.0);
+    for (index, shares) in shares.chunks_exact_mut(numbers.n_mels).enumerate() {
+        for column in 0..per_mean {
+            let column = columns.get(from + index * per_mean + column);
+            for (share, db) in shares.iter_mut().zip(column) {
+                *share += power(db);
+            }
+        }
+        let sum: f32 = shares.iter().sum();
+        if sum <= 0.0 {
+            return false;
+        }
+        shares.iter_mut().for_each(|share| *share /= sum);
+    }
+    let away: f32 = (0..numbers.n_mels)
+        .map(|band| {
+            let of_band = || shares.iter().skip(band).step_by(numbers.n_mels);
+            let mean = of_band().sum::<f32>() / STILL_MEANS as f32;
+            of_band().map(|share| (share - mean).abs()).sum::<f32>()
+        })
+        .sum();
+    away / STILL_MEANS as f32 <= STILL_SHARE
+}
+
+/// Numbers that [`MusicHead::probability`] needs room for.
+pub(super) fn still_len(model: &Model) -> usize {
+    STILL_MEANS * model.front_end().n_mels
 }
 
 /// Length of the first part of a summary: mean and maximum for every channel of the rolling blocks' output.

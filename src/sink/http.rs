@@ -23,7 +23,7 @@ use board::Board;
 use guard::Guard;
 use server::Server;
 
-use super::{Hello, Sink, SinkError, Status, Update, secret::Secret, shown_target};
+use super::{Hello, Ledger, Sink, SinkError, Status, Update, secret::Secret, shown_target};
 use crate::realtime::{Controls, Counters};
 
 /// Port of an address that is given without one.
@@ -63,8 +63,18 @@ pub struct HttpSink {
 struct Shared {
     board: Board,
     guard: Guard,
-    controls: Arc<Controls>,
-    counters: Arc<Counters>,
+    seen: Seen,
+}
+
+/// What of the stream is shown, and acted on.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Hold and reset.
+    pub controls: Arc<Controls>,
+    /// Level and losses.
+    pub counters: Arc<Counters>,
+    /// What the feeds of the stream did.
+    pub feeds: Ledger,
 }
 
 impl fmt::Debug for HttpSink {
@@ -108,17 +118,12 @@ pub fn check_address(address: &str) -> Result<(), SinkError> {
 }
 
 impl HttpSink {
-    /// Listens at the address of `config` from here on. `controls` and `counters` are those of the stream.
+    /// Listens at the address of `config` from here on.
     ///
     /// # Errors
     /// [`SinkError::Setting`] when the address cannot be listened at, when it needs a token, or the token is too short;
     /// [`SinkError::Thread`] when the system gives no thread.
-    pub fn new(
-        config: &HttpConfig,
-        hello: &Hello,
-        controls: Arc<Controls>,
-        counters: Arc<Counters>,
-    ) -> Result<Self, SinkError> {
+    pub fn new(config: &HttpConfig, hello: &Hello, seen: Seen) -> Result<Self, SinkError> {
         let (host, port) = parse_address(&config.address)?;
         let wrong = |why: String| setting("address", &config.address, why);
         let addresses: Vec<SocketAddr> = (host.as_str(), port)
@@ -161,8 +166,7 @@ impl HttpSink {
         let shared = Arc::new(Shared {
             board: Board::new(hello),
             guard: Guard::new(names, config.token.as_ref()),
-            controls,
-            counters,
+            seen,
         });
         let server =
             Server::start(listener, Arc::clone(&shared)).map_err(|source| SinkError::Thread {
@@ -223,7 +227,7 @@ mod tests {
             token: token.map(|token| Secret::new(token).unwrap()),
             names: Vec::new(),
         };
-        HttpSink::new(&config, &fixtures::hello(), Arc::default(), Arc::default())
+        HttpSink::new(&config, &fixtures::hello(), Seen::default())
     }
 
     #[test]

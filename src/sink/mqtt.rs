@@ -13,10 +13,11 @@
 //! No genre is retained: a broker would tell it to everybody who comes, long after the music has ended.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -187,6 +188,16 @@ struct Link {
     done: Receiver<()>,
 }
 
+/// Messages that the broker has yet to acknowledge, in order; whether each is a readout.
+#[derive(Default)]
+struct Unacknowledged(Mutex<VecDeque<bool>>);
+
+impl Unacknowledged {
+    fn inner(&self) -> MutexGuard<'_, VecDeque<bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[derive(Default)]
 struct LinkState {
     stop: Notify,
@@ -194,6 +205,7 @@ struct LinkState {
     error: Mutex<Option<String>>,
     /// Home Assistant has started: it is told what there is.
     born: AtomicBool,
+    waiting: Unacknowledged,
 }
 
 impl Drop for Link {
@@ -215,6 +227,7 @@ pub struct MqttSink {
     /// Whether there is something to hear, as it was told.
     audible: Option<bool>,
     told: Option<Told>,
+    undelivered: u64,
 }
 
 impl fmt::Debug for MqttSink {
@@ -275,6 +288,7 @@ impl MqttSink {
             hello: None,
             audible: None,
             told: None,
+            undelivered: 0,
         })
     }
 
@@ -313,9 +327,22 @@ impl MqttSink {
         if let Some(why) = &*ended {
             return Err(self.unreachable(why.as_str()));
         }
+        let is_readout = topic.strip_prefix(&self.place.prefix) == Some("/readout");
+        // Held until it is noted: an acknowledgement may come at once.
+        let mut waiting = link.shared.waiting.inner();
         link.client
             .try_publish(topic, QoS::AtLeastOnce, retain, payload)
-            .map_err(|_| self.unreachable("it takes nothing in"))
+            .map_err(|_| self.unreachable("it takes nothing in"))?;
+        waiting.push_back(is_readout);
+        Ok(())
+    }
+
+    /// Ends the connection. What was not acknowledged did not arrive, as far as is known.
+    fn end_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            let mut waiting = link.shared.waiting.inner();
+            self.undelivered += waiting.drain(..).filter(|is_readout| *is_readout).count() as u64;
+        }
     }
 
     fn say(&self, name: &str, payload: impl Into<String>) -> Result<(), SinkError> {
@@ -356,7 +383,7 @@ impl Sink for MqttSink {
     }
 
     fn connect(&mut self) -> Result<(), SinkError> {
-        self.link = None;
+        self.end_link();
         (self.audible, self.told) = (None, None);
         let runtime = runtime::Builder::new_current_thread()
             .enable_io()
@@ -434,9 +461,6 @@ impl Sink for MqttSink {
             same && now.saturating_duration_since(old.at) < REPEAT
         });
         if !known {
-            self.say("genre", update.genre().unwrap_or("none"))?;
-            self.say("state", state.as_str())?;
-            self.say("confidence", format!("{:.0}", confidence * 100.0))?;
             let attributes = json!({
                 "state": state.as_str(),
                 "reason": reason.map(Reason::as_str),
@@ -446,7 +470,11 @@ impl Sink for MqttSink {
                 "source": &*update.source,
                 "model": &*update.model,
             });
+            // The genre comes last: who acts on it finds the rest up to date.
             self.say("attributes", attributes.to_string())?;
+            self.say("confidence", format!("{:.0}", confidence * 100.0))?;
+            self.say("state", state.as_str())?;
+            self.say("genre", update.genre().unwrap_or("none"))?;
             self.told = Some(told);
         }
         self.say("readout", update_line(update))
@@ -490,14 +518,26 @@ impl Sink for MqttSink {
         Ok(())
     }
 
+    fn undelivered(&mut self) -> u64 {
+        // It is asked after a failure: what was not acknowledged until then will not be.
+        self.end_link();
+        std::mem::take(&mut self.undelivered)
+    }
+
     fn close(&mut self) {
         // Who is not reached now is told by the last will.
         let _ = self.say("genre", "none");
         let _ = self.keep("status", false);
-        if let Some(link) = self.link.take() {
+        if let Some(link) = &self.link {
+            let start = Instant::now();
+            while !link.shared.waiting.inner().is_empty() && start.elapsed() < super::DROP_GRACE / 6
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             let _ = link.client.try_disconnect();
-            let _ = link.done.recv_timeout(super::DROP_GRACE / 3);
+            let _ = link.done.recv_timeout(super::DROP_GRACE / 6);
         }
+        self.end_link();
     }
 }
 
@@ -515,6 +555,8 @@ fn keep_alive(runtime: &Runtime, mut events: EventLoop, shared: &LinkState, birt
                         shared.born.store(true, Ordering::Relaxed);
                     }
                 }
+                // They come in the order of the messages (MQTT 3.1.1, 4.6).
+                Ok(Event::Incoming(Packet::PubAck(_))) => drop(shared.waiting.inner().pop_front()),
                 Ok(Event::Outgoing(rumqttc::Outgoing::Disconnect)) => return None,
                 Ok(_) => {}
                 Err(error) => return Some(words(&error)),
@@ -591,7 +633,9 @@ fn sensors(prefix: &str, node: &str, hello: &Hello) -> [(&'static str, Value); 3
         let mut sensor = json!({
             "name": name,
             "unique_id": format!("{node}_{id}"),
+            // Which of the two counts depends on the version: the first until 2026.4, the second since 2025.10.
             "object_id": format!("{node}_{id}"),
+            "default_entity_id": format!("sensor.{node}_{id}"),
             "state_topic": topic(id),
             "availability": availability,
             "availability_mode": "all",

@@ -105,7 +105,7 @@ pub struct AudioFile {
     n_frames: u64,
     /// What was passed over of a frame.
     passed: f64,
-    skipped: u64,
+    left_out: LeftOut,
     truncated: bool,
     ends: Ends,
     /// Bytes of the file at `path`, where it can be read again.
@@ -131,6 +131,18 @@ enum Source {
     /// Nothing more comes.
     Ended,
 }
+
+/// Packets that gave no sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LeftOut {
+    /// They are damaged.
+    damaged: u64,
+    /// There is no decoder for them: [`UNREAD`].
+    unread: u64,
+}
+
+/// What a decoder refuses in the midst of a format that it reads (docs/upstream.md).
+const UNREAD: &str = "MPEG layer 2 in mono at 224 kbit/s or more, which the format does not allow";
 
 /// What tells that a file was to be longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,7 +406,7 @@ impl AudioFile {
                 let (pages, rest) = ogg::pages(input);
                 let source = Box::new(ReadOnlySource::new(pages));
                 let mut file = Self::container(path, kind, source, n_bytes, &[])?;
-                file.skipped += rest.take_damaged();
+                file.left_out.damaged += rest.take_damaged();
                 if let Source::Decoded(decoded) = &mut file.source {
                     decoded.rest = Some(rest);
                 }
@@ -504,7 +516,7 @@ impl AudioFile {
             declared_frames: None,
             n_frames: 0,
             passed: 0.0,
-            skipped: 0,
+            left_out: LeftOut::default(),
             truncated: false,
             ends: Ends::AsTold,
             n_bytes: None,
@@ -695,26 +707,35 @@ impl AudioFile {
             return Ok(0);
         };
         loop {
-            match decoded.next(&mut self.interleaved, &mut self.skipped) {
+            match decoded.next(&mut self.interleaved, &mut self.left_out) {
                 Ok((Turn::Samples, format)) => {
                     self.n_channels = format.n_channels;
                     self.n_frames = (self.interleaved.len() / format.n_channels) as u64;
                     return Ok(format.rate);
                 }
                 Ok((Turn::Nothing | Turn::Passed(_), _)) => {}
-                Ok((Turn::End, _)) => {
-                    let (path, skipped) = (self.path.clone(), self.skipped);
-                    return Err(FileError::NoSamples { path, skipped });
-                }
+                Ok((Turn::End, _)) => return Err(self.no_samples()),
                 Err(SymphoniaError::IoError(error))
                     if error.kind() == io::ErrorKind::UnexpectedEof =>
                 {
-                    let (path, skipped) = (self.path.clone(), self.skipped);
-                    return Err(FileError::NoSamples { path, skipped });
+                    return Err(self.no_samples());
                 }
                 Err(error) => return Err(self.corrupt(error.to_string())),
             }
         }
+    }
+
+    fn no_samples(&self) -> FileError {
+        let (path, left_out) = (self.path.clone(), self.left_out);
+        if left_out.unread > 0 {
+            return FileError::Unsupported {
+                path,
+                container: "mp2",
+                reason: UNREAD.to_owned(),
+            };
+        }
+        let skipped = left_out.damaged;
+        FileError::NoSamples { path, skipped }
     }
 
     /// The file's path; `standard input` for a stream.
@@ -765,7 +786,7 @@ impl AudioFile {
 
     /// Packets that could not be decoded and were left out.
     pub fn skipped_packets(&self) -> u64 {
-        self.skipped
+        self.left_out.damaged + self.left_out.unread
     }
 
     /// Whether the file ended before its header said so, which is known once all is read, or is damaged
@@ -826,10 +847,15 @@ impl AudioFile {
         if self.truncated && remarks.is_empty() {
             remarks.push(CUT_OFF.to_owned());
         }
-        match self.skipped {
+        let left_out = self.left_out;
+        match left_out.damaged {
             0 => {}
             1 => remarks.push("1 damaged packet left out".to_owned()),
             n => remarks.push(format!("{n} damaged packets left out")),
+        }
+        if left_out.unread > 0 {
+            let n = left_out.unread;
+            remarks.push(format!("{n} packets left out: {UNREAD}"));
         }
         Ok(remarks)
     }
@@ -902,7 +928,7 @@ impl AudioFile {
     fn turn(&mut self, samples: &mut Vec<f32>) -> bool {
         let before = samples.len();
         // A panic of a decoder ends the file; nothing of its state is used afterwards.
-        let turn = guarded(|| self.source.next(samples, &mut self.skipped));
+        let turn = guarded(|| self.source.next(samples, &mut self.left_out));
         match turn {
             Ok(Ok((Turn::Samples, format))) => {
                 self.fit(format, before, samples);
@@ -1003,7 +1029,8 @@ impl AudioFile {
                 };
                 // All that is told of the length is that of the first.
                 self.declared_frames = None;
-                self.skipped += next.skipped;
+                self.left_out.damaged += next.left_out.damaged;
+                self.left_out.unread += next.left_out.unread;
                 self.truncated |= next.truncated;
                 self.ends = match kind {
                     // A live stream ends wherever it does.
@@ -1149,7 +1176,7 @@ impl fmt::Debug for AudioFile {
             .field("rate", &self.rate)
             .field("n_channels", &self.n_channels)
             .field("n_frames", &self.n_frames)
-            .field("skipped", &self.skipped)
+            .field("left_out", &self.left_out)
             .field("truncated", &self.truncated)
             .finish_non_exhaustive()
     }
@@ -1166,9 +1193,9 @@ type Step = Result<(Turn, Format), SymphoniaError>;
 
 impl Source {
     /// Appends what the next packet, or the next read, gives.
-    fn next(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
+    fn next(&mut self, samples: &mut Vec<f32>, left_out: &mut LeftOut) -> Step {
         match self {
-            Self::Decoded(decoded) => decoded.next(samples, skipped),
+            Self::Decoded(decoded) => decoded.next(samples, left_out),
             Self::Raw(raw) => raw.next(samples),
             Self::Ended => Ok((
                 Turn::End,

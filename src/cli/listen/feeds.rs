@@ -10,7 +10,7 @@ use crate::{
     sink::{
         Feeds, SinkRunner,
         exec::ExecSink,
-        http::{self, HttpConfig, HttpSink},
+        http::{self, HttpConfig, HttpSink, Seen},
         mqtt::{self, MqttConfig, MqttSink},
         secret::Secret,
         text::{self, TextSink},
@@ -149,8 +149,12 @@ impl FeedArgs {
             token: Secret::find("http", file.map(PathBuf::as_path), http::TOKEN_VARIABLE)?,
             names: machine_name().into_iter().collect(),
         };
-        let (controls, counters) = (Arc::clone(controls), Arc::clone(counters));
-        HttpSink::new(&config, feeds.hello(), controls, counters)
+        let seen = Seen {
+            controls: Arc::clone(controls),
+            counters: Arc::clone(counters),
+            feeds: feeds.ledger(),
+        };
+        HttpSink::new(&config, feeds.hello(), seen)
             .map(Some)
             .context("cannot show a page")
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Shared, guard::Refusal, server::Reply};
 use crate::{
     decision::State,
-    sink::{Update, jsonl::VERSION},
+    sink::{SinkStats, Update, jsonl::VERSION},
 };
 
 /// The page may load what comes from here, and nothing else; nobody may frame it.
@@ -140,11 +140,11 @@ fn respond(shared: &Shared, method: &Method, path: &str, headers: &HeaderMap) ->
             ),
         },
         Route::Reset => {
-            shared.controls.reset();
+            shared.seen.controls.reset();
             acted(shared)
         }
         Route::Hold(hold) => {
-            shared.controls.set_hold(*hold);
+            shared.seen.controls.set_hold(*hold);
             acted(shared)
         }
         Route::Login => {
@@ -170,7 +170,7 @@ fn said(status: StatusCode, kind: &'static str, bytes: Bytes) -> Response<Reply>
 }
 
 fn acted(shared: &Shared) -> Response<Reply> {
-    let held = json!({"v": VERSION, "hold": shared.controls.hold()});
+    let held = json!({"v": VERSION, "hold": shared.seen.controls.hold()});
     said(StatusCode::OK, JSON, held.to_string().into())
 }
 
@@ -228,9 +228,9 @@ fn metrics(shared: &Shared) -> String {
             held,
             ..
         },
-        watchers,
+        (watchers, let_go),
     ) = shared.board.newest();
-    let counters = &shared.counters;
+    let counters = &shared.seen.counters;
     let mut out = String::with_capacity(4_096);
     let mut family = |name: &str, kind: &str, help: &str, samples: &[(String, f64)]| {
         // Writing to a string cannot fail.
@@ -341,6 +341,30 @@ fn metrics(shared: &Shared) -> String {
         "Pages that are open.",
         &one(watchers as f64),
     );
+    family(
+        "watchers_let_go_total",
+        "counter",
+        "Pages that did not read, and were let go.",
+        &one(let_go as f64),
+    );
+    let feeds = shared.seen.feeds.read();
+    let mut of_each = |name: &str, kind: &str, help: &str, value: fn(&SinkStats) -> f64| {
+        let samples: Vec<_> = feeds
+            .iter()
+            .map(|(feed, stats)| (label("feed", feed), value(stats)))
+            .collect();
+        family(name, kind, help, &samples);
+    };
+    let help = "1 while the feed reaches its receiver, or needs none.";
+    of_each("feed_connected", "gauge", help, |stats| {
+        f64::from(u8::from(stats.connected && !stats.unheard))
+    });
+    let help = "Readouts that were delivered, as far as the protocol tells.";
+    of_each("feed_sent_total", "counter", help, |s| s.sent as f64);
+    let help = "Readouts that were not delivered.";
+    of_each("feed_missed_total", "counter", help, |s| s.missed as f64);
+    let help = "Errors met while connecting or delivering.";
+    of_each("feed_errors_total", "counter", help, |s| s.errors as f64);
     out
 }
 
@@ -353,10 +377,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::{
-        super::{board::Board, guard::Guard},
+        super::{Seen, board::Board, guard::Guard},
         *,
     };
     use crate::sink::{secret::Secret, tests as fixtures};
@@ -366,8 +388,7 @@ mod tests {
         Shared {
             board: Board::new(&fixtures::hello()),
             guard: Guard::new(Vec::new(), token.as_ref()),
-            controls: Arc::default(),
-            counters: Arc::default(),
+            seen: Seen::default(),
         }
     }
 
@@ -440,12 +461,12 @@ mod tests {
             crate::sink::jsonl::update_line(&fixtures::update(7, Some(9)))
         );
         assert_eq!(ask(&shared, "POST", "/hold").1, r#"{"hold":true,"v":1}"#);
-        assert!(shared.controls.hold());
+        assert!(shared.seen.controls.hold());
         assert_eq!(
             ask(&shared, "POST", "/release").1,
             r#"{"hold":false,"v":1}"#
         );
-        assert!(!shared.controls.hold());
+        assert!(!shared.seen.controls.hold());
         assert_eq!(ask(&shared, "POST", "/reset").0, StatusCode::OK);
         assert_eq!(
             ask(&shared, "GET", "/reset").0,
@@ -471,7 +492,7 @@ mod tests {
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
             assert!(!text.contains("0123456789abcdef"));
         }
-        assert!(!shared.controls.hold());
+        assert!(!shared.seen.controls.hold());
         assert_eq!(ask(&shared, "GET", "/").0, StatusCode::OK);
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use hyper::body::Bytes;
 use serde_json::json;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 
 use super::super::{
     Hello, Status, Update,
@@ -52,6 +52,8 @@ struct Inner {
     trouble: Option<Arc<str>>,
     history: VecDeque<Stretch>,
     watchers: Vec<Sender<Bytes>>,
+    /// Watchers that did not read.
+    let_go: u64,
 }
 
 /// The newest of everything.
@@ -65,6 +67,7 @@ impl Board {
             trouble: None,
             history: VecDeque::new(),
             watchers: Vec::new(),
+            let_go: 0,
         }))
     }
 
@@ -160,10 +163,10 @@ impl Board {
         self.inner().history_since(HISTORY)
     }
 
-    /// The newest update, and how many watch.
-    pub(super) fn newest(&self) -> (Update, usize) {
+    /// The newest update; how many watch, and how many were let go.
+    pub(super) fn newest(&self) -> (Update, (usize, u64)) {
         let inner = self.inner();
-        (inner.newest.clone(), inner.watchers.len())
+        (inner.newest.clone(), (inner.watchers.len(), inner.let_go))
     }
 
     /// Ends the streams of all who watch.
@@ -239,10 +242,14 @@ impl Inner {
 
     /// Whoever takes nothing in is dismissed: it comes back and is told everything anew.
     fn tell<const N: usize>(&mut self, events: [Bytes; N]) {
+        let let_go = &mut self.let_go;
         self.watchers.retain(|watcher| {
-            events
-                .iter()
-                .all(|event| watcher.try_send(event.clone()).is_ok())
+            let told = events.iter().try_for_each(|event| {
+                watcher.try_send(event.clone()).inspect_err(|error| {
+                    *let_go += u64::from(matches!(error, TrySendError::Full(_)));
+                })
+            });
+            told.is_ok()
         });
     }
 }
@@ -316,7 +323,7 @@ mod tests {
             board.update(&fixtures::update(seq, None));
             assert_eq!(names(&taken(&mut awake)), ["genre", "view"]);
         }
-        assert_eq!(board.newest().1, 1, "one watches still");
+        assert_eq!(board.newest().1, (1, 1), "one watches still, one is gone");
         assert!(asleep.len() <= EVENTS);
         board.dismiss();
         assert!(awake.is_closed());

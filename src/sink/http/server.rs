@@ -101,7 +101,7 @@ fn serve(runtime: &Runtime, listener: &TcpListener, shared: &Arc<Shared>, stop: 
             tokio::select! {
                 () = stop.notified() => break,
                 _ = meter.tick() => {
-                    let (controls, counters) = (&shared.controls, &shared.counters);
+                    let (controls, counters) = (&shared.seen.controls, &shared.seen.counters);
                     shared.board.meter(
                         counters.level_dbfs(),
                         controls.hold(),

@@ -18,7 +18,7 @@ use symphonia::core::{
 
 use super::{
     super::opus,
-    Format, Step, Turn,
+    Format, LeftOut, Step, Turn,
     frames::{Frames, Next},
     input::{Input, Rest},
     pcm::Pcm,
@@ -132,7 +132,7 @@ impl Decoded {
     }
 
     /// A demuxer of FLAC leaves out what is damaged, without a word: the clock tells it.
-    fn mind_the_gap(&mut self, packet: &Packet, skipped: &mut u64) {
+    fn mind_the_gap(&mut self, packet: &Packet, left_out: &mut LeftOut) {
         self.n_bytes += packet.data.len() as u64;
         let Some(expected) = self.clock else {
             return;
@@ -147,7 +147,7 @@ impl Decoded {
             // A clock that is wrong from its second place on is no clock.
             Some(gap) if self.n_packets > 2 => {
                 self.lost += gap;
-                *skipped += 1;
+                left_out.damaged += 1;
             }
             _ => self.clock = None,
         }
@@ -162,15 +162,15 @@ impl Decoded {
         }
     }
 
-    pub(super) fn next(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
-        let step = self.step(samples, skipped);
+    pub(super) fn next(&mut self, samples: &mut Vec<f32>, left_out: &mut LeftOut) -> Step {
+        let step = self.step(samples, left_out);
         if let Some(rest) = &self.rest {
-            *skipped += rest.take_damaged();
+            left_out.damaged += rest.take_damaged();
         }
         step
     }
 
-    fn step(&mut self, samples: &mut Vec<f32>, skipped: &mut u64) -> Step {
+    fn step(&mut self, samples: &mut Vec<f32>, left_out: &mut LeftOut) -> Step {
         let mut packet = match &mut self.packets {
             Packets::Frames(frames) => match frames.next()? {
                 Next::Packet(packet) => packet,
@@ -206,7 +206,7 @@ impl Decoded {
                 Err(error) => return Err(error),
             },
         };
-        self.mind_the_gap(&packet, skipped);
+        self.mind_the_gap(&packet, left_out);
         let padding = if self.trusts_clock {
             packet.trim_end.get() as usize
         } else {
@@ -226,6 +226,12 @@ impl Decoded {
                 return Ok((seconds.map_or(Turn::Nothing, Turn::Passed), NOTHING));
             }
             Ok(_) => return Ok((Turn::Nothing, NOTHING)),
+            Err(SymphoniaError::DecodeError(
+                "mpa: invalid Layer 2 bitrate for mono channel mode",
+            )) => {
+                left_out.unread += 1;
+                return Ok((Turn::Nothing, NOTHING));
+            }
             Err(_) => {
                 // The first frames of a stream that was cut out of another one need what was before.
                 let lacking = match &mut self.lacking {
@@ -235,7 +241,7 @@ impl Decoded {
                     }
                     _ => false,
                 };
-                *skipped += u64::from(!lacking);
+                left_out.damaged += u64::from(!lacking);
                 return Ok((Turn::Nothing, NOTHING));
             }
         };

@@ -295,7 +295,8 @@ impl Frames {
                 return Ok(self.end());
             }
             let counted = count_frame(bytes, &head);
-            let data = bytes[head.n_head..].to_vec();
+            let mut data = bytes[head.n_head..].to_vec();
+            spread_low_rate(&head, &mut data);
             self.input.advance(head.n_bytes);
             if let Some((delay, counted)) = counted {
                 if self.n_packets == 0 {
@@ -375,6 +376,28 @@ impl Frames {
             return Ok(Some(true));
         }
         Ok(Some(row_at(&mut self.input, 0, ROW)?.is_some()))
+    }
+}
+
+/// Stereo of layer 2 at 32, 48, 56 and 80 kbit/s is not allowed, and is written all the same. The decoder refuses it (docs/upstream.md), but
+/// not the same frame at 96 kbit/s, which is laid out alike and has room to spare.
+fn spread_low_rate(head: &Head, data: &mut Vec<u8>) {
+    /// Places of those rates in their table.
+    const LOW: [u8; 4] = [1, 2, 3, 5];
+    const SPREAD: u8 = 6;
+    let &[_, _, c, ..] = &data[..] else {
+        return;
+    };
+    if head.codec != id::CODEC_ID_MP2
+        || !head.first
+        || head.n_channels != 2
+        || !LOW.contains(&(c >> 4))
+    {
+        return;
+    }
+    data[2] = SPREAD << 4 | c & 0x0f;
+    if let Some(spread) = Head::parse(data) {
+        data.resize(spread.n_bytes, 0);
     }
 }
 
