@@ -433,7 +433,7 @@ impl SongClassifier {
         if look > self.n_looks {
             self.n_looks = look;
             if let Some(burst) = self.gate.burst_is_over() {
-                self.columns.leave_out(burst);
+                self.columns.leave_out(burst, self.network.model());
                 self.n_looks = self.columns.n_columns / self.columns.least;
             }
         }
@@ -560,23 +560,25 @@ impl SongColumns {
 
     /// The song closes over a burst that is not in a frame yet: all of a picture is brought to one loudness, and beside a squeal there
     /// is nothing else.
-    fn leave_out(&mut self, burst: Burst) {
+    fn leave_out(&mut self, burst: Burst, model: &Model) {
         let at = |seconds: f32| {
             let since = (f64::from(seconds) / self.column_s) as usize;
             self.kept.len() / self.n_mels - since.min(self.kept.len() / self.n_mels)
         };
         let (from, to) = (at(burst.began_s), at(burst.over_s));
-        let place = |column: usize| {
-            let place = ((self.first + column) as f64 * self.second_per_column) as usize;
-            let place = place.saturating_sub(self.first_second) * self.second_mels;
-            place.min(self.second.len())
-        };
+        let place = |column: usize| self.second_place(self.first + column, model);
         let second = place(from)..place(to);
         self.second.drain(second);
         self.kept.drain(from * self.n_mels..to * self.n_mels);
         self.sounds.drain(from..to);
         self.n_columns -= to - from;
         self.left_out.push((self.first + from, to - from));
+    }
+
+    /// Where in what is kept of the second picture the mel column `column` begins.
+    fn second_place(&self, column: usize, model: &Model) -> usize {
+        let place = model.second_columns(column);
+        (place.saturating_sub(self.first_second) * self.second_mels).min(self.second.len())
     }
 
     /// Frames that may be needed once more if the song ends soon are not forgotten.
@@ -612,15 +614,11 @@ impl SongColumns {
         if (sounding as f64) < LEAST_SOUND * len as f64 {
             return None;
         }
+        let place = |column: usize| self.second_place(column, network.model());
+        let second = place(start)..place(start + len);
         let from = from * self.n_mels;
         let columns = &self.kept.make_contiguous()[from..from + len * self.n_mels];
-        let place = |column: usize| {
-            let place = network.model().second_columns(column);
-            place.saturating_sub(self.first_second) * self.second_mels
-        };
-        let end = place(start + len).min(self.second.len());
-        let begin = place(start).min(end);
-        let second = &self.second.make_contiguous()[begin..end];
+        let second = &self.second.make_contiguous()[second];
         let scored = network.score_pictures(columns, second)?;
         let before = self.left_out.iter().filter(|(at, _)| *at <= start);
         let left_out: usize = before.map(|(_, n)| n).sum();
