@@ -1,8 +1,9 @@
-//! The fused convolution block by itself: every block of both networks, on every path of this processor, beside the peak of the
-//! same thread.
+//! The fused convolution block by itself: every block of both networks, on every path of this
+//! processor, beside the peak of the same thread.
 //!
-//! `cargo bench -p genrescope --no-default-features --bench kernel` first prints a table (milliseconds of processor time for a whole
-//! frame, the rate, and its share of the peak, best of several), then times the blocks with divan.
+//! `cargo bench -p genrescope --no-default-features --bench kernel` first prints a table
+//! (milliseconds of processor time for a whole frame, the rate, and its share of the peak, best of
+//! several), then times the blocks with divan.
 #![expect(
     unsafe_code,
     reason = "the peak is measured with the instructions themselves"
@@ -151,7 +152,8 @@ fn table() {
     println!();
 }
 
-/// Shortest processor time of this thread (on Linux; elsewhere wall time): other processes must not count.
+/// Shortest processor time of this thread (on Linux; elsewhere wall time): other processes must not
+/// count.
 fn best(times: usize, mut run: impl FnMut()) -> f64 {
     let shortest = (0..times).map(|_| {
         let start = now();
@@ -177,7 +179,8 @@ fn now() -> f64 {
             seconds: 0,
             nanoseconds: 0,
         };
-        // SAFETY: `time` has the layout of `struct timespec` on 64-bit Linux and lives through the call.
+        // SAFETY: `time` has the layout of `struct timespec` on 64-bit Linux and lives through the
+        // call.
         if unsafe { clock_gettime(THREAD_CPUTIME, &raw mut time) } == 0 {
             return time.seconds as f64 + 1e-9 * time.nanoseconds as f64;
         }
@@ -186,7 +189,8 @@ fn now() -> f64 {
     START.with(|start| start.elapsed().as_secs_f64())
 }
 
-/// Billions of operations a second (a multiplication and an addition are two) of a loop without memory, on the best path.
+/// Billions of operations a second (a multiplication and an addition are two) of a loop without
+/// memory, on the best path.
 fn peak(integers: bool) -> f64 {
     const ROUNDS: usize = 20_000;
     #[cfg(target_arch = "x86_64")]

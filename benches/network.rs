@@ -1,8 +1,9 @@
 //! What a frame and a live step cost: `cargo bench --bench network`.
 //!
-//! A frame is 29.12 s computed from scratch; a step moves the window by `step_columns` (1.37 s for the CNN, 2.05 s for the CRNN) and
-//! re-uses what did not change. All on one thread. `benches/onnx_baseline.py` measures the same frames with onnxruntime; run both in one
-//! go to compare.
+//! A frame is 29.12 s computed from scratch; a step moves the window by `step_columns` (1.37 s for
+//! the CNN, 2.05 s for the CRNN) and re-uses what did not change. All on one thread.
+//! `benches/onnx_baseline.py` measures the same frames with onnxruntime; run both in one go to
+//! compare.
 
 #[path = "../tests/support/random.rs"]
 mod random;

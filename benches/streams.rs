@@ -1,7 +1,8 @@
 //! What many streams in one process cost: `cargo bench --bench streams`.
 //!
-//! Each stream is a whole pipeline at 48 kHz (resampler, mel, network, decision) with the built-in model, shared by all. The last column is
-//! what one second of audio of all streams takes, as a share of one core.
+//! Each stream is a whole pipeline at 48 kHz (resampler, mel, network, decision) with the built-in
+//! model, shared by all. The last column is what one second of audio of all streams takes, as a
+//! share of one core.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 #[path = "../tests/support/random.rs"]

@@ -1,15 +1,17 @@
-//! The only threads, atomics and rings: the audio thread's half, the worker, and the hand-off of readouts.
+//! The only threads, atomics and rings: the audio thread's half, the worker, and the hand-off of
+//! readouts.
 //!
 //! ```text
-//!  audio thread                    worker thread                           any thread
-//!  AudioInput::push_* --- ring --> Pipeline::push -- ReadoutCell --------> ReadoutCell::load (lock-free)
-//!       |                             |   ^        \- bounded channels --> Listener::updates
-//!       \------- Counters <-----------/   \-- Controls <------------------ reset, hold, averaging
+//!  audio thread                worker thread                        any thread
+//!  AudioInput::push_* - ring -> Pipeline::push -- ReadoutCell -----> ReadoutCell::load
+//!       |                          |   ^      \- bounded channels -> Listener::updates
+//!       \------ Counters <---------/   \---- Controls <------------ reset, hold, averaging
 //! ```
 //!
-//! The audio thread never waits for the worker, and does not even wake it: the worker polls. What the ring cannot
-//! hold is dropped, counted, and told to the worker with its place in the stream, so that positions stay right. Zeros
-//! are counted and told in the same way, and not written: most tracks of a session are silent.
+//! The audio thread never waits for the worker, and does not even wake it: the worker polls. What
+//! the ring cannot hold is dropped, counted, and told to the worker with its place in the stream,
+//! so that positions stay right. Zeros are counted and told in the same way, and not written: most
+//! tracks of a session are silent.
 
 mod controls;
 mod counters;
@@ -51,8 +53,8 @@ use worker::{Attach, Command, Ear, IDLE_INTERVAL, Seen, SilenceGrid, StreamEngin
 /// Readouts that wait for a slow subscriber: two minutes at the default hop.
 const UPDATES: usize = 64;
 
-/// How long one inference may take: twice the slowest seen, 0.25 s for a full pass of the CRNN by the
-/// portable kernel on a loaded machine.
+/// How long one inference may take: twice the slowest seen, 0.25 s for a full pass of the CRNN by
+/// the portable kernel on a loaded machine.
 pub const WORST_INFERENCE: Duration = Duration::from_millis(500);
 
 /// How a live stream is set up.
@@ -66,12 +68,13 @@ pub struct RealtimeConfig {
     pub pipeline: PipelineConfig,
 }
 
-/// Samples that the ring between audio thread and worker must hold so that nothing is lost while one inference
-/// takes as long as `worst_inference`.
+/// Samples that the ring between audio thread and worker must hold so that nothing is lost while
+/// one inference takes as long as `worst_inference`.
 ///
-/// That is what arrives during two such inferences (a worker that wakes late may owe two hops), its longest sleep,
-/// and a quarter of a second for a scheduler that has better things to do; and two blocks of the largest
-/// size, as one may be under way while the other waits. Never less than 4096 or more than 2^26 samples (256 MiB).
+/// That is what arrives during two such inferences (a worker that wakes late may owe two hops), its
+/// longest sleep, and a quarter of a second for a scheduler that has better things to do; and two
+/// blocks of the largest size, as one may be under way while the other waits. Never less than 4096
+/// or more than 2^26 samples (256 MiB).
 pub fn ring_capacity(rate: SampleRate, max_block: usize, worst_inference: Duration) -> usize {
     const SCHEDULER: Duration = Duration::from_millis(250);
     let busy = worst_inference
@@ -87,15 +90,15 @@ pub fn ring_capacity(rate: SampleRate, max_block: usize, worst_inference: Durati
 }
 
 impl AudioInput {
-    /// For offline rendering only: waits until the worker has consumed everything that was pushed, or `timeout`.
-    /// Not for the audio thread of a live host.
+    /// For offline rendering only: waits until the worker has consumed everything that was pushed,
+    /// or `timeout`. Not for the audio thread of a live host.
     pub fn wait_until_consumed(&self, timeout: Duration) -> bool {
         self.wait(timeout, || self.ring.unheard() == 0)
     }
 
-    /// For offline rendering and files only: waits until `samples` fit, or `timeout`. Zeros that wait unheard count as
-    /// if they took room, so that a file never runs further ahead of its readouts than a ring.
-    /// Not for the audio thread of a live host.
+    /// For offline rendering and files only: waits until `samples` fit, or `timeout`. Zeros that
+    /// wait unheard count as if they took room, so that a file never runs further ahead of its
+    /// readouts than a ring. Not for the audio thread of a live host.
     pub fn wait_for_room(&self, samples: usize, timeout: Duration) -> bool {
         let ring = self.ring.capacity();
         self.wait(timeout, || {
@@ -149,7 +152,8 @@ impl Shared {
     }
 }
 
-/// The other half: owns the worker thread. Dropping it stops and joins the worker, whatever it is doing.
+/// The other half: owns the worker thread. Dropping it stops and joins the worker, whatever it is
+/// doing.
 #[derive(Debug)]
 pub struct Listener {
     model: Option<Arc<Model>>,
@@ -212,10 +216,11 @@ impl Listener {
         Ok((input, listener))
     }
 
-    /// Goes on with another source, or with the same one after it was gone, `gap` after its last sample. What
-    /// is left in the old ring is heard first; the old [`AudioInput`] then leads nowhere. At the same rate the window
-    /// and the average are kept if the gap is shorter than a frame (29.12 s); another rate begins anew.
-    /// Readout cell, controls, counters and subscriptions stay as they are.
+    /// Goes on with another source, or with the same one after it was gone, `gap` after its last
+    /// sample. What is left in the old ring is heard first; the old [`AudioInput`] then leads
+    /// nowhere. At the same rate the window and the average are kept if the gap is shorter than a
+    /// frame (29.12 s); another rate begins anew. Readout cell, controls, counters and
+    /// subscriptions stay as they are.
     ///
     /// # Errors
     /// When the pipeline cannot be built for the new rate; the old source is then still attached.
@@ -228,8 +233,8 @@ impl Listener {
         self.attach(rate, max_block, Some(gap))
     }
 
-    /// As [`Listener::reattach`], but it stays lost until [`Listener::set_back`], so that what has come back can be told before
-    /// the first readout of it.
+    /// As [`Listener::reattach`], but it stays lost until [`Listener::set_back`], so that what has
+    /// come back can be told before the first readout of it.
     ///
     /// # Errors
     /// As [`Listener::reattach`].
@@ -273,8 +278,9 @@ impl Listener {
         Ok(input)
     }
 
-    /// Says that the source is gone: the readout becomes [`State::Lost`](crate::decision::State::Lost) until samples
-    /// arrive after [`Listener::reattach`].
+    /// Says that the source is gone: the readout becomes
+    /// [`State::Lost`](crate::decision::State::Lost) until samples arrive after
+    /// [`Listener::reattach`].
     pub fn set_lost(&self) {
         // A worker that has ended has nothing more to say.
         let _ = self.commands.send(Command::Lost);
@@ -283,8 +289,9 @@ impl Listener {
         }
     }
 
-    /// Says that the source goes on, `gap` after its last sample: the end of [`Listener::set_lost`] where nothing was attached
-    /// anew, such as a pipe whose writer paused, or after [`Listener::reattach_lost`].
+    /// Says that the source goes on, `gap` after its last sample: the end of [`Listener::set_lost`]
+    /// where nothing was attached anew, such as a pipe whose writer paused, or after
+    /// [`Listener::reattach_lost`].
     pub fn set_back(&self, gap: Seconds) {
         // A worker that has ended has nothing more to hear.
         let _ = self.commands.send(Command::Back(gap));
@@ -293,14 +300,15 @@ impl Listener {
         }
     }
 
-    /// Nobody looks at the level: the worker may look into the ring a quarter as often, and the processor sleeps longer.
-    /// Readouts come up to 0.2 s later. It holds for every source.
+    /// Nobody looks at the level: the worker may look into the ring a quarter as often, and the
+    /// processor sleeps longer. Readouts come up to 0.2 s later. It holds for every source.
     pub fn set_unhurried(&self, unhurried: bool) {
         self.shared.unhurried.store(unhurried, Ordering::Relaxed);
     }
 
-    /// Whether a source that delivers nothing is silent rather than stuck: system audio on Windows is like that while
-    /// nothing plays. The worker then fills in silence by the clock. Off after each [`Listener::reattach`].
+    /// Whether a source that delivers nothing is silent rather than stuck: system audio on Windows
+    /// is like that while nothing plays. The worker then fills in silence by the clock. Off after
+    /// each [`Listener::reattach`].
     pub fn set_fill_silence(&self, fill: bool) {
         let _ = self.commands.send(Command::FillSilence(fill));
     }
@@ -327,12 +335,14 @@ impl Listener {
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.shared.counters)
     }
-    /// Every readout from now on in order, through a bounded channel: what a slow receiver misses is counted, never
-    /// waited for. Each call makes a subscription of its own; it ends with the stream.
+    /// Every readout from now on in order, through a bounded channel: what a slow receiver misses
+    /// is counted, never waited for. Each call makes a subscription of its own; it ends with the
+    /// stream.
     pub fn updates(&self) -> crossbeam_channel::Receiver<Readout> {
         let (sender, receiver) = crossbeam_channel::bounded(UPDATES);
         let mut subscribers = self.shared.subscribers();
-        // Checked under the lock, under which the worker ends all subscriptions after it has set the flag.
+        // Checked under the lock, under which the worker ends all subscriptions after it has set
+        // the flag.
         if !self.has_ended() {
             subscribers.push(sender);
         }

@@ -1,4 +1,5 @@
-//! The paper's multiframe: a song becomes frames of 29.12 s, each is scored by itself, and the scores become one.
+//! The paper's multiframe: a song becomes frames of 29.12 s, each is scored by itself, and the
+//! scores become one.
 
 use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 
@@ -29,8 +30,8 @@ pub enum SongScore {
     Geometric,
     /// Majority vote (paper, section 4.3).
     Vote,
-    /// Mean of what the nearest neighbours of each frame's scores are (paper, section 6, future work), of the model's own
-    /// reference points.
+    /// Mean of what the nearest neighbours of each frame's scores are (paper, section 6, future
+    /// work), of the model's own reference points.
     Neighbours,
 }
 
@@ -58,7 +59,8 @@ impl SongScore {
         Self::ALL.into_iter().find(|score| score.as_str() == name)
     }
 
-    /// The song's scores; `None` without frames, and without the reference points of a model that has none.
+    /// The song's scores; `None` without frames, and without the reference points of a model that
+    /// has none.
     pub fn of<'a>(
         self,
         model: &Model,
@@ -80,7 +82,8 @@ impl SongScore {
 /// Which frames of a song are looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Multiframe {
-    /// What is left out at both ends of a song: intros and fades. Default: 20 s (paper, section 4.2).
+    /// What is left out at both ends of a song: intros and fades. Default: 20 s (paper, section
+    /// 4.2).
     pub skip: Seconds,
     /// From the start of one frame to the start of the next. Default: 29.12 s, without overlap.
     pub hop: Seconds,
@@ -91,8 +94,8 @@ pub struct Multiframe {
 }
 
 impl Multiframe {
-    /// Where the frames of a song of this length begin, if they are fewer than the whole song has: each in the middle of
-    /// its share of what lies between the skipped ends.
+    /// Where the frames of a song of this length begin, if they are fewer than the whole song has:
+    /// each in the middle of its share of what lies between the skipped ends.
     pub fn sample(self, length: Seconds) -> Option<Vec<Seconds>> {
         let n = self.frames?.get();
         let share = (length.0 - 2.0 * self.skip.0) / n as f64;
@@ -153,7 +156,8 @@ pub struct Frame {
     pub scores: Scores,
     /// Probability that it is music, where the model can tell.
     pub music: Option<f32>,
-    /// Input of the last dense layer; empty unless [`SongClassifier::keep_embeddings`] asked for it.
+    /// Input of the last dense layer; empty unless [`SongClassifier::keep_embeddings`] asked for
+    /// it.
     pub embedding: Vec<f32>,
 }
 
@@ -170,7 +174,8 @@ pub struct Song {
     pub duration: Seconds,
     /// It was shorter than one frame: what there is stands for the whole.
     pub short: bool,
-    /// Probability that it is music, 0 to 1; `None` where nothing was scored, and with a model that cannot tell.
+    /// Probability that it is music, 0 to 1; `None` where nothing was scored, and with a model that
+    /// cannot tell.
     pub music: Option<f32>,
     /// Why the verdict is [`Verdict::Unsure`], in the words of a listener's readout.
     pub reason: Option<Reason>,
@@ -224,8 +229,8 @@ impl Verdict {
     }
 }
 
-/// A file is called "not music" by its fitted threshold; a model file without one says 0.5, which would take too many
-/// songs for something else.
+/// A file is called "not music" by its fitted threshold; a model file without one says 0.5, which
+/// would take too many songs for something else.
 const UNFITTED: f32 = 0.2;
 
 /// Below this even silence is too short to be called silence.
@@ -356,8 +361,9 @@ impl SongClassifier {
         })
     }
 
-    /// A classifier of excerpts of a song of `length`: as [`SongClassifier::new`], but what is pushed is no whole song. Each
-    /// excerpt is a frame long and followed by [`SongClassifier::end_excerpt`].
+    /// A classifier of excerpts of a song of `length`: as [`SongClassifier::new`], but what is
+    /// pushed is no whole song. Each excerpt is a frame long and followed by
+    /// [`SongClassifier::end_excerpt`].
     ///
     /// # Errors
     /// As [`SongClassifier::new`].
@@ -539,7 +545,8 @@ impl SongColumns {
                 self.frames.push((start, frame));
             }
             self.next_frame += 1;
-            // A song of this length or longer is never "too short", so what lies before is no longer needed.
+            // A song of this length or longer is never "too short", so what lies before is no
+            // longer needed.
             self.forget_before(self.skip + self.next_frame * self.hop, network.model());
         }
     }
@@ -558,8 +565,8 @@ impl SongColumns {
         ) = (0, 0, 0, 0);
     }
 
-    /// The song closes over a burst that is not in a frame yet: all of a picture is brought to one loudness, and beside a squeal there
-    /// is nothing else.
+    /// The song closes over a burst that is not in a frame yet: all of a picture is brought to one
+    /// loudness, and beside a squeal there is nothing else.
     fn leave_out(&mut self, burst: Burst, model: &Model) {
         let at = |seconds: f32| {
             let since = (f64::from(seconds) / self.column_s) as usize;

@@ -1,4 +1,5 @@
-//! Scoring allocates nothing once a window has filled: neither the network nor the pipeline around it.
+//! Scoring allocates nothing once a window has filled: neither the network nor the pipeline around
+//! it.
 #![cfg(debug_assertions)] // assert_no_alloc has no allocator in release builds
 
 #[path = "support/random.rs"]

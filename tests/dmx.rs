@@ -1,5 +1,5 @@
-//! sACN and Art-Net over real sockets on the loopback interface, read by the bytes of the standards and, where they are
-//! installed, by other people's receivers.
+//! sACN and Art-Net over real sockets on the loopback interface, read by the bytes of the standards
+//! and, where they are installed, by other people's receivers.
 #![cfg(all(feature = "cli", feature = "lights"))]
 #![allow(
     clippy::unwrap_used,

@@ -200,8 +200,8 @@ fn rms(signal: impl Iterator<Item = f64>) -> f64 {
     (sum / f64::from(n)).sqrt()
 }
 
-/// Gain in dB of the sine at `frequency`, and everything else in dB relative to the input. The sine is
-/// taken at its own phase, so a delay would appear as something else.
+/// Gain in dB of the sine at `frequency`, and everything else in dB relative to the input. The sine
+/// is taken at its own phase, so a delay would appear as something else.
 fn gain_and_residue(hz: u32, frequency: f64) -> (f64, f64) {
     let out = steady_state(hz, frequency);
     let sine = |m: usize| (2.0 * PI * frequency * (m + 600) as f64 / 12_000.0).sin();
@@ -221,8 +221,9 @@ fn gain_and_residue(hz: u32, frequency: f64) -> (f64, f64) {
     )
 }
 
-/// Flat within 0.3 dB to 5.2 kHz (or 0.87 of the input's Nyquist frequency, if that is lower), without
-/// delay, with images and interpolation noise below -80 dB; from 6.4 kHz up nothing above -80 dB.
+/// Flat within 0.3 dB to 5.2 kHz (or 0.87 of the input's Nyquist frequency, if that is lower),
+/// without delay, with images and interpolation noise below -80 dB; from 6.4 kHz up nothing above
+/// -80 dB.
 #[test]
 fn the_resampler_is_flat_and_stops() {
     for hz in RATES {
@@ -267,8 +268,8 @@ fn the_resampler_is_flat_and_stops() {
 /// The same sound at any rate gives the same columns at the same places.
 #[test]
 fn columns_do_not_depend_on_the_rate() {
-    // Tones with tremolo under 3.4 kHz, so that 8 kHz holds them too, and a noise floor far down that
-    // is the same for all: cells without sound lie on it and not on rounding errors.
+    // Tones with tremolo under 3.4 kHz, so that 8 kHz holds them too, and a noise floor far down
+    // that is the same for all: cells without sound lie on it and not on rounding errors.
     let config = FrontEndConfig {
         floor_db: -60.0,
         ..FrontEndConfig::default()

@@ -68,7 +68,8 @@ fn has(program: &str, args: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The files of [`KINDS`] in `folder`, with a title, an artist and a picture; `false` where they cannot be made.
+/// The files of [`KINDS`] in `folder`, with a title, an artist and a picture; `false` where they
+/// cannot be made.
 fn library(folder: &Path) -> bool {
     let ready = has("ffmpeg", &["-version"]);
     if !ready {
@@ -295,7 +296,8 @@ fn aiff_with(tag: &[u8], samples: &[f32]) -> Vec<u8> {
     file
 }
 
-/// Frames that no library knows stay bit for bit, in every version of ID3v2, and no tag changes its version.
+/// Frames that no library knows stay bit for bit, in every version of ID3v2, and no tag changes its
+/// version.
 #[test]
 fn unknown_frames_and_versions_stay() {
     let dir = tempfile::tempdir().unwrap();
@@ -538,7 +540,8 @@ fn links_modes_and_changes_since_are_respected() {
     assert_eq!(fs::read(at("mode.aiff")).unwrap(), file);
 }
 
-/// Killed at any moment, every file is as before or as after, the journal leads back, and the run can be gone on with.
+/// Killed at any moment, every file is as before or as after, the journal leads back, and the run
+/// can be gone on with.
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_killed_harms_no_file() {

@@ -1,5 +1,5 @@
-//! The same samples give the same readouts, whether they are pushed into the pipeline or come through the ring and the
-//! worker.
+//! The same samples give the same readouts, whether they are pushed into the pipeline or come
+//! through the ring and the worker.
 
 #[path = "support/random.rs"]
 mod random;
@@ -89,7 +89,8 @@ fn live_equals_file() {
     }
 }
 
-/// Music, long silence, music: the live path steps over the silence, the pipeline computes all of it.
+/// Music, long silence, music: the live path steps over the silence, the pipeline computes all of
+/// it.
 #[test]
 fn silence_that_is_stepped_over_changes_nothing() {
     let model = Model::builtin();

@@ -1,4 +1,5 @@
-//! The model file: what is written is read back, and nothing damaged, mismatched or hostile gets through.
+//! The model file: what is written is read back, and nothing damaged, mismatched or hostile gets
+//! through.
 
 #![allow(
     clippy::unwrap_used,
@@ -268,7 +269,8 @@ fn says(row: &str, error: &str, expected: &[&str]) {
     }
 }
 
-/// A value within the JSON of a metadata field, what stands there instead, and what the refusal says.
+/// A value within the JSON of a metadata field, what stands there instead, and what the refusal
+/// says.
 const HOSTILE: &[(&str, &str, &[&str])] = &[
     (
         "architecture.time_pad",
@@ -608,7 +610,8 @@ fn a_wrong_digest_is_said() {
         Model::from_bytes(&forged),
         Err(ModelError::Digest { .. })
     ));
-    // The same file, sealed, is read: the tests above fail for their own reasons, not for how they are written.
+    // The same file, sealed, is read: the tests above fail for their own reasons, not for how they
+    // are written.
     assert!(Model::from_bytes(&sealed(&header, &data)).is_ok());
 }
 

@@ -1,4 +1,5 @@
-//! The networks: the plan against a slow, obvious computation, and the rolling window against the whole one.
+//! The networks: the plan against a slow, obvious computation, and the rolling window against the
+//! whole one.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +33,8 @@ fn model(architecture: &Architecture, seed: u64) -> Arc<Model> {
     Model::from_bundle(&bundle(architecture, seed)).unwrap()
 }
 
-/// Short frames and few filters, so that many windows can be tried; the forms are those of the real ones.
+/// Short frames and few filters, so that many windows can be tried; the forms are those of the real
+/// ones.
 fn small_cnn() -> Architecture {
     let block = |filters, frequency, time| Block {
         filters,

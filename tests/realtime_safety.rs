@@ -1,4 +1,5 @@
-//! The audio thread's half neither allocates nor frees, whatever is pushed, and clippy looks at all of it.
+//! The audio thread's half neither allocates nor frees, whatever is pushed, and clippy looks at all
+//! of it.
 #![cfg(debug_assertions)] // assert_no_alloc has no allocator in release builds
 
 use std::{fs, path::Path, time::Duration};
@@ -44,8 +45,9 @@ fn the_audio_thread_does_not_allocate() {
     let silence = vec![-0.0; 8192];
     let planar: [&[f32]; 2] = [&floats[..8192], &floats[8192..16_384]];
 
-    // The first push on this thread is under test as well, so nothing is warmed up. The ring runs over on the way,
-    // because nobody waits for the worker here: that path must not allocate either.
+    // The first push on this thread is under test as well, so nothing is warmed up. The ring runs
+    // over on the way, because nobody waits for the worker here: that path must not allocate
+    // either.
     let before = violation_count();
     for n_frames in (1..=64).chain([127, 128, 441, 512, 1000, 1024, 4095, 4096, 8191, 8192]) {
         for n_channels in [1, 2, 6] {

@@ -7,8 +7,8 @@ use crate::{
     seqlock::seqlock,
 };
 
-/// Every order of events with at most `preemptions` changes of thread that nothing calls for: more find nothing new
-/// and take hours.
+/// Every order of events with at most `preemptions` changes of thread that nothing calls for: more
+/// find nothing new and take hours.
 fn model(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -124,7 +124,8 @@ fn counted_zeros_keep_their_place() {
     });
 }
 
-/// What does not fit is missed where it was pushed, and what comes after it, zeros too, stands behind.
+/// What does not fit is missed where it was pushed, and what comes after it, zeros too, stands
+/// behind.
 #[test]
 fn a_loss_keeps_its_place() {
     model(3, || {

@@ -59,8 +59,9 @@ impl<T> Observer for Modelled<T> {
     }
 }
 
-// SAFETY: storage and ownership are those of ringbuf's own queue, which is touched in no other way; the indices are
-// published as it publishes them. Items are left as they are at the end: they are `Copy`.
+// SAFETY: storage and ownership are those of ringbuf's own queue, which is touched in no other way;
+// the indices are published as it publishes them. Items are left as they are at the end: they are
+// `Copy`.
 unsafe impl<T> Raw for Modelled<T> {
     unsafe fn unsafe_slices(
         &self,

@@ -1,7 +1,9 @@
-//! What a large session costs: making instances on the host's own thread, and fifty of them on silent tracks.
+//! What a large session costs: making instances on the host's own thread, and fifty of them on
+//! silent tracks.
 //!
-//! `cargo bench -p genrescope-plugin --bench session` (Linux). The instances are driven as a host drives them, by the
-//! clock, in blocks of 512 at 48 kHz; the processor time is that of the whole process, workers included.
+//! `cargo bench -p genrescope-plugin --bench session` (Linux). The instances are driven as a host
+//! drives them, by the clock, in blocks of 512 at 48 kHz; the processor time is that of the whole
+//! process, workers included.
 
 #[path = "../tests/support/process_host.rs"]
 mod process_host;
@@ -23,7 +25,8 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let brief = !std::env::args().any(|argument| argument == "--bench");
     creation();
-    // The pipeline rests once 96 s of silence have passed (`realtime::worker`); a frame of music takes 30.
+    // The pipeline rests once 96 s of silence have passed (`realtime::worker`); a frame of music
+    // takes 30.
     let (beginning, silence, music, measure) = if brief {
         (0.2, 0.2, 0.2, 0.2)
     } else {

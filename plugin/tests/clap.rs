@@ -166,7 +166,8 @@ fn scores_go_out_as_midi_four_times_a_second_at_most() {
     let (_folder, entry) = entry();
     let mut instance = instance_with_midi(&entry);
     let mut player = Player::start(&mut instance, 48_000.0);
-    // A chord with a beat: twelve seconds of it in far less, which the plugin notices and waits for.
+    // A chord with a beat: twelve seconds of it in far less, which the plugin notices and waits
+    // for.
     let mut time = 0_u32;
     let start = Instant::now();
     let mut batches = 0;

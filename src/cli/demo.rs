@@ -1,4 +1,5 @@
-//! `genrescope demo`: about a minute of music made in code, through the real live path, without sound card or files.
+//! `genrescope demo`: about a minute of music made in code, through the real live path, without
+//! sound card or files.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -54,7 +55,8 @@ const BLOCK: usize = 1_024;
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct DemoArgs {
-    /// Pieces to play, in this order: blues, classical, country, disco, hiphop, jazz, metal, pop, reggae, rock.
+    /// Pieces to play, in this order: blues, classical, country, disco, hiphop, jazz, metal, pop,
+    /// reggae, rock.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_style, default_value = "classical,hiphop,blues")]
     pub styles: Vec<Style>,
 

@@ -29,7 +29,8 @@ use crate::{
 /// What decides whether a song gets a genre, and which word for it.
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct HearArgs {
-    /// Leave songs alone whose best score is below this, 0 to 1. Default: what the model itself calls sure.
+    /// Leave songs alone whose best score is below this, 0 to 1. Default: what the model itself
+    /// calls sure.
     #[arg(long, value_name = "SCORE", value_parser = parse_share)]
     pub min_confidence: Option<f32>,
 
@@ -45,7 +46,8 @@ pub(in crate::cli) struct HearArgs {
     #[arg(long, value_name = "SCORE", value_parser = parse_share)]
     pub unsure_below: Option<f32>,
 
-    /// Hear only so many frames of 29.12 s of each song, evenly spaced: faster, and right nearly as often.
+    /// Hear only so many frames of 29.12 s of each song, evenly spaced: faster, and right nearly as
+    /// often.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub frames: Option<u16>,
 

@@ -44,7 +44,8 @@ const MOST: usize = 16;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "sACN, Art-Net and WLED (docs/feeds/lights.md)")]
 pub struct LightsArgs {
-    /// Also send DMX by sACN (E1.31) to this receiver, HOST or HOST:PORT, or to 'multicast'; may be given several times.
+    /// Also send DMX by sACN (E1.31) to this receiver, HOST or HOST:PORT, or to 'multicast'; may be
+    /// given several times.
     #[arg(long, value_name = "HOST")]
     pub sacn: Vec<String>,
 
@@ -52,7 +53,8 @@ pub struct LightsArgs {
     #[arg(long, value_name = "HOST")]
     pub artnet: Vec<String>,
 
-    /// What lights show for each genre and state: a look file [default: channel N is full while genre N is shown].
+    /// What lights show for each genre and state: a look file [default: channel N is full while
+    /// genre N is shown].
     #[arg(long, value_name = "FILE")]
     pub look: Option<PathBuf>,
 
@@ -80,7 +82,8 @@ pub struct LightsArgs {
     #[arg(long, value_name = "IP")]
     pub lights_interface: Option<IpAddr>,
 
-    /// Also move this WLED strip with the sound, and switch its presets with the genre; may be given several times.
+    /// Also move this WLED strip with the sound, and switch its presets with the genre; may be
+    /// given several times.
     #[arg(long, value_name = "HOST")]
     pub wled: Vec<String>,
 

@@ -57,7 +57,8 @@ pub struct SortArgs {
     #[arg(long)]
     relative: bool,
 
-    /// Serato: the drive that the songs lie on, such as /Volumes/USB; its crates name files from there.
+    /// Serato: the drive that the songs lie on, such as /Volumes/USB; its crates name files from
+    /// there.
     #[arg(long, value_name = "FOLDER")]
     root: Option<PathBuf>,
 

@@ -1,4 +1,5 @@
-//! Words for people: names that are safe to print, columns that line up, errors that say each thing once.
+//! Words for people: names that are safe to print, columns that line up, errors that say each thing
+//! once.
 
 use std::{
     borrow::Cow,
@@ -11,8 +12,8 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{source::opening, units::Seconds};
 
-/// `text` on one line, with nothing in it that acts on a terminal: control characters, and those that turn the direction
-/// of writing, are spelt out.
+/// `text` on one line, with nothing in it that acts on a terminal: control characters, and those
+/// that turn the direction of writing, are spelt out.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(acts) {
         return Cow::Borrowed(text);
@@ -75,7 +76,8 @@ pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// The end of `text` in at most `columns` of a terminal: what tells two paths apart stands at their ends.
+/// The end of `text` in at most `columns` of a terminal: what tells two paths apart stands at their
+/// ends.
 pub fn end_of(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);

@@ -1,22 +1,31 @@
-//! The model file: one safetensors file that holds the weights and everything that must travel with them.
+//! The model file: one safetensors file that holds the weights and everything that must travel with
+//! them.
 //!
 //! # Layout
-//! Tensors are `F32`, or `I8` with an `F32` tensor `NAME.scale` of one value per output channel (axis 0), so that
-//! `weight[o, ..] = scale[o] * int8[o, ..]`:
+//! Tensors are `F32`, or `I8` with an `F32` tensor `NAME.scale` of one value per output channel
+//! (axis 0), so that `weight[o, ..] = scale[o] * int8[o, ..]`:
 //!
-//! | tensor | shape |
+//! | tensor (N from 1) | shape |
 //! |---|---|
-//! | `blockN.weight`, `blockN.bias` (N from 1) | `[filters, channels in, 3, 3]` (frequency x time), `[filters]` |
-//! | `input.column_scale`, `input.column_offset` | `[frame_columns + 2 * time_pad]`, only with `column_affine` |
-//! | `gruN.input`, `gruN.recurrent`, `gruN.bias` (N from 1) | `[3 units, in]`, `[3 units, units]`, `[3 units]`; gates update, reset, candidate |
-//! | `hidden.weight`, `hidden.bias` | `[hidden, pooled]`, `[hidden]`, only with `head.hidden` |
+//! | `blockN.weight` | `[filters, channels in, 3, 3]` (frequency x time) |
+//! | `blockN.bias` | `[filters]` |
+//! | `blockN.range` (optional) | `[2]`: lowest and highest output that 8 bits must hold |
+//! | `input.column_scale`, `input.column_offset` | `[frame_columns + 2 * time_pad]` |
+//! | `gruN.input`, `gruN.recurrent` | `[3 units, in]`, `[3 units, units]` |
+//! | `gruN.bias` | `[3 units]` |
+//! | `hidden.weight`, `hidden.bias` | `[hidden, pooled]`, `[hidden]` |
 //! | `output.weight`, `output.bias` | `[labels, embedding]`, `[labels]` |
-//! | `blockN.range` (optional) | `[2]`: lowest and highest output of block N that 8 bits must hold; the next block is then computed in integers |
 //! | `trust.*` | free: what [`crate::decision`] looks for |
 //!
-//! The header's `__metadata__` holds strings: `genrescope.format` ("1"), `name`, `notice`, `data`, `recipe`, `licence`, `credits` as
-//! text, `architecture`, `labels`, `families` (each kind with its family; only where there are some), `front_end`, `decision`, `accuracies` as JSON, and `sha256`: the digest of the whole file with its own 64 digits
-//! read as zeros. It guards against damage, not against malice; hostile files meet the limits below.
+//! The `input` tensors are there with `column_affine`, the `hidden` ones with `head.hidden`. A
+//! GRU's gates are update, reset, candidate. Behind a block with a `range` the next one is computed
+//! in integers.
+//!
+//! The header's `__metadata__` holds strings: `genrescope.format` ("1"), `name`, `notice`, `data`,
+//! `recipe`, `licence`, `credits` as text, `architecture`, `labels`, `families` (each kind with its
+//! family; only where there are some), `front_end`, `decision`, `accuracies` as JSON, and `sha256`:
+//! the digest of the whole file with its own 64 digits read as zeros. It guards against damage, not
+//! against malice; hostile files meet the limits below.
 
 mod card;
 mod container;
@@ -195,8 +204,9 @@ impl Bundle {
         Ok(file)
     }
 
-    /// The same model with convolution weights in int8. What has one input channel or is dense stays in f32: it is
-    /// small, and it is where rounding shows. The dense layers of the tagger are not small.
+    /// The same model with convolution weights in int8. What has one input channel or is dense
+    /// stays in f32: it is small, and it is where rounding shows. The dense layers of the tagger
+    /// are not small.
     #[must_use]
     pub fn quantised(&self) -> Self {
         let tensors = self.tensors.iter().map(|(name, weights)| {
@@ -233,8 +243,8 @@ impl Bundle {
         }
     }
 
-    /// A network of pseudo-random weights (the same for the same seed, scaled to the fan-in): for tests and measurements
-    /// of speed. It knows nothing of music, and its card says so.
+    /// A network of pseudo-random weights (the same for the same seed, scaled to the fan-in): for
+    /// tests and measurements of speed. It knows nothing of music, and its card says so.
     ///
     /// # Errors
     /// [`ModelError::Field`] when `architecture` cannot be built.

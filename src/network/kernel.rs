@@ -1,9 +1,12 @@
-//! Convolution 3 x 3, bias, max pool, ELU and requantisation in one pass: where nearly all of the time of a network goes.
+//! Convolution 3 x 3, bias, max pool, ELU and requantisation in one pass: where nearly all of the
+//! time of a network goes.
 //!
-//! A picture is `[column, row, channel]`: time is slowest, so that columns can be appended and kept; channels are
-//! contiguous, so that the nine taps of a place are three runs of memory. Integer blocks multiply `u8` activations by `i8` weights into
-//! `i32`. Each output channel has one positive weight scale, so the maximum is taken of the integers, and scale, bias and ELU meet only
-//! what the pool leaves. Nothing but the tile (a few places times a few channels, held in registers) knows the processor:
+//! A picture is `[column, row, channel]`: time is slowest, so that columns can be appended and
+//! kept; channels are contiguous, so that the nine taps of a place are three runs of memory.
+//! Integer blocks multiply `u8` activations by `i8` weights into `i32`. Each output channel has one
+//! positive weight scale, so the maximum is taken of the integers, and scale, bias and ELU meet
+//! only what the pool leaves. Nothing but the tile (a few places times a few channels, held in
+//! registers) knows the processor:
 //!
 //! | [`Path`] | int8 | f32 |
 //! |---|---|---|
@@ -13,10 +16,11 @@
 //! | `NeonDot`, `Neon` | `sdot`, or `smull` and pairwise sums | FMA, 6 x 16 |
 //! | `Portable` | plain Rust | plain Rust |
 //!
-//! Integer sums are the same on every path, bit for bit. What follows them is plain Rust without fused operations, so an integer block
-//! gives the same bytes on every machine. Float blocks sum in the same order everywhere but fuse where the processor can,
-//! except those whose output is quantised ([`Convolution::float`] with an output quantisation): they never fuse, so that a network of
-//! integers with a float first block is reproducible as a whole.
+//! Integer sums are the same on every path, bit for bit. What follows them is plain Rust without
+//! fused operations, so an integer block gives the same bytes on every machine. Float blocks sum in
+//! the same order everywhere but fuse where the processor can, except those whose output is
+//! quantised ([`Convolution::float`] with an output quantisation): they never fuse, so that a
+//! network of integers with a float first block is reproducible as a whole.
 
 #![expect(
     clippy::inline_always,
@@ -113,8 +117,9 @@ impl Path {
         Self::ALL.into_iter().filter(|path| path.is_available())
     }
 
-    /// The fastest path of this processor, or the one that the environment variable `GENRESCOPE_KERNEL` names (as
-    /// displayed, `avx2` for example), if this processor has it: for tests and measurements.
+    /// The fastest path of this processor, or the one that the environment variable
+    /// `GENRESCOPE_KERNEL` names (as displayed, `avx2` for example), if this processor has it: for
+    /// tests and measurements.
     pub fn best() -> Self {
         let named = std::env::var("GENRESCOPE_KERNEL").ok();
         let named =
@@ -227,7 +232,8 @@ impl Quantisation {
     }
 }
 
-/// Working memory of [`Convolution::run`], one for each thread. It grows at the first use by each block and then stays.
+/// Working memory of [`Convolution::run`], one for each thread. It grows at the first use by each
+/// block and then stays.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     bytes: Vec<u8>,
@@ -280,7 +286,8 @@ pub struct Convolution {
 enum PackedWeights {
     /// `[group][tap in time, tap in frequency, channel][LANES]`.
     F32(Vec<f32>),
-    /// `[group][tap in time, (tap in frequency, channel) / QUAD][LANES][QUAD]`, and what holds zero in the input.
+    /// `[group][tap in time, (tap in frequency, channel) / QUAD][LANES][QUAD]`, and what holds zero
+    /// in the input.
     I8 {
         weights: Vec<i8>,
         sums: Vec<i32>,
@@ -288,7 +295,8 @@ enum PackedWeights {
     },
 }
 
-/// From sums to outputs: `ELU((sum + correction) * multiplier + bias)`, quantised or not. One value per lane.
+/// From sums to outputs: `ELU((sum + correction) * multiplier + bias)`, quantised or not. One value
+/// per lane.
 #[derive(Clone, Debug)]
 struct Finish {
     corrections: Vec<i32>,
@@ -304,14 +312,14 @@ struct TilePlaces {
     channels: usize,
     /// Output columns that are computed together.
     chunk: usize,
-    /// For each place before the pool: where its nine taps begin in the padded copy, and which output row takes it
-    /// (`output column * rows_out + row`).
+    /// For each place before the pool: where its nine taps begin in the padded copy, and which
+    /// output row takes it (`output column * rows_out + row`).
     places: Vec<(u32, u32)>,
 }
 
 impl Convolution {
-    /// A block of floats. `weights` are `[filters, channels, frequency, time]`; with `output`, what it writes is
-    /// quantised.
+    /// A block of floats. `weights` are `[filters, channels, frequency, time]`; with `output`, what
+    /// it writes is quantised.
     ///
     /// # Panics
     /// When an extent is zero or the lengths do not fit `shape`.
@@ -345,8 +353,9 @@ impl Convolution {
         }
     }
 
-    /// A block of integers. `weights` are `[filters, channels, frequency, time]`, worth `scales[filter]` a step (which must not be
-    /// negative); `input` tells what the activations are worth; without `output` it writes floats.
+    /// A block of integers. `weights` are `[filters, channels, frequency, time]`, worth
+    /// `scales[filter]` a step (which must not be negative); `input` tells what the activations are
+    /// worth; without `output` it writes floats.
     ///
     /// # Panics
     /// When an extent is zero or the lengths do not fit `shape`.
@@ -420,9 +429,9 @@ impl Convolution {
         weights + size_of_val(self.plan.places.as_slice()) + 12 * self.finish.biases.len()
     }
 
-    /// Computes all output columns of `input`, which begins with the column before the first and ends with the one after the
-    /// last (of zeros, or of the zero of the quantisation, beyond the window). Rows are padded here. What of `input` makes no whole
-    /// output column is ignored.
+    /// Computes all output columns of `input`, which begins with the column before the first and
+    /// ends with the one after the last (of zeros, or of the zero of the quantisation, beyond the
+    /// window). Rows are padded here. What of `input` makes no whole output column is ignored.
     ///
     /// # Errors
     /// [`Mismatch`] when a type or a length is not the block's; nothing is written then.
@@ -512,7 +521,8 @@ fn check(shape: Shape, weights: usize, bias: usize) {
     assert_eq!(bias, filters, "one bias per filter");
 }
 
-/// The path that was asked for, if this processor has it: what makes the unsafe code below it sound.
+/// The path that was asked for, if this processor has it: what makes the unsafe code below it
+/// sound.
 fn usable(path: Path) -> Path {
     if path.is_available() {
         path
@@ -527,7 +537,8 @@ fn padded(values: &[f32], lanes: usize) -> Vec<f32> {
     values
 }
 
-/// Calls `put(filter, tap in time, tap in frequency * channels + channel, index in the file's order)`.
+/// Calls
+/// `put(filter, tap in time, tap in frequency * channels + channel, index in the file's order)`.
 fn for_each_weight(shape: Shape, mut put: impl FnMut(usize, usize, usize, usize)) {
     for filter in 0..shape.filters {
         for channel in 0..shape.channels {
@@ -547,7 +558,8 @@ impl TilePlaces {
         let tile = path.places();
         let useful = shape.rows_out() * shape.pool[0];
         let per_column = useful * shape.pool[1];
-        // Enough columns that the neighbours copied twice and the last, partly filled tile cost little.
+        // Enough columns that the neighbours copied twice and the last, partly filled tile cost
+        // little.
         let cost = |chunk: usize| {
             let places = chunk * per_column;
             let tiles = (places.div_ceil(tile) * tile) as f64 / places as f64;
@@ -702,7 +714,8 @@ impl Sum for f32 {
     }
 }
 
-/// Everything around the tile. It is inlined into a function per path, and so compiled for the instructions of each.
+/// Everything around the tile. It is inlined into a function per path, and so compiled for the
+/// instructions of each.
 #[inline(always)]
 fn run<E: InstructionSet, A: Sum>(
     engine: E,
@@ -763,7 +776,8 @@ fn run<E: InstructionSet, A: Sum>(
                 fused: finish.output.is_none(),
             };
             for places in places.chunks(E::PLACES) {
-                // The last tile of a chunk may be short: its last place is then computed more than once.
+                // The last tile of a chunk may be short: its last place is then computed more than
+                // once.
                 let last = places[places.len() - 1];
                 for (index, from) in tile.places.iter_mut().enumerate() {
                     *from = places.get(index).unwrap_or(&last).0 as usize;
@@ -784,7 +798,8 @@ fn run<E: InstructionSet, A: Sum>(
     }
 }
 
-/// Copies the columns that `columns` output columns rest on into the inner rows of `padded`, whose outer rows hold zero.
+/// Copies the columns that `columns` output columns rest on into the inner rows of `padded`, whose
+/// outer rows hold zero.
 #[inline(always)]
 fn pad<T: Copy>(shape: &Shape, channels: usize, input: &[T], columns: usize, padded: &mut [T]) {
     let column = (shape.rows + KERNEL - 1) * channels;
@@ -849,11 +864,12 @@ impl Finish {
     }
 }
 
-/// Adding and subtracting it rounds to the nearest integer, ties to even, in a way that compilers turn into vector code; its lowest bits
-/// are the integer.
+/// Adding and subtracting it rounds to the nearest integer, ties to even, in a way that compilers
+/// turn into vector code; its lowest bits are the integer.
 const ROUND: f32 = 12_582_912.0;
 
-/// `x` above 0, `exp(x) - 1` below, to 2e-7. Without branches, tables and fused operations: the same bits everywhere.
+/// `x` above 0, `exp(x) - 1` below, to 2e-7. Without branches, tables and fused operations: the
+/// same bits everywhere.
 #[inline(always)]
 pub(crate) fn elu(value: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
@@ -883,7 +899,8 @@ fn quantise(value: f32, steps: f32, zero: f32) -> u8 {
 
 /// Work whose inner loops are compiled once per set of instructions.
 trait Task {
-    /// Does it. To be inlined always: what is inlined is compiled for the instructions of the caller.
+    /// Does it. To be inlined always: what is inlined is compiled for the instructions of the
+    /// caller.
     fn perform<E: InstructionSet>(self, engine: E);
 }
 

@@ -1,9 +1,10 @@
 //! What can be kept of one window for the next.
 //!
-//! Output column `o` of a block rests on the input columns `o * pool - 1 ..= (o + 1) * pool`, where those beyond the window are zero.
-//! When the window moves by a whole number of steps, a column whose inputs all are kept, and existed before and after,
-//! is kept; the rest is computed again. What is kept is one run of columns in the middle of each block: the edges
-//! change because zero padding moves along with the window.
+//! Output column `o` of a block rests on the input columns `o * pool - 1 ..= (o + 1) * pool`, where
+//! those beyond the window are zero. When the window moves by a whole number of steps, a column
+//! whose inputs all are kept, and existed before and after, is kept; the rest is computed again.
+//! What is kept is one run of columns in the middle of each block: the edges change because zero
+//! padding moves along with the window.
 
 use std::ops::Range;
 
@@ -282,8 +283,8 @@ impl Trunk {
         self.window = None;
     }
 
-    /// Brings all levels to the window of `columns`, from scratch unless the last window was of the same stream
-    /// and this one lies a whole number of steps further.
+    /// Brings all levels to the window of `columns`, from scratch unless the last window was of the
+    /// same stream and this one lies a whole number of steps further.
     pub(super) fn update(
         &mut self,
         model: &Model,
@@ -397,8 +398,8 @@ impl Trunk {
             .ok()
     }
 
-    /// Adds output column `index` of the first `blocks` blocks, `[frequency, channel]`, to the sums and the maxima of each channel. Gives the
-    /// number of frequencies.
+    /// Adds output column `index` of the first `blocks` blocks, `[frequency, channel]`, to the sums
+    /// and the maxima of each channel. Gives the number of frequencies.
     pub(super) fn gather(
         &self,
         blocks: usize,

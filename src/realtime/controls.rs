@@ -14,8 +14,8 @@ use crate::{
     units::Seconds,
 };
 
-/// What the user can change while it runs. All methods are lock-free and safe on any thread, the audio thread
-/// included.
+/// What the user can change while it runs. All methods are lock-free and safe on any thread, the
+/// audio thread included.
 #[derive(Debug)]
 pub struct Controls {
     resets: AtomicU32,
@@ -86,7 +86,8 @@ impl Controls {
             _ => None,
         }
     }
-    /// How restless the answer is: how long another genre must lead, and how sure a first guess must be.
+    /// How restless the answer is: how long another genre must lead, and how sure a first guess
+    /// must be.
     pub fn set_restlessness(&self, preset: Preset) {
         let code = preset as u32 + 1;
         if self.restlessness.swap(code, Ordering::Relaxed) != code {

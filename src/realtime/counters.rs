@@ -53,8 +53,8 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Level (root mean square) of the newest 50 ms of audio in dBFS, updated at least ten times a second (five
-    /// times during a long silence); -120 for silence.
+    /// Level (root mean square) of the newest 50 ms of audio in dBFS, updated at least ten times a
+    /// second (five times during a long silence); -120 for silence.
     pub fn level_dbfs(&self) -> f32 {
         self.level_dbfs.load(Ordering::Relaxed)
     }
@@ -79,7 +79,8 @@ impl Counters {
         Duration::from_micros(self.worst_push_us.load(Ordering::Relaxed))
     }
 
-    /// From now on the newest column of the picture (`n_mels` values) is shown by [`Counters::column`].
+    /// From now on the newest column of the picture (`n_mels` values) is shown by
+    /// [`Counters::column`].
     #[expect(
         clippy::disallowed_methods,
         reason = "for whoever watches: never on the audio thread"
@@ -92,9 +93,9 @@ impl Counters {
         });
     }
 
-    /// Copies the newest column of the picture to `into` and says how many there were so far: for meters, as a column
-    /// that is just being written may be half of the next. 0 and nothing before [`Counters::watch_column`] and the
-    /// first.
+    /// Copies the newest column of the picture to `into` and says how many there were so far: for
+    /// meters, as a column that is just being written may be half of the next. 0 and nothing before
+    /// [`Counters::watch_column`] and the first.
     #[expect(
         clippy::disallowed_methods,
         reason = "for whoever watches: never on the audio thread"

@@ -19,9 +19,10 @@ const CHUNK: usize = 256;
 
 /// The audio thread's half: owned by one thread, never waits.
 ///
-/// Samples are made [`sane`] before they are mixed. What does not fit into the ring is dropped and counted
-/// ([`Counters::dropped_samples`]); after such a loss the ring takes samples again once half of it is free, so that
-/// an overload costs one long gap and not a thousand short ones. Zeros are counted and take no room.
+/// Samples are made [`sane`] before they are mixed. What does not fit into the ring is dropped and
+/// counted ([`Counters::dropped_samples`]); after such a loss the ring takes samples again once
+/// half of it is free, so that an overload costs one long gap and not a thousand short ones. Zeros
+/// are counted and take no room.
 #[derive(Debug)]
 pub struct AudioInput {
     pub(super) ring: RingWriter,
@@ -32,9 +33,9 @@ pub struct AudioInput {
 }
 
 impl AudioInput {
-    /// Interleaved samples of `n_channels` channels, mixed down to mono: the mean of the channels; of two that cancel
-    /// each other out (a balanced line in a stereo socket), half their difference. No channels, or a last frame that
-    /// is not whole, count as no samples.
+    /// Interleaved samples of `n_channels` channels, mixed down to mono: the mean of the channels;
+    /// of two that cancel each other out (a balanced line in a stereo socket), half their
+    /// difference. No channels, or a last frame that is not whole, count as no samples.
     ///
     /// # Real-time
     /// Safe on the audio thread: no allocation, lock, wait, log, system call or panic.
@@ -153,8 +154,9 @@ impl AudioInput {
         self.ring.room()
     }
 
-    /// Says that no more samples come: the worker finishes what it has, publishes the last readout and ends.
-    /// Without this, the worker waits for more, until the [`Listener`](super::Listener) is dropped.
+    /// Says that no more samples come: the worker finishes what it has, publishes the last readout
+    /// and ends. Without this, the worker waits for more, until the [`Listener`](super::Listener)
+    /// is dropped.
     ///
     /// # Real-time
     /// Frees memory: not for the audio thread.

@@ -96,7 +96,8 @@ impl Publisher {
 
     /// A readout that the engine made of new samples.
     pub(super) fn publish(&mut self, readout: &Readout, clock: &Clock) {
-        // What is left of a source that is lost, or comes of one that was not told of yet, is no news.
+        // What is left of a source that is lost, or comes of one that was not told of yet, is no
+        // news.
         if self.lost {
             self.irregular = true;
             return;

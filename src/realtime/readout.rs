@@ -53,8 +53,8 @@ impl ReadoutCell {
         self.0.load().map(|words| decode(&words))
     }
 
-    /// Counts the readouts: while it stays the same, [`ReadoutCell::load`] would give what it gave before, at more
-    /// cost.
+    /// Counts the readouts: while it stays the same, [`ReadoutCell::load`] would give what it gave
+    /// before, at more cost.
     ///
     /// # Real-time
     /// Safe on the audio thread.
@@ -243,7 +243,8 @@ mod tests {
         }
     }
 
-    /// A writer without pause against readers: what is read was written, whole, and never goes back.
+    /// A writer without pause against readers: what is read was written, whole, and never goes
+    /// back.
     #[test]
     fn reads_are_never_torn() {
         let (mut writer, cell) = readout_cell(&readout(0));

@@ -1,9 +1,11 @@
-//! The ring between the audio thread and the worker: samples, and places where something is not in it.
+//! The ring between the audio thread and the worker: samples, and places where something is not in
+//! it.
 //!
-//! Zeros are counted instead of written, and losses are told with their place. So there are three things to publish,
-//! and their order is the protocol: a [`Mark`] before the zeros that it announces, both before the samples that
-//! follow. The reader looks in the reverse order, so that what it sees of one is never without what comes before it.
-//! `loom/` tries every order in which the two threads may meet.
+//! Zeros are counted instead of written, and losses are told with their place. So there are three
+//! things to publish, and their order is the protocol: a [`Mark`] before the zeros that it
+//! announces, both before the samples that follow. The reader looks in the reverse order, so that
+//! what it sees of one is never without what comes before it. `loom/` tries every order in which
+//! the two threads may meet.
 #![deny(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -19,7 +21,8 @@ use super::sync::{
 /// Losses that can wait in the ring; each needs half a ring of samples after it.
 pub(super) const GAPS: usize = 16;
 
-/// Marks that can wait: losses, and silences between sounds. Silences that find no place are written out.
+/// Marks that can wait: losses, and silences between sounds. Silences that find no place are
+/// written out.
 const MARKS: usize = 64;
 
 /// Zeros that are written at a time, where they must be.
@@ -27,12 +30,13 @@ const CHUNK: usize = 256;
 
 const ZEROS: [f32; CHUNK] = [0.0; CHUNK];
 
-/// A place in the stream where something is not in the ring: first what was lost in an overload, then a run of zeros,
-/// which are counted in [`Progress::zeros`] and never written. Either may be nothing.
+/// A place in the stream where something is not in the ring: first what was lost in an overload,
+/// then a run of zeros, which are counted in [`Progress::zeros`] and never written. Either may be
+/// nothing.
 ///
-/// A run has no end of its own: it ends where the next mark says that another one begins, or with what was counted
-/// before the samples that follow it. So a silence of any length costs one mark and one counter, and no memory is
-/// touched.
+/// A run has no end of its own: it ends where the next mark says that another one begins, or with
+/// what was counted before the samples that follow it. So a silence of any length costs one mark
+/// and one counter, and no memory is touched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     /// Samples in the ring's life before this place.
@@ -57,8 +61,8 @@ struct Progress {
 
 /// The audio thread's half.
 ///
-/// What does not fit is lost and counted; after such a loss the ring takes samples again once half of it is free, so
-/// that an overload costs one long gap and not a thousand short ones.
+/// What does not fit is lost and counted; after such a loss the ring takes samples again once half
+/// of it is free, so that an overload costs one long gap and not a thousand short ones.
 pub(super) struct RingWriter {
     samples: Producing<f32>,
     marks: Producing<Mark>,
@@ -226,14 +230,15 @@ impl RingWriter {
         fits
     }
 
-    /// Counts zeros instead of writing them; false where they begin a run and no mark is left to say so: then they are
-    /// samples like others. As many marks as gaps may need are left for gaps.
+    /// Counts zeros instead of writing them; false where they begin a run and no mark is left to
+    /// say so: then they are samples like others. As many marks as gaps may need are left for gaps.
     fn count_zeros(&mut self, n: usize) -> bool {
         if self.marked != Some(self.pushed) && (self.marks.vacant_len() <= GAPS || !self.mark(0)) {
             return false;
         }
         self.zeros += n as u64;
-        // After the mark, and before the samples that follow: whoever sees those sees all of this run.
+        // After the mark, and before the samples that follow: whoever sees those sees all of this
+        // run.
         self.progress.zeros.store(self.zeros, Ordering::Release);
         true
     }
@@ -257,7 +262,8 @@ impl RingWriter {
         if self.samples.vacant_len() < self.capacity() / 2 {
             return false;
         }
-        // The mark is visible before the samples that follow it, because both queues publish in order.
+        // The mark is visible before the samples that follow it, because both queues publish in
+        // order.
         let told = self.mark(self.missing);
         if told {
             self.missing = 0;
@@ -289,7 +295,8 @@ impl RingReader {
         let available = self.samples.occupied_len();
         let counted = self.progress.zeros.load(Ordering::Acquire);
         let mark = self.marks.try_peek().copied();
-        // Zeros that lie before the next mark belong to the last one, which is here: they come first.
+        // Zeros that lie before the next mark belong to the last one, which is here: they come
+        // first.
         let zeros = mark.map_or(counted, |mark| mark.zeros) - self.zeros;
         let before_mark = mark.map_or(available, |mark| {
             available.min(mark.at.saturating_sub(self.taken) as usize)

@@ -1,7 +1,8 @@
 //! The newest of many values, from one writer to any number of readers, without a lock.
 //!
-//! Two slots, each a sequence lock: the writer fills the one that is not the newest, then makes it the newest. A
-//! reader is disturbed only when the writer writes twice during one read, and what it reads never goes back in time.
+//! Two slots, each a sequence lock: the writer fills the one that is not the newest, then makes it
+//! the newest. A reader is disturbed only when the writer writes twice during one read, and what it
+//! reads never goes back in time.
 #![deny(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -12,8 +13,8 @@ use std::sync::Arc;
 
 use super::sync::{AtomicU32, AtomicU64, Ordering, fence, spin_loop};
 
-/// How often [`Reader::load`] tries. The worker writes a few times a second and a try takes less than a
-/// microsecond, so a second try is rare and a fourth was never seen in the stress test.
+/// How often [`Reader::load`] tries. The worker writes a few times a second and a try takes less
+/// than a microsecond, so a second try is rare and a fourth was never seen in the stress test.
 const TRIES: usize = 4;
 
 /// Two slots of `N` words, and which of them is the newest.
@@ -29,7 +30,8 @@ struct Slot<const N: usize> {
     words: [AtomicU32; N],
 }
 
-/// The writing half. There is one of each cell: it cannot be cloned, and writing takes it exclusively.
+/// The writing half. There is one of each cell: it cannot be cloned, and writing takes it
+/// exclusively.
 pub(super) struct Writer<const N: usize> {
     cell: Arc<Cell<N>>,
     /// Of the newest value.
@@ -85,8 +87,8 @@ impl<const N: usize> Reader<N> {
     }
 }
 
-// The sequence lock of Boehm, "Can seqlocks get along with programming language memory models?" (2012): relaxed data
-// between two fences.
+// The sequence lock of Boehm, "Can seqlocks get along with programming language memory models?"
+// (2012): relaxed data between two fences.
 impl<const N: usize> Slot<N> {
     fn new() -> Self {
         Self {

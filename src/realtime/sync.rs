@@ -1,7 +1,7 @@
 //! What the hand-offs between threads ([`super::seqlock`], [`super::ring`]) are built of.
 //!
-//! They name nothing else, so that `loom/` can put models of these in their place and try every order in
-//! which two threads may meet.
+//! They name nothing else, so that `loom/` can put models of these in their place and try every
+//! order in which two threads may meet.
 
 pub(super) use std::{
     hint::spin_loop,

@@ -1,4 +1,5 @@
-//! The worker with a stand-in for the pipeline, so that stalls, silence and ends can be brought about at will.
+//! The worker with a stand-in for the pipeline, so that stalls, silence and ends can be brought
+//! about at will.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
@@ -310,8 +311,8 @@ fn foreign_values_do_not_pass() {
     assert_eq!(seen.samples(), [expected, expected].concat());
 }
 
-/// A worker that stalls for ten seconds of audio: the ring takes what it can hold, the rest is counted, and afterwards
-/// every sample stands at its own place in time.
+/// A worker that stalls for ten seconds of audio: the ring takes what it can hold, the rest is
+/// counted, and afterwards every sample stands at its own place in time.
 #[test]
 fn an_overload_is_counted_and_over_when_it_is_over() {
     let (mut input, listener, seen) = start();
@@ -504,7 +505,8 @@ fn a_worker_that_dies_says_lost() {
     assert!(listener.has_ended());
 }
 
-/// After a frame of zeros the engine is left alone, yet every readout is as if it had heard them all.
+/// After a frame of zeros the engine is left alone, yet every readout is as if it had heard them
+/// all.
 #[test]
 fn long_silence_costs_nothing_and_changes_nothing() {
     let quiet_hops = 50;
@@ -552,7 +554,8 @@ fn long_silence_costs_nothing_and_changes_nothing() {
 }
 
 impl Random {
-    /// Runs of sound and of zeros, as long as `longest` at most; sound is [`ramp`], or noise with zeros and denormals in it.
+    /// Runs of sound and of zeros, as long as `longest` at most; sound is [`ramp`], or noise with
+    /// zeros and denormals in it.
     fn sound_and_silence(&mut self, total: usize, longest: usize) -> Vec<f32> {
         let mut signal = ramp(0, total);
         let mut from = 0;
@@ -592,7 +595,8 @@ impl Random {
     }
 }
 
-/// Zeros that were counted come out at their places, bit for bit, however sound and silence are mixed and split.
+/// Zeros that were counted come out at their places, bit for bit, however sound and silence are
+/// mixed and split.
 #[test]
 fn zeros_that_are_counted_are_as_good_as_written() {
     for (seed, longest, largest) in [
@@ -634,8 +638,8 @@ fn zeros_that_are_counted_are_as_good_as_written() {
     }
 }
 
-/// Silences need marks, of which there are few; when they run out behind a worker that stalls, zeros are written, and
-/// what is lost is counted to the sample.
+/// Silences need marks, of which there are few; when they run out behind a worker that stalls,
+/// zeros are written, and what is lost is counted to the sample.
 #[test]
 fn an_overload_among_silences_is_counted_to_the_sample() {
     let (mut input, listener, seen) = start();

@@ -1,7 +1,8 @@
 //! The worker thread: takes samples from the ring, runs the pipeline, publishes readouts.
 //!
-//! It polls: it sleeps [`WAKE_INTERVAL`] at a time, because waking it would be a system call of the audio
-//! thread. Readouts come every second or two, so a twentieth of a second of delay is not seen.
+//! It polls: it sleeps [`WAKE_INTERVAL`] at a time, because waking it would be a system call of the
+//! audio thread. Readouts come every second or two, so a twentieth of a second of delay is not
+//! seen.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -24,11 +25,13 @@ use crate::{
     units::{SampleRate, Seconds, all_zero},
 };
 
-/// Sleep between two looks into the ring while samples arrive: the level meter moves 20 times a second.
+/// Sleep between two looks into the ring while samples arrive: the level meter moves 20 times a
+/// second.
 const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Sleep while nothing arrives (a stopped transport, a device that is gone), or only zeros since a second: fifty silent tracks
-/// of a session wake the processor a quarter as often. The longest sleep there is, so the ring holds what arrives meanwhile.
+/// Sleep while nothing arrives (a stopped transport, a device that is gone), or only zeros since a
+/// second: fifty silent tracks of a session wake the processor a quarter as often. The longest
+/// sleep there is, so the ring holds what arrives meanwhile.
 pub(super) const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Sleep while somebody watches the columns, which come 47 times a second.
@@ -37,13 +40,15 @@ const COLUMN_INTERVAL: Duration = Duration::from_millis(20);
 /// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
 const IDLE_AFTER: u32 = 20;
 
-/// Samples that the pipeline gets at a time: bounds how long a stop or a command waits, to one inference.
+/// Samples that the pipeline gets at a time: bounds how long a stop or a command waits, to one
+/// inference.
 const CHUNK: usize = 4096;
 
 /// Without samples for this long, a source that is silent while nothing plays is silent.
 const FILL_AFTER: Duration = Duration::from_millis(300);
 
-/// The most zeros that may have to be made up for when sound comes after silence: at 0.1 % of a core, 0.3 s of work.
+/// The most zeros that may have to be made up for when sound comes after silence: at 0.1 % of a
+/// core, 0.3 s of work.
 const MAX_PERIOD_S: u64 = 300;
 
 const ZEROS: [f32; CHUNK] = [0.0; CHUNK];
@@ -105,8 +110,8 @@ pub(super) struct SilenceGrid {
     pub(super) frame: u64,
     /// Input samples of silence after which nothing depends on what was heard before.
     pub(super) quiet: u64,
-    /// Input samples after which the grids of hops, columns, resampler phases and level blocks meet again, and how
-    /// many hops that is; `None` where it is too long to be of use.
+    /// Input samples after which the grids of hops, columns, resampler phases and level blocks meet
+    /// again, and how many hops that is; `None` where it is too long to be of use.
     pub(super) period: Option<(u64, u64)>,
 }
 
@@ -121,8 +126,8 @@ impl SilenceGrid {
         let period = whole / gcd(whole, block) * block;
         Self {
             frame: frame * rate / model_rate,
-            // The silence gate compares with the loudness of the past, which it forgets by 0.5 dB a second; 48 dB
-            // below the loudest sample that passes, it plays no part any more.
+            // The silence gate compares with the loudness of the past, which it forgets by 0.5 dB a
+            // second; 48 dB below the loudest sample that passes, it plays no part any more.
             quiet: (frame * rate / model_rate).max(96 * rate),
             period: (period <= MAX_PERIOD_S * rate)
                 .then_some((period, period * model_rate / samples)),
@@ -375,7 +380,8 @@ impl Ear {
 
     /// The next samples come `gap` after the last ones.
     fn returns(&mut self, gap: Seconds) {
-        // Counted when samples come: until then, the source may fail to come back and be attached again.
+        // Counted when samples come: until then, the source may fail to come back and be attached
+        // again.
         self.returning_after = (gap.0 > 0.0).then_some(gap);
         self.publisher.returning = self.publisher.lost;
         self.publisher.lost = false;
@@ -443,9 +449,10 @@ impl Ear {
         }
     }
 
-    /// `samples` are missing. The clock goes on; the window keeps what was heard and joins it to what comes,
-    /// because that is what was heard: zeros in their place would be a silence that never sounded. Nothing
-    /// of the present is left in the window after more than a frame, so everything then begins anew.
+    /// `samples` are missing. The clock goes on; the window keeps what was heard and joins it to
+    /// what comes, because that is what was heard: zeros in their place would be a silence that
+    /// never sounded. Nothing of the present is left in the window after more than a frame, so
+    /// everything then begins anew.
     fn skip(&mut self, samples: u64) {
         if samples == 0 {
             return;
@@ -460,7 +467,8 @@ impl Ear {
         }
     }
 
-    /// Ends the waiting in silence, so that the engine stands where it would, had all zeros been pushed.
+    /// Ends the waiting in silence, so that the engine stands where it would, had all zeros been
+    /// pushed.
     fn wake(&mut self) {
         let silence = std::mem::take(&mut self.silence);
         if !silence.settled {
@@ -502,8 +510,9 @@ impl Ear {
     }
 }
 
-/// Long digital silence costs nothing: once the window holds zeros only, the loudness of the past is forgotten and three
-/// readouts were equal, whole periods of further zeros would change nothing, so they are counted and not computed.
+/// Long digital silence costs nothing: once the window holds zeros only, the loudness of the past
+/// is forgotten and three readouts were equal, whole periods of further zeros would change nothing,
+/// so they are counted and not computed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Silence {
     zeros: u64,

@@ -47,8 +47,9 @@ impl Music {
     }
 }
 
-/// Plays a piece for `length` (0 to [`MAX_SECONDS`]; beyond, that much) at `rate`. It begins at once and stops where it
-/// is; see [`Music::fade`]. Another seed is another take: the same piece with other human errors and another solo.
+/// Plays a piece for `length` (0 to [`MAX_SECONDS`]; beyond, that much) at `rate`. It begins at
+/// once and stops where it is; see [`Music::fade`]. Another seed is another take: the same piece
+/// with other human errors and another solo.
 ///
 /// ```
 /// use genrescope::source::synth::{Style, render};

@@ -10,7 +10,8 @@ use std::{
     hint::black_box,
 };
 
-/// Pseudo-random numbers (SplitMix64, Steele et al. 2014): the same seed gives the same music on every machine.
+/// Pseudo-random numbers (SplitMix64, Steele et al. 2014): the same seed gives the same music on
+/// every machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(pub(crate) u64);
 
@@ -208,8 +209,8 @@ impl Pluck {
     };
 }
 
-/// A string after Karplus and Strong (1983) with Jaffe and Smith's extensions: pluck position, tuned decay, fractional
-/// delay.
+/// A string after Karplus and Strong (1983) with Jaffe and Smith's extensions: pluck position,
+/// tuned decay, fractional delay.
 pub(crate) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng) {
     const RELEASE: f32 = 0.12;
     let rate = track.rate;
@@ -255,7 +256,8 @@ pub(crate) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng)
             let shake = string.vibrato * (t - 0.25).clamp(0.0, 0.3) / 0.3 * (TAU * 5.3 * t).sin();
             delay = base * (-(shake - bend) / 12.0).exp2() - string.damp;
         }
-        // Whole and fractional part of the delay; no division, as this is the innermost loop of every string.
+        // Whole and fractional part of the delay; no division, as this is the innermost loop of
+        // every string.
         let whole = delay as usize;
         let part = delay - whole as f32;
         let newer = if write >= whole {
@@ -273,8 +275,8 @@ pub(crate) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng)
     }
 }
 
-/// A piano: inharmonic partials (Fletcher 1964), two slightly mistuned strings each, fast then slow decay, and the
-/// thump of the hammer.
+/// A piano: inharmonic partials (Fletcher 1964), two slightly mistuned strings each, fast then slow
+/// decay, and the thump of the hammer.
 pub(crate) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
     let rate = track.rate;
     let f0 = hz(note.pitch);
@@ -290,7 +292,8 @@ pub(crate) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
         if f > 9_000.0_f32.min(0.45 * rate) {
             break;
         }
-        // A harder stroke excites more high partials; the hammer strikes at one eighth of the string.
+        // A harder stroke excites more high partials; the hammer strikes at one eighth of the
+        // string.
         let slope = 1.9 - 0.8 * note.velocity;
         let amp = 0.30 * note.velocity * n.powf(-slope) * (0.25 + (PI * n / 8.0).sin().abs());
         let fall = ring / (1.0 + 0.35 * (n - 1.0));
@@ -299,7 +302,8 @@ pub(crate) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
             let (s, c) = (TAU * (f + detune) / rate).sin_cos();
             let phase = TAU * rng.unit();
             let (mut y, mut x) = phase.sin_cos();
-            // Without the black boxes, the compiler moves the powers to where they are used: into the loop below.
+            // Without the black boxes, the compiler moves the powers to where they are used: into
+            // the loop below.
             let decay = black_box(10.0_f32.powf(-3.0 / (fall * slow * rate)));
             let release = black_box(10.0_f32.powf(-3.0 / (0.22 * rate)));
             let mut level = amp * part;
@@ -348,7 +352,8 @@ impl Saw {
     }
 }
 
-/// A sustained sound from detuned sawtooths through a filter that follows the envelope: bowed strings, brass, reeds.
+/// A sustained sound from detuned sawtooths through a filter that follows the envelope: bowed
+/// strings, brass, reeds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sustain {
     /// How many players.
@@ -482,7 +487,8 @@ pub(crate) fn sustain(track: &mut Track, note: Note, from: f32, kind: Sustain, r
     }
 }
 
-/// An electric piano: two-operator frequency modulation whose index falls with the tine (Chowning 1973).
+/// An electric piano: two-operator frequency modulation whose index falls with the tine (Chowning
+/// 1973).
 pub(crate) fn electric_piano(track: &mut Track, note: Note) {
     let rate = track.rate;
     let step = TAU * hz(note.pitch) / rate;
@@ -560,8 +566,8 @@ pub(crate) fn flute(track: &mut Track, note: Note, rng: &mut Rng) {
     }
 }
 
-/// Vowels of a singer: formant frequencies (Hz), levels (dB) and bandwidths (Hz), after the tenor's table in the
-/// Csound manual, appendix "Formant Values".
+/// Vowels of a singer: formant frequencies (Hz), levels (dB) and bandwidths (Hz), after the tenor's
+/// table in the Csound manual, appendix "Formant Values".
 const VOWELS: [[(f32, f32, f32); 4]; 5] = [
     [
         (650.0, 0.0, 80.0),
@@ -694,7 +700,8 @@ pub(crate) fn snare(
     }
 }
 
-/// A cymbal: six inharmonic square waves (the ratios of a well-known analogue drum machine) and noise, high-passed.
+/// A cymbal: six inharmonic square waves (the ratios of a well-known analogue drum machine) and
+/// noise, high-passed.
 pub(crate) fn cymbal(
     track: &mut Track,
     at: f32,
@@ -787,8 +794,8 @@ pub(crate) fn swish(
     }
 }
 
-/// An overdriven amplifier and its loudspeaker: high-pass, gain, asymmetric saturation, then the fall above 4 kHz of a
-/// 12-inch driver.
+/// An overdriven amplifier and its loudspeaker: high-pass, gain, asymmetric saturation, then the
+/// fall above 4 kHz of a 12-inch driver.
 pub(crate) fn amplifier(track: &mut Track, gain: f32) {
     let rate = track.rate;
     let mut tight = Biquad::high_pass(rate, 110.0, 0.7);
@@ -800,7 +807,8 @@ pub(crate) fn amplifier(track: &mut Track, gain: f32) {
     let mut thump = Biquad::peak(rate, 120.0, 1.2, 4.0);
     track.through(|x| {
         let driven = gain * mid.run(tight.run(x));
-        // A rational tanh (Lambert's continued fraction, two terms), with an offset for even harmonics.
+        // A rational tanh (Lambert's continued fraction, two terms), with an offset for even
+        // harmonics.
         let soft = |v: f32| {
             let v = v.clamp(-3.0, 3.0);
             v * (27.0 + v * v) / (27.0 + 9.0 * v * v)

@@ -1,9 +1,10 @@
-//! Music made in code: ten plainly different pieces, composed and synthesised here, for the demonstration and for
-//! tests. No samples, no files; the same seed gives the same music.
+//! Music made in code: ten plainly different pieces, composed and synthesised here, for the
+//! demonstration and for tests. No samples, no files; the same seed gives the same music.
 //!
-//! Strings are plucked after Karplus and Strong, pianos are additive with stiff strings, bowed strings, brass and reeds
-//! are filtered sawtooths, singers are a glottal source through formants, drums are modes and filtered noise. What
-//! genre a model hears in it is for the model to say: nothing here knows of models.
+//! Strings are plucked after Karplus and Strong, pianos are additive with stiff strings, bowed
+//! strings, brass and reeds are filtered sawtooths, singers are a glottal source through formants,
+//! drums are modes and filtered noise. What genre a model hears in it is for the model to say:
+//! nothing here knows of models.
 
 mod instruments;
 mod mix;
@@ -90,9 +91,9 @@ impl Style {
     }
 }
 
-/// Plays a piece for `seconds` (0 to [`MAX_SECONDS`]; beyond, that much) at `rate` Hz: left and right, within
-/// -0.9..=0.9, as long as each other. It begins at once and stops where it is. Another seed is another take: the same
-/// piece with other human errors and another solo.
+/// Plays a piece for `seconds` (0 to [`MAX_SECONDS`]; beyond, that much) at `rate` Hz: left and
+/// right, within -0.9..=0.9, as long as each other. It begins at once and stops where it is.
+/// Another seed is another take: the same piece with other human errors and another solo.
 ///
 /// ```
 /// use genrescope_synth::{Style, render};
@@ -215,7 +216,8 @@ mod tests {
                     ..Pluck::STEEL
                 };
                 pluck(&mut track, note, string, &mut Rng(1));
-                // The strongest of the frequencies around the note, by correlation over half a second.
+                // The strongest of the frequencies around the note, by correlation over half a
+                // second.
                 let part = &track.samples[(0.2 * rate) as usize..(0.7 * rate) as usize];
                 let power = |f: f32| {
                     let (mut re, mut im) = (0.0_f64, 0.0_f64);
@@ -228,7 +230,8 @@ mod tests {
                     }
                     re * re + im * im
                 };
-                // Of low notes the fourth partial tells cents better; of high ones it dies away too soon.
+                // Of low notes the fourth partial tells cents better; of high ones it dies away too
+                // soon.
                 let partial = if pitch < 50.0 { 4.0 } else { 1.0 };
                 let best = (-60..=60)
                     .map(|cents| cents as f32)

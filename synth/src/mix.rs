@@ -46,7 +46,8 @@ impl Track {
 }
 
 impl Mix {
-    /// A desk for a recording of `level_dbfs` in a room of level `room` that falls by 60 dB in `reverb` seconds.
+    /// A desk for a recording of `level_dbfs` in a room of level `room` that falls by 60 dB in
+    /// `reverb` seconds.
     pub(crate) fn new(level_dbfs: f32, room: f32, reverb: f32) -> Self {
         Self {
             tracks: Vec::new(),

@@ -1,9 +1,11 @@
-//! Self-distillation of the second trunk ([`crate::mobilenet`]): every layer of it learns to say of damaged audio what it says of the same audio
-//! undamaged, while its pointwise convolutions are rounded to int8 as they ship.
+//! Self-distillation of the second trunk ([`crate::mobilenet`]): every layer of it learns to say of
+//! damaged audio what it says of the same audio undamaged, while its pointwise convolutions are
+//! rounded to int8 as they ship.
 //!
-//! The teacher is the network as it was read, on clean audio; its answers are computed once. The student starts as its copy and hears the
-//! audio through rooms, small loudspeakers, noise and at other volumes. No label is used. Everything that is drawn depends on the seed and the
-//! step alone, and a checkpoint holds everything else.
+//! The teacher is the network as it was read, on clean audio; its answers are computed once. The
+//! student starts as its copy and hears the audio through rooms, small loudspeakers, noise and at
+//! other volumes. No label is used. Everything that is drawn depends on the seed and the step
+//! alone, and a checkpoint holds everything else.
 
 use std::{
     collections::BTreeMap,
@@ -57,7 +59,8 @@ const KINDS: std::ops::Range<usize> = 216..264;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DistilRecipe {
-    /// Folders of audio under `--data`. An `index.csv` in one names its artists, and the test part of its split stays out.
+    /// Folders of audio under `--data`. An `index.csv` in one names its artists, and the test part
+    /// of its split stays out.
     pub audio: Vec<String>,
     /// Draws everything.
     pub seed: u64,
@@ -71,7 +74,8 @@ pub struct DistilRecipe {
     pub warm_up: f32,
     /// Decoupled decay of weights.
     pub weight_decay: f32,
-    /// What is kept of the average of weights at each step; the average is what is measured and written.
+    /// What is kept of the average of weights at each step; the average is what is measured and
+    /// written.
     pub average: f32,
     /// Part of the segments that the student hears undamaged.
     pub clean: f32,
@@ -189,7 +193,8 @@ pub struct TaughtMaterial {
 }
 
 impl TaughtMaterial {
-    /// Decodes all audio in `folders` under `root`; a file that cannot be read is said and left out. The teacher's answers are kept in `cache`.
+    /// Decodes all audio in `folders` under `root`; a file that cannot be read is said and left
+    /// out. The teacher's answers are kept in `cache`.
     ///
     /// # Errors
     /// When a folder is not there, or there is nothing to learn from or to measure with.
@@ -222,7 +227,8 @@ impl TaughtMaterial {
                     .into_iter()
                     .filter(|item| has_audio_extension(&item.path))
                     .map(|item| {
-                        // An artist where one is known, else the file: by its place under the root, so that another root changes nothing.
+                        // An artist where one is known, else the file: by its place under the root,
+                        // so that another root changes nothing.
                         let group = Path::new(&item.group);
                         let group = group.strip_prefix(root).unwrap_or(group);
                         let group = group.to_string_lossy().replace('\\', "/");
@@ -518,7 +524,8 @@ fn distance(
     Ok(Distance::between(&said, &taught))
 }
 
-/// A point of the curve: how far the averaged weights, rounded, are from the teacher on held-out audio.
+/// A point of the curve: how far the averaged weights, rounded, are from the teacher on held-out
+/// audio.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Steps taken.
@@ -786,7 +793,8 @@ fn step(
     Ok(said)
 }
 
-/// Divergence from the teacher's answers; squared errors of embedding and hidden layer relative to their mean squares.
+/// Divergence from the teacher's answers; squared errors of embedding and hidden layer relative to
+/// their mean squares.
 fn losses(answers: &Answers, taught: Tensor<2>, squares: [f32; 2]) -> [Tensor<1>; 3] {
     let [batch, _] = taught.dims();
     let logits = taught.clone().narrow(1, POOLED + HIDDEN, CLASSES);

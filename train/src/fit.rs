@@ -1,8 +1,8 @@
 //! Training: one engine for every recipe, resumable at any step.
 //!
-//! A batch is drawn from the step's number and the seed alone, gradients are summed in a fixed order, and a
-//! checkpoint holds everything else; so a run that was killed and resumed ends with the same bits as one that
-//! was not, on any number of threads.
+//! A batch is drawn from the step's number and the seed alone, gradients are summed in a fixed
+//! order, and a checkpoint holds everything else; so a run that was killed and resumed ends with
+//! the same bits as one that was not, on any number of threads.
 
 mod checkpoint;
 mod examples;
@@ -323,7 +323,8 @@ fn draw<'a>(
     }
 }
 
-/// The picture or plane of one example of a batch, and the part of its recording that it shows, `(first column, columns)`, where it was cut from one.
+/// The picture or plane of one example of a batch, and the part of its recording that it shows,
+/// `(first column, columns)`, where it was cut from one.
 fn input_of(
     net: &Trainable,
     recipe: &Recipe,
@@ -387,7 +388,8 @@ fn input_of(
             if net.keeps_cyclic() {
                 return (plane.crop(rng.below(net.frame_steps()), width), None);
             }
-            // States follow each other: no crop runs over the end into the beginning, but of recordings shorter than the crop.
+            // States follow each other: no crop runs over the end into the beginning, but of
+            // recordings shorter than the crop.
             let spare = (plane.width() + 1).saturating_sub(width);
             (plane.crop(rng.below(spare.max(1)), width), None)
         }
@@ -395,7 +397,8 @@ fn input_of(
     }
 }
 
-/// What one step lowers, on the device of `network`; the same as a number, and the share of right answers.
+/// What one step lowers, on the device of `network`; the same as a number, and the share of right
+/// answers.
 fn loss_of(
     net: &Trainable,
     network: &Differentiable<'_>,
@@ -428,7 +431,8 @@ fn loss_of(
         })
         .collect();
     let all: f32 = weights.iter().sum();
-    // Kept frames of short recordings are narrower: planes of one width go through the network together.
+    // Kept frames of short recordings are narrower: planes of one width go through the network
+    // together.
     let mut widths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (i, plane) in planes.iter().enumerate() {
         widths.entry(plane.shape[1]).or_default().push(i);
@@ -522,7 +526,8 @@ fn cross_entropy(loss: Loss, logits: Tensor<2>, target: Tensor<2>) -> Tensor<2> 
     -(target * scores).sum_dim(1)
 }
 
-/// Binary cross-entropies of the tags that a fixed layer, weight `[tags, top]` and bias, reads from the top of the embedding, `[batch, tags]`.
+/// Binary cross-entropies of the tags that a fixed layer, weight `[tags, top]` and bias, reads from
+/// the top of the embedding, `[batch, tags]`.
 fn cross_entropy_of_tags(
     (weight, bias): (&[f32], &[f32]),
     embedding: Tensor<2>,

@@ -1,5 +1,6 @@
-//! Keras networks through ours: of small files the same numbers as computed layer by layer (`keras/make_keras.py`), of
-//! the reference's networks the same as the original run's (oracle.npz).
+//! Keras networks through ours: of small files the same numbers as computed layer by layer
+//! (`keras/make_keras.py`), of the reference's networks the same as the original run's
+//! (oracle.npz).
 
 #![allow(
     clippy::unwrap_used,
@@ -200,7 +201,8 @@ fn chois_crnn_in_the_z_score_regime() {
         1e-3,
     );
 
-    // The trunk's columns: the same blocks, flattened instead of read by GRUs. [channel, column] there, [column, channel] in the oracle.
+    // The trunk's columns: the same blocks, flattened instead of read by GRUs. [channel, column]
+    // there, [column, channel] in the oracle.
     let architecture = &mut bundle.card.architecture;
     (architecture.pooling, architecture.cycle_after) = (Pooling::Flatten, Some(4));
     bundle.tensors.retain(|name, _| !name.starts_with("gru"));
@@ -234,7 +236,8 @@ fn chois_cnn_in_the_z_score_regime() {
     );
 }
 
-/// Our own form starts from these weights: with one scalar for `bn_0_freq` it must still hear the same things.
+/// Our own form starts from these weights: with one scalar for `bn_0_freq` it must still hear the
+/// same things.
 #[test]
 fn the_shift_invariant_form_hears_the_same() {
     let Some(reference) = reference() else { return };

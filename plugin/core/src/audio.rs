@@ -22,16 +22,18 @@ use crate::{
     params::GenrescopeParams,
 };
 
-/// What fits before the model is there, in seconds, so that nothing that was played is missed: more than
-/// [`OFFLINE_LEAD_S`], after which a rendering waits for the model.
+/// What fits before the model is there, in seconds, so that nothing that was played is missed: more
+/// than [`OFFLINE_LEAD_S`], after which a rendering waits for the model.
 const PREROLL_S: f64 = 2.5;
 const _: () = assert!(PREROLL_S > OFFLINE_LEAD_S);
 
-/// Stream time between what a readout tells of and the messages about it, in seconds. A live worker answers sooner than that
-/// (it looks every 50 ms, every 200 ms in silence), so that messages come at the same sample live and offline.
+/// Stream time between what a readout tells of and the messages about it, in seconds. A live worker
+/// answers sooner than that (it looks every 50 ms, every 200 ms in silence), so that messages come
+/// at the same sample live and offline.
 const MESSAGE_DELAY_S: f64 = 0.25;
 
-/// The transport stands and yet something sounds, for this long: that is no fading tail but live input, which lights follow.
+/// The transport stands and yet something sounds, for this long: that is no fading tail but live
+/// input, which lights follow.
 const LIVE_INPUT_S: f64 = 4.0;
 
 /// What only `process` touches.
@@ -46,7 +48,8 @@ pub(crate) struct AudioThread {
     pub(crate) ticket: u64,
     /// Sample of the clock with which the stream began.
     origin: u64,
-    /// What was heard before this sample of the clock lights nothing up any more: something has ended there.
+    /// What was heard before this sample of the clock lights nothing up any more: something has
+    /// ended there.
     since: u64,
     preroll: Preroll,
     pub(crate) midi: MidiOut,
@@ -82,7 +85,8 @@ struct Stopped {
     sounding: u64,
 }
 
-/// What came before the stream did: interleaved, so that the stream mixes it down as it does with all else.
+/// What came before the stream did: interleaved, so that the stream mixes it down as it does with
+/// all else.
 #[derive(Debug, Default)]
 struct Preroll {
     samples: Vec<f32>,
@@ -187,8 +191,8 @@ impl AudioThread {
         self.seen = None;
     }
 
-    /// Lets go of a stream that is over, because another model was chosen or something went wrong: what it has lit goes out,
-    /// whether another one follows or not.
+    /// Lets go of a stream that is over, because another model was chosen or something went wrong:
+    /// what it has lit goes out, whether another one follows or not.
     pub(crate) fn leave(&mut self, shared: &Shared) {
         if let Some(stream) = self.stream.take_if(|stream| shared.is_over(stream)) {
             shared.retire(stream);
@@ -202,8 +206,8 @@ impl AudioThread {
         self.clock.saturating_sub(self.origin)
     }
 
-    /// What is on ends with the next block (notes here, lamps by OSC elsewhere), and what is heard from here on lights up
-    /// something anew.
+    /// What is on ends with the next block (notes here, lamps by OSC elsewhere), and what is heard
+    /// from here on lights up something anew.
     pub(crate) fn end(&mut self, shared: &Shared) {
         self.readout = None;
         self.coming = None;
@@ -220,8 +224,8 @@ impl AudioThread {
         self.bypassed = bypassed;
     }
 
-    /// With a transport that stops, what is on ends. It comes again when another genre is heard, when the transport runs, or
-    /// when it turns out that what is heard does not come from there.
+    /// With a transport that stops, what is on ends. It comes again when another genre is heard,
+    /// when the transport runs, or when it turns out that what is heard does not come from there.
     pub(crate) fn follow_transport(
         &mut self,
         playing: bool,
@@ -293,7 +297,8 @@ impl AudioThread {
                 return;
             }
             let due = at(readout.position.0 + MESSAGE_DELAY_S);
-            // One that is overtaken on its way is not told, but does not make the next one wait longer.
+            // One that is overtaken on its way is not told, but does not make the next one wait
+            // longer.
             let due = self
                 .coming
                 .take()
@@ -302,7 +307,8 @@ impl AudioThread {
         }
     }
 
-    /// Shows the readout that is due in the `n_samples` that were just taken; returns where in the block.
+    /// Shows the readout that is due in the `n_samples` that were just taken; returns where in the
+    /// block.
     pub(crate) fn arrive(&mut self, n_samples: usize, shared: &Shared) -> usize {
         let Some((due, readout)) = self.coming.filter(|(due, _)| *due < self.clock) else {
             return 0;
@@ -311,7 +317,8 @@ impl AudioThread {
         self.readout = readout;
         self.midi.news();
         let genre = readout.and_then(|readout| readout.genre);
-        // One instead of another, that is: a fading tail may be named late, or doubted for a moment.
+        // One instead of another, that is: a fading tail may be named late, or doubted for a
+        // moment.
         let before = self.stopped.and_then(|stopped| stopped.genre);
         if before.is_some() && genre.is_some() && before != genre {
             self.set_dark(false, shared);
@@ -333,8 +340,8 @@ impl AudioThread {
         self.preroll.push(channels, n_samples);
     }
 
-    /// A CLAP host may put a plugin to sleep that has nothing more to say. Quiet input must first have been heard as
-    /// silence, which takes the listener a few seconds.
+    /// A CLAP host may put a plugin to sleep that has nothing more to say. Quiet input must first
+    /// have been heard as silence, which takes the listener a few seconds.
     pub(crate) fn status(
         &mut self,
         channels: &[&[f32]],
@@ -343,7 +350,8 @@ impl AudioThread {
         api: PluginApi,
     ) -> ProcessStatus {
         const HEAR_OUT_S: f64 = 10.0;
-        // Counted in parts: several samples at a time, where one after the other would be asked for an end. NaN is loud.
+        // Counted in parts: several samples at a time, where one after the other would be asked for
+        // an end. NaN is loud.
         let is_quiet = |part: &[f32]| {
             let n_quiet = part.iter().filter(|s| s.abs() < 1e-5).count();
             n_quiet == part.len()

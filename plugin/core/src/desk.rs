@@ -1,8 +1,9 @@
-//! The thread beside an instance: loads the model, starts and ends streams, keeps the history and feeds OSC.
+//! The thread beside an instance: loads the model, starts and ends streams, keeps the history and
+//! feeds OSC.
 //!
-//! It owns everything that is heavy or may wait, so that neither the audio thread nor the host's own thread does.
-//! It sleeps until a readout or a command comes, and is joined when the instance is dropped, so that no code of the
-//! plugin runs after the host has unloaded it.
+//! It owns everything that is heavy or may wait, so that neither the audio thread nor the host's
+//! own thread does. It sleeps until a readout or a command comes, and is joined when the instance
+//! is dropped, so that no code of the plugin runs after the host has unloaded it.
 
 use std::{
     collections::HashMap,
@@ -194,8 +195,8 @@ impl Shared {
     /// Hands a stream back, to be freed by the desk.
     ///
     /// # Real-time
-    /// Safe on the audio thread: two atomic exchanges. The audio thread alone puts streams here, so the second
-    /// exchange finds nothing and nothing is freed.
+    /// Safe on the audio thread: two atomic exchanges. The audio thread alone puts streams here, so
+    /// the second exchange finds nothing and nothing is freed.
     #[expect(clippy::disallowed_types, reason = "it is handed over whole")]
     pub(crate) fn retire(&self, mut stream: Box<Stream>) {
         stream.next = self.retired.swap(None);
@@ -293,8 +294,9 @@ impl DeskHandle {
         }
     }
 
-    /// Replaces the stream; the audio thread gets it from [`Shared::take_stream`] when it is ready. Returns its
-    /// ticket: hosts activate twice in a row, and then the stream of the first time still comes, too late.
+    /// Replaces the stream; the audio thread gets it from [`Shared::take_stream`] when it is ready.
+    /// Returns its ticket: hosts activate twice in a row, and then the stream of the first time
+    /// still comes, too late.
     pub(crate) fn listen(&self, spec: StreamSpec) -> u64 {
         let ticket = self.shared.tickets.fetch_add(1, Ordering::SeqCst) + 1;
         // What still waits for the audio thread belongs to the stream that is replaced.

@@ -4,8 +4,8 @@
 //!
 //! | thread | does | file |
 //! |---|---|---|
-//! | the host's audio thread | hands a mono copy to the listener, sends MIDI | `audio.rs`, [`midi`], [`pace`] |
-//! | the desk, one per instance | loads the model, starts streams, keeps the history, feeds OSC | `desk.rs` |
+//! | the host's audio thread | a mono copy to the listener, MIDI | `audio.rs`, [`midi`], [`pace`] |
+//! | the desk, one per instance | the model, streams, the history, OSC | `desk.rs` |
 //! | the stream's worker | listens ([`genrescope::realtime`]) | |
 //! | the host's own thread | parameters and the editor | [`params`], [`editor`] |
 
@@ -43,8 +43,8 @@ const MAX_CHANNELS: usize = 16;
 /// How long an offline rendering waits for the model or for one block before it goes on without.
 const OFFLINE_PATIENCE: Duration = Duration::from_secs(60);
 
-/// How much of a rendering is heard between two waits for the listener. Each wait changes threads twice, which costs
-/// nothing on an idle machine and a lot on one that renders on every core.
+/// How much of a rendering is heard between two waits for the listener. Each wait changes threads
+/// twice, which costs nothing on an idle machine and a lot on one that renders on every core.
 const OFFLINE_STEP_S: f64 = 0.1;
 
 /// A layout with as many outputs as inputs.
@@ -151,7 +151,8 @@ impl Plugin for Genrescope {
                 return true;
             }
         };
-        // The ring holds twice that and more. Pace::runs_ahead lets a rendering lead by two seconds before it waits.
+        // The ring holds twice that and more. Pace::runs_ahead lets a rendering lead by two seconds
+        // before it waits.
         let lead = (OFFLINE_LEAD_S * f64::from(rate.hz())) as usize;
         let spec = StreamSpec {
             rate,
@@ -159,8 +160,8 @@ impl Plugin for Genrescope {
         };
         // Whether it waits is another question (pace.rs).
         let offline = buffer.process_mode == ProcessMode::Offline;
-        // Every rendering starts with empty ears, so that it comes out the same each time. A live host that merely
-        // reactivates keeps what was heard.
+        // Every rendering starts with empty ears, so that it comes out the same each time. A live
+        // host that merely reactivates keeps what was heard.
         let fresh = self.spec != Some(spec)
             || offline
             || self.offline
@@ -215,7 +216,8 @@ impl Plugin for Genrescope {
         let channels = &channels[..n_channels];
         let n_samples = channels.iter().map(|c| c.len()).min().unwrap_or(0);
         let bypassed = self.params.bypass.value();
-        // Most tracks of a session are silent most of the time: they cost this look at each sample, and little else.
+        // Most tracks of a session are silent most of the time: they cost this look at each sample,
+        // and little else.
         let silent = channels.iter().all(|channel| all_zero(channel));
 
         self.audio.follow_bypass(bypassed, &self.shared);

@@ -42,8 +42,8 @@ impl SongTime {
 
 /// From stream time to the song's. Written by the audio thread with each block, read by anyone.
 ///
-/// While a song plays, all three numbers stay as they are, so that it does not matter in which order they are read: only a jump
-/// or a change of tempo may be seen half, for one readout.
+/// While a song plays, all three numbers stay as they are, so that it does not matter in which
+/// order they are read: only a jump or a change of tempo may be seen half, for one readout.
 #[derive(Debug)]
 pub(crate) struct SongClock {
     /// Song time less stream time, in seconds; NaN while it is unknown. As bits, like the others.

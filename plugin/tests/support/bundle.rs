@@ -1,8 +1,9 @@
 //! Builds the plugin as it ships and makes the bundles that hosts load.
 //!
-//! Cargo builds no dynamic library for a test, so this asks for it: with the plugin's own features alone, not with those
-//! that the tests' own dependencies bring in, but for one: a block that allocates aborts the host. With
-//! `GENRESCOPE_BUNDLED=FOLDER` (absolute) the bundles that `cargo xtask bundle` wrote there are loaded instead.
+//! Cargo builds no dynamic library for a test, so this asks for it: with the plugin's own features
+//! alone, not with those that the tests' own dependencies bring in, but for one: a block that
+//! allocates aborts the host. With `GENRESCOPE_BUNDLED=FOLDER` (absolute) the bundles that
+//! `cargo xtask bundle` wrote there are loaded instead.
 #![allow(
     unreachable_pub,
     dead_code,

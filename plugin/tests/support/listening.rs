@@ -72,7 +72,8 @@ impl Told {
         }
     }
 
-    /// Equal, but for one step of the controllers: a host hands parameters over as 32-bit fractions of their range.
+    /// Equal, but for one step of the controllers: a host hands parameters over as 32-bit fractions
+    /// of their range.
     pub fn agrees_with(&self, other: &Self) -> bool {
         self.genre == other.genre
             && self
@@ -176,7 +177,8 @@ pub fn live(deck: &mut impl Deck, song: &Song) -> Told {
     ask(deck)
 }
 
-/// Messages go out with blocks, so a few samples more are played; a rendering looks every tenth of a second.
+/// Messages go out with blocks, so a few samples more are played; a rendering looks every tenth of
+/// a second.
 fn ask(deck: &mut impl Deck) -> Told {
     for _ in 0..5 {
         deck.play(&[vec![0.0; 1024], vec![0.0; 1024]]);

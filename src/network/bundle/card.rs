@@ -41,15 +41,17 @@ pub struct ModelCard {
     pub sha256: String,
 }
 
-/// How scores become decisions, as fitted with the model. [`DecisionDefaults::more`] takes what later versions add.
+/// How scores become decisions, as fitted with the model. [`DecisionDefaults::more`] takes what
+/// later versions add.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecisionDefaults {
-    /// Scores are `softmax(logits / temperature)`; fitted so that confidence is accuracy. 0.05 to 20.
+    /// Scores are `softmax(logits / temperature)`; fitted so that confidence is accuracy. 0.05 to
+    /// 20.
     #[serde(default = "default_temperature")]
     pub temperature: f32,
-    /// The same by seconds heard, `[seconds, temperature]` in rising order: little audio wants a wider score.
-    /// Between two of them it goes with the logarithm of the seconds; empty: [`DecisionDefaults::temperature`]
-    /// throughout.
+    /// The same by seconds heard, `[seconds, temperature]` in rising order: little audio wants a
+    /// wider score. Between two of them it goes with the logarithm of the seconds; empty:
+    /// [`DecisionDefaults::temperature`] throughout.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub temperatures: Vec<[f32; 2]>,
     /// Below this score of the best label the answer is "unsure". 0 to 1.
@@ -58,7 +60,8 @@ pub struct DecisionDefaults {
     /// Below this probability of music nothing is named, where the model can tell. 0 to 1.
     #[serde(default = "default_music_threshold")]
     pub music_threshold: f32,
-    /// Below this probability of music no genre is named, though it may still be music ("unsure"). 0 to 1.
+    /// Below this probability of music no genre is named, though it may still be music ("unsure").
+    /// 0 to 1.
     #[serde(default = "default_doubt_threshold")]
     pub doubt_threshold: f32,
     /// Further defaults by name; unknown ones are kept and ignored.

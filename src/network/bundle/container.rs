@@ -156,7 +156,8 @@ pub(super) fn tensors(
     Ok(tensors)
 }
 
-/// A safetensors header, read only to find the metadata and names given twice (which JSON readers let pass).
+/// A safetensors header, read only to find the metadata and names given twice (which JSON readers
+/// let pass).
 pub(super) struct Header {
     pub(super) metadata: HashMap<String, String>,
     pub(super) names: HashSet<String>,

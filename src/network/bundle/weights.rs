@@ -74,7 +74,8 @@ impl Weights {
         }
     }
 
-    /// Rounded to int8, symmetrically, with one scale per output channel: the largest of a channel becomes 127.
+    /// Rounded to int8, symmetrically, with one scale per output channel: the largest of a channel
+    /// becomes 127.
     #[must_use]
     pub fn to_i8(&self) -> Self {
         let values = self.to_f32();

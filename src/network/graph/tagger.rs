@@ -24,11 +24,12 @@ use super::{
     operators::{Compute, Dense, Operator, Recycled},
 };
 
-/// Idle states that are kept for the next segment of any stream: as many as run at the same time on most machines.
+/// Idle states that are kept for the next segment of any stream: as many as run at the same time on
+/// most machines.
 const IDLE: usize = 4;
 
-/// The plans of a tagger, shared by all streams. What a run needs beside them belongs to nobody: a stream asks once in
-/// several seconds, and takes what another one left.
+/// The plans of a tagger, shared by all streams. What a run needs beside them belongs to nobody: a
+/// stream asks once in several seconds, and takes what another one left.
 pub(in super::super) struct TaggerPlans {
     tagger: Tagger,
     groups: Vec<Vec<usize>>,
@@ -249,8 +250,8 @@ impl TaggerPlans {
         Ok(())
     }
 
-    /// What the head sees of segments: the mean embedding, and the logarithm of each group's share, where a group counts
-    /// by the mean over segments of its likeliest class.
+    /// What the head sees of segments: the mean embedding, and the logarithm of each group's share,
+    /// where a group counts by the mean over segments of its likeliest class.
     pub(in super::super) fn summarise<'a>(
         &self,
         answers: impl ExactSizeIterator<Item = &'a Answer>,

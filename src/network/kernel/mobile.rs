@@ -1,8 +1,9 @@
-//! The layers of a MobileNet: pointwise and depthwise convolutions, squeeze-excitation, and blocks of them.
+//! The layers of a MobileNet: pointwise and depthwise convolutions, squeeze-excitation, and blocks
+//! of them.
 //!
-//! A picture is `[time, frequency, channel]`, as in [`super`]. Pointwise convolutions run on the same tiles as the 3 x 3
-//! ones: one tap instead of three. A block is computed in one pass over time: what its wide middle needs lies in a few
-//! rows that stay in the cache.
+//! A picture is `[time, frequency, channel]`, as in [`super`]. Pointwise convolutions run on the
+//! same tiles as the 3 x 3 ones: one tap instead of three. A block is computed in one pass over
+//! time: what its wide middle needs lies in a few rows that stay in the cache.
 
 use super::{InstructionSet, LANES, MAX_GROUPS, PLACES, Path, Sums, Task, Tile, dispatch, usable};
 
@@ -28,7 +29,8 @@ impl AfterConvolution {
     }
 }
 
-/// Memory that a block works in; it grows at the first use and then stays. Nothing of one turn reaches the next.
+/// Memory that a block works in; it grows at the first use and then stays. Nothing of one turn
+/// reaches the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MobileScratch {
     /// Columns behind the expansion, with zeros around them.
@@ -41,7 +43,8 @@ pub(crate) struct MobileScratch {
 
 /// A 1 x 1 convolution with packed weights, in floats.
 ///
-/// Integers were measured, too: with so few channels, bringing the input to 8 bits costs more than the products save.
+/// Integers were measured, too: with so few channels, bringing the input to 8 bits costs more than
+/// the products save.
 #[derive(Clone, Debug)]
 pub(crate) struct Pointwise {
     path: Path,
@@ -103,7 +106,8 @@ impl Pointwise {
         self.filters
     }
 
-    /// Computes every cell of `input`, one after the other, into the cells of `output` as `layout` says.
+    /// Computes every cell of `input`, one after the other, into the cells of `output` as `layout`
+    /// says.
     #[inline(always)]
     fn run<E: InstructionSet>(&self, engine: E, input: &[f32], output: &mut [f32], layout: Layout) {
         let Self {
@@ -140,7 +144,8 @@ impl Pointwise {
     }
 }
 
-/// Cells of a pointwise convolution with the weights of a few groups, and where what comes of them goes.
+/// Cells of a pointwise convolution with the weights of a few groups, and where what comes of them
+/// goes.
 pub(super) struct Cells<'a> {
     /// `[cell][channels]`
     pub(super) input: &'a [f32],
@@ -431,8 +436,8 @@ impl Depthwise {
         }
     }
 
-    /// One output column. `input` begins with the first of the `kernel` columns that it looks at, each with zeros
-    /// around its rows, `column` values from one to the next.
+    /// One output column. `input` begins with the first of the `kernel` columns that it looks at,
+    /// each with zeros around its rows, `column` values from one to the next.
     #[inline(always)]
     fn column<E: InstructionSet>(
         &self,
@@ -561,7 +566,8 @@ impl Excitation {
     }
 }
 
-/// The sum of products, in [`CHUNK`] sums that are joined at the end: one after the other they would wait for each other.
+/// The sum of products, in [`CHUNK`] sums that are joined at the end: one after the other they
+/// would wait for each other.
 #[inline(always)]
 fn dot<E: InstructionSet>(a: &[f32], b: &[f32]) -> f32 {
     let (a, rest_a) = a.as_chunks::<CHUNK>();
@@ -643,7 +649,8 @@ impl Task for BlockRun<'_> {
         let time = input.len() / column;
         let [time_out, rows_out, filters] = block.extents(time, rows);
         let deep = rows_out * wide;
-        // Columns behind the expansion lie with zeros around their rows; an odd number of rows may be looked at beyond them.
+        // Columns behind the expansion lie with zeros around their rows; an odd number of rows may
+        // be looked at beyond them.
         let padded = (rows + 2 * pad + stride) * wide;
         let layout = Layout {
             rows,

@@ -69,7 +69,8 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// `ELU(max over the pool of the convolution * scale + bias)`, in f64, with `value(q)` for an input and 0 outside.
+    /// `ELU(max over the pool of the convolution * scale + bias)`, in f64, with `value(q)` for an
+    /// input and 0 outside.
     fn expected(
         &self,
         weight: impl Fn(usize) -> f64,
@@ -325,7 +326,8 @@ fn what_does_not_fit_is_refused() {
     );
 }
 
-/// Blocks of a MobileNet with channels that fill no group, on every path: what plain Rust computes, to rounding.
+/// Blocks of a MobileNet with channels that fill no group, on every path: what plain Rust computes,
+/// to rounding.
 #[test]
 fn mobile_blocks_are_those_of_plain_rust_on_every_path() {
     for (channels, wide, filters, kernel, stride, squeezed) in [

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::units::SampleRate;
 
-/// Sample frames per period that cpal asks PulseAudio for where we do not ask it ourselves; its default gives fragments of
-/// two seconds.
+/// Sample frames per period that cpal asks PulseAudio for where we do not ask it ourselves; its
+/// default gives fragments of two seconds.
 #[cfg(not(target_os = "linux"))]
 const PULSE_PERIOD: u32 = 4096;
 
@@ -66,7 +66,8 @@ pub fn choose<'a>(sources: &'a [SourceInfo], wanted: &str) -> Result<&'a SourceI
     })
 }
 
-/// Finds the source and the format to open it with; in the sound system of that name alone, if one is given.
+/// Finds the source and the format to open it with; in the sound system of that name alone, if one
+/// is given.
 pub(super) fn plan(
     selection: &Selection,
     host_name: Option<&str>,

@@ -1,4 +1,5 @@
-//! A device that was chosen, opened: samples go into the ring, and what happens to the stream is told.
+//! A device that was chosen, opened: samples go into the ring, and what happens to the stream is
+//! told.
 
 use std::{
     sync::{
@@ -54,8 +55,8 @@ impl Signals {
             let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
             messages.push(error.to_string());
         } else if !harmless {
-            // ALSA's plugin for PulseAudio gave 125,300 errors in 1.5 s when the server died: slow it down until
-            // the supervisor has closed the stream.
+            // ALSA's plugin for PulseAudio gave 125,300 errors in 1.5 s when the server died: slow
+            // it down until the supervisor has closed the stream.
             thread::sleep(Duration::from_millis(10));
         }
         if !harmless {

@@ -1,4 +1,5 @@
-//! Straight eighths at 126 beats a minute: overdriven chords, bass, drums and a shouting singer in A.
+//! Straight eighths at 126 beats a minute: overdriven chords, bass, drums and a shouting singer in
+//! A.
 
 use super::{Clock, Sheet, note};
 use crate::{

@@ -18,14 +18,16 @@ pub(super) struct DistilArgs {
     /// The recipe, as JSON; fields that are not named keep their defaults.
     #[arg(value_name = "RECIPE")]
     recipe: PathBuf,
-    /// The folder above the recipe's folders of audio [default: GENRESCOPE_DATA, else ../shared/data].
+    /// The folder above the recipe's folders of audio [default: GENRESCOPE_DATA, else
+    /// ../shared/data].
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// mn04_as: its published weights as safetensors, or weights that this command wrote
     /// [default: reference/mn04/mn04_as.safetensors in the folder of --data].
     #[arg(long, value_name = "FILE")]
     teacher: Option<PathBuf>,
-    /// The folder for checkpoint, curve, table and weights. A run that was stopped goes on from the checkpoint there.
+    /// The folder for checkpoint, curve, table and weights. A run that was stopped goes on from the
+    /// checkpoint there.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// Where the teacher's answers are kept between runs.

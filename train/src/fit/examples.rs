@@ -56,7 +56,8 @@ impl Example {
 }
 
 impl Example {
-    /// Examples without labels, with these targets; the inputs are `first` and those after it. They count half.
+    /// Examples without labels, with these targets; the inputs are `first` and those after it. They
+    /// count half.
     pub fn unlabelled(first: usize, targets: Vec<Vec<f32>>) -> Vec<Self> {
         let example = |(i, target)| Self {
             input: first + i,
@@ -69,18 +70,22 @@ impl Example {
     }
 }
 
-/// Where examples come from: pictures that are damaged anew each time, or kept outputs of the frozen blocks.
+/// Where examples come from: pictures that are damaged anew each time, or kept outputs of the
+/// frozen blocks.
 #[derive(Clone, Copy, Debug)]
 pub enum Inputs<'a> {
-    /// Whole pictures, and the same recordings as they are heard: any number of them, each with as many pictures.
+    /// Whole pictures, and the same recordings as they are heard: any number of them, each with as
+    /// many pictures.
     Pictures(&'a [Picture], &'a [Vec<Picture>]),
     /// `views[0]` of the clean recordings, the rest damaged; each holds one plane a recording.
     Views(&'a [View]),
-    /// What so many blocks make of each clean recording's first frame: for recipes that freeze at least these and see whole frames.
+    /// What so many blocks make of each clean recording's first frame: for recipes that freeze at
+    /// least these and see whole frames.
     Frames(&'a [KeptPlane], usize),
 }
 
-/// Outputs of the blocks below the repetition for many recordings: `[12, columns, 128]` each, in bfloat16.
+/// Outputs of the blocks below the repetition for many recordings: `[12, columns, 128]` each, in
+/// bfloat16.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     /// One for each recording.
@@ -143,8 +148,8 @@ impl KeptPlane {
     }
 }
 
-/// Pushes every picture, damaged as `damage` says (none: clean), through the blocks below the repetition.
-/// Damaged views start at a random column. `seed` is that of the view.
+/// Pushes every picture, damaged as `damage` says (none: clean), through the blocks below the
+/// repetition. Damaged views start at a random column. `seed` is that of the view.
 pub fn view(
     net: &Trainable,
     pictures: &[Picture],
@@ -190,7 +195,8 @@ pub fn further(
     })
 }
 
-/// Embeddings of every plane of `view`, or of a part of its columns, `(count, first)` in steps; `[records, embedding]`.
+/// Embeddings of every plane of `view`, or of a part of its columns, `(count, first)` in steps;
+/// `[records, embedding]`.
 pub fn view_embeddings(
     net: &Trainable,
     view: &View,
@@ -210,7 +216,8 @@ pub fn view_embeddings(
     .concat()
 }
 
-/// Keeps `view` at `path`, or reads it from there: frozen blocks run once for each picture, not once for each run.
+/// Keeps `view` at `path`, or reads it from there: frozen blocks run once for each picture, not
+/// once for each run.
 ///
 /// # Errors
 /// When the file cannot be written.

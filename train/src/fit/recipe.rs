@@ -34,8 +34,8 @@ pub struct Recipe {
     pub method: Method,
     /// Softmax or the paper's sigmoids.
     pub loss: Loss,
-    /// This many layers, from the bottom, stay as they were: blocks, then GRUs. Only the head learns at 5 in the CNN and at 6 in the CRNN,
-    /// whose GRUs learn, too, at 4.
+    /// This many layers, from the bottom, stay as they were: blocks, then GRUs. Only the head
+    /// learns at 5 in the CNN and at 6 in the CRNN, whose GRUs learn, too, at 4.
     pub frozen: usize,
     /// Passes over the data; one is `examples / batch` steps.
     pub epochs: usize,
@@ -57,29 +57,35 @@ pub struct Recipe {
     pub smoothing: f32,
     /// Mixup: weights are drawn from Beta(mixup, mixup); 0: none.
     pub mixup: f32,
-    /// Share of batches that see a whole frame; the others see a length drawn evenly from `shortest_steps` to a frame.
+    /// Share of batches that see a whole frame; the others see a length drawn evenly from
+    /// `shortest_steps` to a frame.
     pub whole: f32,
     /// Shortest crop, in steps of 64 columns (1.37 s; CRNN: 96 columns, 2.05 s).
     pub shortest_steps: usize,
     /// Dropout before the head.
     pub dropout: f32,
-    /// Examples of a label with n examples are drawn with weight n^-balance each (0: as they come, 1: all labels equally often).
+    /// Examples of a label with n examples are drawn with weight n^-balance each (0: as they come,
+    /// 1: all labels equally often).
     pub balance: f32,
     /// Examples of a label count (mean n / n)^class_weight in the loss.
     pub class_weight: f32,
-    /// The running average of weights keeps this much a step; it is what comes out. 0: the last weights come out.
+    /// The running average of weights keeps this much a step; it is what comes out. 0: the last
+    /// weights come out.
     pub average: f32,
     /// Pull towards the weights that training started from: this times the squared distance.
     pub anchor: f32,
     /// Weight of the auxiliary task: the 50 tags that the untouched taggers give the same example.
     pub tags: f32,
-    /// Weight of the hints: whatever is done to an example, and however little of it is heard, a linear layer beside the head is to say from the
-    /// embedding what the teacher's features of the clean recording are (mean squared error, each feature standardised). 0: no hints.
+    /// Weight of the hints: whatever is done to an example, and however little of it is heard, a
+    /// linear layer beside the head is to say from the embedding what the teacher's features of the
+    /// clean recording are (mean squared error, each feature standardised). 0: no hints.
     pub hint: f32,
-    /// Weight of the genres. 0: the trunk learns from tags and hints alone, and no label reaches it.
+    /// Weight of the genres. 0: the trunk learns from tags and hints alone, and no label reaches
+    /// it.
     #[serde(skip_serializing_if = "is_one")]
     pub labels: f32,
-    /// How much of each target is what the teacher says ([`crate::teacher`]); the rest is the label. 0: no teacher is asked.
+    /// How much of each target is what the teacher says ([`crate::teacher`]); the rest is the
+    /// label. 0: no teacher is asked.
     pub distil: f32,
     /// L2 penalty of the regression that the teacher is.
     pub teacher_decay: f32,
@@ -92,23 +98,25 @@ pub struct Recipe {
     pub clean: f32,
     /// The damage done to the others.
     pub augment: Augment,
-    /// Recordings as they are heard, damaged as samples ([`crate::hearing`]): this many of each are kept. 0: pictures alone are damaged.
+    /// Recordings as they are heard, damaged as samples ([`crate::hearing`]): this many of each are
+    /// kept. 0: pictures alone are damaged.
     #[serde(skip_serializing_if = "is_zero")]
     pub heard: usize,
-    /// Number of damaged views of each recording that are pushed through the lower blocks once and kept: the head
-    /// starts from them, and a run that freezes those blocks learns from them.
+    /// Number of damaged views of each recording that are pushed through the lower blocks once and
+    /// kept: the head starts from them, and a run that freezes those blocks learns from them.
     pub views: usize,
-    /// Parts of the clean recordings that the head starts from, too: count and first of the columns after the lower
-    /// blocks, in steps.
+    /// Parts of the clean recordings that the head starts from, too: count and first of the columns
+    /// after the lower blocks, in steps.
     pub probe_crops: Vec<(usize, usize)>,
-    /// How far to go from the start to what was learnt: 1 all the way, 0.5 half-way (weights are averaged).
+    /// How far to go from the start to what was learnt: 1 all the way, 0.5 half-way (weights are
+    /// averaged).
     pub blend: f32,
     /// Stop when accuracy on the held-out part has not risen for this many epochs (0: never).
     pub patience: usize,
     /// Seed of everything that is drawn.
     pub seed: u64,
-    /// A run that goes before: this one starts from its weights. With the lower blocks frozen in it (they run once, and their outputs are
-    /// kept), most of what is to be learnt costs seconds.
+    /// A run that goes before: this one starts from its weights. With the lower blocks frozen in it
+    /// (they run once, and their outputs are kept), most of what is to be learnt costs seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<Box<Recipe>>,
 }

@@ -1,4 +1,5 @@
-//! Draws a [`ViewModel`]. Knows no host, no thread and no file: it is given values and gives back what the user did.
+//! Draws a [`ViewModel`]. Knows no host, no thread and no file: it is given values and gives back
+//! what the user did.
 
 mod answer;
 mod bars;
@@ -136,7 +137,8 @@ pub fn draw(ui: &mut Ui, model: &ViewModel, memory: &mut Memory) -> Vec<Action> 
     let inner = window.shrink(margin);
     let header_h = scale.font(15.0).size * 1.5;
     let footer_h = (scale.font(13.0).size * 2.1).max(scale.len(30.0));
-    // The legend's text does not shrink with the window, so the strip above it needs room of its own.
+    // The legend's text does not shrink with the window, so the strip above it needs room of its
+    // own.
     let strip_h = scale.len(50.0).max(22.0) + scale.font(11.0).size * 1.35;
     let gap = scale.len(if scale.is_compact() { 8.0 } else { 16.0 });
 

@@ -11,7 +11,8 @@ use crate::editor::{
     view_model::{ViewModel, percent},
 };
 
-/// A bar per label, in label order so that each stays where the eye has learnt it; in columns when there are many.
+/// A bar per label, in label order so that each stays where the eye has learnt it; in columns when
+/// there are many.
 pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
     let mut listed = model.listed();
     listed.retain(|&index| index < memory.bars.len());
@@ -35,7 +36,8 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel
     };
     // A few more than have room are set a little smaller.
     let squeezed = |n_columns: usize| n_columns * (rect.height() / (least * 0.85)) as usize;
-    // All labels with bars; else all with names and numbers; else the best with bars. Names that are cut say nothing.
+    // All labels with bars; else all with names and numbers; else the best with bars. Names that
+    // are cut say nothing.
     let (with_bars, without) = (columns(names_w + scale.len(48.0)), columns(names_w));
     let n_columns = if n <= squeezed(with_bars) || n > squeezed(without) {
         with_bars
