@@ -332,7 +332,7 @@ pub struct Scored<'a> {
     /// The newest seconds (4.1 s with the CNN) in short, shape `[summary_len]`: for every channel
     /// of the trunk's newest output columns the mean and then the maximum over them and over
     /// frequency, the same of the block below, and for every mel band mean (relative to that of all
-    /// bands) and deviation. What music is told by, and a change of song.
+    /// bands) and deviation. Music is recognised, and a change of song detected, by these.
     pub recent: &'a [f32],
     /// Probability that those newest seconds are music, 0..=1; `None` where the model cannot tell.
     pub music: Option<f32>,

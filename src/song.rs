@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        FRAME, Mean, Reason, Rules,
+        FRAME, Mean, Reason, Rules, State,
         average::{mean_of, vote},
         kind::finest,
         music::{Whole, whole},
@@ -216,6 +216,17 @@ impl Verdict {
             Verdict::NotMusic => "not_music",
             Verdict::Silent => "silent",
             Verdict::TooShort => "too_short",
+        }
+    }
+
+    /// For people; the words of [`State`] where they mean the same.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Verdict::Genre(_) => State::Live.words(),
+            Verdict::Unsure => State::Unsure.words(),
+            Verdict::NotMusic => State::NotMusic.words(),
+            Verdict::Silent => State::Silent.words(),
+            Verdict::TooShort => "too short",
         }
     }
 

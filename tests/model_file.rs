@@ -341,9 +341,16 @@ const HOSTILE: &[(&str, &str, &[&str])] = &[
     (
         "front_end.fmax_hz",
         "7000",
-        &["front_end.fmax_hz = 7000", "6000"],
+        &["front_end.fmax_hz = 7000", "half the sample rate"],
     ),
     ("front_end.floor_db", "3", &["front_end.floor_db = 3"]),
+    // No front end can be built of these.
+    (
+        "front_end.floor_db",
+        "-300",
+        &["front_end.floor_db = -300", "-200 to 0"],
+    ),
+    ("front_end.n_fft", "65", &["front_end.n_fft = 65", "even"]),
     ("front_end.colour", "3", &["colour"]),
     ("decision.temperature", "0", &["decision.temperature = 0"]),
     ("decision.temperature", "-1e30", &["decision.temperature"]),

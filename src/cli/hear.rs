@@ -169,13 +169,8 @@ pub(in crate::cli) enum Answer {
 impl Names {
     pub(in crate::cli) fn answer(&self, model: &Model, heard: &Heard) -> Answer {
         let song = &heard.song;
-        let nothing = |why: &str| Answer::Nothing(why.into());
-        let genre = match song.verdict {
-            Verdict::Genre(genre) => genre,
-            Verdict::Unsure => return nothing("not sure"),
-            Verdict::NotMusic => return nothing("not music"),
-            Verdict::Silent => return nothing("silent"),
-            Verdict::TooShort => return nothing("too short"),
+        let Verdict::Genre(genre) = song.verdict else {
+            return Answer::Nothing(song.verdict.words().into());
         };
         let label = model.labels().get(genre).unwrap_or_default();
         self.genre(genre, label, song.scores.as_slice()[genre])

@@ -405,7 +405,7 @@ impl Worker {
                     Ok(Command::Listen(spec, ticket)) => {
                         self.spec = Some(spec);
                         self.ticket = ticket;
-                        // Another one follows already, if not.
+                        // Of several calls in a row, only the last counts.
                         if ticket == self.shared.tickets.load(Ordering::SeqCst) {
                             self.guarded(Self::restart);
                         }

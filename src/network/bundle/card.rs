@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ModelError;
 use crate::{
-    front_end::FrontEndConfig,
+    front_end::{FrontEndConfig, FrontEndError},
     genre::{KIND_OF, Labels},
     network::architecture::{Architecture, Pooling, in_range},
     units::Seconds,
@@ -346,43 +346,18 @@ impl fmt::Display for ModelCard {
     }
 }
 
+/// What can be built, and no larger than any model needs.
 fn check_front_end(front_end: &FrontEndConfig) -> Result<(), ModelError> {
-    let FrontEndConfig {
-        sample_rate,
-        n_fft,
-        hop_length,
-        n_mels,
-        fmin_hz,
-        fmax_hz,
-        floor_db,
-    } = *front_end;
-    in_range("front_end.sample_rate", sample_rate as usize, 8_000, 48_000)?;
-    in_range("front_end.n_fft", n_fft, 64, 8_192)?;
-    in_range("front_end.hop_length", hop_length, 16, n_fft)?;
-    in_range("front_end.n_mels", n_mels, 8, 256)?;
-    let nyquist = sample_rate as f32 / 2.0;
-    if !(0.0..nyquist).contains(&fmin_hz) {
-        return Err(ModelError::field(
-            "front_end.fmin_hz",
-            fmin_hz,
-            format!("0 to {nyquist}"),
-        ));
-    }
-    if !(fmax_hz > fmin_hz && fmax_hz <= nyquist) {
-        return Err(ModelError::field(
-            "front_end.fmax_hz",
-            fmax_hz,
-            format!("{fmin_hz} to {nyquist}"),
-        ));
-    }
-    if !(-400.0..=0.0).contains(&floor_db) {
-        return Err(ModelError::field(
-            "front_end.floor_db",
-            floor_db,
-            "-400 to 0",
-        ));
-    }
-    Ok(())
+    front_end.validate().map_err(
+        |FrontEndError::Field {
+             field,
+             value,
+             allowed,
+         }| { ModelError::field(format!("front_end.{field}"), value, allowed) },
+    )?;
+    in_range("front_end.n_fft", front_end.n_fft, 64, 8_192)?;
+    in_range("front_end.hop_length", front_end.hop_length, 16, 8_192)?;
+    in_range("front_end.n_mels", front_end.n_mels, 8, 256)
 }
 
 fn check_decision(decision: &DecisionDefaults) -> Result<(), ModelError> {
