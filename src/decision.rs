@@ -70,8 +70,8 @@ impl Preset {
     pub const fn dwell(self) -> Seconds {
         match self {
             Preset::Steady => Seconds(20.0),
-            Preset::Balanced => Seconds(10.0),
-            Preset::Fast => Seconds(0.0),
+            // A shown genre that another leads by the margin may not be shown any longer: waiting would show none.
+            Preset::Balanced | Preset::Fast => Seconds(0.0),
         }
     }
 
@@ -114,6 +114,8 @@ pub struct Rules {
     pub kept_on_change: f32,
     /// Which share of its family's score a kind must have to be named in its place ([`Labels`]). Default: 0.5.
     pub kind_share: f32,
+    /// Seconds after which a kind that was given up is named again, longer each time. Default: 10.
+    pub kind_dwell: f32,
 }
 
 impl Default for Rules {
@@ -132,6 +134,7 @@ impl Default for Rules {
             change_lasts: 10.0,
             kept_on_change: 0.0,
             kind_share: 0.5,
+            kind_dwell: 10.0,
         }
     }
 }
@@ -174,7 +177,7 @@ impl Rules {
     }
 
     /// Every number with its name and its range.
-    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 13] {
+    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 14] {
         [
             ("band", &mut self.band, 0.0, 1.0),
             ("early_margin", &mut self.early_margin, 0.0, 1.0),
@@ -199,6 +202,7 @@ impl Rules {
             ),
             ("kept_on_change", &mut self.kept_on_change, 0.0, 1.0),
             ("kind_share", &mut self.kind_share, 0.0, 1.0),
+            ("kind_dwell", &mut self.kind_dwell, 0.0, 600.0),
         ]
     }
 }
@@ -210,7 +214,7 @@ pub struct DecisionConfig {
     pub span: Span,
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
-    /// How long another genre must be the best before it is shown where no change of song was told. Default: 10 s.
+    /// How long another genre must be the best before it is shown where no change of song was told. Default: 0 s.
     pub dwell: Seconds,
     /// By how much another genre may lead before the shown one is shown no longer, in 0..1. Default: 0.15.
     pub margin: f32,
@@ -414,7 +418,7 @@ impl Decision {
                     .or(config.music_below)
                     .unwrap_or(defaults.doubt_threshold),
             ),
-            kinds: KindGate::new(labels.clone(), config.dwell, rules),
+            kinds: KindGate::new(labels.clone(), rules),
             hysteresis: Hysteresis::new(n_labels, config.dwell, config.margin, rules),
             average: RunningAverage::new(n_labels, config.span, config.mean),
             config,
@@ -588,7 +592,6 @@ impl Decision {
         self.config.dwell = preset.dwell();
         self.config.early_share = preset.early_share();
         self.hysteresis.set_dwell(self.config.dwell);
-        self.kinds.set_dwell(self.config.dwell);
     }
 
     /// Is the stream currently held to be something other than music?
@@ -876,18 +879,29 @@ mod tests {
     fn a_lasting_change_is_shown_once() {
         let mut frames = vec![[0.8, 0.1, 0.1]; 20];
         frames.extend([[0.1, 0.8, 0.1]; 30]);
-        let readouts = run(&mut decision(), 0.0, &frames);
-        let mut shown: Vec<_> = readouts.iter().map(|r| r.genre).collect();
-        shown.dedup();
-        let with_a_gap = [None, Some(0), None, Some(1)];
+        let shown = |dwell: f64| {
+            let config = DecisionConfig {
+                dwell: Seconds(dwell),
+                ..DecisionConfig::default()
+            };
+            let mut decision =
+                Decision::new(&three(), config, &DecisionDefaults::default()).unwrap();
+            let readouts = run(&mut decision, 0.0, &frames);
+            let overtaken = readouts
+                .iter()
+                .filter(|r| r.reason == Some(Reason::Overtaken));
+            let mut shown: Vec<_> = readouts.iter().map(|r| r.genre).collect();
+            shown.dedup();
+            (shown, overtaken.count())
+        };
+        assert_eq!(shown(0.0), (vec![None, Some(0), Some(1)], 0));
+        let (with_a_gap, overtaken) = shown(10.0);
         assert_eq!(
-            shown, with_a_gap,
+            with_a_gap,
+            [None, Some(0), None, Some(1)],
             "the old one is not shown once it is overtaken"
         );
-        let overtaken = readouts
-            .iter()
-            .filter(|r| r.reason == Some(Reason::Overtaken));
-        assert!((1..4).contains(&overtaken.count()), "not for long");
+        assert!((1..4).contains(&overtaken), "not for long");
     }
 
     #[test]
@@ -1006,7 +1020,7 @@ mod tests {
             after.iter().position(|readout| readout.genre == Some(1))
         };
         assert_eq!(shown_after(Preset::Fast), Some(0));
-        assert_eq!(shown_after(Preset::Balanced), Some(5));
+        assert_eq!(shown_after(Preset::Balanced), Some(0));
         assert_eq!(shown_after(Preset::Steady), Some(10));
         // As it would have been from the beginning.
         let mut changed = decision();

@@ -35,7 +35,6 @@ fn sure_kind(
 #[derive(Clone, Debug)]
 pub(super) struct KindGate {
     labels: Labels,
-    dwell: Seconds,
     rules: Rules,
     family: Option<usize>,
     shown: Option<usize>,
@@ -46,11 +45,10 @@ pub(super) struct KindGate {
 }
 
 impl KindGate {
-    /// A kind that was given up is named again after `dwell`, longer each time.
-    pub(super) fn new(labels: Labels, dwell: Seconds, rules: Rules) -> Self {
+    /// A kind that was given up is named again after [`Rules::kind_dwell`], longer each time.
+    pub(super) fn new(labels: Labels, rules: Rules) -> Self {
         Self {
             labels,
-            dwell,
             rules,
             family: None,
             shown: None,
@@ -93,17 +91,12 @@ impl KindGate {
             _ => position,
         };
         self.waits = Some((kind, since));
-        if position.0 - since.0 < self.dwell.0 * f64::from(self.given_up) {
+        if position.0 - since.0 < f64::from(self.rules.kind_dwell) * f64::from(self.given_up) {
             return family;
         }
         self.waits = None;
         self.shown = Some(kind);
         kind
-    }
-
-    /// From now on. A kind that waits counts from when it began to.
-    pub(super) fn set_dwell(&mut self, dwell: Seconds) {
-        self.dwell = dwell;
     }
 
     /// Something else begins.
@@ -131,8 +124,16 @@ mod tests {
         labels.with_families(families).unwrap()
     }
 
+    fn gate_with(kind_dwell: f32) -> KindGate {
+        let rules = Rules {
+            kind_dwell,
+            ..Rules::default()
+        };
+        KindGate::new(labels(), rules)
+    }
+
     fn gate() -> KindGate {
-        KindGate::new(labels(), Seconds(6.0), Rules::default())
+        gate_with(6.0)
     }
 
     /// Scores of house and techno, and what electronic music has besides.
@@ -178,12 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn the_dwell_can_be_changed_on_the_way() {
-        let named_after = |dwell: f64| {
-            let mut gate = gate();
+    fn a_kind_that_was_given_up_waits() {
+        let named_after = |kind_dwell: f32| {
+            let mut gate = gate_with(kind_dwell);
             assert_eq!(look(&mut gate, 0.1, 0.6, 0.1, 0.0), 2);
             assert_eq!(look(&mut gate, 0.1, 0.2, 0.5, 1.5), 0, "given up");
-            gate.set_dwell(Seconds(dwell));
             (2..40).find(|&step| look(&mut gate, 0.1, 0.6, 0.1, 1.5 * f64::from(step)) == 2)
         };
         assert_eq!(
