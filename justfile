@@ -45,6 +45,10 @@ try-package:
 validate:
     scripts/validate-plugin.sh
 
+# The hand-offs between threads, in every order of events
+loom:
+    scripts/loom.sh
+
 # A day of sound, simulated
 soak:
     scripts/soak.sh target/release/genrescope

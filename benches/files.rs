@@ -1,7 +1,8 @@
 //! Where the time of a file goes: `cargo bench --bench files -- FILE...`.
 //!
-//! Each file is read several times: decoded alone; with the resampler; with the whole front end; and as `classify` does it. What a stage adds is its
-//! share. Without a file, the recordings of `GENRESCOPE_DATA` (default `../shared/data`) in `reference/` are taken.
+//! Each file is read several times: decoded alone; with the resampler; with the whole front end;
+//! and as `classify` does it. What a stage adds is its share. Without a file, the recordings of
+//! `GENRESCOPE_DATA` (default `../shared/data`) in `reference/` are taken.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::{hint::black_box, path::PathBuf};

@@ -2,6 +2,9 @@
 //!
 //! `cargo bench --bench front_end`. A "column" is 21.3 ms of audio, 46.9 of them a second.
 
+#[path = "../tests/support/random.rs"]
+mod random;
+
 use divan::{Bencher, black_box};
 use genrescope::{
     front_end::{
@@ -12,6 +15,7 @@ use genrescope::{
     },
     units::SampleRate,
 };
+use random::Random;
 
 const RATES: [u32; 9] = [
     8_000, 12_000, 22_050, 44_099, 44_100, 48_000, 96_000, 192_000, 384_000,
@@ -27,13 +31,8 @@ fn rate(hz: u32) -> SampleRate {
 
 /// White noise between -0.5 and 0.5.
 fn noise(n: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    (0..n)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state.cast_signed() as f32 / 4_294_967_296.0
-        })
-        .collect()
+    let mut random = Random::new(1);
+    (0..n).map(|_| 0.5 * random.sample()).collect()
 }
 
 /// One second of audio, in blocks of 512 samples, to columns.

@@ -1,8 +1,9 @@
-//! The fused convolution block by itself: every block of both networks, on every path of this processor, beside the peak of the
-//! same thread.
+//! The fused convolution block by itself: every block of both networks, on every path of this
+//! processor, beside the peak of the same thread.
 //!
-//! `cargo bench -p genrescope --no-default-features --bench kernel` first prints a table (milliseconds of processor time for a whole
-//! frame, the rate, and its share of the peak, best of several), then times the blocks with divan.
+//! `cargo bench -p genrescope --no-default-features --bench kernel` first prints a table
+//! (milliseconds of processor time for a whole frame, the rate, and its share of the peak, best of
+//! several), then times the blocks with divan.
 #![expect(
     unsafe_code,
     reason = "the peak is measured with the instructions themselves"
@@ -13,12 +14,16 @@
 )]
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+#[path = "../tests/support/random.rs"]
+mod random;
+
 use std::{hint::black_box, time::Instant};
 
 use genrescope::network::{
     Architecture,
     kernel::{Convolution, Input, Output, Path, Quantisation, Scratch, Shape},
 };
+use random::Random;
 
 fn main() {
     table();
@@ -48,11 +53,8 @@ impl Case {
             pool: block.pool,
         };
         let columns = architecture.frame_columns_of(index);
-        let mut state = 1_u32;
-        let mut byte = move || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
+        let mut random = Random::new(1);
+        let mut byte = move || random.byte();
         let output = (integers && index + 1 < architecture.blocks.len()).then_some(quantisation);
         let weights: Vec<i8> = (0..shape.filters * shape.channels * 9)
             .map(|_| byte().cast_signed())
@@ -150,7 +152,8 @@ fn table() {
     println!();
 }
 
-/// Shortest processor time of this thread (on Linux; elsewhere wall time): other processes must not count.
+/// Shortest processor time of this thread (on Linux; elsewhere wall time): other processes must not
+/// count.
 fn best(times: usize, mut run: impl FnMut()) -> f64 {
     let shortest = (0..times).map(|_| {
         let start = now();
@@ -176,7 +179,8 @@ fn now() -> f64 {
             seconds: 0,
             nanoseconds: 0,
         };
-        // SAFETY: `time` has the layout of `struct timespec` on 64-bit Linux and lives through the call.
+        // SAFETY: `time` has the layout of `struct timespec` on 64-bit Linux and lives through the
+        // call.
         if unsafe { clock_gettime(THREAD_CPUTIME, &raw mut time) } == 0 {
             return time.seconds as f64 + 1e-9 * time.nanoseconds as f64;
         }
@@ -185,7 +189,8 @@ fn now() -> f64 {
     START.with(|start| start.elapsed().as_secs_f64())
 }
 
-/// Billions of operations a second (a multiplication and an addition are two) of a loop without memory, on the best path.
+/// Billions of operations a second (a multiplication and an addition are two) of a loop without
+/// memory, on the best path.
 fn peak(integers: bool) -> f64 {
     const ROUNDS: usize = 20_000;
     #[cfg(target_arch = "x86_64")]

@@ -1,8 +1,12 @@
 //! What a frame and a live step cost: `cargo bench --bench network`.
 //!
-//! A frame is 29.12 s computed from scratch; a step moves the window by `step_columns` (1.37 s for the CNN, 2.05 s for the CRNN) and
-//! re-uses what did not change. All on one thread. `benches/onnx_baseline.py` measures the same frames with onnxruntime; run both in one
-//! go to compare.
+//! A frame is 29.12 s computed from scratch; a step moves the window by `step_columns` (1.37 s for
+//! the CNN, 2.05 s for the CRNN) and re-uses what did not change. All on one thread.
+//! `benches/onnx_baseline.py` measures the same frames with onnxruntime; run both in one go to
+//! compare.
+
+#[path = "../tests/support/random.rs"]
+mod random;
 
 use std::sync::Arc;
 
@@ -11,6 +15,7 @@ use genrescope::{
     genre::{GTZAN, Labels},
     network::{Architecture, BuiltIn, Bundle, Engine, Model, Network, quantise::Calibration},
 };
+use random::Random;
 
 fn main() {
     divan::main();
@@ -45,13 +50,8 @@ fn model(name: &str, kind: &str) -> Arc<Model> {
 
 /// Noise of -60 to 0 dB.
 fn columns(n: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    (0..n * 96)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            -60.0 * ((state >> 8) as f32 / 16_777_216.0)
-        })
-        .collect()
+    let mut random = Random::new(1);
+    (0..n * 96).map(|_| -60.0 * random.unit()).collect()
 }
 
 /// Noise in the bands of the second trunk: one whole segment.

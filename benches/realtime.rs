@@ -1,7 +1,8 @@
 //! What the audio thread pays, and what the worker pays.
 //!
-//! `cargo bench --bench realtime`: first a report of what a user would ask, then divan's table, whose counter is samples
-//! (frames), so that it prints samples per second. Linux only, in part: processor time and memory come from /proc.
+//! `cargo bench --bench realtime`: first a report of what a user would ask, then divan's table,
+//! whose counter is samples (frames), so that it prints samples per second. Linux only, in part:
+//! processor time and memory come from /proc.
 
 use std::{
     cell::RefCell,
@@ -72,8 +73,9 @@ fn worst_case() {
     );
 }
 
-/// Seconds of audio until the first provisional and the first live readout, and how long after its last sample each is
-/// there: the audio comes at real speed for the first answer, and as fast as it is heard for the rest.
+/// Seconds of audio until the first provisional and the first live readout, and how long after its
+/// last sample each is there: the audio comes at real speed for the first answer, and as fast as it
+/// is heard for the rest.
 #[expect(clippy::print_stdout, reason = "a benchmark's report")]
 fn first_answers() {
     use genrescope::decision::State;
@@ -124,7 +126,8 @@ fn first_answers() {
     }
 }
 
-/// Processor time of this process so far, in ms, and its resident memory in MB; `None` without /proc.
+/// Processor time of this process so far, in ms, and its resident memory in MB; `None` without
+/// /proc.
 fn process() -> Option<(f64, f64)> {
     let schedstat = std::fs::read_dir("/proc/self/task")
         .ok()?
@@ -137,8 +140,9 @@ fn process() -> Option<(f64, f64)> {
     Some((schedstat / 1e6, resident / 1024.0))
 }
 
-/// The listener as a whole, as a device would drive it: 20 ms of stereo at a time, at four times real speed, so that the
-/// worker sleeps and wakes as it does when live. Processor time of all threads, pushing included.
+/// The listener as a whole, as a device would drive it: 20 ms of stereo at a time, at four times
+/// real speed, so that the worker sleeps and wakes as it does when live. Processor time of all
+/// threads, pushing included.
 #[expect(clippy::print_stdout, reason = "a benchmark's report")]
 fn whole_listener() {
     const SECONDS: u32 = 60;

@@ -1,8 +1,12 @@
 //! What many streams in one process cost: `cargo bench --bench streams`.
 //!
-//! Each stream is a whole pipeline at 48 kHz (resampler, mel, network, decision) with the built-in model, shared by all. The last column is
-//! what one second of audio of all streams takes, as a share of one core.
+//! Each stream is a whole pipeline at 48 kHz (resampler, mel, network, decision) with the built-in
+//! model, shared by all. The last column is what one second of audio of all streams takes, as a
+//! share of one core.
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
+#[path = "../tests/support/random.rs"]
+mod random;
 
 use std::hint::black_box;
 
@@ -15,6 +19,7 @@ use genrescope::{
 mod measure;
 
 use measure::{cpu_seconds, memory_mb};
+use random::Random;
 
 const RATE: u32 = 48_000;
 /// Seconds of audio that are measured, after the window has filled.
@@ -63,11 +68,10 @@ fn main() {
 
 /// Pink-like noise with a beat: nothing in it is silent, so nothing is saved.
 fn noise(n: usize) -> Vec<f32> {
-    let (mut state, mut low) = (1_u32, 0.0_f32);
+    let (mut random, mut low) = (Random::new(1), 0.0_f32);
     (0..n)
         .map(|i| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let white = (state >> 8) as f32 / 16_777_216.0 - 0.5;
+            let white = 0.5 * random.sample();
             low += 0.05 * (white - low);
             let beat = 1.0 - (i % 24_000) as f32 / 24_000.0;
             (0.2 * white + low) * beat

@@ -1,5 +1,5 @@
-//! The answer for a whole file or signal: how it is heard, and what is said of it. The command line and the Python package have
-//! their rows from here.
+//! The answer for a whole file or signal: how it is heard, and what is said of it. The command line
+//! and the Python package have their rows from here.
 
 pub mod path;
 
@@ -295,8 +295,8 @@ pub fn hear(
     Ok((!stopped).then(|| hearing.finish(notes)))
 }
 
-/// Hears what `open` opens: a few frames where [`Multiframe::frames`] says so and there is a file that can be opened
-/// again, else all of it. As [`hear`].
+/// Hears what `open` opens: a few frames where [`Multiframe::frames`] says so and there is a file
+/// that can be opened again, else all of it. As [`hear`].
 ///
 /// # Errors
 /// [`HearError`], naming the file.
@@ -316,14 +316,16 @@ pub fn hear_opened(
     }
 }
 
-/// Before an excerpt the decoder runs in for so long: mp3 takes bits from earlier frames, others half a window.
+/// Before an excerpt the decoder runs in for so long: mp3 takes bits from earlier frames, others
+/// half a window.
 const RUN_IN: Seconds = Seconds(0.5);
 
 /// What came of listening to a few frames.
 enum Sample {
     Heard(Box<Heard>),
     Stopped,
-    /// There are no more frames than those, or something is wrong that a listener to all of it will tell.
+    /// There are no more frames than those, or something is wrong that a listener to all of it will
+    /// tell.
     Refused,
 }
 
@@ -362,7 +364,8 @@ fn hear_sample(
             if !goes_on() {
                 return Ok(Sample::Stopped);
             }
-            // Where a block begins is known once it is there: some decoders give nothing for the first packet.
+            // Where a block begins is known once it is there: some decoders give nothing for the
+            // first packet.
             end = (file.position().0 * hz).round() as usize;
             let at = end.saturating_sub(mono.len());
             let first = (from as usize).saturating_sub(at).min(mono.len());
@@ -382,11 +385,13 @@ fn hear_sample(
 /// How often a request to end is looked for while no file is done.
 const PACE: Duration = Duration::from_millis(50);
 
-/// A thread that is still stuck in its file this long after a request to end is left alone: a pipe may never say more.
+/// A thread that is still stuck in its file this long after a request to end is left alone: a pipe
+/// may never say more.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Hears all `items`, each [opened](AudioFile::open) by `open`, on `jobs` threads and hands on the outcomes in their order, until `stop`
-/// is set. A file that cannot be heard is an outcome like another.
+/// Hears all `items`, each [opened](AudioFile::open) by `open`, on `jobs` threads and hands on the
+/// outcomes in their order, until `stop` is set. A file that cannot be heard is an outcome like
+/// another.
 ///
 /// # Errors
 /// When `on_outcome` fails, or the system gives no thread.
@@ -476,7 +481,8 @@ pub struct Stretch {
     readouts: u32,
 }
 
-/// Neighbouring readouts that say the same become one stretch; provisional and live answers are one.
+/// Neighbouring readouts that say the same become one stretch; provisional and live answers are
+/// one.
 pub fn stretches(readouts: &[Readout]) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = Vec::new();
     let mut start = Seconds(0.0);

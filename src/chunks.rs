@@ -5,11 +5,13 @@ use crate::units::{SampleRate, all_zero, sane};
 /// Samples in a chunk: between two looks at the silence gate.
 pub(crate) const CHUNK: usize = 256;
 
-/// Below this frequency, in Hz, a stream is an offset that drifts. At 20 Hz, where music begins, 0.04 dB are lost.
+/// Below this frequency, in Hz, a stream is an offset that drifts. At 20 Hz, where music begins,
+/// 0.04 dB are lost.
 const OFFSET_BELOW_HZ: f64 = 2.0;
 
-/// Takes away what does not sound: an offset would be a level to the silence gate, and the lowest band to the network. A high-pass of one pole that
-/// begins at the first sample, so that an offset is no step.
+/// Takes away what does not sound: an offset would be a level to the silence gate, and the lowest
+/// band to the network. A high-pass of one pole that begins at the first sample, so that an offset
+/// is no step.
 #[derive(Clone, Copy, Debug, Default)]
 struct OffsetFilter {
     keep: f64,
@@ -39,7 +41,8 @@ impl OffsetFilter {
         let keep = self.keep;
         let keeps = [keep, keep.powi(2), keep.powi(3), keep.powi(4)];
         let (fours, rest) = samples.as_chunks_mut::<4>();
-        // Four outputs at once of the one before them, so that not each must wait for its neighbour.
+        // Four outputs at once of the one before them, so that not each must wait for its
+        // neighbour.
         for four in fours {
             let now = four.map(|sample| f64::from(sane(sample)));
             let mut steps = [
@@ -71,8 +74,8 @@ impl OffsetFilter {
     }
 }
 
-/// Cuts a stream into chunks of [`CHUNK`] samples, so that level and columns meet at the same samples whatever the blocks were, and takes its offset
-/// away.
+/// Cuts a stream into chunks of [`CHUNK`] samples, so that level and columns meet at the same
+/// samples whatever the blocks were, and takes its offset away.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chunks {
     waiting: Vec<f32>,

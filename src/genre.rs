@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Most labels a model may have, so that [`Scores`] is `Copy` and crosses threads without allocation.
+/// Most labels a model may have, so that [`Scores`] is `Copy` and crosses threads without
+/// allocation.
 pub const MAX_LABELS: usize = 64;
 
 /// Longest label, in bytes.
@@ -24,10 +25,11 @@ pub const GTZAN: [&str; 10] = [
     "rock",
 ];
 
-/// Colours of the first ten labels, sRGB, made for dark backgrounds. They were searched so that the closest two stay
-/// as far apart as possible in OKLab, seen with full colour vision and with each of the three dichromacies (Machado,
-/// Oliveira and Fernandes 2009, severity 1): 0.126 at least, where the seven Okabe-Ito colours keep 0.076. All have a
-/// chroma of at least 0.08, so that grey stays free to mean "no genre".
+/// Colours of the first ten labels, sRGB, made for dark backgrounds. They were searched so that the
+/// closest two stay as far apart as possible in OKLab, seen with full colour vision and with each
+/// of the three dichromacies (Machado, Oliveira and Fernandes 2009, severity 1): 0.126 at least,
+/// where the seven Okabe-Ito colours keep 0.076. All have a chroma of at least 0.08, so that grey
+/// stays free to mean "no genre".
 const PALETTE: [[u8; 3]; 10] = [
     [0x40, 0x81, 0xae],
     [0xb6, 0xc6, 0xfd],
@@ -41,8 +43,9 @@ const PALETTE: [[u8; 3]; 10] = [
     [0xd4, 0x30, 0x66],
 ];
 
-/// The colour of label `index` wherever a genre has one (plugin, terminal, plots), as sRGB. The first ten differ for
-/// colour-blind users too; further labels take them up again, darker and lighter, so names must stand beside them.
+/// The colour of label `index` wherever a genre has one (plugin, terminal, plots), as sRGB. The
+/// first ten differ for colour-blind users too; further labels take them up again, darker and
+/// lighter, so names must stand beside them.
 pub fn colour(index: usize) -> [u8; 3] {
     let base = PALETTE[index % PALETTE.len()];
     let (towards, share) = match index / PALETTE.len() % 5 {
@@ -60,7 +63,8 @@ pub fn colour(index: usize) -> [u8; 3] {
 
 /// The labels of a model, in the order of its outputs. Cheap to clone.
 ///
-/// A label may be a kind of another one, its family: techno is a kind of electronic music. A family is of no family.
+/// A label may be a kind of another one, its family: techno is a kind of electronic music. A family
+/// is of no family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
     names: Arc<[Box<str>]>,
@@ -111,8 +115,8 @@ impl Labels {
     /// Labels in the order of the model's outputs.
     ///
     /// # Errors
-    /// [`LabelsError`] when there are none or more than [`MAX_LABELS`], or one is empty, longer than
-    /// [`MAX_LABEL_BYTES`], holds control characters or is given twice.
+    /// [`LabelsError`] when there are none or more than [`MAX_LABELS`], or one is empty, longer
+    /// than [`MAX_LABEL_BYTES`], holds control characters or is given twice.
     pub fn new<S: AsRef<str>>(labels: impl IntoIterator<Item = S>) -> Result<Self, LabelsError> {
         let mut list: Vec<Box<str>> = Vec::new();
         for (index, label) in labels.into_iter().enumerate() {
@@ -210,8 +214,8 @@ impl Labels {
         self.names_to(index).collect::<Vec<_>>().join(KIND_OF)
     }
 
-    /// Every label of `scores` for itself becomes what the label says in all: a family has the scores of its kinds, too.
-    /// Without families nothing changes.
+    /// Every label of `scores` for itself becomes what the label says in all: a family has the
+    /// scores of its kinds, too. Without families nothing changes.
     #[must_use]
     pub fn added_up(&self, scores: &Scores) -> Scores {
         let mut all = *scores;
@@ -249,16 +253,17 @@ impl Labels {
             .reduce(|best, other| if other.1 > best.1 { other } else { best })
     }
 
-    /// Labels that stand beside each other, with their scores, the best first: a family stands for its kinds. Equals are
-    /// in label order. Allocates.
+    /// Labels that stand beside each other, with their scores, the best first: a family stands for
+    /// its kinds. Equals are in label order. Allocates.
     pub fn ranked(&self, scores: &Scores) -> Vec<(usize, f32)> {
         let mut ranked = scores.ranked();
         ranked.retain(|&(index, _)| self.family_of(index).is_none());
         ranked
     }
 
-    /// Which labels to show where there is room for `room`: all of them in order; or the best, the best first. Of
-    /// families the best, and below each the kind that leads in it, as far as it says something. Allocates.
+    /// Which labels to show where there is room for `room`: all of them in order; or the best, the
+    /// best first. Of families the best, and below each the kind that leads in it, as far as it
+    /// says something. Allocates.
     pub fn shown(&self, scores: &Scores, room: usize) -> Vec<usize> {
         if !self.has_families() {
             return if room < self.len() {
@@ -320,10 +325,12 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Scores in label order. Values that are not finite become 0, so that nothing downstream is poisoned.
+    /// Scores in label order. Values that are not finite become 0, so that nothing downstream is
+    /// poisoned.
     ///
     /// # Panics
-    /// When `values` is empty or longer than [`MAX_LABELS`]; both are checked when a model is loaded.
+    /// When `values` is empty or longer than [`MAX_LABELS`]; both are checked when a model is
+    /// loaded.
     pub fn new(values: &[f32]) -> Self {
         assert!(
             (1..=MAX_LABELS).contains(&values.len()),
@@ -366,8 +373,9 @@ impl Scores {
         scores
     }
 
-    /// Scores of labels with families, each label's own. The families share out 1 by the softmax of their logits; of
-    /// what a family has, its kinds and "none of its kinds", whose logit is 0, share by theirs.
+    /// Scores of labels with families, each label's own. The families share out 1 by the softmax of
+    /// their logits; of what a family has, its kinds and "none of its kinds", whose logit is 0,
+    /// share by theirs.
     pub fn tree_softmax(labels: &Labels, logits: &[f32], temperature: f32) -> Self {
         let mut of_families = Self::new(logits);
         for (index, logit) in of_families.values[..of_families.len].iter_mut().enumerate() {
@@ -449,7 +457,8 @@ impl std::fmt::Debug for Scores {
     }
 }
 
-/// How tags usually spell what the built-in model hears; other models' labels are their users' own words.
+/// How tags usually spell what the built-in model hears; other models' labels are their users' own
+/// words.
 pub fn usual_word(label: &str) -> &str {
     const USUAL: [(&str, &str); 10] = [
         ("blues", "Blues"),
@@ -618,7 +627,8 @@ mod tests {
 
     #[test]
     fn colours_differ_for_everyone() {
-        // Machado, Oliveira and Fernandes 2009, table 1, severity 1.0: none, prot-, deuter-, tritanopia.
+        // Machado, Oliveira and Fernandes 2009, table 1, severity 1.0: none, prot-, deuter-,
+        // tritanopia.
         let visions = [
             [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
             [

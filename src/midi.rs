@@ -1,5 +1,5 @@
-//! What is said of a readout as MIDI, by the plugin and by the command line: a controller per genre and a note for the
-//! genre that is on.
+//! What is said of a readout as MIDI, by the plugin and by the command line: a controller per genre
+//! and a note for the genre that is on.
 //!
 //! | message | when | value |
 //! |---|---|---|
@@ -7,8 +7,13 @@
 //! | note on of genre `i` | it is shown (provisional or live) | velocity = confidence, 1 to 127 |
 //! | note off of genre `i` | it is no longer shown | |
 //!
-//! [`Told`] remembers what the receiver was told and says what has changed since. It allocates nothing, as it runs on a
-//! host's audio thread, too.
+//! [`Told`] remembers what the receiver was told and says what has changed since. It allocates
+//! nothing, as it runs on a host's audio thread, too.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 use crate::{
     decision::{Readout, State},
@@ -18,7 +23,8 @@ use crate::{
 /// Most batches of messages in a second.
 pub const MAX_UPDATES_PER_SECOND: u32 = 4;
 
-/// Highest controller a genre may have: 120 to 127 are channel mode messages (MIDI 1.0 specification, table 3).
+/// Highest controller a genre may have: 120 to 127 are channel mode messages (MIDI 1.0
+/// specification, table 3).
 pub const LAST_CC: u8 = 119;
 
 /// Highest note.
@@ -313,6 +319,11 @@ fn seven_bits(value: f32) -> u8 {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use super::*;
 

@@ -1,9 +1,10 @@
-//! Several channels become one: their mean, or what is left of them when those that stand on their head
-//! are turned round, while they cancel each other out.
+//! Several channels become one: their mean, or what is left of them when those that stand on their
+//! head are turned round, while they cancel each other out.
 //!
-//! A balanced line in a stereo socket, a cable with two wires swapped or a "wide" mix gives a left and a right
-//! that are each other's negative: plain to every ear, and silence to whoever adds them up. Of two channels,
-//! half the difference is heard then; of more, each is turned round that runs against the loudest.
+//! A balanced line in a stereo socket, a cable with two wires swapped or a "wide" mix gives a left
+//! and a right that are each other's negative: plain to every ear, and silence to whoever adds them
+//! up. Of two channels, half the difference is heard then; of more, each is turned round that runs
+//! against the loudest.
 #![deny(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -14,15 +15,16 @@
 use crate::units::all_zero;
 use crate::units::sane;
 
-/// Frames after which it is judged anew which of the two is heard: 85 ms at 48 kHz. They are counted from the beginning of the
-/// stream, so that the block size changes nothing.
+/// Frames after which it is judged anew which of the two is heard: 85 ms at 48 kHz. They are
+/// counted from the beginning of the stream, so that the block size changes nothing.
 const CELL: usize = 4_096;
 
-/// One frame in so many is looked at: 241 of a cell are enough for a ratio of powers. A prime, so that no tone falls into step with it.
+/// One frame in so many is looked at: 241 of a cell are enough for a ratio of powers. A prime, so
+/// that no tone falls into step with it.
 const STRIDE: usize = 17;
 
-/// The difference is heard when it has this many times the power of the mean (26 dB): no mix that is meant to be heard in mono
-/// comes near.
+/// The difference is heard when it has this many times the power of the mean (26 dB): no mix that
+/// is meant to be heard in mono comes near.
 const CANCELLED: f64 = 400.0;
 
 /// The mean is heard again when the difference has less than this many times its power (20 dB).
@@ -31,7 +33,8 @@ const RESTORED: f64 = 100.0;
 /// Channels that may be turned round. Those beyond are taken as they are.
 const MAX_CHANNELS: usize = 64;
 
-/// Which of mean and difference is heard of a stream, and what is known of them since it was judged last.
+/// Which of mean and difference is heard of a stream, and what is known of them since it was judged
+/// last.
 #[derive(Clone, Debug, Default)]
 pub struct Mixdown {
     /// Frames since then.
@@ -44,8 +47,8 @@ pub struct Mixdown {
     many: Many,
 }
 
-/// How far samples are from their mean: an offset is no sound, and has no say. In `f64`, as a small sound on a large
-/// offset is the difference of large numbers.
+/// How far samples are from their mean: an offset is no sound, and has no say. In `f64`, as a small
+/// sound on a large offset is the difference of large numbers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Spread {
     sum: f64,
@@ -108,8 +111,8 @@ impl Many {
 }
 
 impl Mixdown {
-    /// Mixes as many frames of `n_channels` samples as `mono` has room for. Samples are made [`sane`] on
-    /// the way.
+    /// Mixes as many frames of `n_channels` samples as `mono` has room for. Samples are made
+    /// [`sane`] on the way.
     ///
     /// # Real-time
     /// Safe on the audio thread.
@@ -181,7 +184,8 @@ impl Mixdown {
         sum * (1.0 / n_channels.max(1) as f32)
     }
 
-    /// Mixes as many `frames`, left and right each, as `mono` has room for. Samples are made [`sane`] on the way.
+    /// Mixes as many `frames`, left and right each, as `mono` has room for. Samples are made
+    /// [`sane`] on the way.
     ///
     /// # Real-time
     /// Safe on the audio thread.
@@ -242,9 +246,14 @@ impl Mixdown {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_macros, reason = "tests run on no audio thread")]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     fn mixed(frames: &[[f32; 2]], block: usize) -> Vec<f32> {
         let mut mixdown = Mixdown::default();
@@ -257,15 +266,11 @@ mod tests {
 
     /// Noise of two channels, the right one that of the left times `gain`, and some of its own.
     fn noise(n: usize, gain: f32, own: f32) -> Vec<[f32; 2]> {
-        let mut state = 1_u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-        };
+        let mut random = Random::new(1);
         (0..n)
             .map(|_| {
-                let left = next();
-                [left, gain * left + own * next()]
+                let left = random.sample();
+                [left, gain * left + own * random.sample()]
             })
             .collect()
     }
@@ -315,7 +320,8 @@ mod tests {
 
     #[test]
     fn everything_else_is_the_mean() {
-        // Mono, one side alone, unrelated sides, a wide mix whose difference is 14 dB above its mean.
+        // Mono, one side alone, unrelated sides, a wide mix whose difference is 14 dB above its
+        // mean.
         for (gain, own) in [(1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (-0.67, 0.0)] {
             let frames = noise(4 * CELL, gain, own);
             for (mono, [left, right]) in mixed(&frames, 512).iter().zip(&frames) {

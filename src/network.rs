@@ -2,6 +2,7 @@
 
 pub mod architecture;
 pub mod bundle;
+mod error;
 mod graph;
 pub mod kernel;
 pub mod level;
@@ -29,11 +30,11 @@ use self::{
 use crate::{
     front_end::{FrontEnd, FrontEndConfig, FrontEndError, Picture},
     genre::{Labels, Scores},
-    units::SampleRate,
+    units::{SampleRate, Seconds},
 };
 
-/// Columns are clipped to this many decibels either way before anything is computed from them: far beyond what a
-/// front end gives, so that foreign values cannot overflow.
+/// Columns are clipped to this many decibels either way before anything is computed from them: far
+/// beyond what a front end gives, so that foreign values cannot overflow.
 const CLIP_DB: f32 = 1_000.0;
 
 /// A model that is compiled into the program.
@@ -78,7 +79,8 @@ pub enum Engine {
     /// [`kernel`], in integers where the model file allows it.
     #[default]
     Fused,
-    /// The convolution and the pool that tract brings, in f32: slower, kept to check and to measure against.
+    /// The convolution and the pool that tract brings, in f32: slower, kept to check and to measure
+    /// against.
     Tract,
 }
 
@@ -106,8 +108,8 @@ impl Model {
         Self::from_bundle(&Bundle::read(bytes)?)
     }
 
-    /// Builds the network of a bundle. Blocks whose weights are int8, and whose input has a known range
-    /// ([`quantise::Calibration`]), are computed in integers.
+    /// Builds the network of a bundle. Blocks whose weights are int8, and whose input has a known
+    /// range ([`quantise::Calibration`]), are computed in integers.
     ///
     /// # Errors
     /// [`ModelError`] naming the field that is wrong, with its value.
@@ -217,6 +219,22 @@ impl Model {
         self.card.architecture.frame_columns
     }
 
+    /// Length of a mel column.
+    pub fn column(&self) -> Seconds {
+        let numbers = self.front_end();
+        Seconds(numbers.hop_length as f64 / f64::from(numbers.sample_rate))
+    }
+
+    /// How many columns of the second picture go with the first `n` of the mel picture; 0 without a
+    /// second trunk.
+    pub fn second_columns(&self, n: usize) -> usize {
+        let tagger = self.card.architecture.tagger.as_ref();
+        let per_column = tagger.map_or(0.0, |tagger| {
+            self.column().0 * tagger.front_end.columns_per_second()
+        });
+        (n as f64 * per_column) as usize
+    }
+
     /// Length of [`Scored::embedding`].
     pub fn embedding_len(&self) -> usize {
         self.card
@@ -224,14 +242,15 @@ impl Model {
             .embedding_len(self.card.front_end.n_mels)
     }
 
-    /// Columns by which a window moves so that work can be re-used: 64 for the CNN, 96 for the CRNN.
-    /// Every hop is a multiple of it.
+    /// Columns by which a window moves so that work can be re-used: 64 for the CNN, 96 for the
+    /// CRNN. Every hop is a multiple of it.
     pub fn step_columns(&self) -> usize {
         self.card.architecture.step_columns()
     }
 
-    /// Scores from logits, by the activation the model was trained with: softmax, or sigmoids divided by their sum. Each
-    /// label's own: a family has that of none of its kinds ([`Labels::added_up`]).
+    /// Scores from logits, by the activation the model was trained with: softmax, or sigmoids
+    /// divided by their sum. Each label's own: a family has that of none of its kinds
+    /// ([`Labels::added_up`]).
     pub fn scores(&self, logits: &[f32], temperature: f32) -> Scores {
         match self.card.architecture.head.activation {
             Activation::Softmax if self.labels().has_families() => {
@@ -253,12 +272,14 @@ impl Model {
         }
     }
 
-    /// Scores of frames whose genre is known, for [`crate::song::SongScore::Neighbours`]; `None` where the model file holds none.
+    /// Scores of frames whose genre is known, for [`crate::song::SongScore::Neighbours`]; `None`
+    /// where the model file holds none.
     pub fn neighbours(&self) -> Option<&Neighbours> {
         self.neighbours.as_ref()
     }
 
-    /// The tensor `trust.NAME` of the model file, if it has one: what decisions may rest on beside the logits.
+    /// The tensor `trust.NAME` of the model file, if it has one: what decisions may rest on beside
+    /// the logits.
     pub fn trust(&self, name: &str) -> Option<&Weights> {
         let (_, weights) = self
             .extra
@@ -267,8 +288,8 @@ impl Model {
         Some(weights)
     }
 
-    /// Column `index` of the padded window, from the mel column heard there: normalised, or zero in normalised space.
-    /// `shift` brings the window to its level, for models that ask for it.
+    /// Column `index` of the padded window, from the mel column heard there: normalised, or zero in
+    /// normalised space. `shift` brings the window to its level, for models that ask for it.
     fn normalise(&self, index: usize, heard: Option<&[f32]>, shift: f32, out: &mut [f32]) {
         let normalisation = &self.card.architecture.normalisation;
         let level = normalisation.level;
@@ -308,13 +329,15 @@ pub struct Scored<'a> {
     pub embedding: &'a [f32],
     /// Mel columns that were heard, up to `n_frames`.
     pub n_columns: usize,
-    /// The newest seconds (4.1 s with the CNN) in short, shape `[summary_len]`: for every channel of the trunk's newest output columns the mean
-    /// and then the maximum over them and over frequency, the same of the block below, and for every mel band mean (relative to that of all
-    /// bands) and deviation. What music is told by, and a change of song.
+    /// The newest seconds (4.1 s with the CNN) in short, shape `[summary_len]`: for every channel
+    /// of the trunk's newest output columns the mean and then the maximum over them and over
+    /// frequency, the same of the block below, and for every mel band mean (relative to that of all
+    /// bands) and deviation. Music is recognised, and a change of song detected, by these.
     pub recent: &'a [f32],
     /// Probability that those newest seconds are music, 0..=1; `None` where the model cannot tell.
     pub music: Option<f32>,
-    /// Log-odds of each of [`tagger::Tagger::sounds`] in the newest segment; empty without a second trunk.
+    /// Log-odds of each of [`tagger::Tagger::sounds`] in the newest segment; empty without a second
+    /// trunk.
     pub sounds: &'a [f32],
     model: &'a Model,
 }
@@ -354,14 +377,9 @@ struct Outputs {
 impl Network {
     /// A network with an empty window. All memory is allocated here and by the first scoring.
     pub fn new(model: &Arc<Model>) -> Self {
-        let numbers = model.front_end();
-        let hop_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
-        let per_column = model.graph.tagger().map_or(0.0, |plans| {
-            hop_s * plans.tagger().front_end.columns_per_second()
-        });
         Self {
             tagger: model.graph.tagger().map(TaggerStream::new),
-            tagger_columns: (per_column * model.n_frames() as f64) as usize,
+            tagger_columns: model.second_columns(model.n_frames()),
             runner: Runner::new(&model.graph),
             columns: Columns::new(model),
             trunk: Trunk::new(model),
@@ -405,10 +423,12 @@ impl Network {
     }
 
     /// Scores the window as it stands. `None` until [`Model::step_columns`] columns were heard.
-    /// With less than a frame, what was heard stands for the whole: [`Architecture::trunk_columns`] has the rule.
+    /// With less than a frame, what was heard stands for the whole: [`Architecture::trunk_columns`]
+    /// has the rule.
     ///
-    /// What the last call computed is re-used where the window moved by a multiple of [`Model::step_columns`]; the
-    /// scores are those of [`Network::score_frame`] to 1e-5, whenever it is called.
+    /// What the last call computed is re-used where the window moved by a multiple of
+    /// [`Model::step_columns`]; the scores are those of [`Network::score_frame`] to 1e-5, whenever
+    /// it is called.
     pub fn score(&mut self) -> Option<Scored<'_>> {
         let Self {
             model,
@@ -429,14 +449,16 @@ impl Network {
         score(model, runner, columns, trunk, tagger.as_ref(), outputs)
     }
 
-    /// Scores a whole frame of shape `[n_columns, n_mels]` (column after column) without touching the window and
-    /// without re-use: the oracle that [`Network::score`] must equal. Of more columns than a frame has, the last count.
+    /// Scores a whole frame of shape `[n_columns, n_mels]` (column after column) without touching
+    /// the window and without re-use: the oracle that [`Network::score`] must equal. Of more
+    /// columns than a frame has, the last count.
     pub fn score_frame(&mut self, frame: &[f32]) -> Option<Scored<'_>> {
         self.score_pictures(frame, &[])
     }
 
-    /// As [`Network::score_frame`], with the second picture of the same time, `[columns, n_mels]`. A model with a second
-    /// trunk reads an empty picture as silence. The segments of [`Network::score`] are forgotten.
+    /// As [`Network::score_frame`], with the second picture of the same time, `[columns, n_mels]`.
+    /// A model with a second trunk reads an empty picture as silence. The segments of
+    /// [`Network::score`] are forgotten.
     pub fn score_pictures(&mut self, frame: &[f32], second: &[f32]) -> Option<Scored<'_>> {
         let Self {
             model,
@@ -464,8 +486,8 @@ impl Network {
         self.keep_newest(0);
     }
 
-    /// Empties the window of all but the newest `n_columns` mel columns, and of the second picture what lies beside
-    /// them.
+    /// Empties the window of all but the newest `n_columns` mel columns, and of the second picture
+    /// what lies beside them.
     pub fn keep_newest(&mut self, n_columns: usize) {
         self.columns.keep_newest(n_columns);
         self.trunk.clear();

@@ -52,12 +52,13 @@ pub enum PipelineError {
     },
 }
 
-/// A silence this long ends a song: what was heard before it is forgotten. Shorter than the 2 s between two songs
-/// of a record, longer than a general pause.
+/// A silence this long ends a song: what was heard before it is forgotten. Shorter than the 2 s
+/// between two songs of a record, longer than a general pause.
 const SILENCE_ENDS_SONG: Seconds = Seconds(1.8);
 
-/// What is kept of the window when something new begins (talk is over, the song changed): two steps of the CNN. A change is told some four
-/// seconds late, and of what came before the new song nothing must stay.
+/// What is kept of the window when something new begins (talk is over, the song changed): two steps
+/// of the CNN. A change is told some four seconds late, and of what came before the new song
+/// nothing must stay.
 const KEPT_ON_CHANGE: Seconds = Seconds(2.75);
 
 /// One stream from samples to readouts.
@@ -66,13 +67,13 @@ pub struct Pipeline {
     model: Arc<Model>,
     rate: SampleRate,
     front_end: FrontEnd,
-    state: Columns,
+    state: Listening,
     chunks: Chunks,
 }
 
 /// Everything behind the front end.
 #[derive(Debug)]
-struct Columns {
+struct Listening {
     network: Network,
     decision: Decision,
     gate: SilenceGate,
@@ -85,7 +86,8 @@ struct Columns {
     in_network: usize,
     /// Columns since the last readout.
     since_readout: usize,
-    /// Stream position of the next column, in seconds before the first column of the current front end.
+    /// Stream position of the next column, in seconds before the first column of the current front
+    /// end.
     origin: Seconds,
     n_columns: u64,
     longest_silence: f32,
@@ -113,7 +115,7 @@ impl Pipeline {
         let defaults = &model.card().decision;
         let silence_dbfs = config.decision.silence_dbfs;
         let decision = Decision::new(model.labels(), config.decision, defaults)?;
-        let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let column_s = model.column().0;
         let steps = (config.hop.0 / column_s / model.step_columns() as f64)
             .ceil()
             .max(1.0);
@@ -121,7 +123,7 @@ impl Pipeline {
             model: Arc::clone(model),
             rate,
             front_end,
-            state: Columns {
+            state: Listening {
                 network: Network::new(model),
                 decision,
                 gate: SilenceGate::new(rate, silence_dbfs),
@@ -140,9 +142,9 @@ impl Pipeline {
         })
     }
 
-    /// Takes mono samples in blocks of any size and calls `on_readout` for each new readout (one per hop).
-    /// The same samples give the same readouts, however they are split.
-    /// Samples are made [`sane`](crate::units::sane) first.
+    /// Takes mono samples in blocks of any size and calls `on_readout` for each new readout (one
+    /// per hop). The same samples give the same readouts, however they are split. Samples are made
+    /// [`sane`](crate::units::sane) first.
     pub fn push(&mut self, samples: &[f32], mut on_readout: impl FnMut(&Readout)) {
         let (front_end, state) = (&mut self.front_end, &mut self.state);
         self.chunks.push(samples, |chunk| {
@@ -165,7 +167,8 @@ impl Pipeline {
         *self.state.decision.readout()
     }
 
-    /// The newest column of the mel picture, `20 log10` of powers; empty before the first. For meters.
+    /// The newest column of the mel picture, `20 log10` of powers; empty before the first. For
+    /// meters.
     pub fn column(&self) -> &[f32] {
         &self.state.newest
     }
@@ -185,7 +188,13 @@ impl Pipeline {
         Seconds(self.state.hop_columns as f64 * self.state.column_s)
     }
 
-    /// Forgets the average (the reset button): the answer begins again from what is heard from now on.
+    /// The same in mel columns.
+    pub fn hop_columns(&self) -> usize {
+        self.state.hop_columns
+    }
+
+    /// Forgets the average (the reset button): the answer begins again from what is heard from now
+    /// on.
     pub fn reset_average(&mut self) {
         self.state.decision.reset_average();
         self.state.begin_anew(Seconds(0.0));
@@ -201,8 +210,8 @@ impl Pipeline {
         self.state.decision.set_averaging(time_constant);
     }
 
-    /// Sets how frame scores become one: the average over what was heard so far is shown in the new way at the next
-    /// readout.
+    /// Sets how frame scores become one: the average over what was heard so far is shown in the new
+    /// way at the next readout.
     pub fn set_mean(&mut self, mean: Mean) {
         self.state.decision.set_mean(mean);
     }
@@ -212,7 +221,8 @@ impl Pipeline {
         self.state.decision.set_restlessness(preset);
     }
 
-    /// `samples` samples of the stream were lost here: the clock moves on, the picture begins anew, the average stays.
+    /// `samples` samples of the stream were lost here: the clock moves on, the picture begins anew,
+    /// the average stays.
     pub fn skip(&mut self, samples: u64) {
         self.chunks.clear();
         self.front_end.reset();
@@ -238,7 +248,7 @@ impl Pipeline {
     }
 }
 
-impl Columns {
+impl Listening {
     fn position(&self) -> Seconds {
         Seconds(self.origin.0 + self.n_columns as f64 * self.column_s)
     }
@@ -315,7 +325,8 @@ impl Columns {
             music,
         };
         let readout = self.decision.observe(&seen);
-        // The picture still shows the talk, or the last song; only the newest seconds are what plays now.
+        // The picture still shows the talk, or the last song; only the newest seconds are what
+        // plays now.
         let talk_is_over = was_not_music && !self.decision.is_not_music() && !silent;
         let song_changed = self.decision.detects_changes()
             && difference.is_some_and(|difference| difference > self.decision.change_above());

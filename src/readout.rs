@@ -1,4 +1,5 @@
-//! What the user sees of a stream at one moment: the same value in plugin, listener, file timeline, JSON and OSC.
+//! What the user sees of a stream at one moment: the same value in plugin, listener, file timeline,
+//! JSON and OSC.
 
 pub mod words;
 
@@ -11,13 +12,15 @@ use crate::{
 /// What kind of answer a [`Readout`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Too little was heard for any answer (less than [`PROVISIONAL_FROM`](crate::decision::PROVISIONAL_FROM)).
+    /// Too little was heard for any answer (less than
+    /// [`PROVISIONAL_FROM`](crate::decision::PROVISIONAL_FROM)).
     Warming,
     /// An answer so far, from less than a whole frame (3 s to 29.12 s).
     Provisional,
     /// An answer from a whole frame.
     Live,
-    /// Music perhaps, but no genre is named: [`Reason`] says why, and the two best stand in the scores.
+    /// Music perhaps, but no genre is named: [`Reason`] says why, and the two best stand in the
+    /// scores.
     Unsure,
     /// Speech, applause, traffic, hum: sound, but not music.
     NotMusic,
@@ -162,12 +165,13 @@ pub struct Readout {
     pub genre: Option<usize>,
     /// Score of the shown genre, or of the best candidate; 0 when there is none.
     pub confidence: f32,
-    /// Averaged scores; all 0 where there is no music to have an opinion of ([`State::has_scores`]).
+    /// Averaged scores; all 0 where there is no music to have an opinion of
+    /// ([`State::has_scores`]).
     pub scores: Scores,
     /// Scores of the newest window alone; 0 where `scores` are.
     pub frame_scores: Scores,
-    /// Probability that the newest seconds are music, smoothed over about two looks; `None` before the first, in silence, and with a model
-    /// that cannot tell.
+    /// Probability that the newest seconds are music, smoothed over about two looks; `None` before
+    /// the first, in silence, and with a model that cannot tell.
     pub music: Option<f32>,
     /// Level of the last hop, in dB relative to full scale; -120 or above.
     pub level_dbfs: f32,
@@ -204,7 +208,8 @@ impl Readout {
         }
     }
 
-    /// Changes the state and all that follows from it: the reason, and outside music no genre, no score and no confidence.
+    /// Changes the state and all that follows from it: the reason, and outside music no genre, no
+    /// score and no confidence.
     pub fn set_state(&mut self, state: State) {
         self.state = state;
         self.reason = Reason::of(state);

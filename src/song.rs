@@ -1,4 +1,5 @@
-//! The paper's multiframe: a song becomes frames of 29.12 s, each is scored by itself, and the scores become one.
+//! The paper's multiframe: a song becomes frames of 29.12 s, each is scored by itself, and the
+//! scores become one.
 
 use std::{collections::VecDeque, num::NonZeroUsize, sync::Arc};
 
@@ -7,7 +8,7 @@ use thiserror::Error;
 use crate::{
     chunks::Chunks,
     decision::{
-        FRAME, Mean, Reason, Rules,
+        FRAME, Mean, Reason, Rules, State,
         average::{mean_of, vote},
         kind::finest,
         music::{Whole, whole},
@@ -29,8 +30,8 @@ pub enum SongScore {
     Geometric,
     /// Majority vote (paper, section 4.3).
     Vote,
-    /// Mean of what the nearest neighbours of each frame's scores are (paper, section 6, future work), of the model's own
-    /// reference points.
+    /// Mean of what the nearest neighbours of each frame's scores are (paper, section 6, future
+    /// work), of the model's own reference points.
     Neighbours,
 }
 
@@ -58,7 +59,8 @@ impl SongScore {
         Self::ALL.into_iter().find(|score| score.as_str() == name)
     }
 
-    /// The song's scores; `None` without frames, and without the reference points of a model that has none.
+    /// The song's scores; `None` without frames, and without the reference points of a model that
+    /// has none.
     pub fn of<'a>(
         self,
         model: &Model,
@@ -80,7 +82,8 @@ impl SongScore {
 /// Which frames of a song are looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Multiframe {
-    /// What is left out at both ends of a song: intros and fades. Default: 20 s (paper, section 4.2).
+    /// What is left out at both ends of a song: intros and fades. Default: 20 s (paper, section
+    /// 4.2).
     pub skip: Seconds,
     /// From the start of one frame to the start of the next. Default: 29.12 s, without overlap.
     pub hop: Seconds,
@@ -91,8 +94,8 @@ pub struct Multiframe {
 }
 
 impl Multiframe {
-    /// Where the frames of a song of this length begin, if they are fewer than the whole song has: each in the middle of
-    /// its share of what lies between the skipped ends.
+    /// Where the frames of a song of this length begin, if they are fewer than the whole song has:
+    /// each in the middle of its share of what lies between the skipped ends.
     pub fn sample(self, length: Seconds) -> Option<Vec<Seconds>> {
         let n = self.frames?.get();
         let share = (length.0 - 2.0 * self.skip.0) / n as f64;
@@ -153,7 +156,8 @@ pub struct Frame {
     pub scores: Scores,
     /// Probability that it is music, where the model can tell.
     pub music: Option<f32>,
-    /// Input of the last dense layer; empty unless [`SongClassifier::keep_embeddings`] asked for it.
+    /// Input of the last dense layer; empty unless [`SongClassifier::keep_embeddings`] asked for
+    /// it.
     pub embedding: Vec<f32>,
 }
 
@@ -170,7 +174,8 @@ pub struct Song {
     pub duration: Seconds,
     /// It was shorter than one frame: what there is stands for the whole.
     pub short: bool,
-    /// Probability that it is music, 0 to 1; `None` where nothing was scored, and with a model that cannot tell.
+    /// Probability that it is music, 0 to 1; `None` where nothing was scored, and with a model that
+    /// cannot tell.
     pub music: Option<f32>,
     /// Why the verdict is [`Verdict::Unsure`], in the words of a listener's readout.
     pub reason: Option<Reason>,
@@ -214,6 +219,17 @@ impl Verdict {
         }
     }
 
+    /// For people; the words of [`State`] where they mean the same.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Verdict::Genre(_) => State::Live.words(),
+            Verdict::Unsure => State::Unsure.words(),
+            Verdict::NotMusic => State::NotMusic.words(),
+            Verdict::Silent => State::Silent.words(),
+            Verdict::TooShort => "too short",
+        }
+    }
+
     /// Index of the named genre.
     pub const fn genre(self) -> Option<usize> {
         if let Verdict::Genre(genre) = self {
@@ -224,8 +240,8 @@ impl Verdict {
     }
 }
 
-/// A file is called "not music" by its fitted threshold; a model file without one says 0.5, which would take too many
-/// songs for something else.
+/// A file is called "not music" by its fitted threshold; a model file without one says 0.5, which
+/// would take too many songs for something else.
 const UNFITTED: f32 = 0.2;
 
 /// Below this even silence is too short to be called silence.
@@ -248,7 +264,7 @@ pub struct SongClassifier {
     kind_share: f32,
     labels: Labels,
     doubt_below: f32,
-    columns: Columns,
+    columns: SongColumns,
     chunks: Chunks,
     samples: u64,
     sounding: u64,
@@ -262,7 +278,7 @@ pub struct SongClassifier {
 
 /// Columns still needed, and the frames that were made of them.
 #[derive(Debug)]
-struct Columns {
+struct SongColumns {
     n_mels: usize,
     n_frames: usize,
     /// Fewer columns cannot be scored.
@@ -278,8 +294,6 @@ struct Columns {
     /// Of the second picture, columns from `first_second` on.
     second: VecDeque<f32>,
     second_mels: usize,
-    /// Its columns for each mel column; 0 where there is no second picture.
-    second_per_column: f64,
     first_second: usize,
     n_columns: usize,
     /// Where columns were left out, and how many.
@@ -315,7 +329,7 @@ impl SongClassifier {
         }
         let numbers = model.front_end();
         let front_end = model.listen(rate)?;
-        let column_s = numbers.hop_length as f64 / f64::from(numbers.sample_rate);
+        let column_s = model.column().0;
         let defaults = &model.card().decision;
         let tagger = model.card().architecture.tagger.as_ref();
         Ok(Self {
@@ -330,7 +344,7 @@ impl SongClassifier {
             kind_share: Rules::of(defaults).kind_share,
             labels: model.labels().clone(),
             doubt_below: defaults.doubt_threshold,
-            columns: Columns {
+            columns: SongColumns {
                 n_mels: numbers.n_mels,
                 n_frames: model.n_frames(),
                 least: model.card().architecture.step_columns(),
@@ -342,9 +356,6 @@ impl SongClassifier {
                 first: 0,
                 second: VecDeque::new(),
                 second_mels: tagger.map_or(1, |tagger| tagger.front_end.n_mels),
-                second_per_column: tagger.map_or(0.0, |tagger| {
-                    column_s * tagger.front_end.columns_per_second()
-                }),
                 first_second: 0,
                 n_columns: 0,
                 left_out: Vec::new(),
@@ -361,8 +372,9 @@ impl SongClassifier {
         })
     }
 
-    /// A classifier of excerpts of a song of `length`: as [`SongClassifier::new`], but what is pushed is no whole song. Each
-    /// excerpt is a frame long and followed by [`SongClassifier::end_excerpt`].
+    /// A classifier of excerpts of a song of `length`: as [`SongClassifier::new`], but what is
+    /// pushed is no whole song. Each excerpt is a frame long and followed by
+    /// [`SongClassifier::end_excerpt`].
     ///
     /// # Errors
     /// As [`SongClassifier::new`].
@@ -438,7 +450,7 @@ impl SongClassifier {
         if look > self.n_looks {
             self.n_looks = look;
             if let Some(burst) = self.gate.burst_is_over() {
-                self.columns.leave_out(burst);
+                self.columns.leave_out(burst, self.network.model());
                 self.n_looks = self.columns.n_columns / self.columns.least;
             }
         }
@@ -526,7 +538,7 @@ impl SongClassifier {
 /// A frame with less sound than this says nothing about the song.
 const LEAST_SOUND: f64 = 0.1;
 
-impl Columns {
+impl SongColumns {
     fn take(
         &mut self,
         column: &[f32],
@@ -544,8 +556,9 @@ impl Columns {
                 self.frames.push((start, frame));
             }
             self.next_frame += 1;
-            // A song of this length or longer is never "too short", so what lies before is no longer needed.
-            self.forget_before(self.skip + self.next_frame * self.hop);
+            // A song of this length or longer is never "too short", so what lies before is no
+            // longer needed.
+            self.forget_before(self.skip + self.next_frame * self.hop, network.model());
         }
     }
 
@@ -563,19 +576,15 @@ impl Columns {
         ) = (0, 0, 0, 0);
     }
 
-    /// The song closes over a burst that is not in a frame yet: all of a picture is brought to one loudness, and beside a squeal there
-    /// is nothing else.
-    fn leave_out(&mut self, burst: Burst) {
+    /// The song closes over a burst that is not in a frame yet: all of a picture is brought to one
+    /// loudness, and beside a squeal there is nothing else.
+    fn leave_out(&mut self, burst: Burst, model: &Model) {
         let at = |seconds: f32| {
             let since = (f64::from(seconds) / self.column_s) as usize;
             self.kept.len() / self.n_mels - since.min(self.kept.len() / self.n_mels)
         };
         let (from, to) = (at(burst.began_s), at(burst.over_s));
-        let place = |column: usize| {
-            let place = ((self.first + column) as f64 * self.second_per_column) as usize;
-            let place = place.saturating_sub(self.first_second) * self.second_mels;
-            place.min(self.second.len())
-        };
+        let place = |column: usize| self.second_place(self.first + column, model);
         let second = place(from)..place(to);
         self.second.drain(second);
         self.kept.drain(from * self.n_mels..to * self.n_mels);
@@ -584,8 +593,14 @@ impl Columns {
         self.left_out.push((self.first + from, to - from));
     }
 
+    /// Where in what is kept of the second picture the mel column `column` begins.
+    fn second_place(&self, column: usize, model: &Model) -> usize {
+        let place = model.second_columns(column);
+        (place.saturating_sub(self.first_second) * self.second_mels).min(self.second.len())
+    }
+
     /// Frames that may be needed once more if the song ends soon are not forgotten.
-    fn forget_before(&mut self, next: usize) {
+    fn forget_before(&mut self, next: usize, model: &Model) {
         let certain = 2 * self.skip + self.n_frames;
         if self.n_columns < certain {
             return;
@@ -594,7 +609,7 @@ impl Columns {
         self.kept.drain(..drop * self.n_mels);
         self.sounds.drain(..drop);
         self.first += drop;
-        let before = (self.first as f64 * self.second_per_column) as usize;
+        let before = model.second_columns(self.first);
         let drop = before.saturating_sub(self.first_second);
         self.second
             .drain(..(drop * self.second_mels).min(self.second.len()));
@@ -617,15 +632,11 @@ impl Columns {
         if (sounding as f64) < LEAST_SOUND * len as f64 {
             return None;
         }
+        let place = |column: usize| self.second_place(column, network.model());
+        let second = place(start)..place(start + len);
         let from = from * self.n_mels;
         let columns = &self.kept.make_contiguous()[from..from + len * self.n_mels];
-        let place = |column: usize| {
-            let place = (column as f64 * self.second_per_column) as usize;
-            place.saturating_sub(self.first_second) * self.second_mels
-        };
-        let end = place(start + len).min(self.second.len());
-        let begin = place(start).min(end);
-        let second = &self.second.make_contiguous()[begin..end];
+        let second = &self.second.make_contiguous()[second];
         let scored = network.score_pictures(columns, second)?;
         let before = self.left_out.iter().filter(|(at, _)| *at <= start);
         let left_out: usize = before.map(|(_, n)| n).sum();

@@ -10,6 +10,7 @@ pub mod model_file;
 pub mod opening;
 #[cfg(feature = "file")]
 mod opus;
+#[cfg(feature = "synth")]
 pub mod synth;
 
 /// For the fuzz target: see [`opus`].

@@ -3,7 +3,8 @@
 /// 97.5 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// 95 % interval of `right` out of `n`, by Wilson's score method (E. B. Wilson, 1927); (0, 1) for `n` = 0.
+/// 95 % interval of `right` out of `n`, by Wilson's score method (E. B. Wilson, 1927); (0, 1) for
+/// `n` = 0.
 ///
 /// ```
 /// let (low, high) = genrescope::statistics::wilson(82, 100);

@@ -1,7 +1,9 @@
-//! Tags of audio files, edited byte by byte: an edit is a list of [`Splice`]s, and what no splice touches stays as it is.
+//! Tags of audio files, edited byte by byte: an edit is a list of [`Splice`]s, and what no splice
+//! touches stays as it is.
 //!
-//! Each container has its module. It finds the tags, says what they hold, and makes the splices that put other values in the place
-//! of some of them: frames and entries that are not asked for keep their bytes, and so does the sound.
+//! Each container has its module. It finds the tags, says what they hold, and makes the splices
+//! that put other values in the place of some of them: frames and entries that are not asked for
+//! keep their bytes, and so does the sound.
 
 mod ape;
 mod id3;
@@ -165,7 +167,8 @@ impl Tags {
         values
     }
 
-    /// What must be spliced into the file so that its tags have these values, in order and without overlaps.
+    /// What must be spliced into the file so that its tags have these values, in order and without
+    /// overlaps.
     ///
     /// # Errors
     /// When the tag uses something that is not written here, or has no room.
@@ -243,7 +246,8 @@ fn le32(bytes: &[u8]) -> u32 {
     be32(bytes).swap_bytes()
 }
 
-/// The new list of entries: those that `is_field` is true of give way to `new`, which stand where the first of them stood.
+/// The new list of entries: those that `is_field` is true of give way to `new`, which stand where
+/// the first of them stood.
 fn replaced<T: Clone>(entries: &[T], is_field: impl Fn(&T) -> bool, new: Vec<T>) -> Vec<T> {
     let place = entries.iter().position(&is_field).unwrap_or(entries.len());
     let mut out = entries[..place].to_vec();

@@ -1,7 +1,8 @@
 //! A new last layer for the same ears: teach a model other labels from a few songs of each.
 //!
-//! The trunk stays as it is (the paper's "network as a feature extractor", section 4.1); a softmax layer is fitted on the
-//! embeddings of labelled frames. That takes seconds, not hours, and nothing but the songs.
+//! The trunk stays as it is (the paper's "network as a feature extractor", section 4.1); a softmax
+//! layer is fitted on the embeddings of labelled frames. That takes seconds, not hours, and nothing
+//! but the songs.
 
 use std::collections::BTreeMap;
 
@@ -78,14 +79,14 @@ impl Head {
     }
 }
 
-/// Strength of the L2 penalty on standardised features: as much as the 5-fold test on the 403 full clips of GTZAN
-/// liked best for frozen features (scikit-learn's C = 0.02 there).
+/// Strength of the L2 penalty on standardised features: as much as the 5-fold test on the 403 full
+/// clips of GTZAN liked best for frozen features (scikit-learn's C = 0.02 there).
 const L2: f64 = 0.05;
 
 const ITERATIONS: usize = 400;
 
-/// Fits a softmax layer by accelerated gradient descent: every label weighs the same, however many frames it has.
-/// Deterministic.
+/// Fits a softmax layer by accelerated gradient descent: every label weighs the same, however many
+/// frames it has. Deterministic.
 ///
 /// # Errors
 /// [`TeachError`] when a label has no examples or an embedding another length than the first.
@@ -259,8 +260,8 @@ pub struct Lesson {
     pub group: usize,
     /// Embeddings of its frames.
     pub frames: Vec<Vec<f32>>,
-    /// Embeddings of its first seconds, one for each of the lengths that temperatures are fitted at; `None` where it is
-    /// shorter.
+    /// Embeddings of its first seconds, one for each of the lengths that temperatures are fitted
+    /// at; `None` where it is shorter.
     pub beginnings: Vec<Option<Vec<f32>>>,
 }
 
@@ -307,22 +308,26 @@ pub struct CrossValidation {
     pub named_right: u32,
     /// Left-out songs whose best label is wrong and is not below that.
     pub named_wrong: u32,
-    /// Songs of none of the labels, and how many of them are called so; `None` where there are none.
+    /// Songs of none of the labels, and how many of them are called so; `None` where there are
+    /// none.
     pub strangers: Option<(u32, u32)>,
 }
 
-/// Share of the songs whose best label is right that must stay named, whatever else the threshold could refuse.
+/// Share of the songs whose best label is right that must stay named, whatever else the threshold
+/// could refuse.
 const KEPT: f32 = 0.9;
 
-/// Leaves songs out in `folds` turns, fits on the rest, and names the left-out songs by the mean of their frames' scores.
-/// The groups of a label take turns, so that every fold holds some of each. Fewer than two turns leave nothing to fit on:
-/// they count as two.
+/// Leaves songs out in `folds` turns, fits on the rest, and names the left-out songs by the mean of
+/// their frames' scores. The groups of a label take turns, so that every fold holds some of each.
+/// Fewer than two turns leave nothing to fit on: they count as two.
 ///
-/// What is none of the labels is told by a threshold of the best score: `strangers`, songs of none of them, teach it. Where
-/// there are none, each label in turn is one that the others know nothing of, if there are three or more.
+/// What is none of the labels is told by a threshold of the best score: `strangers`, songs of none
+/// of them, teach it. Where there are none, each label in turn is one that the others know nothing
+/// of, if there are three or more.
 ///
 /// # Errors
-/// [`TeachError::OneGroup`] when all songs of a label are of one group, so that none can be left out.
+/// [`TeachError::OneGroup`] when all songs of a label are of one group, so that none can be left
+/// out.
 pub fn cross_validate(
     lessons: &[Lesson],
     strangers: &[Lesson],
@@ -400,7 +405,8 @@ pub fn cross_validate(
     })
 }
 
-/// The fold of each lesson: the groups of a label take turns, the largest first, each where the label has least.
+/// The fold of each lesson: the groups of a label take turns, the largest first, each where the
+/// label has least.
 fn share_out(lessons: &[Lesson], labels: &Labels, folds: usize) -> Result<Vec<usize>, TeachError> {
     let mut groups: BTreeMap<usize, Vec<&Lesson>> = BTreeMap::new();
     for lesson in lessons {
@@ -471,8 +477,9 @@ fn unknown_scores(
     Ok(scores)
 }
 
-/// The threshold at which most is said right: songs of the labels are named right, songs of none and those that would be named
-/// wrong are not named. Both sides weigh the same; [`KEPT`] of what is right stays named.
+/// The threshold at which most is said right: songs of the labels are named right, songs of none
+/// and those that would be named wrong are not named. Both sides weigh the same; [`KEPT`] of what
+/// is right stays named.
 fn threshold(right: &[f32], wrong: &[f32], unknown: &[f32], n_labels: usize) -> f32 {
     let chance = 1.0 / n_labels as f32;
     let mut sorted = right.to_vec();
@@ -503,13 +510,14 @@ fn threshold(right: &[f32], wrong: &[f32], unknown: &[f32], n_labels: usize) -> 
 /// No threshold asks for more.
 const MOST_SURE: f32 = 0.95;
 
-/// The temperature in 0.2..=5 at which the labels are least surprising: golden-section search on the mean negative
-/// log-likelihood, which has one minimum in the temperature.
+/// The temperature in 0.2..=5 at which the labels are least surprising: golden-section search on
+/// the mean negative log-likelihood, which has one minimum in the temperature.
 pub fn fit_temperature(logits_and_labels: &[(Vec<f32>, usize)]) -> f32 {
     fit_temperature_by(logits_and_labels, 0.0)
 }
 
-/// As [`fit_temperature`], where a share `doubt` of each label is any other: so many songs can have been luck.
+/// As [`fit_temperature`], where a share `doubt` of each label is any other: so many songs can have
+/// been luck.
 fn fit_temperature_by(logits_and_labels: &[(Vec<f32>, usize)], doubt: f64) -> f32 {
     let nll = |log_t: f64| -> f64 {
         let t = log_t.exp() as f32;
@@ -535,7 +543,8 @@ fn fit_temperature_by(logits_and_labels: &[(Vec<f32>, usize)], doubt: f64) -> f3
     low.midpoint(high).exp() as f32
 }
 
-/// The same ears with a new last layer and new labels. What the base model knows of music and silence stays.
+/// The same ears with a new last layer and new labels. What the base model knows of music and
+/// silence stays.
 ///
 /// # Errors
 /// [`TeachError::Model`] when the head does not fit the base.
@@ -566,11 +575,8 @@ mod tests {
 
     /// Two clouds and a feature that never moves.
     fn clouds(n: usize) -> Vec<Example> {
-        let mut state = 7_u32;
-        let mut noise = move || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-        };
+        let mut random = crate::random::Random::new(7);
+        let mut noise = move || 0.5 * random.sample();
         (0..n)
             .map(|song| {
                 let label = song % 3;
@@ -626,8 +632,8 @@ mod tests {
 
     #[test]
     fn what_an_artist_gives_away_does_not_count() {
-        // The second value tells the artist, and each artist has one label: with songs of one artist on both sides it is
-        // as good as the label; the first tells nothing.
+        // The second value tells the artist, and each artist has one label: with songs of one
+        // artist on both sides it is as good as the label; the first tells nothing.
         let songs: Vec<Lesson> = (0..60)
             .map(|song| {
                 let artist = song % 12;

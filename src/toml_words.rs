@@ -7,7 +7,8 @@ pub(crate) fn line_and_reason(text: &str, error: &toml::de::Error) -> (usize, St
     (line, reason(error.message()))
 }
 
-/// The parser's message, which speaks of types of a program, said for people. What is not known stays as it is.
+/// The parser's message, which speaks of types of a program, said for people. What is not known
+/// stays as it is.
 fn reason(message: &str) -> String {
     if let Some(("field", key, known)) = unknown(message) {
         return match nearest(&key, &known) {
@@ -38,7 +39,8 @@ fn reason(message: &str) -> String {
     message.lines().collect::<Vec<_>>().join(", ")
 }
 
-/// Kind, name and known names of serde's message ``unknown field `devise`, expected one of `device`, `averaging` ``.
+/// Kind, name and known names of serde's message ``unknown field `devise`, expected one of
+/// `device`, `averaging` ``.
 fn unknown(message: &str) -> Option<(&str, String, Vec<String>)> {
     let (kind, rest) = message.strip_prefix("unknown ")?.split_once(' ')?;
     let mut quoted = rest.split('`').skip(1).step_by(2).map(str::to_owned);

@@ -1,4 +1,9 @@
 //! Sample rates and lengths of time, and how one becomes the other.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 use std::fmt;
 
@@ -87,20 +92,22 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Louder samples are cut to this (+24 dB above full scale): no converter or mix goes there, and a network that has seen
-/// 1e9 in its window would say nothing sensible for half a minute.
+/// Louder samples are cut to this (+24 dB above full scale): no converter or mix goes there, and a
+/// network that has seen 1e9 in its window would say nothing sensible for half a minute.
 pub const MAX_AMPLITUDE: f32 = 16.0;
 
-/// Quieter samples (-200 dBFS) are taken as silence: filters would turn them into denormals, which some processors add a
-/// hundred times more slowly.
+/// Quieter samples (-200 dBFS) are taken as silence: filters would turn them into denormals, which
+/// some processors add a hundred times more slowly.
 const MIN_AMPLITUDE: f32 = 1e-10;
 
-/// A sample that everything behind can live with: what is not finite, or below -200 dBFS, becomes 0, and what is beyond
-/// ±[`MAX_AMPLITUDE`] is cut to it. The one rule for every way in: device, host, file and library call.
+/// A sample that everything behind can live with: what is not finite, or below -200 dBFS, becomes
+/// 0, and what is beyond ±[`MAX_AMPLITUDE`] is cut to it. The one rule for every way in: device,
+/// host, file and library call.
 #[inline]
 pub fn sane(sample: f32) -> f32 {
     const HEARD: std::ops::Range<u32> = MIN_AMPLITUDE.to_bits()..f32::INFINITY.to_bits();
-    // Bits instead of branches, so that several samples are looked at with one instruction. NaN is in no range.
+    // Bits instead of branches, so that several samples are looked at with one instruction. NaN is
+    // in no range.
     let magnitude = sample.to_bits() & (u32::MAX >> 1);
     let mask = u32::from(HEARD.contains(&magnitude)).wrapping_neg();
     f32::from_bits(sample.clamp(-MAX_AMPLITUDE, MAX_AMPLITUDE).to_bits() & mask)
@@ -108,8 +115,8 @@ pub fn sane(sample: f32) -> f32 {
 
 /// Is every sample zero, of either sign?
 ///
-/// In parts without an exit each, so that several samples are looked at with one instruction; sound ends it within
-/// the first part.
+/// In parts without an exit each, so that several samples are looked at with one instruction; sound
+/// ends it within the first part.
 ///
 /// # Real-time
 /// Safe on the audio thread.
@@ -121,6 +128,11 @@ pub fn all_zero(samples: &[f32]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use super::*;
 

@@ -1,5 +1,6 @@
-//! Receivers of bad manners: each feed goes on or says what is wrong, holds up no other, counts every readout, ends when it is told to, and tells
-//! the newest to a receiver that has mended its ways. What is not here is in the tests that docs/feeds.md names.
+//! Receivers of bad manners: each feed goes on or says what is wrong, holds up no other, counts
+//! every readout, ends when it is told to, and tells the newest to a receiver that has mended its
+//! ways. What is not here is in the tests that docs/feeds.md names.
 #![cfg(all(feature = "cli", unix))]
 #![allow(
     clippy::unwrap_used,
@@ -70,7 +71,8 @@ const MANNERS: [Manner; 7] = [
     Manner::FallsAsleep,
 ];
 
-/// How a receiver answers that does as it should: from all that has come so far on a connection, what to say now.
+/// How a receiver answers that does as it should: from all that has come so far on a connection,
+/// what to say now.
 type Answers = fn(&mut Vec<u8>) -> Vec<u8>;
 
 /// A receiver at an address that stays the same.

@@ -1,5 +1,9 @@
-//! Scoring allocates nothing once a window has filled: neither the network nor the pipeline around it.
+//! Scoring allocates nothing once a window has filled: neither the network nor the pipeline around
+//! it.
 #![cfg(debug_assertions)] // assert_no_alloc has no allocator in release builds
+
+#[path = "support/random.rs"]
+mod random;
 
 use std::sync::Arc;
 
@@ -10,19 +14,15 @@ use genrescope::{
     pipeline::{Pipeline, PipelineConfig},
     units::SampleRate,
 };
+use random::Random;
 
 #[global_allocator]
 static ALLOCATOR: AllocDisabler = AllocDisabler;
 
 /// Noise of -60 to 0 dB.
 fn columns(n: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    (0..n * 96)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            -60.0 * ((state >> 8) as f32 / 16_777_216.0)
-        })
-        .collect()
+    let mut random = Random::new(1);
+    (0..n * 96).map(|_| -60.0 * random.unit()).collect()
 }
 
 fn model(architecture: Architecture, integers: bool) -> Arc<Model> {
@@ -88,13 +88,8 @@ fn the_pipeline_allocates_nothing() {
         PipelineConfig::default(),
     )
     .unwrap();
-    let mut state = 1_u32;
-    let noise: Vec<f32> = (0..48_000)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / 16_777_216.0 - 0.5
-        })
-        .collect();
+    let mut random = Random::new(1);
+    let noise: Vec<f32> = (0..48_000).map(|_| 0.5 * random.sample()).collect();
     for _ in 0..40 {
         pipeline.push(&noise, |_| {});
     }

@@ -1,5 +1,6 @@
-//! The command line against a real PulseAudio server of the test's own, with a null sink whose monitor is heard.
-//! Without `pulseaudio` and `paplay` on the PATH (Debian: pulseaudio, pulseaudio-utils) this is skipped, and says so.
+//! The command line against a real PulseAudio server of the test's own, with a null sink whose
+//! monitor is heard. Without `pulseaudio` and `paplay` on the PATH (Debian: pulseaudio,
+//! pulseaudio-utils) this is skipped, and says so.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
 #[path = "support/skip.rs"]
@@ -335,7 +336,8 @@ fn a_song_is_heard_from_the_monitor_and_a_dead_server_is_survived() {
 
     let (_listening, messages, said) = rig.listen();
     let player = rig.play(&song);
-    // The first answers rest on three seconds and differ; a whole frame must be called what the file is called.
+    // The first answers rest on three seconds and differ; a whole frame must be called what the
+    // file is called.
     let heard = wait_for("answer from a whole frame", &messages, whole);
     assert_eq!(heard["source"], "pulseaudio:speakers.monitor");
     assert_eq!(best(&heard), Some(verdict), "{heard}");
@@ -442,7 +444,8 @@ fn add_other_sink(rig: &Rig) {
     ]);
 }
 
-/// Where the server moves streams to another source, a listener must not go on under the name of one that is gone.
+/// Where the server moves streams to another source, a listener must not go on under the name of
+/// one that is gone.
 #[test]
 fn a_removed_source_is_lost_even_where_the_server_moves_its_streams() {
     let Some(rig) = Rig::new() else { return };
@@ -482,7 +485,8 @@ fn another_default_is_told_as_lost_hello_and_a_state_once_each() {
         }
         is_other && is_readout(m)
     });
-    // Another rate or not, listening begins anew or goes on; which of the two is not the point here.
+    // Another rate or not, listening begins anew or goes on; which of the two is not the point
+    // here.
     let last = told.pop();
     assert_eq!(told, [r#""status" "lost""#, r#""hello" null"#], "{last:?}");
     let last = last.unwrap_or_default();

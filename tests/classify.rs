@@ -1,6 +1,8 @@
 //! `genrescope classify` and `teach`, as a user meets them.
 #![cfg(feature = "cli")]
 
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/skip.rs"]
 mod skip;
 #[path = "support/cli.rs"]
@@ -9,6 +11,7 @@ mod support;
 use std::{fs, io::Write, path::Path, process::Command};
 
 use genrescope::{source::synth::Style, units::SampleRate};
+use random::Random;
 use serde_json::Value;
 use support::{genrescope, lines, music, stderr, write_wav};
 
@@ -318,7 +321,8 @@ fn a_timeline_and_frames_are_told() {
     );
 }
 
-/// The nearest of the model's own frames of known songs vote: shares of seven by the frequency of their labels.
+/// The nearest of the model's own frames of known songs vote: shares of seven by the frequency of
+/// their labels.
 #[test]
 fn neighbours_are_asked_of_models_that_have_some() {
     let dir = tempfile::tempdir().unwrap();
@@ -358,8 +362,8 @@ fn neighbours_are_asked_of_models_that_have_some() {
     );
 }
 
-/// A frame that is asked for alone is what the same seconds say in a file of their own, in a format without packets and in
-/// one with them.
+/// A frame that is asked for alone is what the same seconds say in a file of their own, in a format
+/// without packets and in one with them.
 #[test]
 fn a_few_frames_are_heard_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
@@ -419,19 +423,15 @@ fn a_few_frames_are_heard_and_nothing_else() {
     assert!(mp3["notes"].is_null() && (mp3["seconds"].as_f64().unwrap() - 75.0).abs() < 0.1);
 }
 
-/// Music, silence and hiss: the timeline of the file says when each state began, as the pipeline of a listener does.
+/// Music, silence and hiss: the timeline of the file says when each state began, as the pipeline of
+/// a listener does.
 #[test]
 fn a_timeline_says_what_a_listener_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let mut signal = music(Style::ALL[0], 20.0, 1);
     signal.extend(vec![0.0; 22_050 * 5]);
-    signal.extend((0..22_050 * 15).map(|i: u32| {
-        let bits = i
-            .wrapping_mul(2_654_435_761)
-            .rotate_left(13)
-            .wrapping_mul(2_246_822_519);
-        0.1 * (f32::from((bits >> 16) as u16) / 32_768.0 - 1.0)
-    }));
+    let mut random = Random::new(1);
+    signal.extend((0..22_050 * 15).map(|_| 0.1 * random.sample()));
     write_wav(&dir.path().join("night.wav"), 22_050, &signal);
     let model = genrescope::network::Model::builtin();
     let rate = SampleRate::new(22_050).unwrap();
@@ -524,8 +524,8 @@ fn crates_are_taught_and_told_apart() {
     }
 }
 
-/// Answers know the options that made them, and do not mix; an output file's name says its format; a run
-/// without an answer leaves no file.
+/// Answers know the options that made them, and do not mix; an output file's name says its format;
+/// a run without an answer leaves no file.
 #[test]
 fn an_output_file_holds_answers_of_one_kind() {
     let dir = tempfile::tempdir().unwrap();

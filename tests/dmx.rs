@@ -1,5 +1,5 @@
-//! sACN and Art-Net over real sockets on the loopback interface, read by the bytes of the standards and, where they are
-//! installed, by other people's receivers.
+//! sACN and Art-Net over real sockets on the loopback interface, read by the bytes of the standards
+//! and, where they are installed, by other people's receivers.
 #![cfg(all(feature = "cli", feature = "lights"))]
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,8 @@
 
 #[path = "support/feeds.rs"]
 mod fixtures;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -259,13 +261,16 @@ fn artnet_carries_the_look_by_the_bytes_of_the_standard() {
 #[test]
 fn sacn_multicast_reaches_a_group() {
     let Ok(socket) = UdpSocket::bind("0.0.0.0:5568") else {
-        eprintln!("SKIPPED: port 5568 is taken on this machine");
+        skip::skip("port", "port 5568 is taken on this machine");
         return;
     };
     let local = std::net::Ipv4Addr::LOCALHOST;
     let group = std::net::Ipv4Addr::new(239, 255, 0x12, 0x34);
     if socket.join_multicast_v4(&group, &local).is_err() {
-        eprintln!("SKIPPED: this machine has no multicast on the loopback interface");
+        skip::skip(
+            "multicast",
+            "there is no multicast on the loopback interface",
+        );
         return;
     }
     socket
@@ -328,8 +333,9 @@ fn understood(kind: &str, module: &str, make: impl Fn(&str) -> Feeds) -> Option<
         .status()
         .is_ok_and(|status| status.success());
     if !available {
-        eprintln!(
-            "SKIPPED: {python} has no {module} (pip install {module}; GENRESCOPE_PYTHON names the interpreter)"
+        skip::skip(
+            module,
+            format_args!("{python} has no {module}; GENRESCOPE_PYTHON names the interpreter"),
         );
         return None;
     }

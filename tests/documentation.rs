@@ -1,4 +1,5 @@
-//! The documentation is true: its links lead somewhere, its commands exist, and those marked `sh run` do what they show.
+//! The documentation is true: its links lead somewhere, its commands exist, and those marked
+//! `sh run` do what they show.
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 #[path = "support/docs.rs"]
@@ -267,7 +268,8 @@ mod run {
 
     use super::*;
 
-    /// Longer than the longest block takes on a busy machine; a command that does not end would stop the tests.
+    /// Longer than the longest block takes on a busy machine; a command that does not end would
+    /// stop the tests.
     const LIMIT_SECONDS: &str = "600";
 
     fn is_installed(program: &str) -> bool {

@@ -7,6 +7,8 @@
     reason = "helpers of tests: a failure is a failed test, and skipped parts are told on stderr"
 )]
 
+#[path = "support/random.rs"]
+mod random;
 #[path = "support/skip.rs"]
 mod skip;
 
@@ -21,15 +23,15 @@ use genrescope::{
     source::file::{AudioFile, FileError, RawFormat, RawPcm},
     units::{SampleRate, Seconds},
 };
+use random::Random;
 
 /// A stereo sweep over noise, 2 s, `[n_frames, 2]`.
 fn sweep(rate: u32) -> Vec<f32> {
-    let mut state = 7_u32;
+    let mut random = Random::new(7);
     (0..2 * rate)
         .flat_map(|n| {
             let t = f64::from(n) / f64::from(rate);
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let noise = f64::from(state) / 4_294_967_296.0 - 0.5;
+            let noise = 0.5 * f64::from(random.sample());
             let left = 0.4 * (std::f64::consts::TAU * (150.0 * t + 700.0 * t * t)).sin();
             [
                 (left + 0.05 * noise) as f32,
@@ -546,14 +548,9 @@ fn what_is_no_audio_is_told() {
         read(&wav).unwrap().0
     );
     // Noise holds what may pass for MP3 frames here and there: read or told, but no panic.
-    let mut state = 1_u32;
+    let mut random = Random::new(1);
     for _ in 0..20 {
-        let noise: Vec<u8> = (0..50_000)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 24) as u8
-            })
-            .collect();
+        let noise: Vec<u8> = (0..50_000).map(|_| random.byte()).collect();
         fs::write(path("noise.mp3"), noise).unwrap();
         if let Err(error) = read(&path("noise.mp3")) {
             assert!(error.to_string().contains("noise.mp3"), "{error}");
@@ -749,11 +746,8 @@ fn no_mutation_panics_or_hangs() {
             names.push("six.opus");
         }
     }
-    let mut state = 99_u32;
-    let mut random = move |below: usize| {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        ((u64::from(state) * below as u64) >> 32) as usize
-    };
+    let mut generator = Random::new(99);
+    let mut random = move |below: usize| generator.below(below);
     let (mut n_read, mut n_told, mut n_panics) = (0, 0, 0);
     for name in names {
         let good = fs::read(folder.path().join(name)).unwrap();

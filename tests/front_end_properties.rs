@@ -4,6 +4,9 @@
     reason = "helpers of tests: a failure is a failed test"
 )]
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::f64::consts::PI;
 
 use assert_no_alloc::AllocDisabler;
@@ -12,6 +15,7 @@ use genrescope::{
     units::SampleRate,
 };
 use proptest::prelude::*;
+use random::Random;
 
 #[cfg(debug_assertions)] // assert_no_alloc has no allocator in release builds
 #[global_allocator]
@@ -32,13 +36,8 @@ fn front_end(hz: u32) -> FrontEnd {
 }
 
 /// Noise between -1 and 1 that depends on `seed` only.
-fn noise(n: usize, mut seed: u32) -> Vec<f32> {
-    (0..n)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            seed.cast_signed() as f32 / 2_147_483_648.0
-        })
-        .collect()
+fn noise(n: usize, seed: u32) -> Vec<f32> {
+    Random::new(u64::from(seed)).noise(n)
 }
 
 /// Columns of `signal`, pushed in blocks whose sizes are those of `blocks`, over and over.
@@ -201,8 +200,8 @@ fn rms(signal: impl Iterator<Item = f64>) -> f64 {
     (sum / f64::from(n)).sqrt()
 }
 
-/// Gain in dB of the sine at `frequency`, and everything else in dB relative to the input. The sine is
-/// taken at its own phase, so a delay would appear as something else.
+/// Gain in dB of the sine at `frequency`, and everything else in dB relative to the input. The sine
+/// is taken at its own phase, so a delay would appear as something else.
 fn gain_and_residue(hz: u32, frequency: f64) -> (f64, f64) {
     let out = steady_state(hz, frequency);
     let sine = |m: usize| (2.0 * PI * frequency * (m + 600) as f64 / 12_000.0).sin();
@@ -222,8 +221,9 @@ fn gain_and_residue(hz: u32, frequency: f64) -> (f64, f64) {
     )
 }
 
-/// Flat within 0.3 dB to 5.2 kHz (or 0.87 of the input's Nyquist frequency, if that is lower), without
-/// delay, with images and interpolation noise below -80 dB; from 6.4 kHz up nothing above -80 dB.
+/// Flat within 0.3 dB to 5.2 kHz (or 0.87 of the input's Nyquist frequency, if that is lower),
+/// without delay, with images and interpolation noise below -80 dB; from 6.4 kHz up nothing above
+/// -80 dB.
 #[test]
 fn the_resampler_is_flat_and_stops() {
     for hz in RATES {
@@ -268,8 +268,8 @@ fn the_resampler_is_flat_and_stops() {
 /// The same sound at any rate gives the same columns at the same places.
 #[test]
 fn columns_do_not_depend_on_the_rate() {
-    // Tones with tremolo under 3.4 kHz, so that 8 kHz holds them too, and a noise floor far down that
-    // is the same for all: cells without sound lie on it and not on rounding errors.
+    // Tones with tremolo under 3.4 kHz, so that 8 kHz holds them too, and a noise floor far down
+    // that is the same for all: cells without sound lie on it and not on rounding errors.
     let config = FrontEndConfig {
         floor_db: -60.0,
         ..FrontEndConfig::default()

@@ -1,6 +1,10 @@
 //! `genrescope tag`, `sort` and `watch`, as a user and as other programs meet them.
 #![cfg(feature = "cli")]
 
+#[path = "support/random.rs"]
+mod random;
+#[path = "support/skip.rs"]
+mod skip;
 #[path = "support/cli.rs"]
 mod support;
 
@@ -13,6 +17,7 @@ use std::{
 };
 
 use genrescope::source::synth::Style;
+use random::Random;
 use serde_json::Value;
 use support::{command, genrescope, music, stderr, stdout, write_wav};
 
@@ -63,11 +68,12 @@ fn has(program: &str, args: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The files of [`KINDS`] in `folder`, with a title, an artist and a picture; `false` where they cannot be made.
+/// The files of [`KINDS`] in `folder`, with a title, an artist and a picture; `false` where they
+/// cannot be made.
 fn library(folder: &Path) -> bool {
     let ready = has("ffmpeg", &["-version"]);
     if !ready {
-        eprintln!("skipped: there is no ffmpeg on the PATH");
+        skip::skip("ffmpeg", "there is no ffmpeg on the PATH");
         return false;
     }
     fs::create_dir_all(folder).unwrap();
@@ -128,7 +134,7 @@ fn read_back(folder: &Path) -> Option<BTreeMap<String, Value>> {
         .into_iter()
         .find(|python| has(python, &["-c", "import mutagen"]));
     let Some(python) = python else {
-        eprintln!("skipped in part: there is no python3 with mutagen");
+        skip::skip("mutagen", "there is no python3 with mutagen");
         return None;
     };
     let names: Vec<PathBuf> = contents(folder).into_keys().collect();
@@ -290,7 +296,8 @@ fn aiff_with(tag: &[u8], samples: &[f32]) -> Vec<u8> {
     file
 }
 
-/// Frames that no library knows stay bit for bit, in every version of ID3v2, and no tag changes its version.
+/// Frames that no library knows stay bit for bit, in every version of ID3v2, and no tag changes its
+/// version.
 #[test]
 fn unknown_frames_and_versions_stay() {
     let dir = tempfile::tempdir().unwrap();
@@ -533,7 +540,8 @@ fn links_modes_and_changes_since_are_respected() {
     assert_eq!(fs::read(at("mode.aiff")).unwrap(), file);
 }
 
-/// Killed at any moment, every file is as before or as after, the journal leads back, and the run can be gone on with.
+/// Killed at any moment, every file is as before or as after, the journal leads back, and the run
+/// can be gone on with.
 #[cfg(unix)]
 #[test]
 fn a_run_that_is_killed_harms_no_file() {
@@ -567,11 +575,8 @@ fn a_run_that_is_killed_harms_no_file() {
         });
         found
     };
-    let mut seed = 12_345_u64;
-    let mut random = move |below: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (seed >> 33) % below
-    };
+    let mut generator = Random::new(12_345);
+    let mut random = move |below: u64| generator.below(below as usize) as u64;
     let args = [
         "tag",
         "--write",

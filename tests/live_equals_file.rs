@@ -1,5 +1,8 @@
-//! The same samples give the same readouts, whether they are pushed into the pipeline or come through the ring and the
-//! worker.
+//! The same samples give the same readouts, whether they are pushed into the pipeline or come
+//! through the ring and the worker.
+
+#[path = "support/random.rs"]
+mod random;
 
 use std::time::Duration;
 
@@ -10,18 +13,18 @@ use genrescope::{
     realtime::{AudioInput, Listener, RealtimeConfig},
     units::SampleRate,
 };
+use random::Random;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Something with a beat, a melody and noise, different in every second.
 fn signal(rate: SampleRate, seconds: f64) -> Vec<f32> {
     let hz = f64::from(rate.hz());
-    let mut noise = 12_345_u32;
+    let mut random = Random::new(12_345);
     (0..(seconds * hz) as usize)
         .map(|i| {
             let t = i as f64 / hz;
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let hiss = f64::from(noise >> 8) / f64::from(1 << 23) - 1.0;
+            let hiss = f64::from(random.sample());
             let beat = (-(t * 2.0).fract() * 12.0).exp();
             let step = [0, 3, 7, 10, 12, 7, 5, 3][(t * 4.0) as usize % 8];
             let tone =
@@ -86,7 +89,8 @@ fn live_equals_file() {
     }
 }
 
-/// Music, long silence, music: the live path steps over the silence, the pipeline computes all of it.
+/// Music, long silence, music: the live path steps over the silence, the pipeline computes all of
+/// it.
 #[test]
 fn silence_that_is_stepped_over_changes_nothing() {
     let model = Model::builtin();

@@ -1,4 +1,5 @@
-//! Live listening to what pauses, hangs up, refuses or never ends: the program against real pipes, sockets and devices.
+//! Live listening to what pauses, hangs up, refuses or never ends: the program against real pipes,
+//! sockets and devices.
 #![cfg(all(feature = "cli", unix))]
 #![allow(
     clippy::unwrap_used,
@@ -197,7 +198,8 @@ fn files_that_never_end_are_refused_at_once() {
     }
 }
 
-/// A view on a terminal of util-linux's `script`, whose other end is closed: the listener must not outlive it.
+/// A view on a terminal of util-linux's `script`, whose other end is closed: the listener must not
+/// outlive it.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_that_hangs_up_ends_the_view() {

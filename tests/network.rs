@@ -1,10 +1,14 @@
-//! The networks: the plan against a slow, obvious computation, and the rolling window against the whole one.
+//! The networks: the plan against a slow, obvious computation, and the rolling window against the
+//! whole one.
 
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "helpers of tests, too, fail by panicking and say what they skip"
 )]
+
+#[path = "support/random.rs"]
+mod random;
 
 use std::sync::Arc;
 
@@ -17,6 +21,7 @@ use genrescope::{
     },
 };
 use proptest::prelude::*;
+use random::Random;
 
 const N_MELS: usize = 96;
 
@@ -28,7 +33,8 @@ fn model(architecture: &Architecture, seed: u64) -> Arc<Model> {
     Model::from_bundle(&bundle(architecture, seed)).unwrap()
 }
 
-/// Short frames and few filters, so that many windows can be tried; the forms are those of the real ones.
+/// Short frames and few filters, so that many windows can be tried; the forms are those of the real
+/// ones.
 fn small_cnn() -> Architecture {
     let block = |filters, frequency, time| Block {
         filters,
@@ -89,13 +95,8 @@ fn small_crnn() -> Architecture {
 
 /// Columns that look like music in decibels: a slow walk with jumps, a value per band.
 fn columns(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1_u64 << 24) as f32
-    };
+    let mut random = Random::new(seed);
+    let mut random = move || random.unit();
     let mut level = -30.0;
     let mut values = Vec::with_capacity(n * N_MELS);
     for _ in 0..n {

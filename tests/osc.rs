@@ -1,4 +1,5 @@
-//! OSC over real sockets on the loopback interface, received by rosc and, where it is installed, by python-osc.
+//! OSC over real sockets on the loopback interface, received by rosc and, where it is installed, by
+//! python-osc.
 #![cfg(feature = "osc")]
 #![allow(
     clippy::unwrap_used,

@@ -172,7 +172,8 @@ fn every_cut_is_mended(format: &str, name: &str) {
             );
         }
     }
-    // A file that stays broken has one line, however often it is tried; one that was mended has its answer.
+    // A file that stays broken has one line, however often it is tried; one that was mended has its
+    // answer.
     run(&["--resume"]);
     let again = run(&["--resume"]);
     assert!(!again.contains("was cut off"), "{again}");

@@ -1,4 +1,5 @@
-//! QLC+ itself, under Xvfb: what it is told by OSC, OS2L and sACN presses the buttons of docs/qlcplus.qxw, and their lamps come back from it by E1.31.
+//! QLC+ itself, under Xvfb: what it is told by OSC, OS2L and sACN presses the buttons of
+//! docs/qlcplus.qxw, and their lamps come back from it by E1.31.
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(
     clippy::unwrap_used,

@@ -1,7 +1,8 @@
-//! The audio thread's half neither allocates nor frees, whatever is pushed.
+//! The audio thread's half neither allocates nor frees, whatever is pushed, and clippy looks at all
+//! of it.
 #![cfg(debug_assertions)] // assert_no_alloc has no allocator in release builds
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use genrescope::{
@@ -44,8 +45,9 @@ fn the_audio_thread_does_not_allocate() {
     let silence = vec![-0.0; 8192];
     let planar: [&[f32]; 2] = [&floats[..8192], &floats[8192..16_384]];
 
-    // The first push on this thread is under test as well, so nothing is warmed up. The ring runs over on the way,
-    // because nobody waits for the worker here: that path must not allocate either.
+    // The first push on this thread is under test as well, so nothing is warmed up. The ring runs
+    // over on the way, because nobody waits for the worker here: that path must not allocate
+    // either.
     let before = violation_count();
     for n_frames in (1..=64).chain([127, 128, 441, 512, 1000, 1024, 4095, 4096, 8191, 8192]) {
         for n_channels in [1, 2, 6] {
@@ -79,4 +81,41 @@ fn the_audio_thread_does_not_allocate() {
     });
     assert_eq!(violation_count(), before, "the audio thread allocated");
     assert!(!input.wait_until_consumed(Duration::ZERO));
+}
+
+/// Sources that say "safe on the audio thread", and those that name clippy's list for it.
+fn look_at(folder: &Path, promise: &mut Vec<String>, denied: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            look_at(&path, promise, denied);
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let name = path.display().to_string();
+        if text.contains("/// Safe on the audio thread") {
+            promise.push(name.clone());
+        }
+        let denies = |after: &str| {
+            let lints = after.split_once(']').map_or("", |(lints, _)| lints);
+            ["methods", "types", "macros"]
+                .iter()
+                .all(|list| lints.contains(&format!("clippy::disallowed_{list}")))
+        };
+        if text.split("[deny(").skip(1).any(denies) {
+            denied.push(name);
+        }
+    }
+}
+
+#[test]
+fn what_promises_to_be_safe_is_looked_at_by_clippy() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut promise, mut denied) = (Vec::new(), Vec::new());
+    for folder in ["src", "plugin/core/src"] {
+        look_at(&root.join(folder), &mut promise, &mut denied);
+    }
+    assert!(promise.len() > 8, "{promise:?}");
+    promise.retain(|file| !denied.contains(file));
+    assert_eq!(promise, [""; 0], "clippy.toml's lists are not denied there");
 }

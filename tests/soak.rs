@@ -1,5 +1,5 @@
-//! The live path keeps going for hours: no growth, no drift, nothing dropped. A process of its own, because memory is
-//! measured; eight simulated hours are run by hand (docs/listening.md).
+//! The live path keeps going for hours: no growth, no drift, nothing dropped. A process of its own,
+//! because memory is measured; eight simulated hours are run by hand (docs/listening.md).
 
 use std::time::Duration;
 

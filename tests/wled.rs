@@ -1,4 +1,5 @@
-//! A WLED controller as its JSON API and its sound sync are published, on real sockets of the loopback interface.
+//! A WLED controller as its JSON API and its sound sync are published, on real sockets of the
+//! loopback interface.
 #![cfg(feature = "lights")]
 #![allow(
     clippy::unwrap_used,

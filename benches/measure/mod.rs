@@ -1,8 +1,10 @@
-//! What a process has spent and holds, as the kernel counts it: other programs on the machine do not.
+//! What a process has spent and holds, as the kernel counts it: other programs on the machine do
+//! not.
 
 use std::fs;
 
-/// Processor time of this process and all its threads, in seconds; NaN where it cannot be read (only Linux tells).
+/// Processor time of this process and all its threads, in seconds; NaN where it cannot be read
+/// (only Linux tells).
 pub(crate) fn cpu_seconds() -> f64 {
     // Nanoseconds of every thread that is alive.
     let tasks = fs::read_dir("/proc/self/task")

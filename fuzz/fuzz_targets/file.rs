@@ -1,4 +1,5 @@
-//! A file of any format, to its end: no panic, no hang, and no more samples than its bytes can hold.
+//! A file of any format, to its end: no panic, no hang, and no more samples than its bytes can
+//! hold.
 #![no_main]
 
 use std::{io::Cursor, panic, process};
@@ -30,7 +31,8 @@ fuzz_target!(init: {
             file.format()
         );
     }
-    // FLAC of silence holds 65,535 samples in a dozen bytes; a lower rate is brought to the first's.
+    // FLAC of silence holds 65,535 samples in a dozen bytes; a lower rate is brought to the
+    // first's.
     assert!(
         n < 64 * (1 << 16) + 65_536 * 1_024 * data.len(),
         "{n} samples of {} bytes",

@@ -1,4 +1,5 @@
-//! A model file: whatever is refused is refused with words, and what is read is written again as it was.
+//! A model file: whatever is refused is refused with words, and what is read is written again as it
+//! was.
 #![no_main]
 
 use genrescope::network::bundle::Bundle;

@@ -1,7 +1,8 @@
 //! What finished bundles cost in a CLAP host: to compare builds with each other.
 //!
-//! `GENRESCOPE_BUNDLED=FOLDER cargo bench -p genrescope-plugin --bench bundled` (Linux; absolute path). Driven by the clock in
-//! blocks of 512 at 48 kHz; the processor time is that of the whole process, the host's own included.
+//! `GENRESCOPE_BUNDLED=FOLDER cargo bench -p genrescope-plugin --bench bundled` (Linux; absolute
+//! path). Driven by the clock in blocks of 512 at 48 kHz; the processor time is that of the whole
+//! process, the host's own included.
 #![cfg(target_os = "linux")]
 
 #[path = "../tests/support/bundle.rs"]

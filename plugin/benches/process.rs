@@ -1,7 +1,9 @@
-//! What the plugin costs its host: nanoseconds per sample frame in `process()`, and one frame of the editor.
+//! What the plugin costs its host: nanoseconds per sample frame in `process()`, and one frame of
+//! the editor.
 //!
-//! `cargo bench -p genrescope-plugin`. A frame of the editor here is layout and tessellation; what the graphics card
-//! does is not measured. The editor draws 25 frames a second while audio comes and 4 while none does.
+//! `cargo bench -p genrescope-plugin`. A frame of the editor here is layout and tessellation; what
+//! the graphics card does is not measured. The editor draws 25 frames a second while audio comes
+//! and 4 while none does.
 
 #[path = "../tests/support/process_host.rs"]
 mod process_host;
@@ -19,7 +21,8 @@ fn main() {
     divan::main();
 }
 
-/// Stereo at 48 kHz, in real time, so that the listener is fed as it is in a host: only `process()` is timed.
+/// Stereo at 48 kHz, in real time, so that the listener is fed as it is in a host: only `process()`
+/// is timed.
 #[divan::bench(args = [32, 64, 256, 1024, 4096], sample_count = 200, sample_size = 1)]
 fn process(bencher: Bencher<'_, '_>, block: usize) {
     let mut instance = Instance::new(block);

@@ -1,10 +1,14 @@
-//! What a large session costs: making instances on the host's own thread, and fifty of them on silent tracks.
+//! What a large session costs: making instances on the host's own thread, and fifty of them on
+//! silent tracks.
 //!
-//! `cargo bench -p genrescope-plugin --bench session` (Linux). The instances are driven as a host drives them, by the
-//! clock, in blocks of 512 at 48 kHz; the processor time is that of the whole process, workers included.
+//! `cargo bench -p genrescope-plugin --bench session` (Linux). The instances are driven as a host
+//! drives them, by the clock, in blocks of 512 at 48 kHz; the processor time is that of the whole
+//! process, workers included.
 
 #[path = "../tests/support/process_host.rs"]
 mod process_host;
+#[path = "../../tests/support/random.rs"]
+mod random;
 
 use std::{
     hint::black_box,
@@ -12,6 +16,7 @@ use std::{
 };
 
 use process_host::{Instance, RATE};
+use random::Random;
 
 const INSTANCES: usize = 50;
 const BLOCK: usize = 512;
@@ -20,7 +25,8 @@ fn main() {
     // `cargo test --benches` only wants to know that it runs.
     let brief = !std::env::args().any(|argument| argument == "--bench");
     creation();
-    // The pipeline rests once 96 s of silence have passed (`realtime::worker`); a frame of music takes 30.
+    // The pipeline rests once 96 s of silence have passed (`realtime::worker`); a frame of music
+    // takes 30.
     let (beginning, silence, music, measure) = if brief {
         (0.2, 0.2, 0.2, 0.2)
     } else {
@@ -86,13 +92,12 @@ fn creation() {
 /// Plays to all instances by the clock; returns the seconds it took.
 fn run(instances: &mut [Instance], amplitude: f32, seconds: f64) -> f64 {
     let start = Instant::now();
-    let mut noise = 1_u32;
+    let mut random = Random::new(1);
     let mut block = vec![0.0; BLOCK];
     let mut played = 0;
     while (played as f64) < seconds * f64::from(RATE) {
         for sample in &mut block {
-            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            *sample = ((noise >> 8) as f32 / (1 << 23) as f32 - 1.0) * amplitude;
+            *sample = amplitude * random.sample();
         }
         for instance in &mut *instances {
             instance.process(&mut block);

@@ -150,7 +150,7 @@ fn two_instances_hear_for_themselves() {
     let (mut one, mut two) = (instance(&entry), instance(&entry));
     let mut first = Player::start(&mut one, 48_000.0);
     let mut second = Player::start(&mut two, 44_100.0);
-    let mut random = Random(2);
+    let mut random = Random::new(2);
     for _ in 0..20 {
         let noise = [0, 1].map(|_| (0..512).map(|_| random.sample()).collect::<Vec<_>>());
         let quiet = [vec![0.0; 512], vec![0.0; 512]];
@@ -166,7 +166,8 @@ fn scores_go_out_as_midi_four_times_a_second_at_most() {
     let (_folder, entry) = entry();
     let mut instance = instance_with_midi(&entry);
     let mut player = Player::start(&mut instance, 48_000.0);
-    // A chord with a beat: twelve seconds of it in far less, which the plugin notices and waits for.
+    // A chord with a beat: twelve seconds of it in far less, which the plugin notices and waits
+    // for.
     let mut time = 0_u32;
     let start = Instant::now();
     let mut batches = 0;

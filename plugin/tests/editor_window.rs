@@ -1,7 +1,8 @@
-//! The editor's window in a CLAP host on X11: it paints, it has the right size, and it leaves keys to the host.
+//! The editor's window in a CLAP host on X11: it paints, it has the right size, and it leaves keys
+//! to the host.
 //!
-//! On a display of its own (Xvfb). A test that finds it starts itself anew with that display, because the plugin's window asks
-//! the environment for it.
+//! On a display of its own (Xvfb). A test that finds it starts itself anew with that display,
+//! because the plugin's window asks the environment for it.
 #![cfg(target_os = "linux")]
 
 #[path = "support/bundle.rs"]
@@ -101,8 +102,9 @@ fn on_a_screen(name: &str, test: impl FnOnce()) {
         );
         return;
     };
-    // The window's thread may still be unloading the graphics driver when the program ends, and drivers do not always
-    // survive that (docs/upstream.md): what counts is that the test came to its end.
+    // The window's thread may still be unloading the graphics driver when the program ends, and
+    // drivers do not always survive that (docs/upstream.md): what counts is that the test came to
+    // its end.
     let folder = tempfile::tempdir().unwrap();
     let passed = folder.path().join("passed");
     let status = Command::new(env::current_exe().unwrap())
@@ -127,7 +129,8 @@ impl Desktop {
         let root = x.setup().roots[screen].root;
         let parent = x.generate_id().unwrap();
         let events = EventMask::KEY_PRESS | EventMask::FOCUS_CHANGE;
-        // White, so that nothing of an editor before this one is seen through a window that was never drawn.
+        // White, so that nothing of an editor before this one is seen through a window that was
+        // never drawn.
         let asked = CreateWindowAux::new()
             .background_pixel(0x00ff_ffff)
             .event_mask(events);
@@ -296,7 +299,8 @@ fn it_paints_however_late_it_is_shown() {
         for with_scale in [true, false] {
             for late_ms in [0, 20, 100, 500] {
                 for round in 0..2 {
-                    // A new one each time: its model has just been loaded, so it asks for a picture before it is shown.
+                    // A new one each time: its model has just been loaded, so it asks for a picture
+                    // before it is shown.
                     let mut instance = instance(&entry);
                     let mut open = Open::create(&mut instance);
                     if with_scale {

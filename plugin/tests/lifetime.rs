@@ -1,4 +1,5 @@
-//! Instances come and go. One test in a process of its own, because it counts the process's threads and memory.
+//! Instances come and go. One test in a process of its own, because it counts the process's threads
+//! and memory.
 #![cfg(target_os = "linux")]
 
 #[path = "support/bundle.rs"]
@@ -57,7 +58,8 @@ fn nothing_is_left_of_two_hundred_instances() {
     });
     drop(stays);
 
-    // Dropped while it infers: every instance has heard enough for a score, and gets what makes the next one due.
+    // Dropped while it infers: every instance has heard enough for a score, and gets what makes the
+    // next one due.
     let song = composed(48_000, 6.0);
     let mut decks: Vec<_> = (0..12)
         .map(|_| {
@@ -66,8 +68,8 @@ fn nothing_is_left_of_two_hundred_instances() {
             (one, player)
         })
         .collect();
-    // Faster than the clock, so that all of it is heard; the last second and a half lies within the lead of a live host, and
-    // nothing waits for the worker any more.
+    // Faster than the clock, so that all of it is heard; the last second and a half lies within the
+    // lead of a live host, and nothing waits for the worker any more.
     for (_, player) in &mut decks {
         for block in song.samples.chunks(4096) {
             player.play(&[block.to_vec(), block.to_vec()]);

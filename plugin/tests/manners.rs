@@ -1,6 +1,8 @@
-//! Hosts of odd manners: flags left on, activations with a note on, blocks of any size, a transport that stops.
+//! Hosts of odd manners: flags left on, activations with a note on, blocks of any size, a transport
+//! that stops.
 //!
-//! Everything is played faster than the clock, so that the plugin waits for its listener and says the same each time.
+//! Everything is played faster than the clock, so that the plugin waits for its listener and says
+//! the same each time.
 #![cfg(target_os = "linux")]
 
 #[path = "support/bundle.rs"]
@@ -34,7 +36,8 @@ const HZ: f64 = 48_000.0;
 /// For failures only: nothing takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The note that is on after `messages`. None may come twice without an end, and no end without one.
+/// The note that is on after `messages`. None may come twice without an end, and no end without
+/// one.
 fn note_on(messages: &[[u8; 3]]) -> Option<u8> {
     let mut on = None;
     for &[status, note, _] in messages {

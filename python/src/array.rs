@@ -95,8 +95,8 @@ impl<'py> Sound<'py> {
         })
     }
 
-    /// Hands on all of it, mixed down as a file of these channels is. Other Python threads run meanwhile; samples that they change in the
-    /// array may or may not be heard.
+    /// Hands on all of it, mixed down as a file of these channels is. Other Python threads run
+    /// meanwhile; samples that they change in the array may or may not be heard.
     ///
     /// # Errors
     /// When a signal handler of Python raises, such as on Ctrl-C.

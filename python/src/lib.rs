@@ -1,5 +1,6 @@
-//! What the Python package `genrescope` cannot do in Python: `genrescope._native`. Its functions are wrapped by
-//! `python/genrescope/`, which is where they are documented; types are in `_native.pyi`.
+//! What the Python package `genrescope` cannot do in Python: `genrescope._native`. Its functions
+//! are wrapped by `python/genrescope/`, which is where they are documented; types are in
+//! `_native.pyi`.
 
 mod array;
 mod rows;
@@ -151,7 +152,8 @@ fn parts<'py>(
     })
 }
 
-/// Blocks of a file between two looks whether Ctrl-C was pressed: some minutes of sound, a fraction of a second of work.
+/// Blocks of a file between two looks whether Ctrl-C was pressed: some minutes of sound, a fraction
+/// of a second of work.
 const LOOK_EVERY: u32 = 2_048;
 
 /// With what, and how, songs are heard.

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-/// `path` as text from which [`from_text`] makes it again. A name that is no UTF-8 has its other bytes
-/// as `\x` and two hexadecimal digits, and its backslashes doubled; so has one that could be taken for
-/// such.
+/// `path` as text from which [`from_text`] makes it again. A name that is no UTF-8 has its other
+/// bytes as `\x` and two hexadecimal digits, and its backslashes doubled; so has one that could be
+/// taken for such.
 pub fn to_text(path: &Path) -> String {
     if let Some(text) = path.to_str().filter(|text| !text.contains("\\x")) {
         return text.to_owned();

@@ -8,8 +8,8 @@ fn main() -> ExitCode {
     genrescope::cli::main()
 }
 
-/// Standard output that was closed by whoever started the program (`>&-`). What is written there is lost, and a run that loses its
-/// answers must not end as if it had given them.
+/// Standard output that was closed by whoever started the program (`>&-`). What is written there is
+/// lost, and a run that loses its answers must not end as if it had given them.
 #[cfg(target_os = "linux")]
 mod closed {
     use std::{
@@ -24,7 +24,8 @@ mod closed {
 
     static CLOSED: AtomicBool = AtomicBool::new(false);
 
-    /// Before `main` Rust puts `/dev/null` where standard output is closed, and from then on nobody can tell.
+    /// Before `main` Rust puts `/dev/null` where standard output is closed, and from then on nobody
+    /// can tell.
     #[used]
     #[expect(
         unsafe_code,

@@ -70,7 +70,8 @@ pub struct ClassifyArgs {
     #[arg(long, conflicts_with = "csv")]
     show_frames: bool,
 
-    /// Hear only so many frames of 29.12 s of each song, evenly spaced, and decode nothing else of it: faster, and right nearly as often.
+    /// Hear only so many frames of 29.12 s of each song, evenly spaced, and decode nothing else of
+    /// it: faster, and right nearly as often.
     #[arg(long, value_name = "N", conflicts_with_all = ["timeline", "hop"], value_parser = clap::value_parser!(u16).range(1..=1_000))]
     frames: Option<u16>,
 
@@ -96,8 +97,8 @@ pub struct ClassifyArgs {
     )]
     hop: f64,
 
-    /// Best score below which the answer is "unsure", 0 to 1; at 0, all music gets a genre (what is no music, silent or too
-    /// short never does). Default: the model's.
+    /// Best score below which the answer is "unsure", 0 to 1; at 0, all music gets a genre (what is
+    /// no music, silent or too short never does). Default: the model's.
     #[arg(long, value_name = "SCORE", value_parser = parse_share)]
     unsure_below: Option<f32>,
 
@@ -105,12 +106,13 @@ pub struct ClassifyArgs {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: Option<u16>,
 
-    /// Only a part of the files: 3/8 is the third of eight. They are dealt out in their order, so that the parts of the same PATHs hold every
-    /// file once.
+    /// Only a part of the files: 3/8 is the third of eight. They are dealt out in their order, so
+    /// that the parts of the same PATHs hold every file once.
     #[arg(long, value_name = "NUMBER/OF")]
     shard: Option<Shard>,
 
-    /// Write to FILE instead of standard output: as CSV or JSON lines, if its name ends in .csv, .json or .jsonl.
+    /// Write to FILE instead of standard output: as CSV or JSON lines, if its name ends in .csv,
+    /// .json or .jsonl.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -118,7 +120,8 @@ pub struct ClassifyArgs {
     #[arg(long, requires = "output", conflicts_with = "resume")]
     force: bool,
 
-    /// Go on with the output file of an earlier run (with --json or --csv): files that it holds are left out.
+    /// Go on with the output file of an earlier run (with --json or --csv): files that it holds are
+    /// left out.
     #[arg(long, requires = "output")]
     resume: bool,
 }
@@ -133,7 +136,8 @@ enum Average {
     Geometric,
     /// The genre that wins most frames.
     Vote,
-    /// The mean of what the nearest neighbours of each frame are, among frames of known songs in the model file.
+    /// The mean of what the nearest neighbours of each frame are, among frames of known songs in
+    /// the model file.
     Knn,
 }
 
@@ -151,8 +155,8 @@ impl From<Average> for SongScore {
 /// Runs `genrescope classify`.
 ///
 /// # Errors
-/// When no file is found, the model cannot be loaded or the output cannot be written. Files that cannot be
-/// read are reported, counted, and told by exit code 1.
+/// When no file is found, the model cannot be loaded or the output cannot be written. Files that
+/// cannot be read are reported, counted, and told by exit code 1.
 pub fn run(args: ClassifyArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let format = match (args.json, args.csv) {
         (true, _) => Format::Json,
@@ -327,7 +331,8 @@ fn open_output(
     let Some(output) = output else {
         return Ok(Box::new(stdout()));
     };
-    // Written as the answers come, not beside the old file: a run that is killed leaves what it has for --resume.
+    // Written as the answers come, not beside the old file: a run that is killed leaves what it has
+    // for --resume.
     let Some(earlier) = earlier else {
         return Ok(Box::new(output.begin()?));
     };

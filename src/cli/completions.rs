@@ -36,8 +36,8 @@ pub fn completions(args: &CompletionsArgs, _context: &Context) -> anyhow::Result
 /// What prints the sources that `--device` takes, one a line, in a shell.
 const DEVICES: &str = r#"{ printf 'default\nsystem\n'; genrescope devices --json 2>/dev/null | sed -n 's/^{"id":"\([^"\\]*\)".*/\1/p'; }"#;
 
-/// The script, completed by what is no fixed list: sources, which come and go, and maps, each a preset
-/// or a file.
+/// The script, completed by what is no fixed list: sources, which come and go, and maps, each a
+/// preset or a file.
 fn with_words(shell: Shell, script: String) -> String {
     let presets = PRESETS.join(" ");
     match shell {
@@ -96,7 +96,8 @@ fn with_words(shell: Shell, script: String) -> String {
     }
 }
 
-/// A script of bash in which options of these names are completed by these commands instead of files.
+/// A script of bash in which options of these names are completed by these commands instead of
+/// files.
 fn instead_of_files(script: &str, instead: &[(&str, &str)]) -> String {
     let mut out = String::new();
     let mut command = None;

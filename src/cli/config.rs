@@ -390,16 +390,36 @@ impl Config {
                 Some(model) => model_file::load(model)?,
                 None => crate::network::Model::builtin(),
             };
-            super::lights::load_look(look, model.labels(), 1)
-                .with_context(|| self.origin("lights.look"))?;
+            self.load_named(("lights.look", Some(look)), None, |look| {
+                super::lights::load_look(look, model.labels(), 1)
+            })?;
         }
-        if let Some(map) = &self.lights.midi_map {
-            super::lights::load_midi_map(map).with_context(|| self.origin("lights.midi_map"))?;
-        }
-        if let Some(map) = &self.listen.osc_map {
-            super::listen::load_map(map).with_context(|| self.origin("listen.osc_map"))?;
-        }
+        let map = self.lights.midi_map.as_ref();
+        self.load_named(("lights.midi_map", map), None, |map| {
+            super::lights::load_midi_map(map)
+        })?;
+        let map = self.listen.osc_map.as_ref();
+        self.load_named(("listen.osc_map", map), None, |map| {
+            super::listen::load_map(map)
+        })?;
         Ok(())
+    }
+
+    /// Loads what the command line names, or else this configuration under `key`: a message then says so.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_named<N, T>(
+        &self,
+        (key, set): (&str, Option<&N>),
+        given: Option<&N>,
+        load: impl FnOnce(&N) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Option<T>> {
+        match (given, set) {
+            (Some(name), _) => load(name).map(Some),
+            (None, Some(name)) => load(name).map(Some).with_context(|| self.origin(key)),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Where a setting comes from, for messages.

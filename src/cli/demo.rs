@@ -1,4 +1,5 @@
-//! `genrescope demo`: about a minute of music made in code, through the real live path, without sound card or files.
+//! `genrescope demo`: about a minute of music made in code, through the real live path, without
+//! sound card or files.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -26,7 +27,7 @@ use crate::{
     pipeline::PipelineConfig,
     realtime::{AudioInput, Listener, RealtimeConfig},
     sink::{Feeds, Hello, SinkRunner, jsonl::JsonlSink},
-    song::{Multiframe, SongClassifier, Verdict as SongVerdict},
+    song::{Multiframe, SongClassifier, Verdict},
     source::{
         capture::{self, SourceInfo, SourceKind},
         synth::{Music, Style, render},
@@ -54,7 +55,8 @@ const BLOCK: usize = 1_024;
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct DemoArgs {
-    /// Pieces to play, in this order: blues, classical, country, disco, hiphop, jazz, metal, pop, reggae, rock.
+    /// Pieces to play, in this order: blues, classical, country, disco, hiphop, jazz, metal, pop,
+    /// reggae, rock.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = parse_style, default_value = "classical,hiphop,blues")]
     pub styles: Vec<Style>,
 
@@ -132,7 +134,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let mut show: Box<dyn Show> = if args.json {
         Box::new(Json::new(&model))
     } else if !fast && io::stdout().is_terminal() && io::stdin().is_terminal() {
-        Box::new(Picture::open(&model, &listener, context.color)?)
+        Box::new(DemoView::open(&model, &listener, context.color)?)
     } else {
         Box::new(Lines::new(model.labels()))
     };
@@ -275,7 +277,7 @@ impl Programme {
 
 /// What was heard in a piece.
 #[derive(Clone, Debug, Default)]
-struct Verdict {
+struct PieceVerdict {
     /// The last readout while it sounded.
     last: Option<Readout>,
     /// Seconds from its start to the first genre that was shown.
@@ -285,7 +287,7 @@ struct Verdict {
 }
 
 /// Asks the model of many kinds about the pieces that were played.
-fn hear_wide(programme: &Programme, verdicts: &mut [Verdict]) -> anyhow::Result<()> {
+fn hear_wide(programme: &Programme, verdicts: &mut [PieceVerdict]) -> anyhow::Result<()> {
     let model = Model::built_in(BuiltIn::Wide);
     for (piece, verdict) in programme.pieces.iter().zip(verdicts) {
         if verdict.last.is_none() {
@@ -300,9 +302,9 @@ fn hear_wide(programme: &Programme, verdicts: &mut [Verdict]) -> anyhow::Result<
         let song = song.finish();
         let best = model.labels().ranked(&song.scores);
         verdict.wide = Some(match (song.verdict, best.first()) {
-            (SongVerdict::Genre(index), _) => model.labels().path(index),
+            (Verdict::Genre(index), _) => model.labels().path(index),
             // Its opinion is of interest here, even where it would rather not say.
-            (SongVerdict::Unsure, Some(&(index, _))) => {
+            (Verdict::Unsure, Some(&(index, _))) => {
                 format!("({}?)", model.labels().path(index))
             }
             (verdict, _) => format!("({})", verdict.as_str()),
@@ -426,9 +428,9 @@ fn play(
     programme: &Programme,
     fast: bool,
     show: &mut dyn Show,
-) -> anyhow::Result<Vec<Verdict>> {
+) -> anyhow::Result<Vec<PieceVerdict>> {
     let updates = listener.updates();
-    let mut verdicts = vec![Verdict::default(); programme.pieces.len()];
+    let mut verdicts = vec![PieceVerdict::default(); programme.pieces.len()];
     let mut clock = Pace {
         start: Instant::now(),
         frames: 0,
@@ -462,7 +464,7 @@ fn play(
     Ok(verdicts)
 }
 
-fn note(programme: &Programme, verdicts: &mut [Verdict], readout: &Readout) {
+fn note(programme: &Programme, verdicts: &mut [PieceVerdict], readout: &Readout) {
     let Some(index) = programme.at(readout.position) else {
         return;
     };
@@ -513,7 +515,7 @@ trait Show {
     fn start(&mut self, programme: &Programme) -> anyhow::Result<()>;
     fn piece(&mut self, piece: &Piece) -> anyhow::Result<()>;
     fn readout(&mut self, programme: &Programme, readout: &Readout) -> anyhow::Result<()>;
-    fn end(&mut self, programme: &Programme, verdicts: &[Verdict]) -> anyhow::Result<()>;
+    fn end(&mut self, programme: &Programme, verdicts: &[PieceVerdict]) -> anyhow::Result<()>;
     /// Time passes, block by block; `false` when the user has seen enough.
     fn tick(&mut self, _piece: &Piece, _position: Seconds) -> anyhow::Result<bool> {
         Ok(true)
@@ -521,7 +523,7 @@ trait Show {
 }
 
 /// The terminal view of `genrescope listen`, and afterwards the table of what was heard.
-struct Picture {
+struct DemoView {
     /// `None` once the terminal was given back.
     screen: Option<LiveScreen>,
     drawn: Instant,
@@ -532,7 +534,7 @@ struct Picture {
     lines: Lines,
 }
 
-impl Picture {
+impl DemoView {
     fn open(model: &Arc<Model>, listener: &Listener, color: bool) -> anyhow::Result<Self> {
         let (labels, name) = (model.labels(), model.card().name.as_str());
         let view = View::new(labels.clone(), "demo", name, Depth::detect(color), false);
@@ -566,7 +568,7 @@ impl Picture {
     }
 }
 
-impl Show for Picture {
+impl Show for DemoView {
     fn start(&mut self, _: &Programme) -> anyhow::Result<()> {
         Ok(())
     }
@@ -589,7 +591,7 @@ impl Show for Picture {
         Ok(self.draw()?)
     }
 
-    fn end(&mut self, programme: &Programme, verdicts: &[Verdict]) -> anyhow::Result<()> {
+    fn end(&mut self, programme: &Programme, verdicts: &[PieceVerdict]) -> anyhow::Result<()> {
         if !self.left
             && let Some(screen) = &mut self.screen
         {
@@ -648,7 +650,7 @@ impl Show for Json {
         }
         Ok(())
     }
-    fn end(&mut self, _: &Programme, _: &[Verdict]) -> anyhow::Result<()> {
+    fn end(&mut self, _: &Programme, _: &[PieceVerdict]) -> anyhow::Result<()> {
         Ok(())
     }
 }
@@ -739,7 +741,7 @@ impl Show for Lines {
         Ok(out.flush()?)
     }
 
-    fn end(&mut self, programme: &Programme, verdicts: &[Verdict]) -> anyhow::Result<()> {
+    fn end(&mut self, programme: &Programme, verdicts: &[PieceVerdict]) -> anyhow::Result<()> {
         let mut out = stdout();
         writeln!(
             out,

@@ -16,7 +16,7 @@ use super::{
     classify::work::Job,
     n_jobs, parse_share,
     signals::Stop,
-    text::{name_of, read_settings},
+    text::{name_of, settings_text},
 };
 use crate::{
     answer::{Heard, Listening},
@@ -29,7 +29,8 @@ use crate::{
 /// What decides whether a song gets a genre, and which word for it.
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct HearArgs {
-    /// Leave songs alone whose best score is below this, 0 to 1. Default: what the model itself calls sure.
+    /// Leave songs alone whose best score is below this, 0 to 1. Default: what the model itself
+    /// calls sure.
     #[arg(long, value_name = "SCORE", value_parser = parse_share)]
     pub min_confidence: Option<f32>,
 
@@ -45,7 +46,8 @@ pub(in crate::cli) struct HearArgs {
     #[arg(long, value_name = "SCORE", value_parser = parse_share)]
     pub unsure_below: Option<f32>,
 
-    /// Hear only so many frames of 29.12 s of each song, evenly spaced: faster, and right nearly as often.
+    /// Hear only so many frames of 29.12 s of each song, evenly spaced: faster, and right nearly as
+    /// often.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub frames: Option<u16>,
 
@@ -111,7 +113,7 @@ enum Words {
 
 fn read_map(path: &Path) -> anyhow::Result<Vec<(String, Vec<String>)>> {
     let name = name_of(path);
-    let text = read_settings(path).with_context(|| format!("cannot read label map '{name}'"))?;
+    let text = settings_text("label map", path)?;
     let map: BTreeMap<String, Words> = toml::from_str(&text).map_err(|error| {
         let (line, reason) = toml_words::line_and_reason(&text, &error);
         let reason = if reason.contains("untagged") {
@@ -167,13 +169,8 @@ pub(in crate::cli) enum Answer {
 impl Names {
     pub(in crate::cli) fn answer(&self, model: &Model, heard: &Heard) -> Answer {
         let song = &heard.song;
-        let nothing = |why: &str| Answer::Nothing(why.into());
-        let genre = match song.verdict {
-            Verdict::Genre(genre) => genre,
-            Verdict::Unsure => return nothing("not sure"),
-            Verdict::NotMusic => return nothing("not music"),
-            Verdict::Silent => return nothing("silent"),
-            Verdict::TooShort => return nothing("too short"),
+        let Verdict::Genre(genre) = song.verdict else {
+            return Answer::Nothing(song.verdict.words().into());
         };
         let label = model.labels().get(genre).unwrap_or_default();
         self.genre(genre, label, song.scores.as_slice()[genre])

@@ -1,4 +1,5 @@
-//! Files of JSON Lines that are gone on with: whether they are ours, and where their last whole line ends.
+//! Files of JSON Lines that are gone on with: whether they are ours, and where their last whole
+//! line ends.
 
 use std::{
     fs::OpenOptions,
@@ -43,7 +44,8 @@ pub(super) fn without_zeros(tail: &[u8]) -> &[u8] {
     &tail[..tail.len() - n_zeros]
 }
 
-/// Makes a file ready for more messages at its end: a last line that was cut off is taken away, which is told by `true`.
+/// Makes a file ready for more messages at its end: a last line that was cut off is taken away,
+/// which is told by `true`.
 ///
 /// # Errors
 /// When it cannot be read, or holds something else than our messages.

@@ -8,11 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, complain, output_file::stdout, text::read_settings};
+use super::{Context, complain, output_file::stdout, text::settings_text};
 use crate::{
     genre::Labels,
     network::Model,
@@ -45,7 +44,8 @@ const MOST: usize = 16;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "sACN, Art-Net and WLED (docs/feeds/lights.md)")]
 pub struct LightsArgs {
-    /// Also send DMX by sACN (E1.31) to this receiver, HOST or HOST:PORT, or to 'multicast'; may be given several times.
+    /// Also send DMX by sACN (E1.31) to this receiver, HOST or HOST:PORT, or to 'multicast'; may be
+    /// given several times.
     #[arg(long, value_name = "HOST")]
     pub sacn: Vec<String>,
 
@@ -53,7 +53,8 @@ pub struct LightsArgs {
     #[arg(long, value_name = "HOST")]
     pub artnet: Vec<String>,
 
-    /// What lights show for each genre and state: a look file [default: channel N is full while genre N is shown].
+    /// What lights show for each genre and state: a look file [default: channel N is full while
+    /// genre N is shown].
     #[arg(long, value_name = "FILE")]
     pub look: Option<PathBuf>,
 
@@ -81,7 +82,8 @@ pub struct LightsArgs {
     #[arg(long, value_name = "IP")]
     pub lights_interface: Option<IpAddr>,
 
-    /// Also move this WLED strip with the sound, and switch its presets with the genre; may be given several times.
+    /// Also move this WLED strip with the sound, and switch its presets with the genre; may be
+    /// given several times.
     #[arg(long, value_name = "HOST")]
     pub wled: Vec<String>,
 
@@ -187,7 +189,7 @@ pub(super) fn load_look(
     universe: u16,
 ) -> anyhow::Result<(Look, Vec<String>)> {
     let name = path.display();
-    let text = read_settings(path).with_context(|| format!("cannot read look file '{name}'"))?;
+    let text = settings_text("look file", path)?;
     let look = Look::from_toml(&text, &name.to_string(), universe)?;
     let remarks = look
         .check(labels)
@@ -233,15 +235,14 @@ pub(super) fn add_feeds(
     let labels = feeds.hello().labels.clone();
     let universe = args.universe.or(settings.universe).unwrap_or(UNIVERSE);
     let named = args.look.as_ref().or(settings.look.as_ref());
-    let look = match named {
+    let loaded = context.config.load_named(
+        ("lights.look", settings.look.as_ref()),
+        args.look.as_ref(),
+        |path| Ok((path.clone(), load_look(path, &labels, universe)?)),
+    )?;
+    let look = match loaded {
         None => Look::plain(&labels, universe),
-        Some(path) => {
-            let loaded = load_look(path, &labels, universe);
-            let (look, remarks) = if args.look.is_none() {
-                loaded.with_context(|| context.config.origin("lights.look"))?
-            } else {
-                loaded?
-            };
+        Some((path, (look, remarks))) => {
             for remark in remarks {
                 complain(format_args!("{}: {remark}", path.display()));
             }
@@ -301,13 +302,12 @@ fn add_midi(feeds: &mut Feeds, args: &LightsArgs, context: &Context) -> anyhow::
         );
         return Ok(());
     };
-    let table = match args.midi_map.as_ref().or(settings.midi_map.as_ref()) {
-        None => MidiTable::default(),
-        Some(path) if args.midi_map.is_none() => {
-            load_midi_map(path).with_context(|| context.config.origin("lights.midi_map"))?
-        }
-        Some(path) => load_midi_map(path)?,
-    };
+    let table = context.config.load_named(
+        ("lights.midi_map", settings.midi_map.as_ref()),
+        args.midi_map.as_ref(),
+        |path| load_midi_map(path),
+    )?;
+    let table = table.unwrap_or_default();
     table.numbers(&feeds.hello().labels)?;
     let port = SystemPort::new(Some(port.as_str()).filter(|port| *port != VIRTUAL))?;
     let sink = MidiSink::new(port, table);
@@ -320,9 +320,8 @@ fn add_midi(feeds: &mut Feeds, args: &LightsArgs, context: &Context) -> anyhow::
 /// # Errors
 /// When it cannot be read or says what cannot be.
 pub(super) fn load_midi_map(path: &Path) -> anyhow::Result<MidiTable> {
-    let name = path.display();
-    let text = read_settings(path).with_context(|| format!("cannot read map file '{name}'"))?;
-    Ok(MidiTable::from_toml(&text, &name.to_string())?)
+    let text = settings_text("map file", path)?;
+    Ok(MidiTable::from_toml(&text, &path.display().to_string())?)
 }
 
 /// Arguments of `genrescope looks`.

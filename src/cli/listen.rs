@@ -34,7 +34,7 @@ use super::{
     quiet::{PassOn, QuietStderr},
     shown_input,
     signals::{Again, Stop},
-    text::{read_settings, too_short},
+    text::{settings_text, too_short},
     tui::{Action, Depth, LiveScreen, View, plain_line},
 };
 use crate::{
@@ -76,7 +76,8 @@ const FEED_PATIENCE: Duration = Duration::from_secs(10);
     genrescope listen --input song.flac        a file, as if it were played\n  \
     ffmpeg -i URL -f wav - | genrescope listen --input -")]
 pub struct ListenArgs {
-    /// 'default', 'system' (what this computer plays), or the name or id of a source; a unique part is enough.
+    /// 'default', 'system' (what this computer plays), or the name or id of a source; a unique part
+    /// is enough.
     #[arg(
         long,
         short,
@@ -90,7 +91,8 @@ pub struct ListenArgs {
     #[arg(long, short, value_name = "FILE", help_heading = "Source")]
     pub input: Option<PathBuf>,
 
-    /// The input has no header but bare samples: FORMAT:RATE:CHANNELS, such as s16le:48000:2 (s16le, s24le, s32le, f32le).
+    /// The input has no header but bare samples: FORMAT:RATE:CHANNELS, such as s16le:48000:2
+    /// (s16le, s24le, s32le, f32le).
     #[arg(long, value_name = "SPEC", requires = "input", value_parser = parse_raw, help_heading = "Source")]
     pub raw: Option<RawPcm>,
 
@@ -107,7 +109,8 @@ pub struct ListenArgs {
     )]
     pub fast: bool,
 
-    /// How restless the answer may be: sets --averaging and --dwell, and how sure a first guess must be [default: balanced].
+    /// How restless the answer may be: sets --averaging and --dwell, and how sure a first guess
+    /// must be [default: balanced].
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Answer")]
     pub preset: Option<PresetKind>,
 
@@ -119,15 +122,18 @@ pub struct ListenArgs {
     #[arg(long, value_name = "SECONDS", value_parser = parse_averaging, help_heading = "Answer")]
     pub dwell: Option<f64>,
 
-    /// Score below which no genre is shown, 0 to 1; at 0, all music gets a genre [default: the model's own].
+    /// Score below which no genre is shown, 0 to 1; at 0, all music gets a genre [default: the
+    /// model's own].
     #[arg(long, value_name = "SCORE", value_parser = parse_score, help_heading = "Answer")]
     pub unsure_below: Option<f32>,
 
-    /// While no genre is named, feeds keep the last one for so many seconds, or until 'silence': lights do not go dark.
+    /// While no genre is named, feeds keep the last one for so many seconds, or until 'silence':
+    /// lights do not go dark.
     #[arg(long, value_name = "SECONDS", value_parser = parse_hold, help_heading = "All feeds")]
     pub hold_genre: Option<HoldGenre>,
 
-    /// How frame scores become one: their mean, or their geometric mean (one clear no weighs more) [default: arithmetic].
+    /// How frame scores become one: their mean, or their geometric mean (one clear no weighs more)
+    /// [default: arithmetic].
     #[arg(long, value_enum, value_name = "KIND", help_heading = "Answer")]
     pub mean: Option<MeanKind>,
 
@@ -151,7 +157,8 @@ pub struct ListenArgs {
     #[arg(long, help_heading = "OSC")]
     pub osc_multicast: bool,
 
-    /// Also send OS2L to this lighting program, HOST or HOST:PORT, or 'auto' to find one in the network; may be given several times.
+    /// Also send OS2L to this lighting program, HOST or HOST:PORT, or 'auto' to find one in the
+    /// network; may be given several times.
     #[arg(long, value_name = "HOST", help_heading = "OS2L")]
     pub os2l: Vec<String>,
 
@@ -427,13 +434,12 @@ fn add_feeds(
         }
         return Ok(());
     }
-    let map = match args.osc_map.as_ref().or(settings.osc_map.as_ref()) {
-        None => Map::default(),
-        Some(name) if args.osc_map.is_none() => {
-            load_map(name).with_context(|| context.config.origin("listen.osc_map"))?
-        }
-        Some(name) => load_map(name)?,
-    };
+    let map = context.config.load_named(
+        ("listen.osc_map", settings.osc_map.as_ref()),
+        args.osc_map.as_ref(),
+        |name| load_map(name),
+    )?;
+    let map = map.unwrap_or_default();
     map.check(&feeds.hello().labels)?;
     for target in receivers {
         let mut config = OscConfig::new(target.as_str());
@@ -454,13 +460,14 @@ fn add_feeds(
 pub(super) fn load_map(name: &str) -> anyhow::Result<Map> {
     let path = Path::new(name);
     if path.extension().is_some() || path.exists() {
-        let text = read_settings(path).with_context(|| format!("cannot read OSC map '{name}'"))?;
+        let text = settings_text("OSC map", path)?;
         return Ok(Map::from_toml(&text, name)?);
     }
     Ok(Map::preset(name)?)
 }
 
-/// Refuses files that something else wrote and the one that is listened to; half a line at the end is taken away.
+/// Refuses files that something else wrote and the one that is listened to; half a line at the end
+/// is taken away.
 fn make_json_file_ready(path: &Path, input: Option<&Path>) -> anyhow::Result<()> {
     // Nothing is lost by writing to a pipe or a terminal.
     if is_stream(path) {
@@ -512,8 +519,8 @@ fn must_have_reader(_: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the input; `None` when the user asks to end first. A pipe that nobody writes to never opens: after a while it is
-/// listened to as one that has stalled.
+/// Opens the input; `None` when the user asks to end first. A pipe that nobody writes to never
+/// opens: after a while it is listened to as one that has stalled.
 fn open_or_wait(path: &Path, raw: Option<RawPcm>, stop: &Stop) -> anyhow::Result<Option<Opened>> {
     let (opened, result) = crossbeam_channel::bounded(1);
     let path = path.to_owned();

@@ -54,7 +54,8 @@ pub fn run(args: ModelArgs, context: &Context) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `text` with each piece of JSON in it spread over lines: a setting a line, lists and small groups on one.
+/// `text` with each piece of JSON in it spread over lines: a setting a line, lists and small groups
+/// on one.
 fn spread(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

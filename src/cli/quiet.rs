@@ -1,8 +1,9 @@
-//! Sound libraries print to standard error as they please: ALSA and JACK complain a dozen times about devices that
-//! nobody asked for. On the terminal view that would be dirt, between messages it would be noise.
+//! Sound libraries print to standard error as they please: ALSA and JACK complain a dozen times
+//! about devices that nobody asked for. On the terminal view that would be dirt, between messages
+//! it would be noise.
 //!
-//! While a [`QuietStderr`] lives, standard error leads into a pipe; known noise is dropped, and everything else is
-//! passed on, at once or when it ends. [`message`] goes around the pipe.
+//! While a [`QuietStderr`] lives, standard error leads into a pipe; known noise is dropped, and
+//! everything else is passed on, at once or when it ends. [`message`] goes around the pipe.
 
 /// When what is not noise is passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,8 @@ pub fn restore() {
     imp::restore();
 }
 
-/// Standard error without noise, for as long as it lives. Where it cannot be had, standard error stays as it is.
+/// Standard error without noise, for as long as it lives. Where it cannot be had, standard error
+/// stays as it is.
 #[derive(Debug)]
 pub struct QuietStderr(Option<imp::Pipe>);
 
@@ -143,7 +145,8 @@ mod imp {
             Ok(Self { kept })
         }
 
-        /// The lines that were kept. A process that was started meanwhile may hold the pipe open; nobody waits for it.
+        /// The lines that were kept. A process that was started meanwhile may hold the pipe open;
+        /// nobody waits for it.
         pub(super) fn end(self) -> VecDeque<String> {
             self.kept
                 .recv_timeout(Duration::from_millis(200))

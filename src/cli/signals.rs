@@ -30,8 +30,8 @@ pub enum Again {
 #[cfg(unix)]
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Ends the program some seconds after a request, should whoever must see the request be stuck: in a write to a terminal that
-/// is stopped, or to a pipe that nobody reads.
+/// Ends the program some seconds after a request, should whoever must see the request be stuck: in
+/// a write to a terminal that is stopped, or to a pipe that nobody reads.
 #[cfg(unix)]
 fn end_whatever_happens(signals: &[i32], newest: Arc<AtomicUsize>) -> std::io::Result<()> {
     use signal_hook::low_level::{emulate_default_handler, pipe};

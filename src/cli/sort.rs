@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use self::formats::{Crate, Place, Song};
+use self::formats::{Crate, ListedSong, Place};
 use super::{
     Context,
     classify::{find, progress_bar, work::classify_all},
@@ -25,7 +25,7 @@ use super::{
     tag,
     text::{count, name_of},
 };
-use crate::{answer::path::from_text, network::Model, source::opening, tags::read};
+use crate::{answer::path::from_text, network::Model, song::Verdict, source::opening, tags::read};
 
 /// Arguments of `genrescope sort`.
 #[derive(Debug, Args)]
@@ -57,7 +57,8 @@ pub struct SortArgs {
     #[arg(long)]
     relative: bool,
 
-    /// Serato: the drive that the songs lie on, such as /Volumes/USB; its crates name files from there.
+    /// Serato: the drive that the songs lie on, such as /Volumes/USB; its crates name files from
+    /// there.
     #[arg(long, value_name = "FOLDER")]
     root: Option<PathBuf>,
 
@@ -133,7 +134,7 @@ pub fn run(args: SortArgs, context: &Context) -> anyhow::Result<ExitCode> {
             confidence,
         } => {
             n_named += 1;
-            let song = Song::new(path, &label, &words, confidence);
+            let song = ListedSong::new(path, &label, &words, confidence);
             for word in words {
                 match crates.iter_mut().find(|known| known.name == word) {
                     Some(known) => known.songs.push(Arc::clone(&song)),
@@ -273,6 +274,14 @@ fn write(
         .collect())
 }
 
+/// Why an answer of `classify --json` names no genre.
+fn why_none(answer: &serde_json::Value) -> &'static str {
+    let state = answer["state"].as_str();
+    let others = [Verdict::NotMusic, Verdict::Silent, Verdict::TooShort];
+    let verdict = others.into_iter().find(|v| Some(v.as_str()) == state);
+    verdict.unwrap_or(Verdict::Unsure).words()
+}
+
 /// The answers of an earlier run of `classify --json`.
 fn answers_of(from: &Path, model: &Model, names: &Names) -> anyhow::Result<Vec<(PathBuf, Answer)>> {
     let name = name_of(from);
@@ -288,7 +297,7 @@ fn answers_of(from: &Path, model: &Model, names: &Names) -> anyhow::Result<Vec<(
         }
         let path = from_text(value["path"].as_str().unwrap_or_default());
         let answer = match value["genre"].as_str() {
-            None => Answer::Nothing("not sure".into()),
+            None => Answer::Nothing(why_none(&value).into()),
             Some(label) => {
                 let index = model.labels().index_of(label).with_context(|| {
                     format!("line {number} of '{name}': the model has no genre '{label}'; give the --model it is from")
@@ -302,7 +311,7 @@ fn answers_of(from: &Path, model: &Model, names: &Names) -> anyhow::Result<Vec<(
     Ok(answers)
 }
 
-impl Song {
+impl ListedSong {
     fn new(path: &Path, label: &str, words: &[String], confidence: f32) -> Arc<Self> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let about = read::about(&real);
@@ -320,5 +329,23 @@ impl Song {
             bytes,
             about,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_a_genre_says_why() {
+        for (state, words) in [
+            ("unsure", "unsure"),
+            ("not_music", "not music"),
+            ("silent", "silent"),
+            ("too_short", "too short"),
+            ("something new", "unsure"),
+        ] {
+            assert_eq!(why_none(&serde_json::json!({"state": state})), words);
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! `genrescope tag`: genres into the tags of files - shown first, written when asked, taken back when asked.
+//! `genrescope tag`: genres into the tags of files - shown first, written when asked, taken back
+//! when asked.
 
 mod journal;
 mod rewrite;
@@ -73,7 +74,8 @@ pub struct TagArgs {
     #[command(flatten)]
     hear: HearArgs,
 
-    /// Keep here what taking it back needs. Default: a new file in the folder for the state of programs.
+    /// Keep here what taking it back needs. Default: a new file in the folder for the state of
+    /// programs.
     #[arg(long, value_name = "FILE", requires = "write")]
     journal: Option<PathBuf>,
 
@@ -114,12 +116,13 @@ struct PolicyArgs {
 /// What is written, and how.
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct WhatArgs {
-    /// Also write genre and confidence into the comment, which every DJ program shows; behind a comment that is there only
-    /// with --append or --replace.
+    /// Also write genre and confidence into the comment, which every DJ program shows; behind a
+    /// comment that is there only with --append or --replace.
     #[arg(long)]
     comment: bool,
 
-    /// Also write GENRESCOPE_GENRE, GENRESCOPE_CONFIDENCE and GENRESCOPE_MODEL, whatever the genre field holds.
+    /// Also write GENRESCOPE_GENRE, GENRESCOPE_CONFIDENCE and GENRESCOPE_MODEL, whatever the genre
+    /// field holds.
     #[arg(long)]
     fields: bool,
 
@@ -127,7 +130,8 @@ pub(in crate::cli) struct WhatArgs {
     #[arg(long, conflicts_with_all = ["fields", "comment"])]
     fields_only: bool,
 
-    /// What stands between several genres in formats that have one text for all: ID3v2.3, ID3v2.2, INFO of WAV.
+    /// What stands between several genres in formats that have one text for all: ID3v2.3, ID3v2.2,
+    /// INFO of WAV.
     #[arg(long, value_name = "TEXT", default_value = "/")]
     separator: String,
 
@@ -293,7 +297,8 @@ impl Tagger {
         Ok(Some(plan))
     }
 
-    /// Writes a file's new tag. What was done is noted in `journal` before the new file takes the old one's place.
+    /// Writes a file's new tag. What was done is noted in `journal` before the new file takes the
+    /// old one's place.
     fn write(&self, plan: &Plan, journal: &mut Journal) -> anyhow::Result<()> {
         let edit = |file: &mut File| {
             let tags = Tags::read(file)?;
@@ -479,8 +484,8 @@ impl TagArgs {
 /// Runs `genrescope tag`.
 ///
 /// # Errors
-/// When no file is found, or the model, the label map or the journal cannot be used. Files that cannot be read or written are
-/// reported, counted, and told by exit code 1.
+/// When no file is found, or the model, the label map or the journal cannot be used. Files that
+/// cannot be read or written are reported, counted, and told by exit code 1.
 pub fn run(args: TagArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let stop = Stop::on_signal(Again::Ends)?;
     if let Some(path) = &args.undo {

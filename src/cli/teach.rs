@@ -56,9 +56,9 @@ pub struct TeachArgs {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 
-    /// What is kept together when songs are left out to see whether they would be named right: artist
-    /// (by the files' tags), folder (the one that a song lies in, below the genre's) or song [default:
-    /// artist, where every genre has songs of two or more].
+    /// What is kept together when songs are left out to see whether they would be named right:
+    /// artist (by the files' tags), folder (the one that a song lies in, below the genre's) or song
+    /// [default: artist, where every genre has songs of two or more].
     #[arg(long, value_enum, value_name = "WHAT")]
     hold_out: Option<HoldOut>,
 
@@ -120,8 +120,9 @@ const FOLDS: usize = 5;
 /// Runs `genrescope teach`.
 ///
 /// # Errors
-/// When the folder holds fewer than two labels or too few songs, when the model has no embedding to teach on, or
-/// when the output exists or cannot be written. Songs that cannot be read are reported and left out.
+/// When the folder holds fewer than two labels or too few songs, when the model has no embedding to
+/// teach on, or when the output exists or cannot be written. Songs that cannot be read are reported
+/// and left out.
 pub fn run(args: TeachArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let output = OutputFile::at(&args.output)?;
     if !args.force {
@@ -372,8 +373,9 @@ fn listen_to(
     (songs, failed)
 }
 
-/// Leaves one of the copies of a song under one label, as ten copies are no more evidence than one, and none of a song under two labels: it can
-/// teach neither. How many songs were left out for the second reason?
+/// Leaves one of the copies of a song under one label, as ten copies are no more evidence than one,
+/// and none of a song under two labels: it can teach neither. How many songs were left out for the
+/// second reason?
 fn leave_out_copies(songs: &mut Vec<(usize, Heard)>, lessons: &[File], labels: &Labels) -> usize {
     let mut copies: BTreeMap<[u8; 32], Vec<usize>> = BTreeMap::new();
     for (song, heard) in songs.iter() {

@@ -1,4 +1,5 @@
-//! Words for people: names that are safe to print, columns that line up, errors that say each thing once.
+//! Words for people: names that are safe to print, columns that line up, errors that say each thing
+//! once.
 
 use std::{
     borrow::Cow,
@@ -6,12 +7,13 @@ use std::{
     path::Path,
 };
 
+use anyhow::Context as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{source::opening, units::Seconds};
 
-/// `text` on one line, with nothing in it that acts on a terminal: control characters, and those that turn the direction
-/// of writing, are spelt out.
+/// `text` on one line, with nothing in it that acts on a terminal: control characters, and those
+/// that turn the direction of writing, are spelt out.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(acts) {
         return Cow::Borrowed(text);
@@ -30,6 +32,14 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text of a settings file, which messages call `what`: "look file".
+///
+/// # Errors
+/// Naming the file, and why it cannot be read.
+pub fn settings_text(what: &str, path: &Path) -> anyhow::Result<String> {
+    read_settings(path).with_context(|| format!("cannot read {what} '{}'", name_of(path)))
 }
 
 /// The text of a settings file. A pipe that never ends is refused instead of being read for ever.
@@ -66,7 +76,8 @@ pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
-/// The end of `text` in at most `columns` of a terminal: what tells two paths apart stands at their ends.
+/// The end of `text` in at most `columns` of a terminal: what tells two paths apart stands at their
+/// ends.
 pub fn end_of(text: &str, columns: usize) -> Cow<'_, str> {
     if width(text) <= columns {
         return Cow::Borrowed(text);

@@ -1,7 +1,8 @@
 //! The terminal view: what is heard, how sure that is, and how the last minutes went.
 //!
-//! [`View`] is a value: readouts, meters, keys and time go in, a frame of text comes out. It opens no terminal and asks
-//! no clock, so tests draw it on a page of any size; [`Screen`] is the part that holds the real terminal.
+//! [`View`] is a value: readouts, meters, keys and time go in, a frame of text comes out. It opens
+//! no terminal and asks no clock, so tests draw it on a page of any size; [`Screen`] is the part
+//! that holds the real terminal.
 
 mod drawing;
 mod font;
@@ -32,7 +33,8 @@ const GLIDE_S: f32 = 0.18;
 /// Seconds of history that are kept: ten minutes.
 const HISTORY: usize = 600;
 
-/// Time constants of the average that the keys step through, in seconds; 0 shows every frame as it is.
+/// Time constants of the average that the keys step through, in seconds; 0 shows every frame as it
+/// is.
 const AVERAGING_STEPS: [f64; 10] = [0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 /// How colours can be shown.

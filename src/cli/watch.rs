@@ -53,7 +53,8 @@ pub struct WatchArgs {
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
 
-    /// Write the genre into the tag where there is none, as 'genrescope tag --write' does, with a journal.
+    /// Write the genre into the tag where there is none, as 'genrescope tag --write' does, with a
+    /// journal.
     #[arg(long)]
     tag: bool,
 
@@ -61,7 +62,8 @@ pub struct WatchArgs {
     #[arg(long)]
     json: bool,
 
-    /// Run this program for every file with a sure genre; its arguments are the file, the genre, and the confidence.
+    /// Run this program for every file with a sure genre; its arguments are the file, the genre,
+    /// and the confidence.
     #[arg(long, value_name = "PROGRAM")]
     exec: Option<PathBuf>,
 
@@ -77,7 +79,8 @@ pub struct WatchArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     rescan: f64,
 
-    /// Remember here what was done. Default: a file for these folders in the folder for the state of programs.
+    /// Remember here what was done. Default: a file for these folders in the folder for the state
+    /// of programs.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
@@ -283,7 +286,8 @@ fn look(path: &Path, known: &Known, pending: &mut HashMap<PathBuf, (Stamp, Insta
     }
 }
 
-/// Takes the files out of `pending` that have not changed for `settle` and are not known under another name.
+/// Takes the files out of `pending` that have not changed for `settle` and are not known under
+/// another name.
 fn whole(
     pending: &mut HashMap<PathBuf, (Stamp, Instant)>,
     known: &mut Known,

@@ -1,11 +1,12 @@
 //! What a network is made of, as data: it travels in the model file, and `graph` builds it.
 //!
-//! Axes: a mel picture is `[column, band]`, the output of a block `[column, frequency, channel]`; "time" counts columns
-//! from the oldest. Weights in the file follow PyTorch, `[out, in, frequency, time]`.
+//! Axes: a mel picture is `[column, band]`, the output of a block `[column, frequency, channel]`;
+//! "time" counts columns from the oldest. Weights in the file follow PyTorch,
+//! `[out, in, frequency, time]`.
 
 use serde::{Deserialize, Serialize};
 
-use super::{bundle::ModelError, level::Level, tagger::Tagger};
+use super::{error::ModelError, level::Level, tagger::Tagger};
 
 /// Frequency x time extent of every convolution kernel (the paper's "33 kernels").
 pub const KERNEL: usize = 3;
@@ -34,15 +35,17 @@ pub struct Architecture {
     /// Columns of zeros, in normalised space, before and after the frame (CRNN: 37).
     #[serde(default)]
     pub time_pad: usize,
-    /// Whether the tensors `input.column_scale` and `input.column_offset`, of `frame_columns + 2 * time_pad` values
-    /// each, are applied to the normalised and padded columns by their place in the window: the `bn_0_freq` of the
-    /// reference taggers. It ties a column to its place, so nothing can be re-used when the window moves.
+    /// Whether the tensors `input.column_scale` and `input.column_offset`, of
+    /// `frame_columns + 2 * time_pad` values each, are applied to the normalised and padded columns
+    /// by their place in the window: the `bn_0_freq` of the reference taggers. It ties a column to
+    /// its place, so nothing can be re-used when the window moves.
     #[serde(default)]
     pub column_affine: bool,
     /// The trunk: convolution, max pool, ELU, each.
     pub blocks: Vec<Block>,
-    /// With less than a frame heard, the output columns of this many blocks are repeated in a cycle to as many as a
-    /// whole frame gives, and the blocks above run on those (CNN: 3). `None`: every block runs on what exists.
+    /// With less than a frame heard, the output columns of this many blocks are repeated in a cycle
+    /// to as many as a whole frame gives, and the blocks above run on those (CNN: 3). `None`: every
+    /// block runs on what exists.
     #[serde(default)]
     pub cycle_after: Option<usize>,
     /// What becomes of the last block's output.
@@ -50,7 +53,8 @@ pub struct Architecture {
     /// Statistics of blocks' outputs, appended to the embedding in this order.
     #[serde(default)]
     pub statistics: Vec<Statistic>,
-    /// A second trunk: its embedding and what it makes of its classes are appended to the embedding.
+    /// A second trunk: its embedding and what it makes of its classes are appended to the
+    /// embedding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tagger: Option<Tagger>,
     /// From the embedding to the labels.
@@ -70,8 +74,9 @@ pub struct Normalisation {
     pub level: Option<Level>,
 }
 
-/// Convolution 3 x 3 with "same" zero padding, max pool (what is left over is dropped), ELU.
-/// Batch normalisation is folded into the convolution; ELU is monotonic, so pooling before it changes nothing.
+/// Convolution 3 x 3 with "same" zero padding, max pool (what is left over is dropped), ELU. Batch
+/// normalisation is folded into the convolution; ELU is monotonic, so pooling before it changes
+/// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
@@ -87,8 +92,8 @@ pub struct Block {
 pub enum Pooling {
     /// All of it, as `[channel, frequency, column]`.
     Flatten,
-    /// Keras 1 GRUs over its columns, each fed with `[channel, frequency]`; the last state of the last one.
-    /// Every window starts from a state of zeros.
+    /// Keras 1 GRUs over its columns, each fed with `[channel, frequency]`; the last state of the
+    /// last one. Every window starts from a state of zeros.
     Gru {
         /// Units of each layer (paper: 32, 32).
         units: Vec<usize>,
@@ -97,16 +102,18 @@ pub enum Pooling {
     None,
 }
 
-/// One statistic over frequency and time of a block's output, a value per channel and frequency group.
+/// One statistic over frequency and time of a block's output, a value per channel and frequency
+/// group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statistic {
-    /// Which block, from 1. The output of block [`Architecture::cycle_after`] is taken after repetition.
+    /// Which block, from 1. The output of block [`Architecture::cycle_after`] is taken after
+    /// repetition.
     pub block: usize,
     /// Which statistic.
     pub kind: StatisticKind,
-    /// Into how many groups of neighbouring rows frequency is split (1: over all of it). The values are
-    /// `[channel, group]`.
+    /// Into how many groups of neighbouring rows frequency is split (1: over all of it). The values
+    /// are `[channel, group]`.
     #[serde(default = "one")]
     pub groups: usize,
 }
@@ -151,8 +158,9 @@ pub enum Activation {
 }
 
 impl Architecture {
-    /// The CNN of the paper in our form: convolutions 32-128-128-192-256, pools (2,4)(2,4)(2,4)(3,5)(4,4), 256 values flattened;
-    /// normalised by a scalar (-30.6 dB, 18 dB: by number the `bn_0_freq` of the authors' weights).
+    /// The CNN of the paper in our form: convolutions 32-128-128-192-256, pools
+    /// (2,4)(2,4)(2,4)(3,5)(4,4), 256 values flattened; normalised by a scalar (-30.6 dB, 18 dB: by
+    /// number the `bn_0_freq` of the authors' weights).
     pub fn cnn() -> Self {
         Self {
             frame_columns: 1_366,
@@ -181,8 +189,8 @@ impl Architecture {
         }
     }
 
-    /// The CRNN of the paper in our form: 37 columns of zeros each side, convolutions 64-128-128-128, pools
-    /// (2,2)(3,3)(4,4)(4,4), two GRUs of 32.
+    /// The CRNN of the paper in our form: 37 columns of zeros each side, convolutions
+    /// 64-128-128-128, pools (2,2)(3,3)(4,4)(4,4), two GRUs of 32.
     pub fn crnn() -> Self {
         Self {
             time_pad: 37,
@@ -200,8 +208,8 @@ impl Architecture {
         self.cycle_after.unwrap_or(self.blocks.len())
     }
 
-    /// Mel columns per output column of the rolling blocks: 64 for the CNN, 96 for the CRNN. The window must move by a
-    /// multiple of it for anything to be re-used.
+    /// Mel columns per output column of the rolling blocks: 64 for the CNN, 96 for the CRNN. The
+    /// window must move by a multiple of it for anything to be re-used.
     pub fn step_columns(&self) -> usize {
         self.blocks[..self.rolling_blocks()]
             .iter()
@@ -209,13 +217,14 @@ impl Architecture {
             .product()
     }
 
-    /// Output columns of the rolling blocks with `heard` mel columns in the window: each block's pool drops what is
-    /// left over.
+    /// Output columns of the rolling blocks with `heard` mel columns in the window: each block's
+    /// pool drops what is left over.
     ///
-    /// This and [`cycle`] are the whole rule for windows that are not full yet: the rolling blocks run on the columns
-    /// that exist (with `time_pad` zeros each side, and zero padding at the edges of what exists, as in a whole frame); their
-    /// output columns are repeated in a cycle to [`Architecture::trunk_columns`] of a whole frame where
-    /// [`Architecture::cycle_after`] says so, and otherwise stand as they are (the GRU runs over the steps that exist).
+    /// This and [`cycle`] are the whole rule for windows that are not full yet: the rolling blocks
+    /// run on the columns that exist (with `time_pad` zeros each side, and zero padding at the
+    /// edges of what exists, as in a whole frame); their output columns are repeated in a cycle to
+    /// [`Architecture::trunk_columns`] of a whole frame where [`Architecture::cycle_after`] says
+    /// so, and otherwise stand as they are (the GRU runs over the steps that exist).
     pub fn trunk_columns(&self, heard: usize) -> usize {
         self.blocks[..self.rolling_blocks()]
             .iter()
@@ -282,7 +291,8 @@ impl Architecture {
             in_range(field("filters"), block.filters, 1, MAX_FILTERS)?;
             in_range(field("pool[0]"), block.pool[0], 1, rows)?;
             in_range(field("pool[1]"), block.pool[1], 1, columns.min(64))?;
-            // No overflow: 16384 columns, 256 bands and 1024 filters are checked before they are multiplied.
+            // No overflow: 16384 columns, 256 bands and 1024 filters are checked before they are
+            // multiplied.
             multiplications += rows * columns * channels * block.filters * KERNEL * KERNEL;
             (rows, columns, channels) =
                 (rows / block.pool[0], columns / block.pool[1], block.filters);
@@ -390,7 +400,8 @@ impl Architecture {
     }
 }
 
-/// Which of `existing` columns stands at place `index` of a whole frame: they are repeated from the oldest on.
+/// Which of `existing` columns stands at place `index` of a whole frame: they are repeated from the
+/// oldest on.
 pub fn cycle(index: usize, existing: usize) -> usize {
     index % existing
 }

@@ -1,15 +1,17 @@
 //! The networks in tract: with its [`operators`], the only room that names it.
 //!
-//! Each block is a plan of its own over `[column, frequency, channel]`, so that [`super::rolling`] decides which columns of which block are
-//! computed. A block's plan takes its input columns with one neighbour at each side (zeros beyond the window) and pads
-//! frequency only. Everything above the trunk is one plan per score, the head.
+//! Each block is a plan of its own over `[column, frequency, channel]`, so that [`super::rolling`]
+//! decides which columns of which block are computed. A block's plan takes its input columns with
+//! one neighbour at each side (zeros beyond the window) and pads frequency only. Everything above
+//! the trunk is one plan per score, the head.
 //!
-//! A block is one operator of ours, [`Fused`], which wraps [`super::kernel`]; or, by [`Engine::Tract`], tract's own convolution and pool.
-//! Channels stand last in both: for tract, that means a lazy im2col and a matrix product, the faster of its two ways for these
-//! shapes.
+//! A block is one operator of ours, [`Fused`], which wraps [`super::kernel`]; or, by
+//! [`Engine::Tract`], tract's own convolution and pool. Channels stand last in both: for tract,
+//! that means a lazy im2col and a matrix product, the faster of its two ways for these shapes.
 //!
-//! Every plan is compiled for fixed extents, and every operator of ours writes its output where it wrote it the last time ([`Recycled`]): once a
-//! stream's window has filled, scoring allocates nothing.
+//! Every plan is compiled for fixed extents, and every operator of ours writes its output where it
+//! wrote it the last time ([`Recycled`]): once a stream's window has filled, scoring allocates
+//! nothing.
 
 mod operators;
 mod tagger;
@@ -46,8 +48,8 @@ use super::{
     kernel::{Convolution, Input, Output, Path, Quantisation, Shape},
 };
 
-/// Output columns that one run of a block's plan makes, largest first. A plan is compiled for fixed extents; any number of columns is
-/// made of these.
+/// Output columns that one run of a block's plan makes, largest first. A plan is compiled for fixed
+/// extents; any number of columns is made of these.
 const CHUNKS: [usize; 3] = [16, 4, 1];
 
 /// Most values of a convolution's output in one run, so that it stays in the cache (1 MiB).
@@ -85,7 +87,7 @@ struct HeadState {
 
 /// Extents of a block's input and output, per column.
 #[derive(Clone, Copy, Debug)]
-struct Geometry {
+struct BlockExtents {
     block: Block,
     channels_in: usize,
     rows_in: usize,
@@ -93,7 +95,7 @@ struct Geometry {
 
 #[derive(Debug)]
 struct BlockPlans {
-    geometry: Geometry,
+    geometry: BlockExtents,
     form: Form,
     /// How its input is held, if not in floats.
     input: Option<Quantisation>,
@@ -111,7 +113,7 @@ enum Form {
     },
 }
 
-impl Geometry {
+impl BlockExtents {
     fn rows_out(self) -> usize {
         self.rows_in / self.block.pool[0]
     }
@@ -140,7 +142,7 @@ impl Graph {
         let (mut rows_in, mut channels_in) = (bundle.card.front_end.n_mels, 1);
         let mut blocks = Vec::with_capacity(architecture.blocks.len());
         for (index, &block) in architecture.blocks.iter().enumerate() {
-            let geometry = Geometry {
+            let geometry = BlockExtents {
                 block,
                 channels_in,
                 rows_in,
@@ -165,7 +167,8 @@ impl Graph {
                 input,
                 plans: Default::default(),
             };
-            // The single column is what every other number of columns falls back on, so it must exist.
+            // The single column is what every other number of columns falls back on, so it must
+            // exist.
             plans.plans[CHUNKS.len() - 1] = OnceLock::from(Some(plans.compile(1)?));
             blocks.push(plans);
             (rows_in, channels_in) = (geometry.rows_out(), block.filters);
@@ -208,7 +211,8 @@ impl Graph {
     }
 }
 
-/// How block `index` (from 0) reads, if it is computed in integers: its weights are, and the range of what it reads is known.
+/// How block `index` (from 0) reads, if it is computed in integers: its weights are, and the range
+/// of what it reads is known.
 fn integer_input(bundle: &Bundle, index: usize) -> Option<Quantisation> {
     let weights = bundle.tensors.get(&format!("block{}.weight", index + 1))?;
     let below = bundle.output_range(index.checked_sub(1)?)?;
@@ -218,7 +222,7 @@ fn integer_input(bundle: &Bundle, index: usize) -> Option<Quantisation> {
 fn convolution(
     bundle: &Bundle,
     index: usize,
-    geometry: Geometry,
+    geometry: BlockExtents,
     (input, path): (Option<Quantisation>, Path),
 ) -> TractResult<Convolution> {
     let name = format!("block{}", index + 1);
@@ -247,7 +251,7 @@ fn convolution(
 
 impl BlockPlans {
     fn compile(&self, columns: usize) -> TractResult<Arc<TypedSimplePlan>> {
-        let Geometry {
+        let BlockExtents {
             block,
             channels_in,
             rows_in,
@@ -266,7 +270,7 @@ impl BlockPlans {
     }
 
     fn plan(&self, chunk: usize) -> Option<&Arc<TypedSimplePlan>> {
-        let Geometry { block, rows_in, .. } = self.geometry;
+        let BlockExtents { block, rows_in, .. } = self.geometry;
         let values = CHUNKS[chunk] * block.pool[1] * rows_in * block.filters;
         if CHUNKS[chunk] > 1 && values > CHUNK_VALUES {
             return None;
@@ -277,8 +281,8 @@ impl BlockPlans {
     }
 }
 
-/// One block, from `[columns * pool + 2, rows, channels]` to `[columns, rows / pool, filters]`: the place where a convolution block becomes
-/// tract nodes.
+/// One block, from `[columns * pool + 2, rows, channels]` to `[columns, rows / pool, filters]`: the
+/// place where a convolution block becomes tract nodes.
 fn wire_block(
     model: &mut TypedModel,
     input: OutletId,
@@ -294,10 +298,10 @@ fn wire_block(
 fn wire_stock(
     model: &mut TypedModel,
     input: OutletId,
-    geometry: Geometry,
+    geometry: BlockExtents,
     (weight, bias): (&Arc<Tensor>, &Arc<Tensor>),
 ) -> TractResult<OutletId> {
-    let Geometry {
+    let BlockExtents {
         block, channels_in, ..
     } = geometry;
     let weight = model.add_const("weight", Arc::clone(weight))?;
@@ -339,11 +343,12 @@ fn wire_stock(
 struct HeadPlan {
     /// The blocks (from 0) that it reads.
     inputs: Vec<usize>,
-    /// Geometry of each of them.
-    geometries: Vec<Geometry>,
+    /// Extents of each of them.
+    geometries: Vec<BlockExtents>,
     architecture: Architecture,
     weights: BTreeMap<String, Arc<Tensor>>,
-    /// The plan for a whole frame, shared by all streams; others are compiled where a shorter window needs them.
+    /// The plan for a whole frame, shared by all streams; others are compiled where a shorter
+    /// window needs them.
     frame: (TVec<usize>, OnceLock<Arc<TypedSimplePlan>>),
 }
 
@@ -501,8 +506,9 @@ impl Runner {
         }
     }
 
-    /// Computes output columns `range` of block `index`. `read(first, buffer)` fills `buffer`, which holds zero (or what stands for it), with input columns from
-    /// `first` on (it may be -1, and reach beyond the end); `write(first, values)` takes output columns.
+    /// Computes output columns `range` of block `index`. `read(first, buffer)` fills `buffer`,
+    /// which holds zero (or what stands for it), with input columns from `first` on (it may be -1,
+    /// and reach beyond the end); `write(first, values)` takes output columns.
     ///
     /// Errors only come from within the plan; the model was run once when it was loaded.
     pub(super) fn block(
@@ -513,7 +519,7 @@ impl Runner {
         mut write: impl FnMut(usize, Input<'_>),
     ) -> TractResult<()> {
         let plans = &self.graph.blocks[index];
-        let Geometry {
+        let BlockExtents {
             block,
             channels_in,
             rows_in,
@@ -561,8 +567,9 @@ impl Runner {
         Ok(())
     }
 
-    /// Runs the head. `columns(block)` tells how many output columns `block` (from 0) has, `read(block, buffer)` fills `buffer` with them; `tagger` are the second trunk's
-    /// values; `write` takes embedding and logits.
+    /// Runs the head. `columns(block)` tells how many output columns `block` (from 0) has,
+    /// `read(block, buffer)` fills `buffer` with them; `tagger` are the second trunk's values;
+    /// `write` takes embedding and logits.
     pub(super) fn head(
         &mut self,
         columns: impl Fn(usize) -> usize,

@@ -1,9 +1,12 @@
-//! Convolution 3 x 3, bias, max pool, ELU and requantisation in one pass: where nearly all of the time of a network goes.
+//! Convolution 3 x 3, bias, max pool, ELU and requantisation in one pass: where nearly all of the
+//! time of a network goes.
 //!
-//! A picture is `[column, row, channel]`: time is slowest, so that columns can be appended and kept; channels are
-//! contiguous, so that the nine taps of a place are three runs of memory. Integer blocks multiply `u8` activations by `i8` weights into
-//! `i32`. Each output channel has one positive weight scale, so the maximum is taken of the integers, and scale, bias and ELU meet only
-//! what the pool leaves. Nothing but the tile (a few places times a few channels, held in registers) knows the processor:
+//! A picture is `[column, row, channel]`: time is slowest, so that columns can be appended and
+//! kept; channels are contiguous, so that the nine taps of a place are three runs of memory.
+//! Integer blocks multiply `u8` activations by `i8` weights into `i32`. Each output channel has one
+//! positive weight scale, so the maximum is taken of the integers, and scale, bias and ELU meet
+//! only what the pool leaves. Nothing but the tile (a few places times a few channels, held in
+//! registers) knows the processor:
 //!
 //! | [`Path`] | int8 | f32 |
 //! |---|---|---|
@@ -13,10 +16,11 @@
 //! | `NeonDot`, `Neon` | `sdot`, or `smull` and pairwise sums | FMA, 6 x 16 |
 //! | `Portable` | plain Rust | plain Rust |
 //!
-//! Integer sums are the same on every path, bit for bit. What follows them is plain Rust without fused operations, so an integer block
-//! gives the same bytes on every machine. Float blocks sum in the same order everywhere but fuse where the processor can,
-//! except those whose output is quantised ([`Convolution::float`] with an output quantisation): they never fuse, so that a network of
-//! integers with a float first block is reproducible as a whole.
+//! Integer sums are the same on every path, bit for bit. What follows them is plain Rust without
+//! fused operations, so an integer block gives the same bytes on every machine. Float blocks sum in
+//! the same order everywhere but fuse where the processor can, except those whose output is
+//! quantised ([`Convolution::float`] with an output quantisation): they never fuse, so that a
+//! network of integers with a float first block is reproducible as a whole.
 
 #![expect(
     clippy::inline_always,
@@ -27,7 +31,8 @@ use std::fmt;
 
 use mobile::Cells;
 pub(crate) use mobile::{
-    Activation, Depthwise, Excitation, LastPool, MobileBlock, MobileScratch, Pointwise, Stem,
+    AfterConvolution, Depthwise, Excitation, FusedMobileBlock, LastPool, MobileScratch, Pointwise,
+    Stem,
 };
 
 #[cfg(target_arch = "aarch64")]
@@ -112,8 +117,9 @@ impl Path {
         Self::ALL.into_iter().filter(|path| path.is_available())
     }
 
-    /// The fastest path of this processor, or the one that the environment variable `GENRESCOPE_KERNEL` names (as
-    /// displayed, `avx2` for example), if this processor has it: for tests and measurements.
+    /// The fastest path of this processor, or the one that the environment variable
+    /// `GENRESCOPE_KERNEL` names (as displayed, `avx2` for example), if this processor has it: for
+    /// tests and measurements.
     pub fn best() -> Self {
         let named = std::env::var("GENRESCOPE_KERNEL").ok();
         let named =
@@ -226,7 +232,8 @@ impl Quantisation {
     }
 }
 
-/// Working memory of [`Convolution::run`], one for each thread. It grows at the first use by each block and then stays.
+/// Working memory of [`Convolution::run`], one for each thread. It grows at the first use by each
+/// block and then stays.
 #[derive(Clone, Debug, Default)]
 pub struct Scratch {
     bytes: Vec<u8>,
@@ -270,16 +277,17 @@ impl std::error::Error for Mismatch {}
 pub struct Convolution {
     shape: Shape,
     path: Path,
-    weights: Weights,
+    weights: PackedWeights,
     finish: Finish,
-    plan: Plan,
+    plan: TilePlaces,
 }
 
 #[derive(Clone, Debug)]
-enum Weights {
+enum PackedWeights {
     /// `[group][tap in time, tap in frequency, channel][LANES]`.
     F32(Vec<f32>),
-    /// `[group][tap in time, (tap in frequency, channel) / QUAD][LANES][QUAD]`, and what holds zero in the input.
+    /// `[group][tap in time, (tap in frequency, channel) / QUAD][LANES][QUAD]`, and what holds zero
+    /// in the input.
     I8 {
         weights: Vec<i8>,
         sums: Vec<i32>,
@@ -287,7 +295,8 @@ enum Weights {
     },
 }
 
-/// From sums to outputs: `ELU((sum + correction) * multiplier + bias)`, quantised or not. One value per lane.
+/// From sums to outputs: `ELU((sum + correction) * multiplier + bias)`, quantised or not. One value
+/// per lane.
 #[derive(Clone, Debug)]
 struct Finish {
     corrections: Vec<i32>,
@@ -298,19 +307,19 @@ struct Finish {
 
 /// Where the places of a tile lie: depends on the shape alone.
 #[derive(Clone, Debug)]
-struct Plan {
+struct TilePlaces {
     /// Channels in the padded copy of the input: a whole number of quads for integers.
     channels: usize,
     /// Output columns that are computed together.
     chunk: usize,
-    /// For each place before the pool: where its nine taps begin in the padded copy, and which output row takes it
-    /// (`output column * rows_out + row`).
+    /// For each place before the pool: where its nine taps begin in the padded copy, and which
+    /// output row takes it (`output column * rows_out + row`).
     places: Vec<(u32, u32)>,
 }
 
 impl Convolution {
-    /// A block of floats. `weights` are `[filters, channels, frequency, time]`; with `output`, what it writes is
-    /// quantised.
+    /// A block of floats. `weights` are `[filters, channels, frequency, time]`; with `output`, what
+    /// it writes is quantised.
     ///
     /// # Panics
     /// When an extent is zero or the lengths do not fit `shape`.
@@ -333,19 +342,20 @@ impl Convolution {
         Self {
             shape,
             path,
-            weights: Weights::F32(packed),
+            weights: PackedWeights::F32(packed),
             finish: Finish {
                 corrections: vec![0; lanes],
                 multipliers: vec![1.0; lanes],
                 biases: padded(bias, lanes),
                 output,
             },
-            plan: Plan::new(shape, shape.channels, path),
+            plan: TilePlaces::new(shape, shape.channels, path),
         }
     }
 
-    /// A block of integers. `weights` are `[filters, channels, frequency, time]`, worth `scales[filter]` a step (which must not be
-    /// negative); `input` tells what the activations are worth; without `output` it writes floats.
+    /// A block of integers. `weights` are `[filters, channels, frequency, time]`, worth
+    /// `scales[filter]` a step (which must not be negative); `input` tells what the activations are
+    /// worth; without `output` it writes floats.
     ///
     /// # Panics
     /// When an extent is zero or the lengths do not fit `shape`.
@@ -362,7 +372,7 @@ impl Convolution {
         let path = usable(path);
         assert_eq!(scales.len(), shape.filters, "one scale per filter");
         let lanes = shape.filters.next_multiple_of(LANES);
-        let plan = Plan::new(shape, shape.channels.next_multiple_of(QUAD), path);
+        let plan = TilePlaces::new(shape, shape.channels.next_multiple_of(QUAD), path);
         let run = KERNEL * plan.channels;
         let mut packed = vec![0; lanes * KERNEL * run];
         let mut sums = vec![0_i32; lanes];
@@ -386,7 +396,7 @@ impl Convolution {
                 biases: padded(bias, lanes),
                 output,
             },
-            weights: Weights::I8 {
+            weights: PackedWeights::I8 {
                 weights: packed,
                 sums,
                 zero: input.zero,
@@ -413,15 +423,15 @@ impl Convolution {
     /// Bytes of its packed weights and tables.
     pub fn size(&self) -> usize {
         let weights = match &self.weights {
-            Weights::F32(weights) => size_of_val(weights.as_slice()),
-            Weights::I8 { weights, sums, .. } => weights.len() + size_of_val(sums.as_slice()),
+            PackedWeights::F32(weights) => size_of_val(weights.as_slice()),
+            PackedWeights::I8 { weights, sums, .. } => weights.len() + size_of_val(sums.as_slice()),
         };
         weights + size_of_val(self.plan.places.as_slice()) + 12 * self.finish.biases.len()
     }
 
-    /// Computes all output columns of `input`, which begins with the column before the first and ends with the one after the
-    /// last (of zeros, or of the zero of the quantisation, beyond the window). Rows are padded here. What of `input` makes no whole
-    /// output column is ignored.
+    /// Computes all output columns of `input`, which begins with the column before the first and
+    /// ends with the one after the last (of zeros, or of the zero of the quantisation, beyond the
+    /// window). Rows are padded here. What of `input` makes no whole output column is ignored.
     ///
     /// # Errors
     /// [`Mismatch`] when a type or a length is not the block's; nothing is written then.
@@ -444,7 +454,7 @@ impl Convolution {
             return Err(Mismatch);
         }
         match (&self.weights, input) {
-            (Weights::F32(weights), Input::F32(input)) => {
+            (PackedWeights::F32(weights), Input::F32(input)) => {
                 let job = Job {
                     convolution: self,
                     weights,
@@ -463,7 +473,7 @@ impl Convolution {
                 Ok(())
             }
             (
-                Weights::I8 {
+                PackedWeights::I8 {
                     weights,
                     sums,
                     zero,
@@ -511,7 +521,8 @@ fn check(shape: Shape, weights: usize, bias: usize) {
     assert_eq!(bias, filters, "one bias per filter");
 }
 
-/// The path that was asked for, if this processor has it: what makes the unsafe code below it sound.
+/// The path that was asked for, if this processor has it: what makes the unsafe code below it
+/// sound.
 fn usable(path: Path) -> Path {
     if path.is_available() {
         path
@@ -526,7 +537,8 @@ fn padded(values: &[f32], lanes: usize) -> Vec<f32> {
     values
 }
 
-/// Calls `put(filter, tap in time, tap in frequency * channels + channel, index in the file's order)`.
+/// Calls
+/// `put(filter, tap in time, tap in frequency * channels + channel, index in the file's order)`.
 fn for_each_weight(shape: Shape, mut put: impl FnMut(usize, usize, usize, usize)) {
     for filter in 0..shape.filters {
         for channel in 0..shape.channels {
@@ -541,12 +553,13 @@ fn for_each_weight(shape: Shape, mut put: impl FnMut(usize, usize, usize, usize)
     }
 }
 
-impl Plan {
+impl TilePlaces {
     fn new(shape: Shape, channels: usize, path: Path) -> Self {
         let tile = path.places();
         let useful = shape.rows_out() * shape.pool[0];
         let per_column = useful * shape.pool[1];
-        // Enough columns that the neighbours copied twice and the last, partly filled tile cost little.
+        // Enough columns that the neighbours copied twice and the last, partly filled tile cost
+        // little.
         let cost = |chunk: usize| {
             let places = chunk * per_column;
             let tiles = (places.div_ceil(tile) * tile) as f64 / places as f64;
@@ -621,7 +634,7 @@ impl<T, W> Tile<'_, T, W> {
 type Sums<A> = [A; PLACES * MAX_GROUPS * LANES];
 
 /// A set of instructions.
-trait Engine: Copy {
+trait InstructionSet: Copy {
     /// Places in a tile.
     const PLACES: usize;
     /// Most groups in a tile.
@@ -648,7 +661,7 @@ trait Sum: Copy + PartialOrd + 'static {
     type Weight;
     const LEAST: Self;
     const ZERO: Self;
-    fn tile<E: Engine>(
+    fn tile<E: InstructionSet>(
         engine: E,
         groups: usize,
         tile: &Tile<'_, Self::Input, Self::Weight>,
@@ -664,7 +677,12 @@ impl Sum for i32 {
     const ZERO: Self = 0;
 
     #[inline(always)]
-    fn tile<E: Engine>(engine: E, groups: usize, tile: &Tile<'_, u8, i8>, sums: &mut Sums<Self>) {
+    fn tile<E: InstructionSet>(
+        engine: E,
+        groups: usize,
+        tile: &Tile<'_, u8, i8>,
+        sums: &mut Sums<Self>,
+    ) {
         engine.integers(groups, tile, sums);
     }
 
@@ -681,7 +699,7 @@ impl Sum for f32 {
     const ZERO: Self = 0.0;
 
     #[inline(always)]
-    fn tile<E: Engine>(
+    fn tile<E: InstructionSet>(
         engine: E,
         groups: usize,
         tile: &Tile<'_, Self, Self>,
@@ -696,9 +714,10 @@ impl Sum for f32 {
     }
 }
 
-/// Everything around the tile. It is inlined into a function per path, and so compiled for the instructions of each.
+/// Everything around the tile. It is inlined into a function per path, and so compiled for the
+/// instructions of each.
 #[inline(always)]
-fn run<E: Engine, A: Sum>(
+fn run<E: InstructionSet, A: Sum>(
     engine: E,
     job: &Job<'_, A::Input, A::Weight>,
     output: &mut Output<'_>,
@@ -757,7 +776,8 @@ fn run<E: Engine, A: Sum>(
                 fused: finish.output.is_none(),
             };
             for places in places.chunks(E::PLACES) {
-                // The last tile of a chunk may be short: its last place is then computed more than once.
+                // The last tile of a chunk may be short: its last place is then computed more than
+                // once.
                 let last = places[places.len() - 1];
                 for (index, from) in tile.places.iter_mut().enumerate() {
                     *from = places.get(index).unwrap_or(&last).0 as usize;
@@ -778,7 +798,8 @@ fn run<E: Engine, A: Sum>(
     }
 }
 
-/// Copies the columns that `columns` output columns rest on into the inner rows of `padded`, whose outer rows hold zero.
+/// Copies the columns that `columns` output columns rest on into the inner rows of `padded`, whose
+/// outer rows hold zero.
 #[inline(always)]
 fn pad<T: Copy>(shape: &Shape, channels: usize, input: &[T], columns: usize, padded: &mut [T]) {
     let column = (shape.rows + KERNEL - 1) * channels;
@@ -843,11 +864,12 @@ impl Finish {
     }
 }
 
-/// Adding and subtracting it rounds to the nearest integer, ties to even, in a way that compilers turn into vector code; its lowest bits
-/// are the integer.
+/// Adding and subtracting it rounds to the nearest integer, ties to even, in a way that compilers
+/// turn into vector code; its lowest bits are the integer.
 const ROUND: f32 = 12_582_912.0;
 
-/// `x` above 0, `exp(x) - 1` below, to 2e-7. Without branches, tables and fused operations: the same bits everywhere.
+/// `x` above 0, `exp(x) - 1` below, to 2e-7. Without branches, tables and fused operations: the
+/// same bits everywhere.
 #[inline(always)]
 pub(crate) fn elu(value: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
@@ -877,8 +899,9 @@ fn quantise(value: f32, steps: f32, zero: f32) -> u8 {
 
 /// Work whose inner loops are compiled once per set of instructions.
 trait Task {
-    /// Does it. To be inlined always: what is inlined is compiled for the instructions of the caller.
-    fn perform<E: Engine>(self, engine: E);
+    /// Does it. To be inlined always: what is inlined is compiled for the instructions of the
+    /// caller.
+    fn perform<E: InstructionSet>(self, engine: E);
 }
 
 /// Performs a task by the instructions of `path`, if this processor has them.
@@ -930,7 +953,7 @@ struct Run<'a, 'b, A: Sum> {
 
 impl<A: Sum> Task for Run<'_, '_, A> {
     #[inline(always)]
-    fn perform<E: Engine>(self, engine: E) {
+    fn perform<E: InstructionSet>(self, engine: E) {
         run(engine, &self.job, self.output, self.padded, self.pooled);
     }
 }

@@ -1,19 +1,20 @@
 //! One loudness for every window, so that the volume of a source does not matter.
 //!
-//! A microphone across the room is 40 dB below a mastered record. A window whose mean mel power is far from what records have is brought
-//! nearer, by a shift in whole steps: while loudness wanders within a step, columns keep their values and what was
-//! computed of them can be kept.
+//! A microphone across the room is 40 dB below a mastered record. A window whose mean mel power is
+//! far from what records have is brought nearer, by a shift in whole steps: while loudness wanders
+//! within a step, columns keep their values and what was computed of them can be kept.
 
 use serde::{Deserialize, Serialize};
 
-/// How windows are brought to one loudness. All values are on the front end's scale, 20 log10(mel power): 1 dB of level is 2.
+/// How windows are brought to one loudness. All values are on the front end's scale, 20 log10(mel
+/// power): 1 dB of level is 2.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Level {
     /// The usual mean mel power of a window. -300 to 300.
     pub target_db: f32,
-    /// Windows this far from it, either way, are left as they are: how loud music is says something, too. Others are brought to the edge.
-    /// 0 to 300.
+    /// Windows this far from it, either way, are left as they are: how loud music is says
+    /// something, too. Others are brought to the edge. 0 to 300.
     pub band_db: f32,
     /// Shifts are multiples of this. 0.5 to 40.
     pub step_db: f32,
@@ -24,7 +25,8 @@ pub struct Level {
 }
 
 impl Level {
-    /// Shift for a window of this mean power: a multiple of [`Level::step_db`], at most [`Level::most_db`] either way.
+    /// Shift for a window of this mean power: a multiple of [`Level::step_db`], at most
+    /// [`Level::most_db`] either way.
     pub fn shift(&self, mean_power: f64) -> f32 {
         let level = 20.0 * mean_power.max(1e-30).log10();
         let away = f64::from(self.target_db) - level;
@@ -66,7 +68,8 @@ pub(super) fn cell_power(db: f32) -> f32 {
     exp2(db * OCTAVES)
 }
 
-/// `2^x` to 3e-7, without branches, tables and fused operations: vector code, and the same bits on every machine.
+/// `2^x` to 3e-7, without branches, tables and fused operations: vector code, and the same bits on
+/// every machine.
 fn exp2(x: f32) -> f32 {
     /// Adding and subtracting it rounds to the nearest integer.
     const ROUND: f32 = 12_582_912.0;

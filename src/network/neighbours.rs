@@ -1,5 +1,5 @@
-//! Nearest neighbours among rows whose label is known: the paper's fourth average, over the scores of frames, and a
-//! linear probe's rival on features.
+//! Nearest neighbours among rows whose label is known: the paper's fourth average, over the scores
+//! of frames, and a linear probe's rival on features.
 
 use super::{Model, ModelError, bundle::Weights};
 use crate::genre::{MAX_LABELS, Scores};
@@ -7,8 +7,9 @@ use crate::genre::{MAX_LABELS, Scores};
 /// Neighbours that are asked: the number that the folds' songs were measured with.
 pub const NEAREST: usize = 7;
 
-/// Rows with their labels. Asked about a row, the nearest by angle vote; a vote counts by the inverse of how many rows
-/// have its label, so that a label that is heard of often is not found more often for that.
+/// Rows with their labels. Asked about a row, the nearest by angle vote; a vote counts by the
+/// inverse of how many rows have its label, so that a label that is heard of often is not found
+/// more often for that.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbours {
     /// Of length 1, one after the other.
@@ -20,7 +21,8 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
-    /// Remembers `rows` (`[labels.len(), len]`), of which the `nearest` will be asked. A label is below `n_labels`.
+    /// Remembers `rows` (`[labels.len(), len]`), of which the `nearest` will be asked. A label is
+    /// below `n_labels`.
     ///
     /// # Panics
     /// When the lengths do not fit, or a label is not below `n_labels`.
@@ -50,8 +52,8 @@ impl Neighbours {
         }
     }
 
-    /// The reference points of a model file: `trust.neighbours.scores` (shape `[points, labels]`, the scores of frames) and
-    /// `trust.neighbours.labels` (shape `[points]`); `None` without them.
+    /// The reference points of a model file: `trust.neighbours.scores` (shape `[points, labels]`,
+    /// the scores of frames) and `trust.neighbours.labels` (shape `[points]`); `None` without them.
     pub(super) fn find(model: &Model) -> Result<Option<Self>, ModelError> {
         let (Some(scores), Some(labels)) = (
             model.trust("neighbours.scores"),
@@ -92,7 +94,8 @@ impl Neighbours {
         )))
     }
 
-    /// The tensors of a model file that hold these rows: `trust.neighbours.scores` and `trust.neighbours.labels`.
+    /// The tensors of a model file that hold these rows: `trust.neighbours.scores` and
+    /// `trust.neighbours.labels`.
     ///
     /// # Errors
     /// [`ModelError`] when the lengths do not fit.

@@ -1,7 +1,7 @@
 //! From a model of floats to one that is computed in integers.
 //!
-//! Weights round to int8 by themselves; what blocks hand to each other must be watched on real music first, to know which range 8 bits
-//! have to hold.
+//! Weights round to int8 by themselves; what blocks hand to each other must be watched on real
+//! music first, to know which range 8 bits have to hold.
 //!
 //! ```
 //! # use genrescope::network::{Bundle, ModelError, quantise::Calibration};
@@ -27,8 +27,8 @@ const LOWEST: f32 = -1.0;
 /// Bins: from -1 to 255. What lies above counts as 255.
 const BINS: usize = 256 * 64;
 
-/// Share of a block's outputs that its range holds; the rest is clipped to its upper end. With all of them, a rare peak would
-/// coarsen every step.
+/// Share of a block's outputs that its range holds; the rest is clipped to its upper end. With all
+/// of them, a rare peak would coarsen every step.
 pub const SHARE: f64 = 0.9999;
 
 /// Watches the outputs of a model's blocks.
@@ -66,8 +66,8 @@ impl Calibration {
         })
     }
 
-    /// Runs a frame of shape `[n_columns, n_mels]`, in dB, and notes what the blocks put out. Too short a frame counts for
-    /// nothing. A few hundred frames of every genre are plenty.
+    /// Runs a frame of shape `[n_columns, n_mels]`, in dB, and notes what the blocks put out. Too
+    /// short a frame counts for nothing. A few hundred frames of every genre are plenty.
     pub fn observe(&mut self, frame: &[f32]) {
         if self.network.score_frame(frame).is_none() {
             return;
@@ -84,13 +84,14 @@ impl Calibration {
         }
     }
 
-    /// Lowest and highest value that 8 bits should hold, for each block. `None` before the first frame.
+    /// Lowest and highest value that 8 bits should hold, for each block. `None` before the first
+    /// frame.
     pub fn ranges(&self) -> Option<Vec<(f32, f32)>> {
         self.blocks.iter().map(Histogram::range).collect()
     }
 
-    /// The model in int8 ([`Bundle::quantised`]) with the ranges; without ranges if nothing was observed, which means
-    /// that it is computed in f32.
+    /// The model in int8 ([`Bundle::quantised`]) with the ranges; without ranges if nothing was
+    /// observed, which means that it is computed in f32.
     pub fn quantised(&self) -> Bundle {
         let mut bundle = self.bundle.quantised();
         for (index, (low, high)) in self.ranges().into_iter().flatten().enumerate() {

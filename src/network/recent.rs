@@ -1,7 +1,7 @@
 //! The newest seconds by themselves: what the trunk made of them, and whether it is music.
 //!
-//! The logits look at 29.12 s; talk, applause or another song must be told sooner. The trunk's newest output columns tell, at
-//! no cost: they are computed already.
+//! The logits look at 29.12 s; talk, applause or another song must be told sooner. The trunk's
+//! newest output columns tell, at no cost: they are computed already.
 
 use super::{
     Model,
@@ -10,29 +10,35 @@ use super::{
     rolling::{Columns, Trunk},
 };
 
-/// Output columns of the trunk that are "recent": 3 of 64 mel columns are 4.1 s (CNN), 3 of 96 are 6.1 s (CRNN).
+/// Output columns of the trunk that are "recent": 3 of 64 mel columns are 4.1 s (CNN), 3 of 96 are
+/// 6.1 s (CRNN).
 pub(super) const RECENT_STEPS: usize = 3;
 
-/// The mel columns' part of a summary is in tens of the front end's decibels, so that it is of the size of the trunk's values.
+/// The mel columns' part of a summary is in tens of the front end's decibels, so that it is of the
+/// size of the trunk's values.
 const MEL_UNIT: f32 = 10.0;
 
-/// Whether anything moves at all is asked of so many mean spectra, of so many seconds each: 8 s. Within one, tones may beat.
+/// Whether anything moves at all is asked of so many mean spectra, of so many seconds each: 8 s.
+/// Within one, tones may beat.
 const STILL_MEANS: usize = 16;
 const STILL_MEAN_S: f64 = 0.5;
 
-/// The level of what stands still varies by less than this, in dB (standard deviation over columns). 100 hums and machine tones, some
-/// with noise 12 dB below or a level that sways by 1.5 dB, had at most 0.95; loops that repeat exactly have far more, by their beat.
+/// The level of what stands still varies by less than this, in dB (standard deviation over
+/// columns). 100 hums and machine tones, some with noise 12 dB below or a level that sways by 1.5
+/// dB, had at most 0.95; loops that repeat exactly have far more, by their beat.
 const STILL_LEVEL_DB: f64 = 1.1;
 
-/// Its spectra differ from their mean by less than this share (sum over bands). Hums had at most 0.035, steady drones of synthesizers,
-/// strings and distorted guitars from 0.067 on, and music whose level is as steady 0.3.
+/// Its spectra differ from their mean by less than this share (sum over bands). Hums had at most
+/// 0.035, steady drones of synthesizers, strings and distorted guitars from 0.067 on, and music
+/// whose level is as steady 0.3.
 const STILL_SHARE: f32 = 0.05;
 
 /// The probability of music of what stands still: surely none.
 const STILL_MUSIC: f32 = 0.01;
 
-/// A logistic layer on the summary of the newest columns: the tensors `trust.music.weight` (shape `[summary_len]`, or its first
-/// `[top_len]`; with a second trunk the log-odds of its sounds may follow) and `trust.music.bias` (shape `[1]`).
+/// A logistic layer on the summary of the newest columns: the tensors `trust.music.weight` (shape
+/// `[summary_len]`, or its first `[top_len]`; with a second trunk the log-odds of its sounds may
+/// follow) and `trust.music.bias` (shape `[1]`).
 #[derive(Clone, Debug)]
 pub(super) struct MusicHead {
     weight: Vec<f32>,
@@ -80,8 +86,8 @@ impl MusicHead {
         }))
     }
 
-    /// Probability of music, 0..=1, of the newest of `columns`: mains, machines and test tones, which do not move, are none however much
-    /// their harmonics resemble an organ.
+    /// Probability of music, 0..=1, of the newest of `columns`: mains, machines and test tones,
+    /// which do not move, are none however much their harmonics resemble an organ.
     pub(super) fn probability(
         &self,
         model: &Model,
@@ -115,7 +121,8 @@ impl MusicHead {
     }
 }
 
-/// Whether neither the level nor the spectrum has moved for the newest 8 s. What is no louder than the floor is not judged.
+/// Whether neither the level nor the spectrum has moved for the newest 8 s. What is no louder than
+/// the floor is not judged.
 fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
     let numbers = model.front_end();
     let per_second = f64::from(numbers.sample_rate) / numbers.hop_length as f64;
@@ -132,7 +139,8 @@ fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
     let most = STILL_LEVEL_DB.powi(2) * (STILL_MEANS * per_mean) as f64;
     let (mut n, mut mean, mut squares) = (0.0, 0.0, 0.0);
     for index in from..columns.len() {
-        // The sum of squares about the mean only grows (Welford), so that music is found out within a few columns.
+        // The sum of squares about the mean only grows (Welford), so that music is found out within
+        // a few columns.
         n += 1.0;
         let level = level(index);
         let difference = level - mean;
@@ -172,13 +180,15 @@ pub(super) fn still_len(model: &Model) -> usize {
     STILL_MEANS * model.front_end().n_mels
 }
 
-/// Length of the first part of a summary: mean and maximum for every channel of the rolling blocks' output.
+/// Length of the first part of a summary: mean and maximum for every channel of the rolling blocks'
+/// output.
 pub fn top_len(model: &Model) -> usize {
     let architecture = &model.card.architecture;
     2 * architecture.blocks[architecture.rolling_blocks() - 1].filters
 }
 
-/// Length of a summary: of the rolling blocks' output, of the block below it, and of the mel columns two values each.
+/// Length of a summary: of the rolling blocks' output, of the block below it, and of the mel
+/// columns two values each.
 pub fn summary_len(model: &Model) -> usize {
     let architecture = &model.card.architecture;
     let below = match architecture.rolling_blocks() {
@@ -188,15 +198,16 @@ pub fn summary_len(model: &Model) -> usize {
     top_len(model) + 2 * below + 2 * model.front_end().n_mels
 }
 
-/// How many values a comparison of summaries of length `summary_len` has ([`crate::decision::change::Comparison`]): what the head for
-/// changes of song weighs.
+/// How many values a comparison of summaries of length `summary_len` has
+/// ([`crate::decision::change::Comparison`]): what the head for changes of song weighs.
 pub fn comparison_len(summary_len: usize) -> usize {
     2 * summary_len + 2
 }
 
-/// Writes the summary of the newest of `columns`: means, then maxima, of every channel of the rolling blocks' newest output columns over
-/// them and over frequency; the same of the block below, over the same time; then of every mel band the mean, relative to that of
-/// all bands (a fader moves nothing), and the standard deviation.
+/// Writes the summary of the newest of `columns`: means, then maxima, of every channel of the
+/// rolling blocks' newest output columns over them and over frequency; the same of the block below,
+/// over the same time; then of every mel band the mean, relative to that of all bands (a fader
+/// moves nothing), and the standard deviation.
 pub(super) fn summarise(model: &Model, trunk: &Trunk, columns: &Columns, summary: &mut [f32]) {
     let architecture = &model.card.architecture;
     let blocks = architecture.rolling_blocks();

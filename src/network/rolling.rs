@@ -1,9 +1,10 @@
 //! What can be kept of one window for the next.
 //!
-//! Output column `o` of a block rests on the input columns `o * pool - 1 ..= (o + 1) * pool`, where those beyond the window are zero.
-//! When the window moves by a whole number of steps, a column whose inputs all are kept, and existed before and after,
-//! is kept; the rest is computed again. What is kept is one run of columns in the middle of each block: the edges
-//! change because zero padding moves along with the window.
+//! Output column `o` of a block rests on the input columns `o * pool - 1 ..= (o + 1) * pool`, where
+//! those beyond the window are zero. When the window moves by a whole number of steps, a column
+//! whose inputs all are kept, and existed before and after, is kept; the rest is computed again.
+//! What is kept is one run of columns in the middle of each block: the edges change because zero
+//! padding moves along with the window.
 
 use std::ops::Range;
 
@@ -29,7 +30,7 @@ pub(super) struct Columns {
 #[derive(Debug)]
 pub(super) struct Trunk {
     /// Level 0 is the normalised input with its padding, level `i` the output of block `i`.
-    levels: Vec<Level>,
+    levels: Vec<BlockInput>,
     window: Option<Window>,
 }
 
@@ -44,7 +45,7 @@ struct Window {
 
 /// The columns of a level, as the block above reads them.
 #[derive(Debug)]
-enum Level {
+enum BlockInput {
     F32(Ring<f32>),
     U8(Ring<u8>, Quantisation),
 }
@@ -53,8 +54,8 @@ enum Level {
 macro_rules! with_ring {
     ($level:expr, $ring:ident => $body:expr) => {
         match $level {
-            Level::F32($ring) => $body,
-            Level::U8($ring, _) => $body,
+            BlockInput::F32($ring) => $body,
+            BlockInput::U8($ring, _) => $body,
         }
     };
 }
@@ -143,7 +144,7 @@ impl<T: Copy + Default> Ring<T> {
     }
 }
 
-impl Level {
+impl BlockInput {
     fn len(&self) -> usize {
         with_ring!(self, ring => ring.len)
     }
@@ -260,13 +261,16 @@ impl Trunk {
     pub(super) fn new(model: &Model) -> Self {
         let architecture = &model.card().architecture;
         let mut columns = architecture.frame_columns + 2 * architecture.time_pad;
-        let mut levels = vec![Level::F32(Ring::new(model.front_end().n_mels, columns))];
+        let mut levels = vec![BlockInput::F32(Ring::new(
+            model.front_end().n_mels,
+            columns,
+        ))];
         for index in 0..architecture.blocks.len() {
             columns /= model.graph.time_pool(index);
             let column = model.graph.column_len(index);
             levels.push(match model.graph.output(index) {
-                None => Level::F32(Ring::new(column, columns)),
-                Some(quantisation) => Level::U8(Ring::new(column, columns), quantisation),
+                None => BlockInput::F32(Ring::new(column, columns)),
+                Some(quantisation) => BlockInput::U8(Ring::new(column, columns), quantisation),
             });
         }
         Self {
@@ -279,8 +283,8 @@ impl Trunk {
         self.window = None;
     }
 
-    /// Brings all levels to the window of `columns`, from scratch unless the last window was of the same stream
-    /// and this one lies a whole number of steps further.
+    /// Brings all levels to the window of `columns`, from scratch unless the last window was of the
+    /// same stream and this one lies a whole number of steps further.
     pub(super) fn update(
         &mut self,
         model: &Model,
@@ -356,7 +360,7 @@ impl Trunk {
     ) -> Range<usize> {
         let pad = model.card().architecture.time_pad;
         // No block lies below to write anything else.
-        let Level::F32(level) = &mut self.levels[0] else {
+        let BlockInput::F32(level) = &mut self.levels[0] else {
             return 0..0;
         };
         level.len = columns.len() + 2 * pad;
@@ -394,8 +398,8 @@ impl Trunk {
             .ok()
     }
 
-    /// Adds output column `index` of the first `blocks` blocks, `[frequency, channel]`, to the sums and the maxima of each channel. Gives the
-    /// number of frequencies.
+    /// Adds output column `index` of the first `blocks` blocks, `[frequency, channel]`, to the sums
+    /// and the maxima of each channel. Gives the number of frequencies.
     pub(super) fn gather(
         &self,
         blocks: usize,
@@ -404,8 +408,8 @@ impl Trunk {
         maxima: &mut [f32],
     ) -> usize {
         match &self.levels[blocks] {
-            Level::F32(ring) => gather(ring.get(index), sums, maxima, |value| value),
-            Level::U8(ring, quantisation) => gather(ring.get(index), sums, maxima, |value| {
+            BlockInput::F32(ring) => gather(ring.get(index), sums, maxima, |value| value),
+            BlockInput::U8(ring, quantisation) => gather(ring.get(index), sums, maxima, |value| {
                 quantisation.dequantise(value)
             }),
         }
@@ -427,12 +431,12 @@ impl Trunk {
     /// Fills `output` with all output columns of block `index` (from 0), in order, as floats.
     pub(super) fn read(&self, index: usize, output: &mut [f32]) {
         match &self.levels[index + 1] {
-            Level::F32(ring) => {
+            BlockInput::F32(ring) => {
                 for (output, &value) in output.iter_mut().zip(ring.iter()) {
                     *output = value;
                 }
             }
-            Level::U8(ring, quantisation) => {
+            BlockInput::U8(ring, quantisation) => {
                 for (output, &q) in output.iter_mut().zip(ring.iter()) {
                     *output = quantisation.dequantise(q);
                 }

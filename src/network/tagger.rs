@@ -1,14 +1,16 @@
-//! The second trunk: a MobileNet that was trained as a tagger of everyday sound, and what a window knows from it.
+//! The second trunk: a MobileNet that was trained as a tagger of everyday sound, and what a window
+//! knows from it.
 //!
-//! It looks at segments of ten seconds as a whole (squeeze-excitation sees all of them), so nothing of a segment can be
-//! re-used for the next. A stream's window therefore holds the answers of the segments that end within it, on a grid of
-//! the sample count; a frame of a song is covered evenly by as few segments as cover it.
+//! It looks at segments of ten seconds as a whole (squeeze-excitation sees all of them), so nothing
+//! of a segment can be re-used for the next. A stream's window therefore holds the answers of the
+//! segments that end within it, on a grid of the sample count; a frame of a song is covered evenly
+//! by as few segments as cover it.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{architecture::in_range, bundle::ModelError, graph::TaggerPlans};
+use super::{architecture::in_range, error::ModelError, graph::TaggerPlans};
 use crate::front_end::TaggerFrontEnd;
 
 /// A tagger, as data: the form of EfficientAT's MobileNetV3.
@@ -19,13 +21,15 @@ pub struct Tagger {
     pub front_end: TaggerFrontEnd,
     /// Columns of the picture in a whole segment (1000: 10 s).
     pub segment_columns: usize,
-    /// Columns from one segment of a stream to the next, at least (546: 5.46 s, four steps of the CNN).
+    /// Columns from one segment of a stream to the next, at least (546: 5.46 s, four steps of the
+    /// CNN).
     pub hop_columns: usize,
     /// Filters of the first convolution, 3 x 3 with stride 2 (8).
     pub stem: usize,
     /// The trunk.
     pub blocks: Vec<MobileBlock>,
-    /// Filters of the last pointwise convolution, whose mean over time and frequency is the embedding (384).
+    /// Filters of the last pointwise convolution, whose mean over time and frequency is the
+    /// embedding (384).
     pub embedding: usize,
     /// Units of the layer below the classes (512).
     pub hidden: usize,
@@ -33,7 +37,8 @@ pub struct Tagger {
     pub classes: Vec<String>,
     /// For each group the names of its classes: the head sees the logarithm of each group's share.
     pub groups: Vec<Group>,
-    /// Names of classes whose log-odds in the newest segment tell music from the rest, beside the first trunk.
+    /// Names of classes whose log-odds in the newest segment tell music from the rest, beside the
+    /// first trunk.
     #[serde(default)]
     pub sounds: Vec<String>,
     /// Added to the likelihood of each group before it becomes a share (1e-4).
@@ -50,8 +55,8 @@ pub struct Group {
     pub classes: Vec<String>,
 }
 
-/// An inverted residual block: expansion, depthwise convolution, squeeze-excitation, projection; what comes in is added
-/// where extents allow it.
+/// An inverted residual block: expansion, depthwise convolution, squeeze-excitation, projection;
+/// what comes in is added where extents allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MobileBlock {
@@ -360,7 +365,8 @@ impl TaggerStream {
         Some(())
     }
 
-    /// Looks at a whole picture of `[columns, n_mels]` by itself: as few segments as cover it, evenly spaced.
+    /// Looks at a whole picture of `[columns, n_mels]` by itself: as few segments as cover it,
+    /// evenly spaced.
     pub(super) fn look(&mut self, columns: &[f32]) -> Option<()> {
         self.reset();
         let whole = self.plans.tagger().segment_columns;
@@ -405,7 +411,8 @@ impl TaggerStream {
     }
 }
 
-/// The newest of `n` columns (those of `a`, then those of `b`) as a picture of a length that there is a plan for.
+/// The newest of `n` columns (those of `a`, then those of `b`) as a picture of a length that there
+/// is a plan for.
 fn fill(
     picture: &mut Vec<f32>,
     a: &[f32],

@@ -11,7 +11,8 @@ use crate::{
 /// An answer is there by this much music; shown as a countdown.
 const FIRST_ANSWER_S: f64 = 3.0;
 
-/// How long until a first answer may come, `heard` being what was heard and `since` the time since then.
+/// How long until a first answer may come, `heard` being what was heard and `since` the time since
+/// then.
 pub fn warming_words(heard: Seconds, since: Duration) -> String {
     let left = (FIRST_ANSWER_S - heard.0 - since.as_secs_f64()).ceil();
     if left >= 1.0 {
@@ -21,7 +22,8 @@ pub fn warming_words(heard: Seconds, since: Duration) -> String {
     }
 }
 
-/// The state of a readout in words. `since` is the time since it was made, which counts while it warms up.
+/// The state of a readout in words. `since` is the time since it was made, which counts while it
+/// warms up.
 pub fn state_words(readout: &Readout, labels: &Labels, since: Duration) -> String {
     let ranked = labels.ranked(&readout.scores);
     let shown = readout.genre.map(|genre| labels.family_or_self(genre));

@@ -1,163 +1,118 @@
 //! The newest readout, handed from one worker to any number of readers without a lock.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::Arc;
 
+use super::seqlock::{Reader, Writer, seqlock};
 use crate::{
     decision::{Readout, Reason, State},
     genre::{MAX_LABELS, Scores},
     units::Seconds,
 };
 
-/// How often [`ReadoutCell::load`] tries. The worker writes a few times a second and a try takes less
-/// than a microsecond, so a second try is rare and a fourth was never seen in the stress test.
-const TRIES: usize = 4;
-
-/// Scalars before the scores, in 32-bit words; see [`Slot::write`].
+/// Scalars before the scores, in 32-bit words; see [`encode`].
 const N_SCALARS: usize = 15;
+
+/// Words of the longest readout.
+const N_WORDS: usize = N_SCALARS + 2 * MAX_LABELS;
 
 /// No genre.
 const NO_GENRE: u32 = u32::MAX;
 
-/// The newest readout, shared without locks (two sequence-locked slots of atomics).
-///
-/// The worker writes into the slot that is not the newest, then makes it the newest. A reader is
-/// disturbed only when the worker writes twice during one read, and what it reads never goes back in time.
-pub struct ReadoutCell {
-    slots: [Slot; 2],
-    /// Counts readouts; version `v` lies in slot `v % 2`.
-    newest: AtomicU64,
+/// The newest readout, shared without locks: for any number of readers.
+pub struct ReadoutCell(Reader<N_WORDS>);
+
+/// The one place from which readouts are written: owned by the worker.
+pub(super) struct ReadoutWriter(Writer<N_WORDS>);
+
+/// A cell that holds `first`, and what writes it.
+pub(super) fn readout_cell(first: &Readout) -> (ReadoutWriter, Arc<ReadoutCell>) {
+    let (words, n_words) = encode(first);
+    let (writer, reader) = seqlock(&words[..n_words]);
+    (ReadoutWriter(writer), Arc::new(ReadoutCell(reader)))
 }
 
-struct Slot {
-    /// `2 v` once version `v` is complete, `2 v - 1` while it is being written.
-    sequence: AtomicU64,
-    scalars: [AtomicU32; N_SCALARS],
-    scores: [AtomicU32; MAX_LABELS],
-    frame_scores: [AtomicU32; MAX_LABELS],
+impl ReadoutWriter {
+    /// Publishes a readout.
+    pub(super) fn store(&mut self, readout: &Readout) {
+        let (words, n_words) = encode(readout);
+        self.0.store(&words[..n_words]);
+    }
 }
 
 impl ReadoutCell {
-    pub(super) fn new(readout: &Readout) -> Self {
-        let cell = Self {
-            slots: [Slot::new(), Slot::new()],
-            newest: AtomicU64::new(0),
-        };
-        cell.store(readout);
-        cell
-    }
-
     /// The newest readout; `None` in the rare case that it was being replaced during every try.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn load(&self) -> Option<Readout> {
-        for _ in 0..TRIES {
-            let version = self.newest.load(Ordering::Acquire);
-            if let Some(readout) = self.slots[(version % 2) as usize].read(version) {
-                return Some(readout);
-            }
-            std::hint::spin_loop();
-        }
-        None
+        self.0.load().map(|words| decode(&words))
     }
 
-    /// Counts the readouts: while it stays the same, [`ReadoutCell::load`] would give what it gave before, at more cost.
+    /// Counts the readouts: while it stays the same, [`ReadoutCell::load`] would give what it gave
+    /// before, at more cost.
     ///
     /// # Real-time
     /// Safe on the audio thread.
     pub fn version(&self) -> u64 {
-        self.newest.load(Ordering::Acquire)
-    }
-
-    /// Publishes a readout. Called by one thread at a time: the worker, or the listener that has joined it.
-    pub(super) fn store(&self, readout: &Readout) {
-        let version = self.newest.load(Ordering::Relaxed) + 1;
-        self.slots[(version % 2) as usize].write(version, readout);
-        self.newest.store(version, Ordering::Release);
+        self.0.version()
     }
 }
 
-impl Slot {
-    fn new() -> Self {
-        Self {
-            sequence: AtomicU64::new(0),
-            scalars: [const { AtomicU32::new(0) }; N_SCALARS],
-            scores: [const { AtomicU32::new(0) }; MAX_LABELS],
-            frame_scores: [const { AtomicU32::new(0) }; MAX_LABELS],
-        }
+/// A readout as words, and how many they are: the scalars, then both rows of scores.
+fn encode(readout: &Readout) -> ([u32; N_WORDS], usize) {
+    // Taken apart without `..`, so that a new field cannot be forgotten here.
+    let Readout {
+        state,
+        reason,
+        genre,
+        confidence,
+        scores,
+        frame_scores,
+        music,
+        level_dbfs,
+        position,
+        heard,
+        frames,
+        seq,
+        changed,
+    } = *readout;
+    let (scores, frame_scores) = (scores.as_slice(), frame_scores.as_slice());
+    let (position, heard) = (position.0.to_bits(), heard.0.to_bits());
+    let scalars = [
+        encode_state(state),
+        encode_reason(reason),
+        genre.map_or(NO_GENRE, |index| index as u32),
+        confidence.to_bits(),
+        music.unwrap_or(f32::NAN).to_bits(),
+        level_dbfs.to_bits(),
+        position as u32,
+        (position >> 32) as u32,
+        heard as u32,
+        (heard >> 32) as u32,
+        frames,
+        seq as u32,
+        (seq >> 32) as u32,
+        u32::from(changed),
+        (scores.len() << 16 | frame_scores.len()) as u32,
+    ];
+    let mut words = [0; N_WORDS];
+    words[..N_SCALARS].copy_from_slice(&scalars);
+    let rows = scores.iter().chain(frame_scores);
+    for (word, score) in words[N_SCALARS..].iter_mut().zip(rows) {
+        *word = score.to_bits();
     }
+    (words, N_SCALARS + scores.len() + frame_scores.len())
+}
 
-    fn write(&self, version: u64, readout: &Readout) {
-        // Taken apart without `..`, so that a new field cannot be forgotten here.
-        let Readout {
-            state,
-            reason,
-            genre,
-            confidence,
-            scores,
-            frame_scores,
-            music,
-            level_dbfs,
-            position,
-            heard,
-            frames,
-            seq,
-            changed,
-        } = *readout;
-        let (position, heard) = (position.0.to_bits(), heard.0.to_bits());
-        let words = [
-            encode_state(state),
-            encode_reason(reason),
-            genre.map_or(NO_GENRE, |index| index as u32),
-            confidence.to_bits(),
-            music.unwrap_or(f32::NAN).to_bits(),
-            level_dbfs.to_bits(),
-            position as u32,
-            (position >> 32) as u32,
-            heard as u32,
-            (heard >> 32) as u32,
-            frames,
-            seq as u32,
-            (seq >> 32) as u32,
-            u32::from(changed),
-            (scores.as_slice().len() << 16 | frame_scores.as_slice().len()) as u32,
-        ];
-
-        // The sequence lock of Boehm, "Can seqlocks get along with programming language memory models?" (2012):
-        // relaxed data between two fences.
-        self.sequence.store(2 * version - 1, Ordering::Relaxed);
-        fence(Ordering::Release);
-        for (slot, word) in self.scalars.iter().zip(words) {
-            slot.store(word, Ordering::Relaxed);
-        }
-        for (slots, scores) in [(&self.scores, &scores), (&self.frame_scores, &frame_scores)] {
-            for (slot, score) in slots.iter().zip(scores.as_slice()) {
-                slot.store(score.to_bits(), Ordering::Relaxed);
-            }
-        }
-        self.sequence.store(2 * version, Ordering::Release);
-    }
-
-    fn read(&self, version: u64) -> Option<Readout> {
-        if self.sequence.load(Ordering::Acquire) != 2 * version {
-            return None;
-        }
-        let mut words = [0_u32; N_SCALARS];
-        for (word, slot) in words.iter_mut().zip(&self.scalars) {
-            *word = slot.load(Ordering::Relaxed);
-        }
-        let mut values = [[0.0_f32; MAX_LABELS]; 2];
-        for (values, slots) in values.iter_mut().zip([&self.scores, &self.frame_scores]) {
-            for (value, slot) in values.iter_mut().zip(slots) {
-                *value = f32::from_bits(slot.load(Ordering::Relaxed));
-            }
-        }
-        fence(Ordering::Acquire);
-        if self.sequence.load(Ordering::Relaxed) != 2 * version {
-            return None;
-        }
-
-        let [
+/// The readout of [`encode`].
+fn decode(words: &[u32; N_WORDS]) -> Readout {
+    let (
+        &[
             state,
             reason,
             genre,
@@ -173,51 +128,44 @@ impl Slot {
             seq_high,
             changed,
             lengths,
-        ] = words;
-        let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
-        let scores = |values: &[f32; MAX_LABELS], length: u32| {
-            Scores::new(&values[..(length as usize).clamp(1, MAX_LABELS)])
-        };
-        Some(Readout {
-            state: decode_state(state),
-            reason: decode_reason(reason),
-            genre: (genre != NO_GENRE).then_some(genre as usize),
-            confidence: f32::from_bits(confidence),
-            scores: scores(&values[0], lengths >> 16),
-            frame_scores: scores(&values[1], lengths & 0xffff),
-            music: Some(f32::from_bits(music)).filter(|music| !music.is_nan()),
-            level_dbfs: f32::from_bits(level_dbfs),
-            position: Seconds(f64::from_bits(wide(position_low, position_high))),
-            heard: Seconds(f64::from_bits(wide(heard_low, heard_high))),
-            frames,
-            seq: wide(seq_low, seq_high),
-            changed: changed != 0,
-        })
+        ],
+        rows,
+    ) = words.split_first_chunk().unwrap_or((&[0; N_SCALARS], &[]));
+    let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+    let length = |length: u32| (length as usize).clamp(1, MAX_LABELS);
+    let (n_scores, n_frame_scores) = (length(lengths >> 16), length(lengths & 0xffff));
+    let row = |from: usize, length: usize| {
+        let mut values = [0.0_f32; MAX_LABELS];
+        for (value, word) in values.iter_mut().zip(rows.iter().skip(from)) {
+            *value = f32::from_bits(*word);
+        }
+        Scores::new(&values[..length])
+    };
+    Readout {
+        state: decode_state(state),
+        reason: decode_reason(reason),
+        genre: (genre != NO_GENRE).then_some(genre as usize),
+        confidence: f32::from_bits(confidence),
+        scores: row(0, n_scores),
+        frame_scores: row(n_scores, n_frame_scores),
+        music: Some(f32::from_bits(music)).filter(|music| !music.is_nan()),
+        level_dbfs: f32::from_bits(level_dbfs),
+        position: Seconds(f64::from_bits(wide(position_low, position_high))),
+        heard: Seconds(f64::from_bits(wide(heard_low, heard_high))),
+        frames,
+        seq: wide(seq_low, seq_high),
+        changed: changed != 0,
     }
 }
 
+/// The place in [`State::ALL`].
 const fn encode_state(state: State) -> u32 {
-    match state {
-        State::Warming => 0,
-        State::Provisional => 1,
-        State::Live => 2,
-        State::Unsure => 3,
-        State::NotMusic => 4,
-        State::Silent => 5,
-        State::Lost => 6,
-    }
+    state as u32
 }
 
-const fn decode_state(word: u32) -> State {
-    match word {
-        0 => State::Warming,
-        1 => State::Provisional,
-        2 => State::Live,
-        3 => State::Unsure,
-        4 => State::NotMusic,
-        5 => State::Silent,
-        _ => State::Lost,
-    }
+fn decode_state(word: u32) -> State {
+    let state = State::ALL.get(word as usize).copied();
+    state.unwrap_or(State::Lost)
 }
 
 /// 0 for none, else the place in [`Reason::ALL`] from 1.
@@ -238,12 +186,14 @@ impl std::fmt::Debug for ReadoutCell {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use std::{
-        sync::{
-            Arc,
-            atomic::{AtomicBool, AtomicU64},
-        },
+        sync::atomic::{AtomicBool, AtomicU64, Ordering},
         thread,
     };
 
@@ -274,9 +224,9 @@ mod tests {
     #[test]
     fn every_field_comes_back() {
         for seq in [0, 1, 2, 3, 63, 64, u64::from(u32::MAX) + 7, u64::MAX / 2] {
-            let cell = ReadoutCell::new(&readout(5));
+            let (mut writer, cell) = readout_cell(&readout(5));
             let before = cell.version();
-            cell.store(&readout(seq));
+            writer.store(&readout(seq));
             assert_eq!(cell.load(), Some(readout(seq)));
             assert!(cell.version() > before);
             assert_eq!(cell.version(), cell.version());
@@ -285,18 +235,19 @@ mod tests {
 
     #[test]
     fn states_survive() {
-        for word in 0..7 {
-            assert_eq!(encode_state(decode_state(word)), word);
+        for state in State::ALL {
+            assert_eq!(decode_state(encode_state(state)), state);
         }
         for word in 0..=Reason::ALL.len() as u32 {
             assert_eq!(encode_reason(decode_reason(word)), word);
         }
     }
 
-    /// A writer without pause against readers: what is read was written, whole, and never goes back.
+    /// A writer without pause against readers: what is read was written, whole, and never goes
+    /// back.
     #[test]
     fn reads_are_never_torn() {
-        let cell = Arc::new(ReadoutCell::new(&readout(0)));
+        let (mut writer, cell) = readout_cell(&readout(0));
         let stop = Arc::new(AtomicBool::new(false));
         let successes = Arc::new(AtomicU64::new(0));
         let readers: Vec<_> = (0..3)
@@ -317,7 +268,7 @@ mod tests {
             })
             .collect();
         for seq in 1..200_000 {
-            cell.store(&readout(seq));
+            writer.store(&readout(seq));
         }
         stop.store(true, Ordering::Relaxed);
         for reader in readers {

@@ -1,11 +1,17 @@
-//! The worker with a stand-in for the pipeline, so that stalls, silence and ends can be brought about at will.
+//! The worker with a stand-in for the pipeline, so that stalls, silence and ends can be brought
+//! about at will.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use crossbeam_channel::Receiver;
 
 use super::*;
-use crate::{decision::State, genre::Scores, units::MAX_AMPLITUDE};
+use crate::{
+    decision::{Preset, State, average::Mean},
+    genre::Scores,
+    random::Random,
+    units::MAX_AMPLITUDE,
+};
 
 const RATE: SampleRate = match SampleRate::new(48_000) {
     Ok(rate) => rate,
@@ -60,7 +66,7 @@ impl FakeEngine {
     }
 }
 
-impl Engine for FakeEngine {
+impl StreamEngine for FakeEngine {
     fn push(&mut self, samples: &[f32], on_readout: &mut dyn FnMut(&Readout)) {
         self.seen.inside.store(true, Ordering::SeqCst);
         while self.seen.stall.load(Ordering::SeqCst) {
@@ -138,9 +144,9 @@ fn config() -> RealtimeConfig {
     }
 }
 
-fn geometry() -> Geometry {
+fn geometry() -> SilenceGrid {
     let frame = (HOP * FRAME_HOPS) as u64;
-    Geometry {
+    SilenceGrid {
         frame,
         quiet: frame,
         period: Some((HOP as u64, 1)),
@@ -305,8 +311,8 @@ fn foreign_values_do_not_pass() {
     assert_eq!(seen.samples(), [expected, expected].concat());
 }
 
-/// A worker that stalls for ten seconds of audio: the ring takes what it can hold, the rest is counted, and afterwards
-/// every sample stands at its own place in time.
+/// A worker that stalls for ten seconds of audio: the ring takes what it can hold, the rest is
+/// counted, and afterwards every sample stands at its own place in time.
 #[test]
 fn an_overload_is_counted_and_over_when_it_is_over() {
     let (mut input, listener, seen) = start();
@@ -461,7 +467,7 @@ fn halves_are_dropped_in_any_order() {
             drop(listener);
             // Nobody listens: no loss is counted, nothing blocks.
             input.push_interleaved(&ramp(0, 500_000), 1);
-            assert_eq!(input.lost, 0);
+            assert_eq!(input.counters.dropped_samples(), 0);
             assert!(!input.wait_until_consumed(Duration::ZERO) || round == 0);
         } else {
             drop(input);
@@ -499,7 +505,8 @@ fn a_worker_that_dies_says_lost() {
     assert!(listener.has_ended());
 }
 
-/// After a frame of zeros the engine is left alone, yet every readout is as if it had heard them all.
+/// After a frame of zeros the engine is left alone, yet every readout is as if it had heard them
+/// all.
 #[test]
 fn long_silence_costs_nothing_and_changes_nothing() {
     let quiet_hops = 50;
@@ -546,19 +553,9 @@ fn long_silence_costs_nothing_and_changes_nothing() {
     }
 }
 
-/// The same numbers on every run.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % n
-    }
-
-    /// Runs of sound and of zeros, as long as `longest` at most; sound is [`ramp`], or noise with zeros and denormals in it.
+    /// Runs of sound and of zeros, as long as `longest` at most; sound is [`ramp`], or noise with
+    /// zeros and denormals in it.
     fn sound_and_silence(&mut self, total: usize, longest: usize) -> Vec<f32> {
         let mut signal = ramp(0, total);
         let mut from = 0;
@@ -598,7 +595,8 @@ impl Random {
     }
 }
 
-/// Zeros that were counted come out at their places, bit for bit, however sound and silence are mixed and split.
+/// Zeros that were counted come out at their places, bit for bit, however sound and silence are
+/// mixed and split.
 #[test]
 fn zeros_that_are_counted_are_as_good_as_written() {
     for (seed, longest, largest) in [
@@ -610,11 +608,11 @@ fn zeros_that_are_counted_are_as_good_as_written() {
         (6, 60_000, 4096),
         (7, 2, 4096),
     ] {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let seen = Arc::<Seen>::default();
         let engine = Box::new(FakeEngine::new(&seen));
         // Without a period, the engine is given every sample.
-        let geometry = Geometry {
+        let geometry = SilenceGrid {
             period: None,
             ..geometry()
         };
@@ -626,18 +624,22 @@ fn zeros_that_are_counted_are_as_good_as_written() {
         let expected: Vec<f32> = signal.iter().map(|&s| crate::units::sane(s)).collect();
         assert!(seen.samples() == expected, "seed {seed}");
         assert_eq!(listener.counters().dropped_samples(), 0);
-        assert_eq!(input.pushed + input.zeros, signal.len() as u64);
+        assert_eq!(input.ring.written(), signal.len() as u64);
         let silent = expected.iter().filter(|&&s| s == 0.0).count() as u64;
-        assert!(input.zeros <= silent, "seed {seed}");
+        assert!(input.ring.zeros() <= silent, "seed {seed}");
         // Blocks that are no longer than the runs find most of their zeros.
         if longest >= 5_000 {
-            assert!(input.zeros > silent / 3, "seed {seed}: {}", input.zeros);
+            assert!(
+                input.ring.zeros() > silent / 3,
+                "seed {seed}: {}",
+                input.ring.zeros()
+            );
         }
     }
 }
 
-/// Silences need marks, of which there are few; when they run out behind a worker that stalls, zeros are written, and
-/// what is lost is counted to the sample.
+/// Silences need marks, of which there are few; when they run out behind a worker that stalls,
+/// zeros are written, and what is lost is counted to the sample.
 #[test]
 fn an_overload_among_silences_is_counted_to_the_sample() {
     let (mut input, listener, seen) = start();
@@ -655,16 +657,16 @@ fn an_overload_among_silences_is_counted_to_the_sample() {
     }
     let dropped = listener.counters().dropped_samples() as usize;
     assert_eq!(
-        input.marks.vacant_len(),
-        GAPS,
+        input.ring.vacant_marks(),
+        ring::GAPS,
         "silences leave marks to gaps"
     );
     assert_eq!(
-        input.pushed + input.zeros + dropped as u64,
+        input.ring.written() + dropped as u64,
         total as u64,
         "{input:?}"
     );
-    assert!(dropped > 0 && input.zeros > 0, "{input:?}");
+    assert!(dropped > 0 && input.ring.zeros() > 0, "{input:?}");
 
     seen.stall.store(false, Ordering::SeqCst);
     until("the backlog", || seen.len() == total - dropped);
@@ -693,7 +695,7 @@ fn silence_fills_no_ring() {
         input.push_planar(&[&[0.0; 480], &[-0.0; 480]]);
     }
     assert_eq!(input.room(), room);
-    assert_eq!(input.zeros, 3600 * u64::from(RATE.hz()));
+    assert_eq!(input.ring.zeros(), 3600 * u64::from(RATE.hz()));
     assert_eq!(listener.counters().dropped_samples(), 0);
     seen.stall.store(false, Ordering::SeqCst);
     assert!(input.wait_until_consumed(PATIENCE));
@@ -704,7 +706,7 @@ fn silence_fills_no_ring() {
 fn the_readouts_are_those_of_written_zeros() {
     let model = Model::builtin();
     for (seed, hz) in [(1, 48_000), (2, 44_100)] {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let rate = SampleRate::new(hz).unwrap();
         let second = hz as usize;
         let mut signal = random.sound_and_silence(20 * second, 2 * second);
@@ -720,7 +722,7 @@ fn the_readouts_are_those_of_written_zeros() {
         let (mut input, listener) = Listener::start(&model, config).unwrap();
         let updates = listener.updates();
         random.push(&mut input, &signal, 4096);
-        assert!(input.zeros > 7 * second as u64 - 4096);
+        assert!(input.ring.zeros() > 7 * second as u64 - 4096);
         input.finish();
         let found = collect(&updates);
         assert_eq!(found, expected, "seed {seed}");
@@ -748,7 +750,7 @@ fn nothing_is_silence_where_it_is_said_to_be() {
 fn the_grid_of_hops_repeats_after_whole_samples() {
     let period = |rate: u32, step: u64| {
         let rate = SampleRate::new(rate).unwrap();
-        Geometry::new(rate, 12_000, step * 256, 1366 * 256).period
+        SilenceGrid::new(rate, 12_000, step * 256, 1366 * 256).period
     };
     // Hops of 65,536 and blocks of 4,800 samples meet after 75 hops, 102.4 s.
     assert_eq!(period(48_000, 64), Some((4_915_200, 75)));

@@ -1,7 +1,8 @@
 //! The worker thread: takes samples from the ring, runs the pipeline, publishes readouts.
 //!
-//! It polls: it sleeps [`WAKE_INTERVAL`] at a time, because waking it would be a system call of the audio
-//! thread. Readouts come every second or two, so a twentieth of a second of delay is not seen.
+//! It polls: it sleeps [`WAKE_INTERVAL`] at a time, because waking it would be a system call of the
+//! audio thread. Readouts come every second or two, so a twentieth of a second of delay is not
+//! seen.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -9,27 +10,28 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, TrySendError};
-use ringbuf::{
-    HeapCons,
-    traits::{Consumer, Observer},
-};
+use crossbeam_channel::Receiver;
 
 use super::{
     Shared,
-    input::{Mark, Progress},
+    counters::MIN_LEVEL_DBFS,
+    publish::{Clock, Publisher},
+    readout::ReadoutWriter,
+    ring::{RingReader, Step},
 };
 use crate::{
-    decision::{Preset, Readout, State, average::Mean},
+    decision::{Preset, Readout, average::Mean},
     pipeline::Pipeline,
     units::{SampleRate, Seconds, all_zero},
 };
 
-/// Sleep between two looks into the ring while samples arrive: the level meter moves 20 times a second.
+/// Sleep between two looks into the ring while samples arrive: the level meter moves 20 times a
+/// second.
 const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Sleep while nothing arrives (a stopped transport, a device that is gone), or only zeros since a second: fifty silent tracks
-/// of a session wake the processor a quarter as often. The longest sleep there is, so the ring holds what arrives meanwhile.
+/// Sleep while nothing arrives (a stopped transport, a device that is gone), or only zeros since a
+/// second: fifty silent tracks of a session wake the processor a quarter as often. The longest
+/// sleep there is, so the ring holds what arrives meanwhile.
 pub(super) const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Sleep while somebody watches the columns, which come 47 times a second.
@@ -38,22 +40,21 @@ const COLUMN_INTERVAL: Duration = Duration::from_millis(20);
 /// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
 const IDLE_AFTER: u32 = 20;
 
-/// Samples that the pipeline gets at a time: bounds how long a stop or a command waits, to one inference.
+/// Samples that the pipeline gets at a time: bounds how long a stop or a command waits, to one
+/// inference.
 const CHUNK: usize = 4096;
 
 /// Without samples for this long, a source that is silent while nothing plays is silent.
 const FILL_AFTER: Duration = Duration::from_millis(300);
 
-/// The most zeros that may have to be made up for when sound comes after silence: at 0.1 % of a core, 0.3 s of work.
+/// The most zeros that may have to be made up for when sound comes after silence: at 0.1 % of a
+/// core, 0.3 s of work.
 const MAX_PERIOD_S: u64 = 300;
 
 const ZEROS: [f32; CHUNK] = [0.0; CHUNK];
 
-/// Level that is shown for silence, in dBFS.
-pub(super) const MIN_LEVEL_DBFS: f32 = -120.0;
-
 /// What runs in the worker: [`Pipeline`], or a stand-in whose behaviour the tests control.
-pub(super) trait Engine: Send {
+pub(super) trait StreamEngine: Send {
     fn push(&mut self, samples: &[f32], on_readout: &mut dyn FnMut(&Readout));
     fn readout(&self) -> Readout;
     /// The newest column of the picture, where there is one.
@@ -69,7 +70,7 @@ pub(super) trait Engine: Send {
     fn finish(&mut self, on_readout: &mut dyn FnMut(&Readout));
 }
 
-impl Engine for Pipeline {
+impl StreamEngine for Pipeline {
     fn push(&mut self, samples: &[f32], on_readout: &mut dyn FnMut(&Readout)) {
         Pipeline::push(self, samples, on_readout);
     }
@@ -104,17 +105,17 @@ impl Engine for Pipeline {
 
 /// What the worker must know of the engine to step over long silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Geometry {
+pub(super) struct SilenceGrid {
     /// Input samples in the network's window.
     pub(super) frame: u64,
     /// Input samples of silence after which nothing depends on what was heard before.
     pub(super) quiet: u64,
-    /// Input samples after which the grids of hops, columns, resampler phases and level blocks meet again, and how
-    /// many hops that is; `None` where it is too long to be of use.
+    /// Input samples after which the grids of hops, columns, resampler phases and level blocks meet
+    /// again, and how many hops that is; `None` where it is too long to be of use.
     pub(super) period: Option<(u64, u64)>,
 }
 
-impl Geometry {
+impl SilenceGrid {
     /// `hop` and `frame` are counted in samples of the model's rate.
     pub(super) fn new(rate: SampleRate, model_rate: u32, hop: u64, frame: u64) -> Self {
         let (rate, model_rate) = (u64::from(rate.hz()), u64::from(model_rate.max(1)));
@@ -125,8 +126,8 @@ impl Geometry {
         let period = whole / gcd(whole, block) * block;
         Self {
             frame: frame * rate / model_rate,
-            // The silence gate compares with the loudness of the past, which it forgets by 0.5 dB a second; 48 dB
-            // below the loudest sample that passes, it plays no part any more.
+            // The silence gate compares with the loudness of the past, which it forgets by 0.5 dB a
+            // second; 48 dB below the loudest sample that passes, it plays no part any more.
             quiet: (frame * rate / model_rate).max(96 * rate),
             period: (period <= MAX_PERIOD_S * rate)
                 .then_some((period, period * model_rate / samples)),
@@ -134,7 +135,7 @@ impl Geometry {
     }
 }
 
-impl Geometry {
+impl SilenceGrid {
     fn hops(&self, count: u64, rate: SampleRate) -> Seconds {
         let (period, hops) = self.period.unwrap_or((0, 1));
         Seconds(rate.duration(count * period).0 / hops as f64)
@@ -143,23 +144,6 @@ impl Geometry {
 
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// The worker's end of one ring.
-pub(super) struct Feed {
-    pub(super) samples: HeapCons<f32>,
-    pub(super) marks: HeapCons<Mark>,
-    pub(super) progress: Arc<Progress>,
-    /// Samples taken from this ring, without the missing ones and the zeros that were only counted.
-    pub(super) taken: u64,
-    /// Counted zeros that were heard.
-    pub(super) zeros: u64,
-}
-
-impl Drop for Feed {
-    fn drop(&mut self) {
-        self.progress.closed.store(true, Ordering::Relaxed);
-    }
 }
 
 /// What the listener tells its worker.
@@ -175,18 +159,18 @@ pub(super) enum Command {
 }
 
 pub(super) struct Attach {
-    pub(super) feed: Feed,
+    pub(super) ring: RingReader,
     pub(super) rate: SampleRate,
     /// How long nothing could be heard; `None` where that is told later.
     pub(super) gap: Option<Seconds>,
     /// With a new rate comes a new engine.
-    pub(super) engine: Option<(Box<dyn Engine>, Geometry)>,
+    pub(super) engine: Option<(Box<dyn StreamEngine>, SilenceGrid)>,
 }
 
 /// The thread's state.
 pub(super) struct Worker {
     pub(super) ear: Ear,
-    pub(super) feed: Feed,
+    pub(super) ring: RingReader,
     pub(super) commands: Receiver<Command>,
     pub(super) controls: Seen,
     /// Silence is made by the clock while no samples come.
@@ -195,8 +179,8 @@ pub(super) struct Worker {
 
 /// Everything behind the ring.
 pub(super) struct Ear {
-    pub(super) engine: Box<dyn Engine>,
-    pub(super) geometry: Geometry,
+    pub(super) engine: Box<dyn StreamEngine>,
+    pub(super) geometry: SilenceGrid,
     pub(super) rate: SampleRate,
     pub(super) shared: Arc<Shared>,
     publisher: Publisher,
@@ -219,16 +203,12 @@ pub(super) struct Seen {
 impl Worker {
     /// The thread's body.
     pub(super) fn run(mut self) {
-        // If the engine panics, whoever looks sees a lost source and not a frozen genre.
-        let _guard = Farewell {
-            shared: Arc::clone(&self.ear.shared),
-        };
         let mut empty_looks = 0;
         while !self.stopped() {
             self.take_commands();
             self.take_controls();
             // Read before the ring is drained: what was pushed before `finish` is then in the ring.
-            let finished = self.feed.progress.finished.load(Ordering::Acquire);
+            let finished = self.ring.is_finished();
             if self.drain() > 0 {
                 empty_looks = 0;
                 if let Some(since) = &mut self.fill {
@@ -281,7 +261,7 @@ impl Worker {
     }
 
     fn attach(&mut self, attach: Attach) {
-        self.feed = attach.feed;
+        self.ring = attach.ring;
         self.fill = None;
         let ear = &mut self.ear;
         if let Some((engine, geometry)) = attach.engine {
@@ -331,40 +311,16 @@ impl Worker {
     fn drain(&mut self) -> u64 {
         let mut drained = 0;
         while !self.stopped() {
-            // The reverse of the order in which they are published: a mark before the zeros it announces, and both before
-            // the samples that follow. So what is seen of one is never without what comes before it.
-            let available = self.feed.samples.occupied_len();
-            let counted = self.feed.progress.zeros.load(Ordering::Acquire);
-            let mark = self.feed.marks.try_peek().copied();
-            // Zeros that lie before the next mark belong to the last one, which is here: they come first.
-            let zeros = mark.map_or(counted, |mark| mark.zeros) - self.feed.zeros;
-            let before_mark = mark.map_or(available, |mark| {
-                available.min(mark.at.saturating_sub(self.feed.taken) as usize)
-            });
-            let done = if zeros > 0 {
-                let length = zeros.min(CHUNK as u64);
-                self.ear.hear_zeros(length as usize);
-                self.feed.zeros += length;
-                length
-            } else if before_mark > 0 {
-                let (first, _) = self.feed.samples.as_slices();
-                let length = before_mark.min(CHUNK).min(first.len());
-                self.ear.hear(&first[..length]);
-                self.feed.samples.skip(length);
-                self.feed.taken += length as u64;
-                length as u64
-            } else if let Some(mark) = mark.filter(|mark| mark.at <= self.feed.taken) {
-                self.feed.marks.skip(1);
-                self.ear.skip(mark.missing);
-                mark.missing
-            } else {
+            let Some(step) = self.ring.step(CHUNK) else {
                 break;
             };
-            drained += done;
-            self.feed
-                .progress
-                .consumed
-                .fetch_add(done, Ordering::Release);
+            match step {
+                Step::Zeros(length) => self.ear.hear_zeros(length),
+                Step::Samples(length) => self.ear.hear(self.ring.samples(length)),
+                Step::Missing(samples) => self.ear.skip(samples),
+            }
+            self.ring.take(step);
+            drained += step.length();
             self.take_controls();
         }
         drained
@@ -396,17 +352,18 @@ impl Worker {
 
 impl Ear {
     pub(super) fn new(
-        engine: Box<dyn Engine>,
-        geometry: Geometry,
+        engine: Box<dyn StreamEngine>,
+        geometry: SilenceGrid,
         rate: SampleRate,
         shared: Arc<Shared>,
-        first: Readout,
+        writer: ReadoutWriter,
     ) -> Self {
+        let first = engine.readout();
         Self {
+            publisher: Publisher::new(Arc::clone(&shared), writer, first),
             engine,
             geometry,
             rate,
-            publisher: Publisher::new(Arc::clone(&shared), first),
             shared,
             clock: Clock::new(rate),
             silence: Silence::default(),
@@ -423,7 +380,8 @@ impl Ear {
 
     /// The next samples come `gap` after the last ones.
     fn returns(&mut self, gap: Seconds) {
-        // Counted when samples come: until then, the source may fail to come back and be attached again.
+        // Counted when samples come: until then, the source may fail to come back and be attached
+        // again.
         self.returning_after = (gap.0 > 0.0).then_some(gap);
         self.publisher.returning = self.publisher.lost;
         self.publisher.lost = false;
@@ -491,9 +449,10 @@ impl Ear {
         }
     }
 
-    /// `samples` are missing. The clock goes on; the window keeps what was heard and joins it to what comes,
-    /// because that is what was heard: zeros in their place would be a silence that never sounded. Nothing
-    /// of the present is left in the window after more than a frame, so everything then begins anew.
+    /// `samples` are missing. The clock goes on; the window keeps what was heard and joins it to
+    /// what comes, because that is what was heard: zeros in their place would be a silence that
+    /// never sounded. Nothing of the present is left in the window after more than a frame, so
+    /// everything then begins anew.
     fn skip(&mut self, samples: u64) {
         if samples == 0 {
             return;
@@ -508,7 +467,8 @@ impl Ear {
         }
     }
 
-    /// Ends the waiting in silence, so that the engine stands where it would, had all zeros been pushed.
+    /// Ends the waiting in silence, so that the engine stands where it would, had all zeros been
+    /// pushed.
     fn wake(&mut self) {
         let silence = std::mem::take(&mut self.silence);
         if !silence.settled {
@@ -550,170 +510,9 @@ impl Ear {
     }
 }
 
-/// Turns the engine's position, which knows only what it was given, into the stream's.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    rate: SampleRate,
-    /// Length of the stream before the rate changed last.
-    before: Seconds,
-    /// Samples of the stream at this rate, missing ones included.
-    stream: u64,
-    /// Samples that the engine was given since it was new.
-    engine: u64,
-}
-
-impl Clock {
-    fn new(rate: SampleRate) -> Self {
-        Self {
-            rate,
-            before: Seconds(0.0),
-            stream: 0,
-            engine: 0,
-        }
-    }
-
-    fn heard(&mut self, samples: u64) {
-        self.stream += samples;
-        self.engine += samples;
-    }
-
-    fn missed(&mut self, samples: u64) {
-        self.stream += samples;
-    }
-
-    /// The engine was emptied: it counts from 0 again.
-    fn restarted(&mut self) {
-        self.engine = 0;
-    }
-
-    fn change_rate(&mut self, rate: SampleRate) {
-        let so_far = self.before.0 + self.rate.duration(self.stream).0;
-        *self = Self {
-            before: Seconds(so_far),
-            ..Self::new(rate)
-        };
-    }
-
-    fn position(&self, engine: Seconds) -> Seconds {
-        // Exactly the engine's own position while nothing was missed.
-        let offset = self.rate.duration(self.stream - self.engine).0 + self.before.0;
-        Seconds(if offset == 0.0 {
-            engine.0
-        } else {
-            engine.0 + offset
-        })
-    }
-}
-
-/// Hands readouts out.
-struct Publisher {
-    shared: Arc<Shared>,
-    seq: u64,
-    last: Readout,
-    /// The engine's readout was not the last that went out, so `changed` must be found anew.
-    irregular: bool,
-    lost: bool,
-    /// The source is back: the first samples end the state [`State::Lost`].
-    returning: bool,
-}
-
-impl Publisher {
-    fn new(shared: Arc<Shared>, first: Readout) -> Self {
-        Self {
-            shared,
-            seq: first.seq,
-            last: first,
-            irregular: false,
-            lost: false,
-            returning: false,
-        }
-    }
-
-    /// A readout that the engine made of new samples.
-    fn publish(&mut self, readout: &Readout, clock: &Clock) {
-        // What is left of a source that is lost, or comes of one that was not told of yet, is no news.
-        if self.lost {
-            self.irregular = true;
-            return;
-        }
-        let mut readout = *readout;
-        if std::mem::take(&mut self.irregular) {
-            readout.changed = self.differs(&readout);
-        }
-        self.send(readout, clock);
-    }
-
-    /// A readout out of turn: a button was pressed, or the source came or went.
-    fn publish_now(&mut self, mut readout: Readout, clock: &Clock) {
-        if self.lost {
-            readout.set_state(State::Lost);
-            readout.level_dbfs = MIN_LEVEL_DBFS;
-        }
-        readout.changed = self.differs(&readout);
-        self.irregular = true;
-        self.send(readout, clock);
-    }
-
-    /// The readout that `since` more silence would have given.
-    fn publish_silence(&mut self, mut readout: Readout, clock: &Clock, since: Seconds) {
-        if self.lost {
-            return;
-        }
-        readout.position.0 += since.0;
-        readout.changed = false;
-        self.send(readout, clock);
-    }
-
-    fn differs(&self, readout: &Readout) -> bool {
-        (readout.state, readout.genre) != (self.last.state, self.last.genre)
-    }
-
-    fn send(&mut self, mut readout: Readout, clock: &Clock) {
-        self.seq += 1;
-        readout.seq = self.seq;
-        readout.position = clock.position(readout.position);
-        self.last = readout;
-        self.shared.cell.store(&readout);
-        let mut missed = 0;
-        self.shared
-            .subscribers()
-            .retain(|subscriber| match subscriber.try_send(readout) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
-                    missed += 1;
-                    true
-                }
-                Err(TrySendError::Disconnected(_)) => false,
-            });
-        self.shared.counters.add_missed_updates(missed);
-    }
-}
-
-/// Says that the source is lost when the worker dies, and ends all subscriptions when it leaves.
-struct Farewell {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        if thread::panicking()
-            && let Some(mut readout) = self.shared.cell.load()
-        {
-            readout.set_state(State::Lost);
-            readout.changed = true;
-            readout.seq += 1;
-            self.shared.cell.store(&readout);
-            for subscriber in self.shared.subscribers().iter() {
-                let _ = subscriber.try_send(readout);
-            }
-        }
-        self.shared.ended.store(true, Ordering::Release);
-        self.shared.subscribers().clear();
-    }
-}
-
-/// Long digital silence costs nothing: once the window holds zeros only, the loudness of the past is forgotten and three
-/// readouts were equal, whole periods of further zeros would change nothing, so they are counted and not computed.
+/// Long digital silence costs nothing: once the window holds zeros only, the loudness of the past
+/// is forgotten and three readouts were equal, whole periods of further zeros would change nothing,
+/// so they are counted and not computed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Silence {
     zeros: u64,
@@ -736,7 +535,7 @@ impl Silence {
         }
     }
 
-    fn saw(&mut self, readout: &Readout, geometry: &Geometry) {
+    fn saw(&mut self, readout: &Readout, geometry: &SilenceGrid) {
         if geometry.period.is_none() || self.zeros < geometry.quiet {
             return;
         }
@@ -753,7 +552,7 @@ impl Silence {
     }
 
     /// Counts zeros; yields the number of each hop that went by meanwhile, from 1.
-    fn wait(&mut self, length: u64, geometry: &Geometry) -> std::ops::RangeInclusive<u64> {
+    fn wait(&mut self, length: u64, geometry: &SilenceGrid) -> std::ops::RangeInclusive<u64> {
         self.waited += length;
         let before = self.published;
         if let Some((period, hops)) = geometry.period {

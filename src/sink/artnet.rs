@@ -48,8 +48,8 @@ impl ArtNetSink {
     /// Nothing is sent and no name is looked up before [`Sink::connect`](super::Sink::connect).
     ///
     /// # Errors
-    /// [`SinkError::Setting`] naming what cannot work, [`SinkError::Multicast`] for a broadcast address that was not
-    /// allowed.
+    /// [`SinkError::Setting`] naming what cannot work, [`SinkError::Multicast`] for a broadcast
+    /// address that was not allowed.
     pub fn new(config: ArtNetConfig) -> Result<Self, SinkError> {
         let (many, from) = (config.allow_broadcast, config.interface);
         let line = UdpLine::new("artnet", &config.target, DEFAULT_PORT, many, from)?;

@@ -1,5 +1,5 @@
-//! DMX over the network: what sACN and Art-Net have in common. A [`Stage`] says what the lights show; frames go out as long
-//! as something moves, and are repeated while nothing does.
+//! DMX over the network: what sACN and Art-Net have in common. A [`Stage`] says what the lights
+//! show; frames go out as long as something moves, and are repeated while nothing does.
 
 use std::{
     fmt,
@@ -15,8 +15,8 @@ use crate::decision::State;
 /// Time between frames while something moves: 40 a second, below the 44 that DMX512 can carry.
 pub const FRAME_PERIOD: Duration = Duration::from_millis(25);
 
-/// Frames are repeated after this long while nothing moves. Receivers give a source up after 2.5 s (E1.31-2018, 6.7.1), and
-/// both protocols ask for 0.8 to 1 s.
+/// Frames are repeated after this long while nothing moves. Receivers give a source up after 2.5 s
+/// (E1.31-2018, 6.7.1), and both protocols ask for 0.8 to 1 s.
 pub const REPEAT_PERIOD: Duration = Duration::from_millis(750);
 
 /// The last frame is sent so often, as a network may lose one.
@@ -42,13 +42,15 @@ pub trait Wire: Send + fmt::Debug {
     /// As [`Sink::update`].
     fn send(&mut self, universe: u16, frame: &Frame) -> Result<bool, SinkError>;
 
-    /// Tells the receiver that nothing more comes for a universe, where the protocol has words for it.
+    /// Tells the receiver that nothing more comes for a universe, where the protocol has words for
+    /// it.
     ///
     /// # Errors
     /// As [`Sink::update`].
     fn terminate(&mut self, universe: u16, frame: &Frame) -> Result<(), SinkError>;
 
-    /// Tells who is interested what universes there are. Called before every frame; a wire has its own clock for it.
+    /// Tells who is interested what universes there are. Called before every frame; a wire has its
+    /// own clock for it.
     ///
     /// # Errors
     /// As [`Sink::update`].

@@ -1,4 +1,5 @@
-//! Keeps the last genre for a feed while none is named, so that lights do not go dark in a moment of doubt.
+//! Keeps the last genre for a feed while none is named, so that lights do not go dark in a moment
+//! of doubt.
 
 use crate::{
     decision::{Readout, State},
@@ -32,7 +33,8 @@ impl Holder {
         }
     }
 
-    /// The readout as the feeds are told it, and whether its genre is one that is kept. State, reason and scores stay as they are.
+    /// The readout as the feeds are told it, and whether its genre is one that is kept. State,
+    /// reason and scores stay as they are.
     pub(super) fn apply(&mut self, readout: &Readout) -> (Readout, bool) {
         let mut told = *readout;
         let mut held = false;

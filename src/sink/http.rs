@@ -1,11 +1,13 @@
-//! A page for the browser, and readouts over HTTP: the view of the listener on a phone, across the room, or over a stream.
+//! A page for the browser, and readouts over HTTP: the view of the listener on a phone, across the
+//! room, or over a stream.
 //!
-//! `GET /` is the page, `/overlay` the same for broadcasting programs, `/events` what both live on (server-sent events);
-//! `/readout`, `/history` and `/metrics` are for programs, `POST /reset`, `/hold` and `/release` act. `/openapi.json`
-//! describes them. Nothing listens beyond this machine without a token, and no other site's page is answered.
+//! `GET /` is the page, `/overlay` the same for broadcasting programs, `/events` what both live on
+//! (server-sent events); `/readout`, `/history` and `/metrics` are for programs, `POST /reset`,
+//! `/hold` and `/release` act. `/openapi.json` describes them. Nothing listens beyond this machine
+//! without a token, and no other site's page is answered.
 //!
-//! The feed's thread writes down what is new (`board`); one more thread answers (`server`). What a browser does not
-//! take in time ends that browser's connection and nothing else.
+//! The feed's thread writes down what is new (`board`); one more thread answers (`server`). What a
+//! browser does not take in time ends that browser's connection and nothing else.
 
 mod answers;
 mod board;
@@ -121,8 +123,8 @@ impl HttpSink {
     /// Listens at the address of `config` from here on.
     ///
     /// # Errors
-    /// [`SinkError::Setting`] when the address cannot be listened at, when it needs a token, or the token is too short;
-    /// [`SinkError::Thread`] when the system gives no thread.
+    /// [`SinkError::Setting`] when the address cannot be listened at, when it needs a token, or the
+    /// token is too short; [`SinkError::Thread`] when the system gives no thread.
     pub fn new(config: &HttpConfig, hello: &Hello, seen: Seen) -> Result<Self, SinkError> {
         let (host, port) = parse_address(&config.address)?;
         let wrong = |why: String| setting("address", &config.address, why);

@@ -1,4 +1,5 @@
-//! JSON Lines: one object a line, the same on every JSON surface. docs/messages.md shows every message.
+//! JSON Lines: one object a line, the same on every JSON surface. docs/messages.md shows every
+//! message.
 
 use std::{
     fs::OpenOptions,
@@ -15,8 +16,8 @@ use crate::{
     genre::{Labels, Scores},
 };
 
-/// Version of the messages: the field `v` of each. It changes when a field is removed or changes its meaning; new
-/// fields may appear at any time.
+/// Version of the messages: the field `v` of each. It changes when a field is removed or changes
+/// its meaning; new fields may appear at any time.
 pub const VERSION: u32 = 1;
 
 /// The message of a readout, without line end.
@@ -83,7 +84,8 @@ pub fn hello_line(hello: &Hello) -> String {
     })
 }
 
-/// A moment in UTC as RFC 3339 with milliseconds, such as `2026-11-22T15:49:04.250Z`. Before 1970 it is 1970.
+/// A moment in UTC as RFC 3339 with milliseconds, such as `2026-11-22T15:49:04.250Z`. Before 1970
+/// it is 1970.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -117,8 +119,8 @@ pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
-/// JSON Lines to standard output or a file. Each message is written and flushed as a whole line, so that a reader
-/// never sees half of one for long.
+/// JSON Lines to standard output or a file. Each message is written and flushed as a whole line, so
+/// that a reader never sees half of one for long.
 pub struct JsonlSink {
     name: String,
     out: Box<dyn Write + Send>,
@@ -297,8 +299,8 @@ impl Serialize for Families<'_> {
     }
 }
 
-/// Scores as an object, in the order of the labels. The shortest decimal that gives the `f32` back, so that a feed
-/// can be compared with a file bit for bit.
+/// Scores as an object, in the order of the labels. The shortest decimal that gives the `f32` back,
+/// so that a feed can be compared with a file bit for bit.
 struct ByLabel<'a>(&'a Labels, &'a Scores);
 
 impl Serialize for ByLabel<'_> {
@@ -467,7 +469,8 @@ mod tests {
         ));
     }
 
-    /// Every JSON line of docs/messages.md is what is emitted for the value it shows, field by field.
+    /// Every JSON line of docs/messages.md is what is emitted for the value it shows, field by
+    /// field.
     #[test]
     fn the_documented_examples_are_what_is_emitted() {
         let text = include_str!("../../docs/messages.md");

@@ -1,7 +1,8 @@
-//! What lights show of a readout: channel values for each genre and each state, faded, and channels that follow scores.
+//! What lights show of a readout: channel values for each genre and each state, faded, and channels
+//! that follow scores.
 //!
-//! A [`Look`] is read from a look file (TOML, docs/feeds/lights.md). A [`Stage`] holds what the lights show at a moment;
-//! its clock is the `now` that it is given.
+//! A [`Look`] is read from a look file (TOML, docs/feeds/lights.md). A [`Stage`] holds what the
+//! lights show at a moment; its clock is the `now` that it is given.
 
 #[cfg(feature = "cli")]
 mod file;
@@ -58,7 +59,8 @@ pub struct Scene {
     pub values: BTreeMap<Slot, u8>,
     /// Time from what was shown before; `None`: that of the look.
     pub fade: Option<Duration>,
-    /// Once the scene is reached, nothing more is sent until another comes: the desk has its channels back.
+    /// Once the scene is reached, nothing more is sent until another comes: the desk has its
+    /// channels back.
     pub release: bool,
     /// For WLED controllers.
     pub strip: Option<Strip>,
@@ -114,8 +116,8 @@ pub struct Look {
 }
 
 impl Look {
-    /// The look without a file: channel N of the universe is full while genre N is shown, and the scores follow on
-    /// the next channels.
+    /// The look without a file: channel N of the universe is full while genre N is shown, and the
+    /// scores follow on the next channels.
     pub fn plain(labels: &Labels, universe: u16) -> Self {
         let slot = |index: usize| Slot {
             universe,

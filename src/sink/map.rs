@@ -1,6 +1,8 @@
-//! Which OSC messages a readout becomes: the standard `/genre/...` ones, a console's preset, or a map file.
+//! Which OSC messages a readout becomes: the standard `/genre/...` ones, a console's preset, or a
+//! map file.
 //!
-//! A map is a list of [`Rule`]s. Presets are tables in this file; a map file is the same in TOML (docs/osc.md).
+//! A map is a list of [`Rule`]s. Presets are tables in this file; a map file is the same in TOML
+//! (docs/osc.md).
 
 use serde::Deserialize;
 
@@ -25,7 +27,8 @@ pub enum Event {
     Confidence,
     /// The state's name; on change, resent.
     State,
-    /// 1 every second as long as the program runs, 0 when it ends in order: what stops coming is dead.
+    /// 1 every second as long as the program runs, 0 when it ends in order: what stops coming is
+    /// dead.
     Alive,
     /// Why no genre is named, `none` where one is; on change, resent.
     Reason,
@@ -55,12 +58,15 @@ pub enum Type {
 pub struct Rule {
     /// What makes it send.
     pub on: Event,
-    /// Only for this label (`score`, `active`) or while this genre is shown (the others); `None` for each.
+    /// Only for this label (`score`, `active`) or while this genre is shown (the others); `None`
+    /// for each.
     #[serde(default)]
     pub genre: Option<String>,
-    /// OSC address. `{label}`, `{index}` (from 0), `{number}` (from 1) and `{number+200}` are replaced.
+    /// OSC address. `{label}`, `{index}` (from 0), `{number}` (from 1) and `{number+200}` are
+    /// replaced.
     pub address: String,
-    /// Type of the argument; by default what fits the event. `Top` sends `,sif` with neither type nor value.
+    /// Type of the argument; by default what fits the event. `Top` sends `,sif` with neither type
+    /// nor value.
     #[serde(default, rename = "type")]
     pub kind: Option<Type>,
     /// The number is multiplied by this before it is sent.
@@ -159,7 +165,8 @@ impl Map {
     pub fn preset(name: &str) -> Result<Self, SinkError> {
         Ok(match name {
             "default" => Self::default(),
-            // QLC+ learns any address; floats from 0 to 1 become 0 to 255. Universe 1 listens on 7700.
+            // QLC+ learns any address; floats from 0 to 1 become 0 to 255. Universe 1 listens on
+            // 7700.
             "qlcplus" => Self {
                 port: 7700,
                 rules: vec![
@@ -352,8 +359,9 @@ pub(super) fn expand(template: &str, label: &str, index: usize) -> Result<String
     Ok(out)
 }
 
-/// The labels as parts of OSC addresses: what OSC forbids there (OSC 1.0, "OSC Address Spaces and OSC Addresses") and
-/// everything outside ASCII becomes `_`; labels that would be the same get a number.
+/// The labels as parts of OSC addresses: what OSC forbids there (OSC 1.0, "OSC Address Spaces and
+/// OSC Addresses") and everything outside ASCII becomes `_`; labels that would be the same get a
+/// number.
 pub fn address_parts(labels: &Labels) -> Vec<String> {
     let mut parts: Vec<String> = Vec::with_capacity(labels.len());
     for label in labels.iter() {

@@ -1,4 +1,5 @@
-//! MQTT, with Home Assistant's discovery: the genre as a sensor that is there while there is something to hear.
+//! MQTT, with Home Assistant's discovery: the genre as a sensor that is there while there is
+//! something to hear.
 //!
 //! | topic under the prefix | what | retained |
 //! |---|---|---|
@@ -10,7 +11,8 @@
 //! | `attributes` | what goes with the genre, as JSON; likewise | no |
 //! | `readout` | every readout, as every JSON feed has it | no |
 //!
-//! No genre is retained: a broker would tell it to everybody who comes, long after the music has ended.
+//! No genre is retained: a broker would tell it to everybody who comes, long after the music has
+//! ended.
 
 use std::{
     collections::VecDeque,
@@ -633,7 +635,8 @@ fn sensors(prefix: &str, node: &str, hello: &Hello) -> [(&'static str, Value); 3
         let mut sensor = json!({
             "name": name,
             "unique_id": format!("{node}_{id}"),
-            // Which of the two counts depends on the version: the first until 2026.4, the second since 2025.10.
+            // Which of the two counts depends on the version: the first until 2026.4, the second
+            // since 2025.10.
             "object_id": format!("{node}_{id}"),
             "default_entity_id": format!("sensor.{node}_{id}"),
             "state_topic": topic(id),
@@ -755,7 +758,8 @@ mod tests {
         assert!(!format!("{sink:?} {}", sink.name()).contains("hunter2"));
     }
 
-    /// What Home Assistant asks of a sensor (its page "MQTT Sensor"): unique ids, topics, and an enumeration without a unit.
+    /// What Home Assistant asks of a sensor (its page "MQTT Sensor"): unique ids, topics, and an
+    /// enumeration without a unit.
     #[test]
     fn sensors_are_what_home_assistant_takes() {
         let sensors = sensors("genrescope/stage", "genrescope_stage", &fixtures::hello());

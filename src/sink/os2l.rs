@@ -1,9 +1,10 @@
-//! OS2L (Open Sound to Light): JSON over TCP to lighting software such as QLC+ and DASLight, as DJ programs speak it.
+//! OS2L (Open Sound to Light): JSON over TCP to lighting software such as QLC+ and DASLight, as DJ
+//! programs speak it.
 //!
-//! Per genre one button (`{"evt":"btn","name":"rock","state":"on"}`, on while the genre is shown) and one command
-//! (`{"evt":"cmd","id":9,"param":61.0}`, the score in percent, its id the label's index). The receiver listens, usually
-//! on port 9996; it is given by address, or found by its name in the network. Some receivers hang up after each message, and
-//! some never read what is sent.
+//! Per genre one button (`{"evt":"btn","name":"rock","state":"on"}`, on while the genre is shown)
+//! and one command (`{"evt":"cmd","id":9,"param":61.0}`, the score in percent, its id the label's
+//! index). The receiver listens, usually on port 9996; it is given by address, or found by its name
+//! in the network. Some receivers hang up after each message, and some never read what is sent.
 
 use std::{
     fmt,
@@ -20,8 +21,9 @@ use crate::{decision::State, genre::Labels};
 /// Port of receivers that are given without one.
 pub const DEFAULT_PORT: u16 = 9996;
 
-/// QLC+ takes everything that has arrived for one message (plugins/os2l/os2lplugin.cpp, `slotProcessTCPPackets`), so
-/// messages that arrive together are lost there: each has this much time to itself.
+/// QLC+ takes everything that has arrived for one message (plugins/os2l/os2lplugin.cpp,
+/// `slotProcessTCPPackets`), so messages that arrive together are lost there: each has this much
+/// time to itself.
 const GAP: Duration = Duration::from_millis(20);
 
 /// Scores that moved by less than this many percent are not sent.
@@ -39,7 +41,8 @@ const SERVICE: &str = "_os2l._tcp.local.";
 /// Given instead of an address: the receiver that is found in the network.
 pub const DISCOVER: &str = "auto";
 
-/// A receiver that hangs up directly after so many messages in a row does that with each: it is no news of it.
+/// A receiver that hangs up directly after so many messages in a row does that with each: it is no
+/// news of it.
 const HANGS_UP_ALWAYS: u32 = 2;
 
 /// A message that does not get through is sent again so often, each time over a new connection.
@@ -95,7 +98,8 @@ impl Buttons {
         self.told_percent.fill(None);
     }
 
-    /// What is to be said next: first what goes off, so that no two are on but a family and its kind.
+    /// What is to be said next: first what goes off, so that no two are on but a family and its
+    /// kind.
     fn next(&self) -> Option<Say> {
         let button = |on| {
             let told = self.told_on.iter().enumerate();
@@ -139,8 +143,8 @@ pub struct Os2lSink {
 }
 
 impl Os2lSink {
-    /// A sink for the receiver at `HOST[:PORT]`, or for the one that is found in the network ([`DISCOVER`]). Nothing is
-    /// sent and nothing is looked for before [`Sink::connect`].
+    /// A sink for the receiver at `HOST[:PORT]`, or for the one that is found in the network
+    /// ([`DISCOVER`]). Nothing is sent and nothing is looked for before [`Sink::connect`].
     ///
     /// # Errors
     /// [`SinkError::Setting`] when it is of no such form.
@@ -189,8 +193,9 @@ impl Os2lSink {
         Ok(())
     }
 
-    /// Reads and forgets what the receiver says (feedback on buttons), so that its buffers never fill. An error when the
-    /// connection has ended: `UnexpectedEof` in order, anything else with messages unread.
+    /// Reads and forgets what the receiver says (feedback on buttons), so that its buffers never
+    /// fill. An error when the connection has ended: `UnexpectedEof` in order, anything else with
+    /// messages unread.
     fn listen(&mut self) -> io::Result<()> {
         let mut buffer = [0_u8; 4_096];
         let Some(stream) = &mut self.stream else {
@@ -246,7 +251,8 @@ impl Os2lSink {
         Err(self.unreachable(newest))
     }
 
-    /// The connection has ended. Who comes next may be another, or have missed something; unless it ends after every message.
+    /// The connection has ended. Who comes next may be another, or have missed something; unless it
+    /// ends after every message.
     fn hangs_up(&mut self, error: &io::Error) {
         self.stream = None;
         self.hung_up = self.hung_up.saturating_add(1);
@@ -284,8 +290,8 @@ fn message(labels: Option<&Labels>, say: Say) -> String {
     .to_string()
 }
 
-/// For the fuzz target: labels and readouts from `data`. Each message is one JSON object on one line, no
-/// more than two buttons are on at a time, and there is an end to what is said.
+/// For the fuzz target: labels and readouts from `data`. Each message is one JSON object on one
+/// line, no more than two buttons are on at a time, and there is an end to what is said.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 #[allow(clippy::unwrap_used)]

@@ -1,5 +1,5 @@
-//! OSC over UDP: plain messages (no bundles), to one receiver per sink; docs/osc.md has the addresses and the steps
-//! for each console.
+//! OSC over UDP: plain messages (no bundles), to one receiver per sink; docs/osc.md has the
+//! addresses and the steps for each console.
 //!
 //! [`OscEncoder`] decides what is sent when and knows no socket; [`OscSink`] sends it.
 
@@ -23,7 +23,8 @@ pub const DEFAULT_PORT: u16 = 9000;
 /// Scores are sent at most four times a second.
 pub const SCORE_PERIOD: Duration = Duration::from_millis(250);
 
-/// What stands until it changes, and is therefore sent again; `active` is sent on change alone, and the position is over at once.
+/// What stands until it changes, and is therefore sent again; `active` is sent on change alone, and
+/// the position is over at once.
 const STANDING: [Event; 8] = [
     Event::State,
     Event::Reason,
@@ -38,7 +39,8 @@ const STANDING: [Event; 8] = [
 /// A heartbeat is sent every second: a desk that misses several knows that the program was killed.
 pub const ALIVE_PERIOD: Duration = Duration::from_secs(1);
 
-/// What the receiver should know is sent again every five seconds, as UDP loses messages and receivers start late.
+/// What the receiver should know is sent again every five seconds, as UDP loses messages and
+/// receivers start late.
 pub const RESEND_PERIOD: Duration = Duration::from_secs(5);
 
 /// Sent as the genre's name while none is shown, and as the reason while one is.
@@ -413,7 +415,8 @@ pub struct OscConfig {
     pub target: String,
     /// What to send.
     pub map: Map,
-    /// Allow multicast (with a time-to-live of 1) and broadcast addresses. Off unless the user asks for it.
+    /// Allow multicast (with a time-to-live of 1) and broadcast addresses. Off unless the user asks
+    /// for it.
     pub allow_multicast: bool,
 }
 
@@ -442,8 +445,8 @@ impl OscSink {
     /// A sink for one receiver. Nothing is sent and no name is looked up before [`Sink::connect`].
     ///
     /// # Errors
-    /// [`SinkError::Setting`] when the target is not of the form `HOST:PORT`, or is a multicast or broadcast address
-    /// that was not allowed.
+    /// [`SinkError::Setting`] when the target is not of the form `HOST:PORT`, or is a multicast or
+    /// broadcast address that was not allowed.
     pub fn new(config: OscConfig) -> Result<Self, SinkError> {
         let (port, many) = (config.map.port, config.allow_multicast);
         Ok(Self {

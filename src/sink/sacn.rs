@@ -1,4 +1,5 @@
-//! Streaming ACN (ANSI E1.31-2018): a DMX universe in each datagram, to one receiver or, where asked, to all of the network.
+//! Streaming ACN (ANSI E1.31-2018): a DMX universe in each datagram, to one receiver or, where
+//! asked, to all of the network.
 
 use std::{
     borrow::Cow,

@@ -1,5 +1,5 @@
-//! Passwords and tokens: from a file or the environment, never from the command line (which every user of a machine
-//! can read), and never printed.
+//! Passwords and tokens: from a file or the environment, never from the command line (which every
+//! user of a machine can read), and never printed.
 
 use std::{fmt, fs::File, io::Read as _, path::Path, sync::Arc};
 
@@ -19,7 +19,8 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// The first line of a file, or the value of the environment's variable `variable`; the file wins. `None` when there is neither.
+    /// The first line of a file, or the value of the environment's variable `variable`; the file
+    /// wins. `None` when there is neither.
     ///
     /// # Errors
     /// [`SinkError::Setting`] when the file cannot be read, or what is there is no secret.

@@ -1,7 +1,8 @@
-//! A file with one line, for programs that show what a file says: OBS (*Text*, read from file), Butt, radio automation.
+//! A file with one line, for programs that show what a file says: OBS (*Text*, read from file),
+//! Butt, radio automation.
 //!
-//! The line is put in place as a whole, so that nobody reads half of one. While no genre is named the file is empty, and
-//! so it is at the end: what it says is true, or nothing.
+//! The line is put in place as a whole, so that nobody reads half of one. While no genre is named
+//! the file is empty, and so it is at the end: what it says is true, or nothing.
 
 use std::{
     ffi::OsString,
@@ -30,10 +31,12 @@ pub struct TextSink {
 }
 
 impl TextSink {
-    /// Keeps `format` filled in at `path`: `{genre}`, `{confidence}` in percent, `{state}`, `{source}`.
+    /// Keeps `format` filled in at `path`: `{genre}`, `{confidence}` in percent, `{state}`,
+    /// `{source}`.
     ///
     /// # Errors
-    /// [`SinkError::Setting`] when the format names something else, or what is at `path` is no such file.
+    /// [`SinkError::Setting`] when the format names something else, or what is at `path` is no such
+    /// file.
     pub fn new(path: &Path, format: &str) -> Result<Self, SinkError> {
         check_format(format)?;
         let wrong = |why: String| SinkError::Setting {
@@ -128,7 +131,8 @@ pub fn check_format(format: &str) -> Result<(), SinkError> {
     Ok(())
 }
 
-/// The format with its places filled: each once, so that what is filled in is never taken for a place.
+/// The format with its places filled: each once, so that what is filled in is never taken for a
+/// place.
 fn filled(format: &str, values: &[&str; 4]) -> String {
     let mut out = String::new();
     let mut rest = format;

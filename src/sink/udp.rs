@@ -24,8 +24,8 @@ impl UdpLine {
     /// Nothing is sent and no name is looked up before [`UdpLine::connect`].
     ///
     /// # Errors
-    /// [`SinkError::Setting`] when the target is not of the form `HOST:PORT`, [`SinkError::Multicast`] for an address
-    /// that reaches many and was not allowed.
+    /// [`SinkError::Setting`] when the target is not of the form `HOST:PORT`,
+    /// [`SinkError::Multicast`] for an address that reaches many and was not allowed.
     pub(super) fn new(
         feed: &'static str,
         target: &str,
@@ -75,7 +75,8 @@ impl UdpLine {
     /// Looks the name up and opens a socket to it.
     ///
     /// # Errors
-    /// [`SinkError::Unreachable`] to be tried again, [`SinkError::Multicast`] when the name stands for many.
+    /// [`SinkError::Unreachable`] to be tried again, [`SinkError::Multicast`] when the name stands
+    /// for many.
     pub(super) fn connect(&mut self) -> Result<(), SinkError> {
         let address = (self.host.as_str(), self.port)
             .to_socket_addrs()

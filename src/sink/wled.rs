@@ -1,5 +1,5 @@
-//! WLED strips: a preset for each genre by WLED's JSON API, and WLED's sound sync, so that strips move with the music
-//! without a microphone of their own.
+//! WLED strips: a preset for each genre by WLED's JSON API, and WLED's sound sync, so that strips
+//! move with the music without a microphone of their own.
 
 use std::{
     fmt, io,
@@ -290,7 +290,8 @@ const BAND_ENDS_HZ: [f32; N_BANDS] = [
     3_704.0, 4_479.0, 7_106.0, 9_259.0,
 ];
 
-/// A column holds twice the decibels of a band. What lies so far below the loudest of late is dark: 40 dB.
+/// A column holds twice the decibels of a band. What lies so far below the loudest of late is dark:
+/// 40 dB.
 const RANGE: f32 = 80.0;
 
 /// The loudest of late falls by so much a second: 2 dB.
@@ -329,8 +330,8 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// The packet, by the layout of `audioSyncPacket` in WLED's usermods/audioreactive, little-endian with the gaps of its
-    /// compiler.
+    /// The packet, by the layout of `audioSyncPacket` in WLED's usermods/audioreactive,
+    /// little-endian with the gaps of its compiler.
     pub fn packet(&self, counter: u8) -> [u8; PACKET] {
         let mut packet = [0; PACKET];
         packet[..6].copy_from_slice(b"00002\0");
@@ -345,7 +346,8 @@ impl Heard {
     }
 }
 
-/// Makes of columns what strips are told. Its gain follows the loudest of late, as that of WLED's microphones does.
+/// Makes of columns what strips are told. Its gain follows the loudest of late, as that of WLED's
+/// microphones does.
 #[derive(Debug)]
 struct Meter {
     centres_hz: Vec<f32>,
@@ -435,7 +437,8 @@ pub struct WledSound {
 }
 
 impl WledSound {
-    /// To the controller of [`WledSink`]'s target, what `counters` see of a stream with this front end.
+    /// To the controller of [`WledSink`]'s target, what `counters` see of a stream with this front
+    /// end.
     ///
     /// # Errors
     /// [`SinkError::Setting`] when the target is not of the form `HOST` or `HOST:PORT`.

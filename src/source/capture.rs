@@ -1,9 +1,9 @@
-//! Live capture: microphones, line inputs and what the system plays, and a supervisor that survives whatever happens to
-//! them. The only module that names cpal.
+//! Live capture: microphones, line inputs and what the system plays, and a supervisor that survives
+//! whatever happens to them. The only module that names cpal.
 //!
-//! What a system calls its own sound differs: PulseAudio and PipeWire have a *monitor* of every output, Windows lets
-//! an output be recorded (WASAPI loopback), and macOS from 14.6 on does the same through a process tap. All of them
-//! are [`SourceKind::SystemAudio`] here.
+//! What a system calls its own sound differs: PulseAudio and PipeWire have a *monitor* of every
+//! output, Windows lets an output be recorded (WASAPI loopback), and macOS from 14.6 on does the
+//! same through a process tap. All of them are [`SourceKind::SystemAudio`] here.
 
 mod devices;
 mod pulse;
@@ -234,7 +234,8 @@ pub enum CaptureEvent {
         /// What was heard before still counts (same rate, and a gap shorter than a frame).
         window_kept: bool,
     },
-    /// A pipe gives nothing, and has not ended: whoever writes into it has paused, or has not begun.
+    /// A pipe gives nothing, and has not ended: whoever writes into it has paused, or has not
+    /// begun.
     Stalled {
         /// Its name.
         source: String,
@@ -326,12 +327,13 @@ impl fmt::Display for CaptureEvent {
 pub struct Sources {
     /// The sources, in the sound system's order.
     pub list: Vec<SourceInfo>,
-    /// What a person should know about them: a sound system that is there and does not answer, and what to do.
+    /// What a person should know about them: a sound system that is there and does not answer, and
+    /// what to do.
     pub notes: Vec<String>,
 }
 
-/// A live source with everything behind it: capture, pipeline and the supervisor that keeps it going.
-/// Dropping it stops all.
+/// A live source with everything behind it: capture, pipeline and the supervisor that keeps it
+/// going. Dropping it stops all.
 #[derive(Debug)]
 pub struct Capture {
     handles: Handles,
@@ -354,8 +356,9 @@ impl Capture {
     /// Opens a source and listens to it with `model`.
     ///
     /// # Errors
-    /// [`CaptureError`] when there is no such source, or it cannot be opened. Once this has returned, everything that
-    /// happens to the source is told through [`Capture::events`] and repaired as far as it can be.
+    /// [`CaptureError`] when there is no such source, or it cannot be opened. Once this has
+    /// returned, everything that happens to the source is told through [`Capture::events`] and
+    /// repaired as far as it can be.
     pub fn start(
         model: &Arc<Model>,
         selection: Selection,
@@ -432,8 +435,8 @@ impl Capture {
         &self.events
     }
 
-    /// Listens to another source from now on. If it cannot be opened, that is told as [`CaptureEvent::StillLost`] and
-    /// tried again until it can or another is selected.
+    /// Listens to another source from now on. If it cannot be opened, that is told as
+    /// [`CaptureEvent::StillLost`] and tried again until it can or another is selected.
     pub fn select(&self, selection: Selection) {
         if let Some(orders) = &self.orders {
             // A supervisor that has ended says so by the end of its events.

@@ -2,11 +2,11 @@
 //!
 //! [`AudioFile`] goes by what a file contains, never by its name, and holds a few packets in memory
 //! however long the file is. Formats: WAV, AIFF, CAF, FLAC, MP3 (and MP1, MP2), Ogg (Vorbis, Opus,
-//! FLAC), MP4/M4A (ALAC, AAC-LC of one or two channels), ADTS, Matroska/WebM; integer and float samples
-//! of every size; any number of channels, Opus up to 8.
+//! FLAC), MP4/M4A (ALAC, AAC-LC of one or two channels), ADTS, Matroska/WebM; integer and float
+//! samples of every size; any number of channels, Opus up to 8.
 //!
-//! Third-party decoders read data from anywhere. Should one panic, the panic is caught here and the file
-//! reported as corrupt.
+//! Third-party decoders read data from anywhere. Should one panic, the panic is caught here and the
+//! file reported as corrupt.
 
 mod aiff;
 mod au;
@@ -153,7 +153,8 @@ enum Ends {
     AsCounted,
     /// Nothing: it ends where it ends.
     Whole,
-    /// A demuxer that runs out of bytes, unless the stream's clock shows that it is part of a live one.
+    /// A demuxer that runs out of bytes, unless the stream's clock shows that it is part of a live
+    /// one.
     WholeIfLate,
 }
 
@@ -173,8 +174,8 @@ impl AudioFile {
     /// Opens the file at `path` and reads its header.
     ///
     /// # Errors
-    /// [`FileError`], naming the file and the reason: it is not there, may not be read, is a folder, is
-    /// empty, is no audio, or is audio that there is no decoder for.
+    /// [`FileError`], naming the file and the reason: it is not there, may not be read, is a
+    /// folder, is empty, is no audio, or is audio that there is no decoder for.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileError> {
         let path = path.as_ref();
         let failed = |source| FileError::from_io(path, source);
@@ -197,7 +198,8 @@ impl AudioFile {
         Self::whole(path, None, metadata.len())
     }
 
-    /// A whole file whose bytes are at hand, such as an object of a store. `name` is what messages call it.
+    /// A whole file whose bytes are at hand, such as an object of a store. `name` is what messages
+    /// call it.
     ///
     /// # Errors
     /// As [`AudioFile::open`].
@@ -321,8 +323,8 @@ impl AudioFile {
         Ok(opened)
     }
 
-    /// Decodes what comes through `reader`, such as standard input, from a header on: WAV and every other
-    /// format that needs no seeking.
+    /// Decodes what comes through `reader`, such as standard input, from a header on: WAV and every
+    /// other format that needs no seeking.
     ///
     /// # Errors
     /// [`FileError`], with `standard input` for the path.
@@ -346,8 +348,8 @@ impl AudioFile {
         Ok(file)
     }
 
-    /// Reads `input`, which begins with what `kind` says, from here on. `tagged`: behind a tag. `late`:
-    /// the chunk that says how the samples are written, where it is behind them.
+    /// Reads `input`, which begins with what `kind` says, from here on. `tagged`: behind a tag.
+    /// `late`: the chunk that says how the samples are written, where it is behind them.
     fn from_input(
         path: &Path,
         kind: Kind,
@@ -701,7 +703,8 @@ impl AudioFile {
         Ok(file)
     }
 
-    /// Decodes up to the first packet with samples, which stays in `interleaved`, and gives its rate.
+    /// Decodes up to the first packet with samples, which stays in `interleaved`, and gives its
+    /// rate.
     fn first_rate(&mut self) -> Result<u32, FileError> {
         let Source::Decoded(decoded) = &mut self.source else {
             return Ok(0);
@@ -762,8 +765,9 @@ impl AudioFile {
         self.n_channels
     }
 
-    /// Length of the whole file as far as its header tells, and never longer than its bytes allow. An
-    /// estimate where it has no frames' count; `None` for streams, and for formats that say nothing to rely on.
+    /// Length of the whole file as far as its header tells, and never longer than its bytes allow.
+    /// An estimate where it has no frames' count; `None` for streams, and for formats that say
+    /// nothing to rely on.
     pub fn duration(&self) -> Option<Seconds> {
         self.declared_frames.map(|n| self.rate.duration(n))
     }
@@ -789,14 +793,15 @@ impl AudioFile {
         self.left_out.damaged + self.left_out.unread
     }
 
-    /// Whether the file ended before its header said so, which is known once all is read, or is damaged
-    /// such that its length cannot be told.
+    /// Whether the file ended before its header said so, which is known once all is read, or is
+    /// damaged such that its length cannot be told.
     pub fn is_truncated(&self) -> bool {
         self.truncated
     }
 
-    /// Replaces the content of `mono` by the next samples, each the mean of its frame's channels (half their difference while two cancel each
-    /// other out, as they do where one was recorded upside down), some 4096 at a time. `false` when there are no more; `mono` is empty then.
+    /// Replaces the content of `mono` by the next samples, each the mean of its frame's channels
+    /// (half their difference while two cancel each other out, as they do where one was recorded
+    /// upside down), some 4096 at a time. `false` when there are no more; `mono` is empty then.
     ///
     /// # Errors
     /// [`FileError::Corrupt`] or [`FileError::Read`] after all that could be
@@ -820,8 +825,9 @@ impl AudioFile {
         more
     }
 
-    /// Gives block after block of [`AudioFile::next_block`] to `each`, until it returns `false` or the file ends. What is wrong with the file
-    /// but leaves something to hear comes back as remarks for people: where it breaks off, what was left out.
+    /// Gives block after block of [`AudioFile::next_block`] to `each`, until it returns `false` or
+    /// the file ends. What is wrong with the file but leaves something to hear comes back as
+    /// remarks for people: where it breaks off, what was left out.
     ///
     /// # Errors
     /// As [`AudioFile::next_block`], when nothing could be decoded before.
@@ -860,8 +866,9 @@ impl AudioFile {
         Ok(remarks)
     }
 
-    /// Replaces the content of `samples` by the next frames, `[n_frames, n_channels]` one after the other,
-    /// for playback. Otherwise as [`AudioFile::next_block`]; each sample is given by one of the two.
+    /// Replaces the content of `samples` by the next frames, `[n_frames, n_channels]` one after the
+    /// other, for playback. Otherwise as [`AudioFile::next_block`]; each sample is given by one of
+    /// the two.
     ///
     /// # Errors
     /// As [`AudioFile::next_block`].
@@ -894,12 +901,13 @@ impl AudioFile {
         Ok(!samples.is_empty())
     }
 
-    /// Passes over what lies before `until`, without decoding where packets say how long they are; `false` if the file
-    /// ends before. What [`AudioFile::next_block`] gives afterwards begins with the packet that holds that instant, and
-    /// its first tenths of a second may lack what a decoder takes from before.
+    /// Passes over what lies before `until`, without decoding where packets say how long they are;
+    /// `false` if the file ends before. What [`AudioFile::next_block`] gives afterwards begins with
+    /// the packet that holds that instant, and its first tenths of a second may lack what a decoder
+    /// takes from before.
     ///
-    /// With an `until` of infinity [`AudioFile::position`] is the file's length afterwards, which no header had to be
-    /// believed for.
+    /// With an `until` of infinity [`AudioFile::position`] is the file's length afterwards, which
+    /// no header had to be believed for.
     ///
     /// # Errors
     /// As [`AudioFile::next_block`].
@@ -980,8 +988,8 @@ impl AudioFile {
         }
     }
 
-    /// Gives the samples of the last packet, those from `before` on, the file's rate and the block's
-    /// channels.
+    /// Gives the samples of the last packet, those from `before` on, the file's rate and the
+    /// block's channels.
     fn fit(&mut self, format: Format, before: usize, samples: &mut Vec<f32>) {
         if format.rate != self.rate.hz() {
             let new = samples.split_off(before);
@@ -1150,7 +1158,8 @@ thread_local! {
     static IN_DECODER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From now on, this process's panic hook does not tell panics of a decoder: they are caught and told as errors about the file.
+/// From now on, this process's panic hook does not tell panics of a decoder: they are caught and
+/// told as errors about the file.
 pub fn tell_no_caught_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -1160,7 +1169,8 @@ pub fn tell_no_caught_panics() {
     }));
 }
 
-/// Runs other people's code on other people's data. After a panic nothing of what it held may be used.
+/// Runs other people's code on other people's data. After a panic nothing of what it held may be
+/// used.
 fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, ()> {
     IN_DECODER.set(true);
     let result = catch_unwind(AssertUnwindSafe(decode));

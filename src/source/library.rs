@@ -18,7 +18,8 @@ pub const EXTENSIONS: &[&str] = &[
     "mp3", "mp4", "oga", "ogg", "opus", "snd", "wav", "wave", "webm",
 ];
 
-/// Extensions (lower case) of audio that cannot be read: a walk over a folder passes it by, and counts it.
+/// Extensions (lower case) of audio that cannot be read: a walk over a folder passes it by, and
+/// counts it.
 pub const OTHER_EXTENSIONS: &[&str] = &[
     "3gp", "ac3", "amr", "ape", "awb", "dff", "dsf", "dts", "eac3", "gsm", "m4p", "mpc", "ra",
     "ram", "rf64", "shn", "spx", "tak", "tta", "voc", "w64", "wma", "wv",
@@ -46,7 +47,8 @@ impl OtherFormats {
     /// let mut walk = genrescope::source::library::find_audio_files([folder.path()]);
     /// assert_eq!(walk.by_ref().count(), 0);
     /// let message = walk.other_formats().message().unwrap_or_default();
-    /// assert!(message.starts_with("3 files in formats that cannot be read were left out (2 wma, 1 wv)"));
+    /// let expected = "3 files in formats that cannot be read were left out (2 wma, 1 wv)";
+    /// assert!(message.starts_with(expected));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn message(&self) -> Option<String> {
@@ -83,8 +85,8 @@ fn extension_of(path: &Path) -> Option<String> {
 
 /// The audio files that `paths` stand for, in a stable order: files as given, whatever their name;
 /// folders with all that lies in them and below, sorted by name, by their extension, without hidden
-/// files and folders. Links are followed; a folder that was walked before is not walked again, so links
-/// in a circle end. Folders are read as the walk gets there.
+/// files and folders. Links are followed; a folder that was walked before is not walked again, so
+/// links in a circle end. Folders are read as the walk gets there.
 ///
 /// What is not there or cannot be read comes as an error in its place, and the walk goes on.
 ///
@@ -203,8 +205,8 @@ pub struct Finder {
 }
 
 impl Finder {
-    /// Adds what `path` stands for, as [`find_audio_files`] has it, until `goes_on` says no. What cannot be had is told to `problem`,
-    /// in words for people.
+    /// Adds what `path` stands for, as [`find_audio_files`] has it, until `goes_on` says no. What
+    /// cannot be had is told to `problem`, in words for people.
     pub fn look(
         &mut self,
         path: &Path,
@@ -248,7 +250,8 @@ impl Finder {
     }
 }
 
-/// One of several parts of a library, for as many machines. Each file is in one of them; all of them are as long, give or take one file.
+/// One of several parts of a library, for as many machines. Each file is in one of them; all of
+/// them are as long, give or take one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// 1 for the first.
@@ -267,7 +270,8 @@ pub struct ShardError {
 }
 
 impl Shard {
-    /// Keeps the files of this part: by their places in the list, which must be the same for every part.
+    /// Keeps the files of this part: by their places in the list, which must be the same for every
+    /// part.
     ///
     /// ```
     /// use genrescope::source::library::Shard;

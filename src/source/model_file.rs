@@ -63,7 +63,8 @@ pub fn built_in(name: &Path) -> Option<BuiltIn> {
 /// Reads and checks a model: one that is compiled in, or a file.
 ///
 /// # Errors
-/// [`ModelFileError`] when it cannot be read or is no model; the message names the file and the field.
+/// [`ModelFileError`] when it cannot be read or is no model; the message names the file and the
+/// field.
 ///
 /// ```
 /// use genrescope::source::model_file;

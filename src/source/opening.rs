@@ -6,8 +6,8 @@ use std::{
     path::Path,
 };
 
-/// Opens a file that is read from its beginning to its end. A device has no end, and a pipe that nobody writes to has no
-/// beginning: both are refused.
+/// Opens a file that is read from its beginning to its end. A device has no end, and a pipe that
+/// nobody writes to has no beginning: both are refused.
 ///
 /// # Errors
 /// When it cannot be opened, or is one of these.

@@ -1,8 +1,8 @@
 //! Opus with more than two channels: several Opus streams in one packet.
 //!
-//! libopus' multistream decoder is not in reach of the symphonia adapter, which decodes one stream of
-//! one or two channels. So the packet is taken apart here (RFC 6716, appendix B) and each stream is
-//! given a decoder of its own; the channels are put in place as RFC 7845, section 5.1.1, has it.
+//! libopus' multistream decoder is not in reach of the symphonia adapter, which decodes one stream
+//! of one or two channels. So the packet is taken apart here (RFC 6716, appendix B) and each stream
+//! is given a decoder of its own; the channels are put in place as RFC 7845, section 5.1.1, has it.
 
 use symphonia::core::{
     audio::{Channels, layouts},
@@ -40,7 +40,8 @@ pub(super) struct Multistream {
 impl Multistream {
     /// A decoder for the stream that the identification header `head` describes.
     pub(super) fn new(head: &[u8]) -> Result<Self> {
-        // "OpusHead", version, channels, pre-skip (2), rate (4), gain (2), family, streams, coupled.
+        // "OpusHead", version, channels, pre-skip (2), rate (4), gain (2), family, streams,
+        // coupled.
         let &[
             n_channels,
             skip_low,
@@ -153,8 +154,8 @@ impl Multistream {
     }
 }
 
-/// Splits a self-delimited Opus packet (RFC 6716, appendix B) off the front of `data`: the packet in the
-/// usual framing, and what follows it. `None` when `data` is too short for what it says.
+/// Splits a self-delimited Opus packet (RFC 6716, appendix B) off the front of `data`: the packet
+/// in the usual framing, and what follows it. `None` when `data` is too short for what it says.
 fn split_self_delimited(data: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut at = 1;
     let mut plain = vec![*data.first()?];

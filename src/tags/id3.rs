@@ -5,7 +5,8 @@ use super::{Change, Field, Source, Style, TagError, be32, damaged, latin1, repla
 /// Bytes of a tag's header.
 const HEADER: usize = 10;
 
-/// Free bytes behind the frames of a tag that had to grow, so that the next change need not move the sound.
+/// Free bytes behind the frames of a tag that had to grow, so that the next change need not move
+/// the sound.
 const PADDING: usize = 1_024;
 
 /// A tag.
@@ -365,7 +366,8 @@ impl Tag {
         Frame { bytes }
     }
 
-    /// Texts as a frame has them: behind the language and the description of a comment, the name of an own field.
+    /// Texts as a frame has them: behind the language and the description of a comment, the name of
+    /// an own field.
     fn encoded(&self, name: &str, values: &[String], language: Option<[u8; 3]>) -> Vec<u8> {
         let described = language.is_some() || !name.is_empty();
         let mut texts: Vec<&str> = if described { vec![name] } else { Vec::new() };

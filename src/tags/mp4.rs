@@ -121,7 +121,8 @@ fn within(mut bytes: &[u8]) -> Result<Vec<&[u8]>, TagError> {
 
 impl Mp4 {
     pub(super) fn read(source: &mut Source<'_>) -> Result<Self, TagError> {
-        // A recording that broke off may end within its sound; what is said of that does not matter here.
+        // A recording that broke off may end within its sound; what is said of that does not matter
+        // here.
         let end = source.len;
         let top = atoms(source, 0, end)?;
         let Some(moov) = find(&top, b"moov") else {

@@ -1,4 +1,5 @@
-//! The comments of Vorbis, Opus and FLAC in Ogg: pages are filled anew, and numbered anew only where their number changes.
+//! The comments of Vorbis, Opus and FLAC in Ogg: pages are filled anew, and numbered anew only
+//! where their number changes.
 
 use super::{Change, Field, Source, Splice, TagError, damaged, le32, vorbis::Comments};
 

@@ -1,4 +1,5 @@
-//! What tags say, as another reader than ours understands it: for playlists, and to look twice at what was written.
+//! What tags say, as another reader than ours understands it: for playlists, and to look twice at
+//! what was written.
 
 use std::{fs::File, path::Path};
 
@@ -75,7 +76,8 @@ pub struct Rest {
     channels: Option<u8>,
 }
 
-/// What the file at `path` says beside genre, comment and entries of our own; `None` where it cannot be read so.
+/// What the file at `path` says beside genre, comment and entries of our own; `None` where it
+/// cannot be read so.
 pub fn rest(path: &Path) -> Option<Rest> {
     let file = tagged(path)?;
     let properties = file.properties();

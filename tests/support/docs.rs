@@ -206,7 +206,8 @@ impl Page {
     }
 }
 
-/// The calls of `program` in a script, each as its words: pipes, redirections and comments are taken away.
+/// The calls of `program` in a script, each as its words: pipes, redirections and comments are
+/// taken away.
 pub(crate) fn calls(script: &str, program: &str) -> Vec<Vec<String>> {
     let mut calls = Vec::new();
     // Lines that go on on the next.
@@ -272,7 +273,8 @@ fn call(command: &[String], program: &str) -> Option<Vec<String>> {
 pub(crate) enum Look {
     /// It must parse as it stands.
     Whole,
-    /// A mention within a sentence: its options and commands must exist, what is missing may be missing, and values may be placeholders.
+    /// A mention within a sentence: its options and commands must exist, what is missing may be
+    /// missing, and values may be placeholders.
     Mention,
 }
 
@@ -328,7 +330,8 @@ pub(crate) fn complaint(cli: &clap::Command, call: &[String], look: Look) -> Opt
     Some(error.to_string().lines().next().unwrap_or("").to_owned())
 }
 
-/// What is wrong with the calls of a program on all pages; `n_least`: fewer calls than that are a broken search.
+/// What is wrong with the calls of a program on all pages; `n_least`: fewer calls than that are a
+/// broken search.
 pub(crate) fn complaints(cli: &clap::Command, n_least: usize) -> Vec<String> {
     let program = cli.get_name();
     let mut found = Vec::new();
@@ -373,7 +376,8 @@ pub(crate) fn complaints(cli: &clap::Command, n_least: usize) -> Vec<String> {
     found
 }
 
-/// Does `text` match what is `shown`? Its lines must come in that order; `...` stands for anything within a line.
+/// Does `text` match what is `shown`? Its lines must come in that order; `...` stands for anything
+/// within a line.
 pub(crate) fn shows(text: &str, shown: &str) -> Result<(), String> {
     let mut lines = text.lines().map(str::trim_end);
     for wanted in shown.lines().map(str::trim_end) {

@@ -2,9 +2,10 @@
 
 use std::fmt::Display;
 
-/// Says that a test, or a part of one, is skipped for want of `what`: `data`, `ffmpeg`, `codec` (one that this ffmpeg lacks), `pulse`, `xvfb`, `python-osc`,
-/// `mosquitto`, `chromium`, `qlcplus`, `openssl` or `script`. Where `GENRESCOPE_REQUIRE` names it, the test fails: what was installed for the tests must be used by
-/// them.
+/// Says that a test, or a part of one, is skipped for want of `what`: `data`, `ffmpeg`, `codec`
+/// (one that this ffmpeg lacks), `pulse`, `xvfb`, `python-osc`, `mosquitto`, `chromium`, `qlcplus`,
+/// `openssl` or `script`. Where `GENRESCOPE_REQUIRE` names it, the test fails: what was installed
+/// for the tests must be used by them.
 ///
 /// # Panics
 /// There.

@@ -47,7 +47,8 @@ pub fn converted(samples: &[f32], from: SampleRate, to: SampleRate) -> Vec<f32> 
     out
 }
 
-/// Mel columns of a whole recording as it is heard the `variant`-th time ([`crate::hearing`]), as many as [`mel_columns`] gives.
+/// Mel columns of a whole recording as it is heard the `variant`-th time ([`crate::hearing`]), as
+/// many as [`mel_columns`] gives.
 ///
 /// # Errors
 /// When the file cannot be decoded or holds no sample.

@@ -1,6 +1,6 @@
-//! What a room, a loudspeaker, a DJ and a broadcaster do to music, done to mel pictures, so that it costs
-//! next to nothing during training. The same kinds of damage done to samples, for the evaluation's table,
-//! are in [`crate::degrade`].
+//! What a room, a loudspeaker, a DJ and a broadcaster do to music, done to mel pictures, so that it
+//! costs next to nothing during training. The same kinds of damage done to samples, for the
+//! evaluation's table, are in [`crate::degrade`].
 //!
 //! Pictures are `[columns][96]`, one mel column after the other, on the front end's scale:
 //! 20 log10(mel power), so 1 dB of level is 2 units.
@@ -38,11 +38,13 @@ pub struct Augment {
     pub equalise_knots: usize,
     /// Standard deviation of the tilt in picture units an octave.
     pub tilt: f32,
-    /// Losses above 2.5 to 5.5 kHz, and, by another draw, below 80 to 400 Hz (small loudspeakers, telephones).
+    /// Losses above 2.5 to 5.5 kHz, and, by another draw, below 80 to 400 Hz (small loudspeakers,
+    /// telephones).
     pub band_limit: f32,
     /// Gain: uniform within plus and minus this many picture units.
     pub gain: f32,
-    /// SpecAugment: one band of up to 14 mels, and, by another draw, one of up to 120 columns, set to the input's mean.
+    /// SpecAugment: one band of up to 14 mels, and, by another draw, one of up to 120 columns, set
+    /// to the input's mean.
     pub mask: f32,
 }
 
@@ -181,7 +183,8 @@ fn between_knots(knots: &[f32], band: usize) -> f32 {
     knots[left] * (1.0 - part) + knots[left + 1] * part
 }
 
-/// Shifts pitch and plays faster, each by a factor: what a turntable's fader does when both are equal.
+/// Shifts pitch and plays faster, each by a factor: what a turntable's fader does when both are
+/// equal.
 fn warp(picture: &[f32], pitch: f32, tempo: f32) -> Vec<f32> {
     let columns = picture.len() / BANDS;
     let last = (columns - 1) as f32;
@@ -214,7 +217,8 @@ fn warp(picture: &[f32], pitch: f32, tempo: f32) -> Vec<f32> {
     out
 }
 
-/// Adds a tail that dies by 60 dB in `seconds` and holds `wet` times the energy of the direct sound (mel powers).
+/// Adds a tail that dies by 60 dB in `seconds` and holds `wet` times the energy of the direct sound
+/// (mel powers).
 fn smear(powers: &mut [f32], seconds: f32, wet: f32) {
     const TAIL: usize = 32;
     let mut tail: Vec<f32> = (1..=TAIL)
@@ -256,7 +260,8 @@ fn add_noise(powers: &mut [f32], snr_db: f32, rng: &mut Rng) {
     }
 }
 
-/// Makes what is loud softer and what is soft louder, by `amount` of the level's swing around its mean.
+/// Makes what is loud softer and what is soft louder, by `amount` of the level's swing around its
+/// mean.
 fn compress(picture: &mut [f32], amount: f32) {
     let levels: Vec<f32> = picture
         .chunks_exact(BANDS)
@@ -286,7 +291,8 @@ fn compress(picture: &mut [f32], amount: f32) {
     }
 }
 
-/// A sum of four uniforms: near enough to normal for a noise floor, and cheap (one draw of 64 bits).
+/// A sum of four uniforms: near enough to normal for a noise floor, and cheap (one draw of 64
+/// bits).
 fn rng_normal_fast(rng: &mut Rng) -> f32 {
     let bits = rng.bits();
     let sum: f32 = (0..4).map(|i| ((bits >> (16 * i)) & 0xffff) as f32).sum();

@@ -1,12 +1,16 @@
-//! One block of the trunk - convolution 3 x 3, max-pool, ELU - as one differentiable operation of burn's.
+//! One block of the trunk - convolution 3 x 3, max-pool, ELU - as one differentiable operation of
+//! burn's.
 //!
-//! Composed of burn's own convolution, pooling and ELU a step would take five times as long: only one cell in each pool passes a gradient on,
-//! and a dense backward pass multiplies all the others by zero. Here the backward pass follows the winners. Channels lie last, and each
-//! picture gets a border of zeros, so that the nine taps of a convolution are three overlapping, strided views of memory: each is one
-//! matrix product, without a copy. Bands of as many rows as the pool takes pass through the caches from product to pool.
+//! Composed of burn's own convolution, pooling and ELU a step would take five times as long: only
+//! one cell in each pool passes a gradient on, and a dense backward pass multiplies all the others
+//! by zero. Here the backward pass follows the winners. Channels lie last, and each picture gets a
+//! border of zeros, so that the nine taps of a convolution are three overlapping, strided views of
+//! memory: each is one matrix product, without a copy. Bands of as many rows as the pool takes pass
+//! through the caches from product to pool.
 //!
-//! The examples of a batch are spread over the threads of the current rayon pool. Sums over examples are made in a fixed number of parts and
-//! added in their order, so that results do not depend on how many threads there are.
+//! The examples of a batch are spread over the threads of the current rayon pool. Sums over
+//! examples are made in a fixed number of parts and added in their order, so that results do not
+//! depend on how many threads there are.
 
 use std::sync::Arc;
 
@@ -30,8 +34,10 @@ use rayon::prelude::*;
 /// Sums over the examples of a batch are made in so many parts, whatever the number of threads.
 const PARTS: usize = 8;
 
-/// `elu(max_pool(convolution(x)))`: the same as pooling after the ELU, which is monotonic, but far cheaper. `x` is `[batch, row, column, channel]`,
-/// `weight` `[out, in, 3 (row), 3 (column)]`, `bias` `[out]`; zeros stand around `x`, and what the pool (rows, columns) leaves over is dropped.
+/// `elu(max_pool(convolution(x)))`: the same as pooling after the ELU, which is monotonic, but far
+/// cheaper. `x` is `[batch, row, column, channel]`, `weight` `[out, in, 3 (row), 3 (column)]`,
+/// `bias` `[out]`; zeros stand around `x`, and what the pool (rows, columns) leaves over is
+/// dropped.
 ///
 /// # Panics
 /// When the shapes do not fit each other, or the tensors are on no CPU.
@@ -411,35 +417,45 @@ struct Example<'a> {
     gradient: &'a [f32],
 }
 
-/// Adds the gradients of one example to `weights` and `biases`, and to `back`, that of its input with a border.
-///
-/// Only one cell in each pool passes its gradient on, so these are sparse sums, an eighth to a sixteenth of
-/// the work of dense products.
-fn follow(one: Example<'_>, weights: &mut [f32], biases: &mut [f32], back: Option<&mut [f32]>) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[expect(
-            unsafe_code,
-            reason = "a function compiled for AVX2 can only be called so"
-        )]
-        // SAFETY: the processor has AVX2: it was just asked.
-        unsafe {
-            follow_avx2(one, weights, biases, back);
+/// Defines `$name`, compiled once for any processor and once for those with AVX2, and takes the one
+/// that this one can run.
+macro_rules! on_the_widest {
+    ($(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $any:ident) => {
+        $(#[$doc])*
+        fn $name($($argument: $kind),*) {
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                #[target_feature(enable = "avx2")]
+                fn with_avx2($($argument: $kind),*) {
+                    $any($($argument),*);
+                }
+                #[expect(
+                    unsafe_code,
+                    reason = "a function compiled for AVX2 can only be called so"
+                )]
+                // SAFETY: the processor has AVX2: it was just asked.
+                unsafe {
+                    with_avx2($($argument),*);
+                }
+                return;
+            }
+            $any($($argument),*);
         }
-        return;
-    }
-    follow_any(one, weights, biases, back);
+    };
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn follow_avx2(
-    one: Example<'_>,
-    weights: &mut [f32],
-    biases: &mut [f32],
-    back: Option<&mut [f32]>,
-) {
-    follow_any(one, weights, biases, back);
+on_the_widest! {
+    /// Adds the gradients of one example to `weights` and `biases`, and to `back`, that of its
+    /// input with a border.
+    ///
+    /// Only one cell in each pool passes its gradient on, so these are sparse sums, an eighth to a
+    /// sixteenth of the work of dense products.
+    fn follow(
+        one: Example<'_>,
+        weights: &mut [f32],
+        biases: &mut [f32],
+        back: Option<&mut [f32]>,
+    ) = follow_any
 }
 
 #[inline(always)]
@@ -496,27 +512,15 @@ fn follow_any(
     }
 }
 
-/// Pools one band of convolved rows into a row of the output.
-fn pool_row(sizes: Sizes, bias: &[f32], band: &[f32], output: &mut [f32], winners: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        #[expect(
-            unsafe_code,
-            reason = "a function compiled for AVX2 can only be called so"
-        )]
-        // SAFETY: the processor has AVX2: it was just asked.
-        unsafe {
-            pool_row_avx2(sizes, bias, band, output, winners);
-        }
-        return;
-    }
-    pool_row_any(sizes, bias, band, output, winners);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn pool_row_avx2(sizes: Sizes, bias: &[f32], band: &[f32], output: &mut [f32], winners: &mut [u8]) {
-    pool_row_any(sizes, bias, band, output, winners);
+on_the_widest! {
+    /// Pools one band of convolved rows into a row of the output.
+    fn pool_row(
+        sizes: Sizes,
+        bias: &[f32],
+        band: &[f32],
+        output: &mut [f32],
+        winners: &mut [u8],
+    ) = pool_row_any
 }
 
 #[inline(always)]
@@ -555,8 +559,8 @@ fn pool_row_any(sizes: Sizes, bias: &[f32], band: &[f32], output: &mut [f32], wi
     }
 }
 
-/// Convolves as many rows as the pool takes, from row `first` on, into `band`, shape `[rows, width + 2, outputs]`, whose last two columns of
-/// each row are of no use.
+/// Convolves as many rows as the pool takes, from row `first` on, into `band`, shape
+/// `[rows, width + 2, outputs]`, whose last two columns of each row are of no use.
 fn convolve_rows(sizes: Sizes, weight: &[f32], x: &[f32], first: usize, band: &mut [f32]) {
     let (padded, inputs, outputs) = (sizes.padded(), sizes.inputs, sizes.outputs);
     let places = sizes.pool[0] * padded - 2;
@@ -626,7 +630,8 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `to = left x right`, or `to += left x right` when `adds`; `to` has `stride` values a row. One thread.
+/// `to = left x right`, or `to += left x right` when `adds`; `to` has `stride` values a row. One
+/// thread.
 ///
 /// # Panics
 /// When the sizes do not agree.
@@ -637,8 +642,9 @@ fn product(left: Matrix<'_>, right: Matrix<'_>, to: &mut [f32], stride: usize, a
         return;
     }
     assert!((left.rows - 1) * stride + right.columns <= to.len());
-    // SAFETY: `Matrix::new` checked that every value of `left` and `right` lies inside its slice, the assertion
-    // above that every value of `to` does; `to` is borrowed mutably, so it overlaps neither.
+    // SAFETY: `Matrix::new` checked that every value of `left` and `right` lies inside its slice,
+    // the assertion above that every value of `to` does; `to` is borrowed mutably, so it overlaps
+    // neither.
     #[expect(unsafe_code, reason = "the gemm crate takes pointers")]
     unsafe {
         gemm(

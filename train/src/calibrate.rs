@@ -1,8 +1,9 @@
-//! What a model file says beside its genres: temperatures, the music head, the change head, thresholds.
+//! What a model file says beside its genres: temperatures, the music head, the change head,
+//! thresholds.
 //!
-//! All of it is fitted through the product: on what its own network gives for its own front end's columns. Each fold's
-//! model is asked about what it has not heard; what is written into the model of a fold comes from the other folds
-//! alone, so that [`crate::live`] may measure it on that fold.
+//! All of it is fitted through the product: on what its own network gives for its own front end's
+//! columns. Each fold's model is asked about what it has not heard; what is written into the model
+//! of a fold comes from the other folds alone, so that [`crate::live`] may measure it on that fold.
 
 use std::sync::Arc;
 
@@ -28,7 +29,8 @@ use crate::{
     trust::{self, MusicHead},
 };
 
-/// Steps of a stream at which temperatures are fitted: 2.7, 4.1, 5.5, 9.6, 15, 20.5 and 28.7 s with the CNN.
+/// Steps of a stream at which temperatures are fitted: 2.7, 4.1, 5.5, 9.6, 15, 20.5 and 28.7 s with
+/// the CNN.
 const STEPS: [usize; 7] = [2, 3, 4, 7, 11, 15, 21];
 
 /// L2 penalty of both heads.
@@ -37,7 +39,8 @@ const DECAY: f32 = 1e-2;
 /// How often each sound that is not music is heard in a room, through a loudspeaker, over noise.
 const ROOMS: u64 = 2;
 
-/// Every how many clips of music one is heard so, too. Each would make the looks at a crowd in a room ambiguous.
+/// Every how many clips of music one is heard so, too. Each would make the looks at a crowd in a
+/// room ambiguous.
 const ROOM_EVERY: usize = 4;
 
 /// Share of the looks at held-out music that may fall below the threshold of music.
@@ -49,7 +52,8 @@ const DOUBTED_MUSIC: f64 = 0.025;
 /// Share of held-out whole frames that are named rather than "unsure".
 const COVERAGE: f64 = 0.97;
 
-/// Looks that a clip must have to teach what a change is: one of 29 s has 14 in the CRNN and 21 in the CNN.
+/// Looks that a clip must have to teach what a change is: one of 29 s has 14 in the CRNN and 21 in
+/// the CNN.
 const LONG: usize = 14;
 
 /// Share of looks within one song at which a change may be told.
@@ -214,8 +218,9 @@ fn mix(samples: &mut [f32], other: &[f32], db: f32) {
     }
 }
 
-/// Looks at music and other sound as a listener does: whole clips of music from their beginning, and by turns damaged or with talk over them; other sound as it is, and by turns
-/// damaged or softer and louder. Some of both is heard in rooms and through loudspeakers, too.
+/// Looks at music and other sound as a listener does: whole clips of music from their beginning,
+/// and by turns damaged or with talk over them; other sound as it is, and by turns damaged or
+/// softer and louder. Some of both is heard in rooms and through loudspeakers, too.
 fn looks<'a>(
     model: &Arc<Model>,
     material: &'a Material,
@@ -308,8 +313,8 @@ fn comparisons(summaries: &[&[f32]]) -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// Rows within songs and across pairs of songs. After a cut the newest looks are the second song's alone; the third
-/// after it is the first that holds nothing of the song before.
+/// Rows within songs and across pairs of songs. After a cut the newest looks are the second song's
+/// alone; the third after it is the first that holds nothing of the song before.
 fn change_rows(of: &[&Looks<'_>], seed: u64) -> [Vec<Vec<f32>>; 2] {
     let mut rng = Rng::at(seed, &[0x21]);
     let (mut same, mut changed) = (Vec::new(), Vec::new());
@@ -419,7 +424,8 @@ fn held_out(
             (step as f32 * hop_s, asked.collect())
         })
         .collect();
-    // As they are and with talk over them: damage of every sort would drag the threshold to where all passes for music.
+    // As they are and with talk over them: damage of every sort would drag the threshold to where
+    // all passes for music.
     let look = |side: usize, ways: &[usize]| -> Vec<f32> {
         let of = |l: &&Looks<'_>| -> Vec<f32> {
             let ways = ways.iter().filter_map(|&way| l.ways.get(way));
@@ -464,7 +470,8 @@ fn with(bundle: &Bundle, heads: &Heads, decisions: &Decisions) -> Result<Bundle>
     Ok(bundle)
 }
 
-/// `bundle` in integers, weights and activations, as the model that ships is; ranges come from what `fold` learnt from.
+/// `bundle` in integers, weights and activations, as the model that ships is; ranges come from what
+/// `fold` learnt from.
 fn integers(bundle: &Bundle, material: &Material, fold: usize) -> Result<Bundle> {
     if bundle.tensors.contains_key("block1.range") {
         return Ok(bundle.clone());
@@ -480,7 +487,8 @@ fn integers(bundle: &Bundle, material: &Material, fold: usize) -> Result<Bundle>
     Ok(ranges.quantised())
 }
 
-/// Calibrates the models of all folds; gives them back with their trust, and what they have in common.
+/// Calibrates the models of all folds; gives them back with their trust, and what they have in
+/// common.
 ///
 /// # Errors
 /// When a model cannot be built, or the folds are not as many as the models.
@@ -580,7 +588,8 @@ fn ask_again(bundle: &Bundle, looks: &mut [Vec<Looks<'_>>; 2]) -> Result<()> {
     Ok(())
 }
 
-/// The model that is shipped, with heads fitted on everything and decisions from the held-out parts of all folds.
+/// The model that is shipped, with heads fitted on everything and decisions from the held-out parts
+/// of all folds.
 ///
 /// # Errors
 /// When the model cannot be built.
@@ -601,7 +610,8 @@ pub fn last(
     )
 }
 
-/// What tells music of the labels from everything else, compared: AUROC of three scores of the whole window.
+/// What tells music of the labels from everything else, compared: AUROC of three scores of the
+/// whole window.
 ///
 /// # Errors
 /// When a model cannot be built, or a clip cannot be turned into columns.

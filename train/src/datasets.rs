@@ -1,4 +1,5 @@
-//! Collections of recordings: GTZAN in any layout, libraries with a folder per genre, plain folders.
+//! Collections of recordings: GTZAN in any layout, libraries with a folder per genre, plain
+//! folders.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -50,7 +51,8 @@ pub struct Dataset {
     pub skipped: Vec<(PathBuf, String)>,
 }
 
-/// Names of the published fault-filtered lists (C. Kereliuk, B. Sturm and J. Larsen 2015, as J. Pons and J. Lee give them out).
+/// Names of the published fault-filtered lists (C. Kereliuk, B. Sturm and J. Larsen 2015, as J.
+/// Pons and J. Lee give them out).
 pub const SPLIT_LISTS: [(&str, Split); 3] = [
     ("train_filtered.txt", Split::Train),
     ("valid_filtered.txt", Split::Valid),
@@ -58,8 +60,8 @@ pub const SPLIT_LISTS: [(&str, Split); 3] = [
 ];
 
 impl Dataset {
-    /// GTZAN in any layout, or a library with a folder per genre; its split by the published lists in the folder `lists`, where they are
-    /// named.
+    /// GTZAN in any layout, or a library with a folder per genre; its split by the published lists
+    /// in the folder `lists`, where they are named.
     ///
     /// # Errors
     /// When it is neither, or a list cannot be read.
@@ -71,7 +73,8 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// As [`Dataset::open`], without the test part of a published split: nothing is learnt from that, nor chosen by it.
+    /// As [`Dataset::open`], without the test part of a published split: nothing is learnt from
+    /// that, nor chosen by it.
     ///
     /// # Errors
     /// The same; and when nothing else is there.
@@ -86,8 +89,9 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// GTZAN at `root`: by `root/index.csv` where there is one, else by its files, `NAME/NAME.NNNNN.EXT`
-    /// directly under `root` or under `root/genres` or `root/genres_original`.
+    /// GTZAN at `root`: by `root/index.csv` where there is one, else by its files,
+    /// `NAME/NAME.NNNNN.EXT` directly under `root` or under `root/genres` or
+    /// `root/genres_original`.
     ///
     /// # Errors
     /// When the folder or its index cannot be read, or holds no clip.
@@ -150,8 +154,9 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// A collection by an index: a CSV file with a header; `path` (relative to `root`) and `genre` must be there,
-    /// `artist`, `fold`, `kind` (`full` is whole) and `fault_filtered_split` (train, valid or test) may be.
+    /// A collection by an index: a CSV file with a header; `path` (relative to `root`) and `genre`
+    /// must be there, `artist`, `fold`, `kind` (`full` is whole) and `fault_filtered_split` (train,
+    /// valid or test) may be.
     ///
     /// # Errors
     /// When the index cannot be read, lacks a column or names a fold that is no number.
@@ -230,8 +235,8 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// A library: a folder per genre, each with songs at any depth. A song is its own group, so that its frames
-    /// never fall on both sides of a split.
+    /// A library: a folder per genre, each with songs at any depth. A song is its own group, so
+    /// that its frames never fall on both sides of a split.
     ///
     /// # Errors
     /// When the folder cannot be read or no genre in it has an audio file.
@@ -294,8 +299,9 @@ impl Dataset {
         })
     }
 
-    /// Takes the split from the published lists in `folder`, [`SPLIT_LISTS`]: a path such as `blues/blues.00029.wav` in each line, whose
-    /// extension does not count. Clips in no list were found faulty: they are left out, and counted.
+    /// Takes the split from the published lists in `folder`, [`SPLIT_LISTS`]: a path such as
+    /// `blues/blues.00029.wav` in each line, whose extension does not count. Clips in no list were
+    /// found faulty: they are left out, and counted.
     ///
     /// # Errors
     /// When a list cannot be read, or none of the clips is in one.
@@ -331,8 +337,8 @@ impl Dataset {
         Ok(())
     }
 
-    /// Deals the items into `k` folds: groups stay together, and each label is spread as evenly as that allows.
-    /// The same seed gives the same folds.
+    /// Deals the items into `k` folds: groups stay together, and each label is spread as evenly as
+    /// that allows. The same seed gives the same folds.
     pub fn assign_folds(&mut self, k: usize, seed: u64) {
         let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (i, item) in self.items.iter().enumerate() {
@@ -353,7 +359,8 @@ impl Dataset {
             for &i in &group {
                 counts[self.items[i].label.unwrap_or(0)] += 1;
             }
-            // How far each label would stand above its even share, squared and relative to the label's size.
+            // How far each label would stand above its even share, squared and relative to the
+            // label's size.
             let cost = |fold: &Vec<usize>| -> f64 {
                 (0..labels)
                     .filter(|&l| counts[l] > 0)
@@ -432,7 +439,8 @@ fn audio_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Rows of a CSV text (RFC 4180: quoted fields, doubled quotes, line ends inside quotes). Empty lines are passed over.
+/// Rows of a CSV text (RFC 4180: quoted fields, doubled quotes, line ends inside quotes). Empty
+/// lines are passed over.
 pub fn csv_rows(text: &str) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     let mut row = Vec::new();

@@ -1,4 +1,5 @@
-//! Damage done to samples, for the evaluation's table: what a room, a telephone, a loud crowd, a DJ's fader and a codec do.
+//! Damage done to samples, for the evaluation's table: what a room, a telephone, a loud crowd, a
+//! DJ's fader and a codec do.
 
 use std::{
     f64::consts::TAU,
@@ -64,7 +65,8 @@ impl Damage {
     /// The damaged recording; `seed` draws noise and tails.
     ///
     /// # Errors
-    /// For [`Damage::Mp3`], when ffmpeg is not there or fails; for [`Damage::Speed`], when `rate` is out of the range of audio files.
+    /// For [`Damage::Mp3`], when ffmpeg is not there or fails; for [`Damage::Speed`], when `rate`
+    /// is out of the range of audio files.
     pub fn apply(self, samples: &[f32], rate: u32, seed: u64) -> Result<Vec<f32>> {
         let mut rng = Rng::at(seed, &[0xda]);
         Ok(match self {
@@ -126,7 +128,8 @@ pub(crate) fn power(samples: &[f32]) -> f64 {
         / samples.len().max(1) as f64
 }
 
-/// Pink noise: white noise through Kellet's filter (-3 dB an octave within 0.05 dB above 9 Hz at 44.1 kHz).
+/// Pink noise: white noise through Kellet's filter (-3 dB an octave within 0.05 dB above 9 Hz at
+/// 44.1 kHz).
 fn pink(n: usize, rng: &mut Rng) -> Vec<f32> {
     let mut b = [0.0f32; 7];
     (0..n)

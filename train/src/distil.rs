@@ -1,9 +1,11 @@
-//! Self-distillation of the second trunk ([`crate::mobilenet`]): every layer of it learns to say of damaged audio what it says of the same audio
-//! undamaged, while its pointwise convolutions are rounded to int8 as they ship.
+//! Self-distillation of the second trunk ([`crate::mobilenet`]): every layer of it learns to say of
+//! damaged audio what it says of the same audio undamaged, while its pointwise convolutions are
+//! rounded to int8 as they ship.
 //!
-//! The teacher is the network as it was read, on clean audio; its answers are computed once. The student starts as its copy and hears the
-//! audio through rooms, small loudspeakers, noise and at other volumes. No label is used. Everything that is drawn depends on the seed and the
-//! step alone, and a checkpoint holds everything else.
+//! The teacher is the network as it was read, on clean audio; its answers are computed once. The
+//! student starts as its copy and hears the audio through rooms, small loudspeakers, noise and at
+//! other volumes. No label is used. Everything that is drawn depends on the seed and the step
+//! alone, and a checkpoint holds everything else.
 
 use std::{
     collections::BTreeMap,
@@ -56,8 +58,9 @@ const KINDS: std::ops::Range<usize> = 216..264;
 /// How it is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Recipe {
-    /// Folders of audio under `--data`. An `index.csv` in one names its artists, and the test part of its split stays out.
+pub struct DistilRecipe {
+    /// Folders of audio under `--data`. An `index.csv` in one names its artists, and the test part
+    /// of its split stays out.
     pub audio: Vec<String>,
     /// Draws everything.
     pub seed: u64,
@@ -71,7 +74,8 @@ pub struct Recipe {
     pub warm_up: f32,
     /// Decoupled decay of weights.
     pub weight_decay: f32,
-    /// What is kept of the average of weights at each step; the average is what is measured and written.
+    /// What is kept of the average of weights at each step; the average is what is measured and
+    /// written.
     pub average: f32,
     /// Part of the segments that the student hears undamaged.
     pub clean: f32,
@@ -93,7 +97,7 @@ pub struct Recipe {
     pub checkpoint_every: usize,
 }
 
-impl Default for Recipe {
+impl Default for DistilRecipe {
     fn default() -> Self {
         Self {
             audio: [
@@ -125,7 +129,7 @@ impl Default for Recipe {
     }
 }
 
-impl Recipe {
+impl DistilRecipe {
     /// Whether it can be followed.
     ///
     /// # Errors
@@ -176,7 +180,7 @@ pub struct Recording {
 
 /// All audio, and what the teacher says of it.
 #[derive(Debug)]
-pub struct Material {
+pub struct TaughtMaterial {
     recordings: Vec<Recording>,
     /// Recording and first sample of the segments to learn from, and of those held out.
     train: Vec<(usize, usize)>,
@@ -188,8 +192,9 @@ pub struct Material {
     front_end: LogMel,
 }
 
-impl Material {
-    /// Decodes all audio in `folders` under `root`; a file that cannot be read is said and left out. The teacher's answers are kept in `cache`.
+impl TaughtMaterial {
+    /// Decodes all audio in `folders` under `root`; a file that cannot be read is said and left
+    /// out. The teacher's answers are kept in `cache`.
     ///
     /// # Errors
     /// When a folder is not there, or there is nothing to learn from or to measure with.
@@ -222,7 +227,8 @@ impl Material {
                     .into_iter()
                     .filter(|item| has_audio_extension(&item.path))
                     .map(|item| {
-                        // An artist where one is known, else the file: by its place under the root, so that another root changes nothing.
+                        // An artist where one is known, else the file: by its place under the root,
+                        // so that another root changes nothing.
                         let group = Path::new(&item.group);
                         let group = group.strip_prefix(root).unwrap_or(group);
                         let group = group.to_string_lossy().replace('\\', "/");
@@ -504,7 +510,7 @@ impl Distance {
 
 /// How far `net` is from the teacher on held-out segments as they are heard.
 fn distance(
-    material: &Material,
+    material: &TaughtMaterial,
     net: &Mobilenet,
     indices: &[usize],
     heard: Heard,
@@ -518,7 +524,8 @@ fn distance(
     Ok(Distance::between(&said, &taught))
 }
 
-/// A point of the curve: how far the averaged weights, rounded, are from the teacher on held-out audio.
+/// A point of the curve: how far the averaged weights, rounded, are from the teacher on held-out
+/// audio.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Steps taken.
@@ -623,8 +630,8 @@ pub const CURVE: &str = "curve.jsonl";
 /// When a checkpoint is of another run, or something cannot be written.
 pub fn distil(
     teacher: &Params,
-    material: &Material,
-    recipe: &Recipe,
+    material: &TaughtMaterial,
+    recipe: &DistilRecipe,
     run: &Run<'_>,
 ) -> Result<(Params, Vec<Point>)> {
     recipe.check()?;
@@ -716,8 +723,8 @@ pub fn distil(
 
 /// One segment as the student hears it at a step: its number and mel bands.
 fn draw(
-    material: &Material,
-    recipe: &Recipe,
+    material: &TaughtMaterial,
+    recipe: &DistilRecipe,
     step: usize,
     place: usize,
 ) -> Result<(usize, Vec<f32>)> {
@@ -738,8 +745,8 @@ fn draw(
 /// One step. Returns the parts of the loss.
 fn step(
     state: &mut State,
-    material: &Material,
-    recipe: &Recipe,
+    material: &TaughtMaterial,
+    recipe: &DistilRecipe,
     optimiser: &Optimiser,
     rate: f64,
     threads: usize,
@@ -786,7 +793,8 @@ fn step(
     Ok(said)
 }
 
-/// Divergence from the teacher's answers; squared errors of embedding and hidden layer relative to their mean squares.
+/// Divergence from the teacher's answers; squared errors of embedding and hidden layer relative to
+/// their mean squares.
 fn losses(answers: &Answers, taught: Tensor<2>, squares: [f32; 2]) -> [Tensor<1>; 3] {
     let [batch, _] = taught.dims();
     let logits = taught.clone().narrow(1, POOLED + HIDDEN, CLASSES);
@@ -825,7 +833,7 @@ pub struct Row {
 /// # Errors
 /// When audio cannot be damaged.
 pub fn table(
-    material: &Material,
+    material: &TaughtMaterial,
     networks: &[(&str, Params)],
     segments: usize,
     threads: usize,
@@ -893,22 +901,22 @@ mod tests {
             .collect()
     }
 
-    fn recipe() -> Recipe {
-        Recipe {
+    fn recipe() -> DistilRecipe {
+        DistilRecipe {
             steps: 4,
             batch: 2,
             rate: 1e-3,
             curve_every: 2,
             curve_segments: 1,
             checkpoint_every: 1,
-            ..Recipe::default()
+            ..DistilRecipe::default()
         }
     }
 
     #[test]
     fn a_run_that_was_stopped_ends_as_one_that_was_not() {
         let teacher = Params::random(1).unwrap();
-        let material = Material::of(recordings(), &teacher, 2).unwrap();
+        let material = TaughtMaterial::of(recordings(), &teacher, 2).unwrap();
         let run = |folder, stop_after, threads| {
             let run = Run {
                 folder,
@@ -928,7 +936,7 @@ mod tests {
         let lines = fs::read_to_string(dir.path().join(CURVE)).unwrap();
         assert_eq!(lines.lines().count(), 3);
         // A checkpoint of another recipe is refused.
-        let other = Recipe {
+        let other = DistilRecipe {
             seed: 9,
             ..recipe()
         };
@@ -947,7 +955,7 @@ mod tests {
     #[test]
     fn a_network_is_no_way_from_itself_and_some_way_from_another() {
         let teacher = Params::random(1).unwrap();
-        let material = Material::of(recordings(), &teacher, 2).unwrap();
+        let material = TaughtMaterial::of(recordings(), &teacher, 2).unwrap();
         let networks = [("itself", teacher), ("another", Params::random(2).unwrap())];
         let rows = table(&material, &networks, 4, 2).unwrap();
         let of = |network: &str| {
@@ -966,28 +974,28 @@ mod tests {
     fn recipes_that_cannot_be_followed_are_told_why() {
         for (recipe, field) in [
             (
-                Recipe {
+                DistilRecipe {
                     steps: 0,
                     ..recipe()
                 },
                 "\"steps\"",
             ),
             (
-                Recipe {
+                DistilRecipe {
                     rate: f32::NAN,
                     ..recipe()
                 },
                 "\"rate\"",
             ),
             (
-                Recipe {
+                DistilRecipe {
                     clean: 1.5,
                     ..recipe()
                 },
                 "\"clean\"",
             ),
             (
-                Recipe {
+                DistilRecipe {
                     audio: Vec::new(),
                     ..recipe()
                 },
@@ -997,6 +1005,6 @@ mod tests {
             let error = recipe.check().unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
-        Recipe::default().check().unwrap();
+        DistilRecipe::default().check().unwrap();
     }
 }

@@ -1,8 +1,10 @@
-//! A head over both trunks: what a tagger says of the genres as a prior, and a small correction that is learnt.
+//! A head over both trunks: what a tagger says of the genres as a prior, and a small correction
+//! that is learnt.
 //!
-//! `logits = a * z + b + W x`: `z` are the logarithms of the shares that the tagger gives the genres (the last values of
-//! the embedding), `x` the rest of the embedding, standardised and divided by the root of its length. Cross-entropy with
-//! label smoothing, genres weighed evenly; `W`, `b` and `a - 1` are penalised. The problem is convex.
+//! `logits = a * z + b + W x`: `z` are the logarithms of the shares that the tagger gives the
+//! genres (the last values of the embedding), `x` the rest of the embedding, standardised and
+//! divided by the root of its length. Cross-entropy with label smoothing, genres weighed evenly;
+//! `W`, `b` and `a - 1` are penalised. The problem is convex.
 
 use std::{
     collections::BTreeMap,
@@ -102,8 +104,8 @@ pub fn classes(csv: &str) -> Result<Vec<String>> {
         .collect()
 }
 
-/// `base` with a second trunk, whose weights `tensors` (a safetensors file of floats, `mn.*`) holds. The head sees
-/// nothing of it yet.
+/// `base` with a second trunk, whose weights `tensors` (a safetensors file of floats, `mn.*`)
+/// holds. The head sees nothing of it yet.
 ///
 /// # Errors
 /// When a tensor is missing or cannot be read.
@@ -183,8 +185,8 @@ impl Heard {
     }
 }
 
-/// The embeddings of recordings, frame by frame, as the product classifies files; of each what it says of a crop of
-/// `seconds`, or of all.
+/// The embeddings of recordings, frame by frame, as the product classifies files; of each what it
+/// says of a crop of `seconds`, or of all.
 ///
 /// # Errors
 /// When a file cannot be decoded.

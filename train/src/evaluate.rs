@@ -1,4 +1,5 @@
-//! Measuring models through the product: every figure here comes from the product's own front end and network.
+//! Measuring models through the product: every figure here comes from the product's own front end
+//! and network.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -43,7 +44,8 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// The paper's multiframe: 20 s dropped at both ends, frames side by side, the remainder dropped.
+    /// The paper's multiframe: 20 s dropped at both ends, frames side by side, the remainder
+    /// dropped.
     pub const MULTIFRAME: Self = Self {
         skip: 938,
         length: FRAME_COLUMNS,
@@ -57,7 +59,8 @@ impl Frames {
         first_only: true,
     };
 
-    /// First and last column of each frame of a recording of `columns` columns; one of all columns if it is too short.
+    /// First and last column of each frame of a recording of `columns` columns; one of all columns
+    /// if it is too short.
     pub fn of(&self, columns: usize) -> Vec<(usize, usize)> {
         let skip = if columns >= 2 * self.skip + self.length {
             self.skip
@@ -97,8 +100,9 @@ impl Answer {
         right.count() as f64 / self.frames.len().max(1) as f64
     }
 
-    /// Two networks as one: each frame's logits become those of a softmax at the temperature of `reading` that gives the mean of these scores and of
-    /// what `other`, of the same recording, says by `theirs`.
+    /// Two networks as one: each frame's logits become those of a softmax at the temperature of
+    /// `reading` that gives the mean of these scores and of what `other`, of the same recording,
+    /// says by `theirs`.
     #[must_use]
     pub fn merged(mut self, reading: Reading, other: &Self, theirs: Reading) -> Self {
         for (logits, others) in self.frames.iter_mut().zip(&other.frames) {
@@ -114,8 +118,9 @@ impl Answer {
     }
 }
 
-/// Sets of `size` recordings of one artist and label, each as if it were one song of so many frames. An artist's recordings are drawn into as
-/// many sets as they fill, `draws` times anew; artists with fewer than `size` are left out.
+/// Sets of `size` recordings of one artist and label, each as if it were one song of so many
+/// frames. An artist's recordings are drawn into as many sets as they fill, `draws` times anew;
+/// artists with fewer than `size` are left out.
 pub fn sets(answers: &[Answer], size: usize, draws: usize, seed: u64) -> Vec<Answer> {
     let mut artists: BTreeMap<(&str, usize), Vec<&Answer>> = BTreeMap::new();
     for answer in answers.iter().filter(|answer| !answer.frames.is_empty()) {
@@ -143,7 +148,8 @@ pub fn sets(answers: &[Answer], size: usize, draws: usize, seed: u64) -> Vec<Ans
 pub struct Gain {
     /// Mean over the answers of the difference: hard songs weigh on both sides.
     pub mean: f64,
-    /// Half of the 95 % interval, by groups: answers of one artist do not count as if they were independent.
+    /// Half of the 95 % interval, by groups: answers of one artist do not count as if they were
+    /// independent.
     pub half: f64,
 }
 
@@ -236,7 +242,8 @@ impl Average {
     }
 }
 
-/// Asks `models` about every question, after `damage`, frame by frame. What cannot be read or damaged is given as an error.
+/// Asks `models` about every question, after `damage`, frame by frame. What cannot be read or
+/// damaged is given as an error.
 pub fn ask(
     models: &[Arc<Model>],
     questions: &[Question],
@@ -258,7 +265,7 @@ pub fn ask(
                 .of(pictures.columns())
                 .into_iter()
                 .map(|(first, last)| {
-                    let (frame, second) = pictures.part(first, last);
+                    let (frame, second) = pictures.part(model, first, last);
                     let scored = network.score_pictures(frame, second).with_context(|| {
                         format!("'{}' is too short to be scored", question.path.display())
                     })?;
@@ -282,15 +289,12 @@ struct Pictures {
     n_mels: usize,
     second: Vec<f32>,
     second_mels: usize,
-    /// Columns of the second picture for each of the first; 0 without one.
-    ratio: f64,
 }
 
 impl Pictures {
     fn of(model: &Model, samples: &[f32], rate: SampleRate) -> Result<Self> {
         let config = model.front_end();
         let tagger = model.card().architecture.tagger.as_ref();
-        let column_s = config.hop_length as f64 / f64::from(config.sample_rate);
         let mut front_end = model.listen(rate)?;
         let (mut mel, mut second) = (Vec::new(), Vec::new());
         let mut take = |picture: Picture, column: &[f32]| match picture {
@@ -304,7 +308,6 @@ impl Pictures {
             n_mels: config.n_mels,
             second,
             second_mels: tagger.map_or(1, |tagger| tagger.front_end.n_mels),
-            ratio: tagger.map_or(0.0, |t| column_s * t.front_end.columns_per_second()),
         })
     }
 
@@ -313,10 +316,9 @@ impl Pictures {
     }
 
     /// Columns from `first` to before `last`, and the second picture of the same time.
-    fn part(&self, first: usize, last: usize) -> (&[f32], &[f32]) {
+    fn part(&self, model: &Model, first: usize, last: usize) -> (&[f32], &[f32]) {
         let place = |column: usize| {
-            let place = (column as f64 * self.ratio) as usize * self.second_mels;
-            place.min(self.second.len())
+            (model.second_columns(column) * self.second_mels).min(self.second.len())
         };
         (
             &self.mel[first * self.n_mels..last * self.n_mels],
@@ -350,7 +352,8 @@ pub fn frames(labels: &[String], answers: &[Answer]) -> Confusion {
     )
 }
 
-/// Songs by their nearest neighbours: each song's frame scores among those of all other songs (its own left out).
+/// Songs by their nearest neighbours: each song's frame scores among those of all other songs (its
+/// own left out).
 pub fn songs_by_neighbours(
     labels: &[String],
     answers: &[Answer],
@@ -384,8 +387,9 @@ pub fn songs_by_neighbours(
     Confusion::of(labels, pairs)
 }
 
-/// Share of single frames that are right, and of songs, on those songs that have at least two frames; for each song
-/// the frame share is the mean over its frames, so that both columns count songs.
+/// Share of single frames that are right, and of songs, on those songs that have at least two
+/// frames; for each song the frame share is the mean over its frames, so that both columns count
+/// songs.
 pub fn multiframe_gain(labels: &[String], answers: &[Answer], reading: Reading) -> (f64, Share) {
     let long: Vec<Answer> = answers
         .iter()

@@ -1,4 +1,5 @@
-//! From a trained network to the product's model file, and back through the product to see that it is the same.
+//! From a trained network to the product's model file, and back through the product to see that it
+//! is the same.
 
 use std::sync::Arc;
 
@@ -142,7 +143,8 @@ pub fn product_logits(
     .collect()
 }
 
-/// The model in int8, weights and activations: ranges are taken from every second recording's first frame.
+/// The model in int8, weights and activations: ranges are taken from every second recording's first
+/// frame.
 ///
 /// # Errors
 /// When the product refuses the model.
@@ -230,8 +232,8 @@ mod tests {
         }
     }
 
-    /// A form that no recipe has: bands normalised each by itself, a window brought to its level, one GRU over several rows, statistics of
-    /// every kind, a hidden layer.
+    /// A form that no recipe has: bands normalised each by itself, a window brought to its level,
+    /// one GRU over several rows, statistics of every kind, a hidden layer.
     fn odd() -> Architecture {
         let block = |filters, pool| Block { filters, pool };
         let statistic = |block, kind, groups| Statistic {

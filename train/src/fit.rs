@@ -1,391 +1,38 @@
 //! Training: one engine for every recipe, resumable at any step.
 //!
-//! A batch is drawn from the step's number and the seed alone, gradients are summed in a fixed order, and a
-//! checkpoint holds everything else; so a run that was killed and resumed ends with the same bits as one that
-//! was not, on any number of threads.
+//! A batch is drawn from the step's number and the seed alone, gradients are summed in a fixed
+//! order, and a checkpoint holds everything else; so a run that was killed and resumed ends with
+//! the same bits as one that was not, on any number of threads.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+mod checkpoint;
+mod examples;
+mod recipe;
 
-use anyhow::{Context, Result, bail, ensure};
+use std::{collections::BTreeMap, path::Path, time::Instant};
+
+use anyhow::{Context, Result, ensure};
 use burn::tensor::{
     Device, Tensor, TensorData,
     activation::{log_sigmoid, log_softmax, sigmoid},
 };
-use genrescope::network::architecture::Activation;
 use rayon::prelude::*;
-use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    examples::{Example, Inputs, KeptPlane, View, further, kept_view, view, view_embeddings},
+    recipe::{Loss, Recipe},
+};
+
+use self::checkpoint::{State, identity, read_state, write_state};
 use crate::{
     augment::{Augment, augment},
     metrics::{Reading, argmax},
-    mobilenet::write_tensors,
-    optim::{Learnt, Method, Optimiser, Schedule},
+    optim::{Optimiser, Schedule},
     parallel,
-    pictures::{Picture, write_whole},
     rng::Rng,
     teacher::Hints,
     trainable::{Answers, Differentiable, Plane, Trainable, batch, flat, floats},
 };
-
-/// What output and loss mean.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Loss {
-    /// Softmax and cross-entropy.
-    #[default]
-    Softmax,
-    /// The paper's: sigmoids, divided by their sum, and cross-entropy.
-    Sigmoid,
-}
-
-impl Loss {
-    /// How the product reads logits that were trained with it.
-    pub fn activation(self) -> Activation {
-        match self {
-            Self::Softmax => Activation::Softmax,
-            Self::Sigmoid => Activation::Sigmoid,
-        }
-    }
-}
-
-/// Everything that is decided before training starts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Recipe {
-    /// How steps follow from gradients.
-    pub method: Method,
-    /// Softmax or the paper's sigmoids.
-    pub loss: Loss,
-    /// This many layers, from the bottom, stay as they were: blocks, then GRUs. Only the head learns at 5 in the CNN and at 6 in the CRNN,
-    /// whose GRUs learn, too, at 4.
-    pub frozen: usize,
-    /// Passes over the data; one is `examples / batch` steps.
-    pub epochs: usize,
-    /// Examples in a step.
-    pub batch: usize,
-    /// Further, softly labelled examples in a step, as a share of `batch`.
-    pub extra: f32,
-    /// Learning rate of the trunk.
-    pub rate: f32,
-    /// Learning rate of the head.
-    pub head_rate: f32,
-    /// Weight decay.
-    pub weight_decay: f32,
-    /// Part of the steps over which the rate rises.
-    pub warm_up: f32,
-    /// A constant rate after that, instead of half a cosine.
-    pub constant_rate: bool,
-    /// Label smoothing: this much of each target is spread over all labels.
-    pub smoothing: f32,
-    /// Mixup: weights are drawn from Beta(mixup, mixup); 0: none.
-    pub mixup: f32,
-    /// Share of batches that see a whole frame; the others see a length drawn evenly from `shortest_steps` to a frame.
-    pub whole: f32,
-    /// Shortest crop, in steps of 64 columns (1.37 s; CRNN: 96 columns, 2.05 s).
-    pub shortest_steps: usize,
-    /// Dropout before the head.
-    pub dropout: f32,
-    /// Examples of a label with n examples are drawn with weight n^-balance each (0: as they come, 1: all labels equally often).
-    pub balance: f32,
-    /// Examples of a label count (mean n / n)^class_weight in the loss.
-    pub class_weight: f32,
-    /// The running average of weights keeps this much a step; it is what comes out. 0: the last weights come out.
-    pub average: f32,
-    /// Pull towards the weights that training started from: this times the squared distance.
-    pub anchor: f32,
-    /// Weight of the auxiliary task: the 50 tags that the untouched taggers give the same example.
-    pub tags: f32,
-    /// Weight of the hints: whatever is done to an example, and however little of it is heard, a linear layer beside the head is to say from the
-    /// embedding what the teacher's features of the clean recording are (mean squared error, each feature standardised). 0: no hints.
-    pub hint: f32,
-    /// Weight of the genres. 0: the trunk learns from tags and hints alone, and no label reaches it.
-    #[serde(skip_serializing_if = "is_one")]
-    pub labels: f32,
-    /// How much of each target is what the teacher says ([`crate::teacher`]); the rest is the label. 0: no teacher is asked.
-    pub distil: f32,
-    /// L2 penalty of the regression that the teacher is.
-    pub teacher_decay: f32,
-    /// Whether the teacher also listens with YAMNet ([`crate::yamnet`]).
-    #[serde(skip_serializing_if = "is_false")]
-    pub yamnet: bool,
-    /// L2 penalty of the softmax regression that the head starts from.
-    pub probe_decay: f32,
-    /// Share of examples that are left as they are.
-    pub clean: f32,
-    /// The damage done to the others.
-    pub augment: Augment,
-    /// Recordings as they are heard, damaged as samples ([`crate::hearing`]): this many of each are kept. 0: pictures alone are damaged.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub heard: usize,
-    /// Number of damaged views of each recording that are pushed through the lower blocks once and kept: the head
-    /// starts from them, and a run that freezes those blocks learns from them.
-    pub views: usize,
-    /// Parts of the clean recordings that the head starts from, too: count and first of the columns after the lower
-    /// blocks, in steps.
-    pub probe_crops: Vec<(usize, usize)>,
-    /// How far to go from the start to what was learnt: 1 all the way, 0.5 half-way (weights are averaged).
-    pub blend: f32,
-    /// Stop when accuracy on the held-out part has not risen for this many epochs (0: never).
-    pub patience: usize,
-    /// Seed of everything that is drawn.
-    pub seed: u64,
-    /// A run that goes before: this one starts from its weights. With the lower blocks frozen in it (they run once, and their outputs are
-    /// kept), most of what is to be learnt costs seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub first: Option<Box<Recipe>>,
-}
-
-impl Recipe {
-    /// This run and those that go before it, the last first.
-    pub fn runs(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |run| run.first.as_deref())
-    }
-
-    /// Whether a teacher must be there, beside the labels.
-    pub fn asks_a_teacher(&self) -> bool {
-        self.distil > 0.0 || self.hint > 0.0
-    }
-
-    /// Whether training runs on kept views: the lower blocks are frozen.
-    pub fn learns_from_views(&self, net: &Trainable) -> bool {
-        self.frozen >= net.kept_blocks()
-    }
-}
-
-impl Default for Recipe {
-    fn default() -> Self {
-        Self {
-            method: Method::AdamW,
-            loss: Loss::Softmax,
-            frozen: 0,
-            epochs: 0,
-            batch: 16,
-            extra: 0.0,
-            rate: 1e-4,
-            head_rate: 5e-4,
-            weight_decay: 1e-2,
-            warm_up: 0.1,
-            constant_rate: false,
-            smoothing: 0.1,
-            mixup: 0.3,
-            whole: 0.4,
-            shortest_steps: 2,
-            dropout: 0.3,
-            balance: 0.7,
-            class_weight: 0.0,
-            average: 0.98,
-            anchor: 0.0,
-            tags: 0.0,
-            hint: 0.0,
-            labels: 1.0,
-            distil: 0.0,
-            teacher_decay: 5e-2,
-            yamnet: false,
-            probe_decay: 1e-2,
-            clean: 0.0,
-            augment: Augment::default(),
-            heard: 0,
-            views: 4,
-            probe_crops: vec![(2, 2), (4, 15), (7, 0), (11, 9)],
-            blend: 1.0,
-            patience: 0,
-            seed: 0,
-            first: None,
-        }
-    }
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference"
-)]
-fn is_zero(n: &usize) -> bool {
-    *n == 0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference"
-)]
-fn is_one(value: &f32) -> bool {
-    *value == 1.0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands over a reference"
-)]
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
-/// One example to learn from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Example {
-    /// Which recording of the [`Inputs`].
-    pub input: usize,
-    /// Target distribution over the labels, before smoothing.
-    pub target: Vec<f32>,
-    /// How often it is drawn, relative to the others.
-    pub frequency: f32,
-    /// How much it counts in the loss.
-    pub weight: f32,
-    /// Targets of the auxiliary task.
-    pub tags: Vec<f32>,
-}
-
-impl Example {
-    /// Examples with one label each, `(input, label)`, drawn and weighted as the recipe says.
-    pub fn labelled(pairs: &[(usize, usize)], labels: usize, recipe: &Recipe) -> Vec<Self> {
-        let mut counts = vec![0usize; labels];
-        for &(_, label) in pairs {
-            counts[label] += 1;
-        }
-        let present = counts.iter().filter(|&&n| n > 0).count().max(1);
-        let mean = pairs.len() as f32 / present as f32;
-        pairs
-            .iter()
-            .map(|&(input, label)| {
-                let mut target = vec![0.0; labels];
-                target[label] = 1.0;
-                Self {
-                    input,
-                    target,
-                    frequency: (counts[label] as f32).powf(-recipe.balance),
-                    weight: (mean / counts[label] as f32).powf(recipe.class_weight),
-                    tags: Vec::new(),
-                }
-            })
-            .collect()
-    }
-}
-
-impl Example {
-    /// Examples without labels, with these targets; the inputs are `first` and those after it. They count half.
-    pub fn unlabelled(first: usize, targets: Vec<Vec<f32>>) -> Vec<Self> {
-        let example = |(i, target)| Self {
-            input: first + i,
-            target,
-            frequency: 1.0,
-            weight: 0.5,
-            tags: Vec::new(),
-        };
-        targets.into_iter().enumerate().map(example).collect()
-    }
-}
-
-/// Where examples come from: pictures that are damaged anew each time, or kept outputs of the frozen blocks.
-#[derive(Clone, Copy, Debug)]
-pub enum Inputs<'a> {
-    /// Whole pictures, and the same recordings as they are heard: any number of them, each with as many pictures.
-    Pictures(&'a [Picture], &'a [Vec<Picture>]),
-    /// `views[0]` of the clean recordings, the rest damaged; each holds one plane a recording.
-    Views(&'a [View]),
-    /// What so many blocks make of each clean recording's first frame: for recipes that freeze at least these and see whole frames.
-    Frames(&'a [KeptPlane], usize),
-}
-
-/// Outputs of the blocks below the repetition for many recordings: `[12, columns, 128]` each, in bfloat16.
-#[derive(Clone, Debug, Default)]
-pub struct View {
-    /// One for each recording.
-    pub planes: Vec<KeptPlane>,
-}
-
-/// A [`Plane`] in bfloat16: half the memory, and the network does not feel the difference.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct KeptPlane {
-    height: usize,
-    width: usize,
-    channels: usize,
-    values: Vec<u16>,
-}
-
-impl KeptPlane {
-    /// Rounds `plane`.
-    pub fn keep(plane: &Plane) -> Self {
-        let values = plane.values.iter().map(|v| {
-            let bits = v.to_bits();
-            // Round to nearest, ties to even.
-            ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
-        });
-        let [height, width, channels] = plane.shape;
-        Self {
-            height,
-            width,
-            channels,
-            values: values.collect(),
-        }
-    }
-
-    /// `count` columns from `first` on; past the end it starts again from the first.
-    pub fn crop(&self, first: usize, count: usize) -> Plane {
-        let mut values = Vec::with_capacity(self.height * count * self.channels);
-        for y in 0..self.height {
-            for x in 0..count {
-                let from = (y * self.width + (first + x) % self.width) * self.channels;
-                let cell = &self.values[from..from + self.channels];
-                values.extend(
-                    cell.iter()
-                        .map(|&bits| f32::from_bits(u32::from(bits) << 16)),
-                );
-            }
-        }
-        Plane {
-            shape: [self.height, count, self.channels],
-            values,
-        }
-    }
-
-    /// All of it.
-    pub fn whole(&self) -> Plane {
-        self.crop(0, self.width)
-    }
-
-    /// Its columns.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-}
-
-/// Pushes every picture, damaged as `damage` says (none: clean), through the blocks below the repetition.
-/// Damaged views start at a random column. `seed` is that of the view.
-pub fn view(
-    net: &Trainable,
-    pictures: &[Picture],
-    damage: Option<&Augment>,
-    seed: u64,
-    threads: usize,
-) -> View {
-    let network = Differentiable::new(net);
-    let planes = parallel::map(pictures.len(), threads, |i| {
-        let picture = &pictures[i];
-        let mut rng = Rng::at(seed, &[VIEW, i as u64]);
-        // Short recordings are seen as the product sees them: what was heard, not looped.
-        let architecture = &net.architecture;
-        let columns = picture
-            .columns()
-            .clamp(architecture.step_columns(), architecture.frame_columns);
-        let spare = picture.columns().saturating_sub(columns);
-        let first = if damage.is_some() {
-            rng.below(spare + 1)
-        } else {
-            0
-        };
-        let mut db = picture.crop(first, columns);
-        if let Some(damage) = damage {
-            augment(&mut db, damage, &mut rng);
-        }
-        KeptPlane::keep(&network.plane(&net.input(&db), 0, net.kept_blocks()))
-    });
-    View { planes }
-}
 
 // What random numbers are drawn for.
 const BATCH: u64 = 1;
@@ -442,74 +89,6 @@ pub struct Task<'a> {
     pub threads: usize,
     /// Where to keep the state, and after how many steps each time.
     pub checkpoint: Option<(&'a Path, usize)>,
-}
-
-/// A tensor that learns in a run.
-#[derive(Clone, Debug)]
-struct Slot {
-    /// Its place among the network's.
-    place: usize,
-    start: Tensor<1>,
-    learnt: Learnt,
-    /// The average when it knew most of the held-out part.
-    best: Option<Tensor<1>>,
-}
-
-/// How far a run came, with all that is needed to go on.
-#[derive(Clone, Debug)]
-struct State {
-    steps: usize,
-    slots: Vec<Slot>,
-    epochs: Vec<Epoch>,
-    loss: f64,
-    right: f64,
-    /// Highest accuracy on the held-out part, where `best` of the slots was kept.
-    best: Option<f64>,
-}
-
-impl State {
-    /// Before the first step: all layers from `frozen` on learn.
-    fn new(net: &Trainable, frozen: usize) -> Self {
-        let learning = net.params.iter().enumerate();
-        let learning = learning.filter(|(_, param)| param.layer >= frozen.min(net.layers()));
-        let slots = learning.map(|(place, param)| {
-            let learnt = Learnt::new(&param.name, &param.shape, param.values.clone());
-            Slot {
-                place,
-                start: learnt.value.clone(),
-                learnt,
-                best: None,
-            }
-        });
-        Self {
-            steps: 0,
-            slots: slots.collect(),
-            epochs: Vec::new(),
-            loss: 0.0,
-            right: 0.0,
-            best: None,
-        }
-    }
-
-    /// Whether accuracy on the held-out part has stood still for too long.
-    fn is_exhausted(&self, recipe: &Recipe) -> bool {
-        let since = self
-            .epochs
-            .iter()
-            .rev()
-            .take_while(|epoch| epoch.held_out_accuracy < self.best)
-            .count();
-        recipe.patience > 0 && since >= recipe.patience
-    }
-
-    /// `net` with what `of` gives of each slot.
-    fn put(&self, net: &Trainable, of: impl Fn(&Slot) -> &Tensor<1>) -> Trainable {
-        let mut net = net.clone();
-        for slot in &self.slots {
-            net.params[slot.place].values = floats(of(slot).clone());
-        }
-        net
-    }
 }
 
 /// Trains `net` by `recipe`. Gives the network that comes out and what happened in each epoch.
@@ -744,7 +323,8 @@ fn draw<'a>(
     }
 }
 
-/// The picture or plane of one example of a batch, and the part of its recording that it shows, `(first column, columns)`, where it was cut from one.
+/// The picture or plane of one example of a batch, and the part of its recording that it shows,
+/// `(first column, columns)`, where it was cut from one.
 fn input_of(
     net: &Trainable,
     recipe: &Recipe,
@@ -808,7 +388,8 @@ fn input_of(
             if net.keeps_cyclic() {
                 return (plane.crop(rng.below(net.frame_steps()), width), None);
             }
-            // States follow each other: no crop runs over the end into the beginning, but of recordings shorter than the crop.
+            // States follow each other: no crop runs over the end into the beginning, but of
+            // recordings shorter than the crop.
             let spare = (plane.width() + 1).saturating_sub(width);
             (plane.crop(rng.below(spare.max(1)), width), None)
         }
@@ -816,7 +397,8 @@ fn input_of(
     }
 }
 
-/// What one step lowers, on the device of `network`; the same as a number, and the share of right answers.
+/// What one step lowers, on the device of `network`; the same as a number, and the share of right
+/// answers.
 fn loss_of(
     net: &Trainable,
     network: &Differentiable<'_>,
@@ -849,7 +431,8 @@ fn loss_of(
         })
         .collect();
     let all: f32 = weights.iter().sum();
-    // Kept frames of short recordings are narrower: planes of one width go through the network together.
+    // Kept frames of short recordings are narrower: planes of one width go through the network
+    // together.
     let mut widths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (i, plane) in planes.iter().enumerate() {
         widths.entry(plane.shape[1]).or_default().push(i);
@@ -943,7 +526,8 @@ fn cross_entropy(loss: Loss, logits: Tensor<2>, target: Tensor<2>) -> Tensor<2> 
     -(target * scores).sum_dim(1)
 }
 
-/// Binary cross-entropies of the tags that a fixed layer, weight `[tags, top]` and bias, reads from the top of the embedding, `[batch, tags]`.
+/// Binary cross-entropies of the tags that a fixed layer, weight `[tags, top]` and bias, reads from
+/// the top of the embedding, `[batch, tags]`.
 fn cross_entropy_of_tags(
     (weight, bias): (&[f32], &[f32]),
     embedding: Tensor<2>,
@@ -1004,164 +588,14 @@ fn logits_of(
     floats(network.forward(x, from, None).logits)
 }
 
-/// What a checkpoint must have been made with to be resumed.
-fn identity(net: &Trainable, recipe: &Recipe, task: &Task<'_>) -> String {
-    let recipe = serde_json::to_string(recipe).unwrap_or_default();
-    let architecture = serde_json::to_string(&net.architecture).unwrap_or_default();
-    let hints = net.params.len();
-    let floor = net.front_end.floor_db;
-    let mut hash = 0u64;
-    for example in task.examples.iter().chain(task.extras) {
-        let mut bytes: Vec<u8> = (example.input as u64).to_le_bytes().to_vec();
-        bytes.extend(
-            example
-                .target
-                .iter()
-                .chain([&example.weight, &example.frequency])
-                .flat_map(|v| v.to_le_bytes()),
-        );
-        hash = hash.rotate_left(5) ^ crate::pictures::fnv1a(&bytes);
-    }
-    format!("{recipe} {architecture} {hints} {floor} {hash:016x}")
-}
-
-/// What a checkpoint says beside its tensors.
-#[derive(Serialize, Deserialize)]
-struct Said {
-    run: String,
-    steps: usize,
-    epochs: Vec<Epoch>,
-    /// As bits: printing and reading must not round.
-    sums: [u64; 2],
-    best: Option<u64>,
-}
-
-const SAID: &str = "genrescope-fit";
-
-fn write_state(path: &Path, state: &State, identity: &str) -> Result<()> {
-    let mut tensors = Vec::new();
-    for slot in &state.slots {
-        slot.learnt.write(&mut tensors)?;
-        if let Some(best) = &slot.best {
-            slot.learnt.push("best", floats(best.clone()), &mut tensors);
-        }
-    }
-    let said = Said {
-        run: identity.to_owned(),
-        steps: state.steps,
-        epochs: state.epochs.clone(),
-        sums: [state.loss.to_bits(), state.right.to_bits()],
-        best: state.best.map(f64::to_bits),
-    };
-    let words = BTreeMap::from([(SAID.to_owned(), serde_json::to_string(&said)?)]);
-    write_whole(path, &write_tensors(tensors.into_iter(), &words)?)
-}
-
-fn read_state(path: &Path, identity: &str, optimiser: &Optimiser, state: &mut State) -> Result<()> {
-    let bytes = fs::read(path)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes)?;
-    let words = header.metadata().as_ref().and_then(|words| words.get(SAID));
-    let said: Said = serde_json::from_str(words.context("it is no checkpoint of a training run")?)?;
-    if said.run != identity {
-        bail!(
-            "it belongs to another run (other data, recipe or network); name another file, or remove it"
-        );
-    }
-    let container = SafeTensors::deserialize(&bytes)?;
-    for slot in &mut state.slots {
-        slot.learnt.read(&container, optimiser, said.steps)?;
-        slot.best = slot.learnt.pull("best", &container)?;
-    }
-    (state.steps, state.epochs) = (said.steps, said.epochs);
-    [state.loss, state.right] = said.sums.map(f64::from_bits);
-    state.best = said.best.map(f64::from_bits);
-    Ok(())
-}
-
-/// `planes`, the output of `from` blocks, as the output of `to` blocks.
-pub fn further(
-    net: &Trainable,
-    planes: &[KeptPlane],
-    from: usize,
-    to: usize,
-    threads: usize,
-) -> Vec<KeptPlane> {
-    let network = Differentiable::new(net);
-    parallel::map(planes.len(), threads, |i| {
-        KeptPlane::keep(&network.plane(&planes[i].whole(), from, to))
-    })
-}
-
-/// Embeddings of every plane of `view`, or of a part of its columns, `(count, first)` in steps; `[records, embedding]`.
-pub fn view_embeddings(
-    net: &Trainable,
-    view: &View,
-    part: Option<(usize, usize)>,
-    threads: usize,
-) -> Vec<f32> {
-    let network = Differentiable::new(net);
-    parallel::map(view.planes.len(), threads, |i| {
-        let plane = &view.planes[i];
-        let per_step = net.kept_per_step();
-        let (count, first) = part.map_or((plane.width(), 0), |(count, first)| {
-            (per_step * count, per_step * first)
-        });
-        let x = batch([&plane.crop(first, count)], &Device::flex());
-        floats(network.forward(x, net.kept_blocks(), None).embedding)
-    })
-    .concat()
-}
-
-/// Keeps `view` at `path`, or reads it from there: frozen blocks run once for each picture, not once for each run.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn kept_view(path: &PathBuf, make: impl FnOnce() -> View) -> Result<View> {
-    const MAGIC: &[u8; 8] = b"GSVIEW1\n";
-    let read = || -> Option<View> {
-        let bytes = fs::read(path).ok()?;
-        let mut rest = bytes.strip_prefix(MAGIC)?;
-        let mut planes = Vec::new();
-        while !rest.is_empty() {
-            let (head, tail) = rest.split_at_checked(12)?;
-            let number = |i: usize| {
-                u32::from_le_bytes([head[i], head[i + 1], head[i + 2], head[i + 3]]) as usize
-            };
-            let (height, width, channels) = (number(0), number(4), number(8));
-            let (values, tail) = tail.split_at_checked(2 * height * width * channels)?;
-            let values = values
-                .chunks_exact(2)
-                .map(|b| u16::from_le_bytes([b[0], b[1]]))
-                .collect();
-            planes.push(KeptPlane {
-                height,
-                width,
-                channels,
-                values,
-            });
-            rest = tail;
-        }
-        Some(View { planes })
-    };
-    if let Some(view) = read() {
-        return Ok(view);
-    }
-    let view = make();
-    let mut bytes = MAGIC.to_vec();
-    for plane in &view.planes {
-        for size in [plane.height, plane.width, plane.channels] {
-            bytes.extend((size as u32).to_le_bytes());
-        }
-        bytes.extend(plane.values.iter().flat_map(|v| v.to_le_bytes()));
-    }
-    write_whole(path, &bytes)?;
-    Ok(view)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{pictures::FRAME_COLUMNS, teacher::Teacher, trainable::tests::tiny};
+    use crate::{
+        pictures::{FRAME_COLUMNS, Picture},
+        teacher::Teacher,
+        trainable::tests::tiny,
+    };
 
     #[test]
     fn hints_alone_move_the_trunk_towards_what_the_teacher_hears() {

@@ -94,11 +94,13 @@ impl Linear {
     }
 }
 
-/// The linear map from `rows` to `targets` (as many rows, of any length) with the least squared error plus `decay` times the squared
-/// weights, on features as they come: weight `[targets, features]` and bias. The bias is not decayed.
+/// The linear map from `rows` to `targets` (as many rows, of any length) with the least squared
+/// error plus `decay` times the squared weights, on features as they come: weight
+/// `[targets, features]` and bias. The bias is not decayed.
 ///
 /// # Errors
-/// When there are not as many targets as rows, or the features leave the map open (only at `decay` 0).
+/// When there are not as many targets as rows, or the features leave the map open (only at `decay`
+/// 0).
 pub fn regress(
     rows: Rows<'_>,
     targets: Rows<'_>,
@@ -147,8 +149,8 @@ pub enum Objective {
     Svm,
 }
 
-/// Fits a linear head: full batch Adam at 1e-2 from zeros, 150 steps, every label with the same weight in sum.
-/// No random number is drawn. The bias is not decayed.
+/// Fits a linear head: full batch Adam at 1e-2 from zeros, 150 steps, every label with the same
+/// weight in sum. No random number is drawn. The bias is not decayed.
 pub fn fit_linear(
     rows: Rows<'_>,
     truths: &[usize],

@@ -1,8 +1,10 @@
-//! Recordings as they are heard: through a room, a small loudspeaker, over noise or people, too loud for the microphone.
+//! Recordings as they are heard: through a room, a small loudspeaker, over noise or people, too
+//! loud for the microphone.
 //!
-//! What [`crate::augment`] does to pictures is cheap and new each time, but a mel picture has no phase: a tail added to its powers never cancels
-//! what it overlaps, and noise never beats with a tone. Here the same is done to samples, a few times for each recording, and the pictures
-//! are kept. All of it is made by formula.
+//! What [`crate::augment`] does to pictures is cheap and new each time, but a mel picture has no
+//! phase: a tail added to its powers never cancels what it overlaps, and noise never beats with a
+//! tone. Here the same is done to samples, a few times for each recording, and the pictures are
+//! kept. All of it is made by formula.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -20,10 +22,13 @@ pub const VERSION: &str = "heard 1";
 /// Sounds of each kind that recordings are heard over.
 const SOUNDS: usize = 8;
 
-/// `samples` (mono, at [`RATE`]) as they are heard the `variant`-th time, as long and as loud as they were. At least one thing is done:
+/// `samples` (mono, at [`RATE`]) as they are heard the `variant`-th time, as long and as loud as
+/// they were. At least one thing is done:
 ///
-/// - a room: early echoes and a tail that dies by 60 dB in 0.15 to 1.2 s, 10 dB softer to 4 dB louder than the direct sound, duller the later;
-/// - a small loudspeaker or a telephone: nothing below 80 to 400 Hz and above 2.5 to 5.5 kHz, 12 or 24 dB an octave;
+/// - a room: early echoes and a tail that dies by 60 dB in 0.15 to 1.2 s, 10 dB softer to 4 dB
+///   louder than the direct sound, duller the later;
+/// - a small loudspeaker or a telephone: nothing below 80 to 400 Hz and above 2.5 to 5.5 kHz, 12 or
+///   24 dB an octave;
 /// - white to brown noise, people, applause, a motor or hum, 3 to 25 dB softer than the music;
 /// - up to 12 dB too loud, and clipped.
 ///
@@ -143,7 +148,8 @@ fn scale_energy(values: &mut [f32], energy: f32) {
     }
 }
 
-/// `n` samples of what else is to be heard: coloured noise (more often), or one of the sounds by formula, repeated.
+/// `n` samples of what else is to be heard: coloured noise (more often), or one of the sounds by
+/// formula, repeated.
 fn background(n: usize, rng: &mut Rng) -> Vec<f32> {
     if rng.chance(0.6) {
         // Between white and brown: a mix of both by a random share, pink in the middle.

@@ -1,8 +1,10 @@
-//! Reads the reference's weights: old-Keras HDF5 files of K. Choi's taggers and of the paper's authors.
+//! Reads the reference's weights: old-Keras HDF5 files of K. Choi's taggers and of the paper's
+//! authors.
 //!
-//! What is peculiar to them: kernels are in theano order `[out, in, frequency, time]` and flipped in both axes (a true
-//! convolution); batch norms stand after the convolutions and, as `bn_0_freq`, before the first one along time; the
-//! statistic stored as `running_std` is a standard deviation that Keras 1.0.7 and later read as a variance.
+//! What is peculiar to them: kernels are in theano order `[out, in, frequency, time]` and flipped
+//! in both axes (a true convolution); batch norms stand after the convolutions and, as `bn_0_freq`,
+//! before the first one along time; the statistic stored as `running_std` is a standard deviation
+//! that Keras 1.0.7 and later read as a variance.
 
 use std::{
     collections::BTreeMap,
@@ -21,8 +23,8 @@ use genrescope::{
 use hdf5_pure_rust::File;
 use thiserror::Error;
 
-/// What Keras 1.1.0 adds to a variance, and the port to a standard deviation. Of 1e-6, 1e-5 and 1e-3 only this gives the
-/// outputs of the reference to 1e-7.
+/// What Keras 1.1.0 adds to a variance, and the port to a standard deviation. Of 1e-6, 1e-5 and
+/// 1e-3 only this gives the outputs of the reference to 1e-7.
 const EPSILON: f32 = 1e-5;
 
 /// The 50 tags of the Million Song Dataset in the order of Choi's taggers.
@@ -82,9 +84,11 @@ pub const MSD_TAGS: [&str; 50] = [
 /// How the stored statistics are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Regime {
-    /// As the published code does: decibels in, `running_std` read as a variance. The tags are poor.
+    /// As the published code does: decibels in, `running_std` read as a variance. The tags are
+    /// poor.
     Readme,
-    /// As the networks were trained: `(dB + 30.6) / 18` in, `running_std` read as a standard deviation.
+    /// As the networks were trained: `(dB + 30.6) / 18` in, `running_std` read as a standard
+    /// deviation.
     ZScore,
 }
 
@@ -93,8 +97,8 @@ pub enum Regime {
 pub enum Form {
     /// Kept: the exact reference, which ties a column to its place in the window.
     Reference,
-    /// Replaced by the median of its scales (1.27 in the CNN, 1.5 in the CRNN) and offsets, folded into the normalisation:
-    /// shift-invariant, the start of our own models.
+    /// Replaced by the median of its scales (1.27 in the CNN, 1.5 in the CRNN) and offsets, folded
+    /// into the normalisation: shift-invariant, the start of our own models.
     ShiftInvariant,
 }
 
@@ -120,7 +124,7 @@ pub enum KerasError {
         /// How many it has.
         found: usize,
     },
-    /// A shape is not the reference's.
+    /// The shapes of a file do not agree with each other.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The labels were refused.
@@ -128,8 +132,8 @@ pub enum KerasError {
     Labels(#[from] LabelsError),
 }
 
-/// Imports a network, with its batch norms folded. CNN and CRNN, tagger and authors' head are told apart by what the file
-/// holds.
+/// Imports a network, with its batch norms folded. CNN and CRNN, tagger and authors' head are told
+/// apart by what the file holds.
 ///
 /// # Errors
 /// [`KerasError`] when the file cannot be read or is not one of the reference's.
@@ -151,11 +155,22 @@ pub fn import(path: &Path, regime: Regime, form: Form) -> Result<Bundle, KerasEr
             });
         }
     };
-    let base = if recurrent {
+    let mut base = if recurrent {
         Architecture::crnn()
     } else {
         Architecture::cnn()
     };
+    // As many filters and units as the file has.
+    for (index, block) in (1..).zip(&mut base.blocks) {
+        let (shape, _) = source.get(&format!("conv{index}/conv{index}_W"))?;
+        block.filters = shape[0];
+    }
+    if let Pooling::Gru { units } = &mut base.pooling {
+        for (index, units) in (1..).zip(units) {
+            let (_, bias) = source.get(&format!("gru{index}/gru{index}_b_z"))?;
+            *units = bias.len();
+        }
+    }
     let normalisation = match regime {
         Regime::Readme => Normalisation {
             mean: vec![0.0],

@@ -1,4 +1,5 @@
-//! What trust is fitted on and measured with: music by folds, what is not music by kinds, music outside the labels.
+//! What trust is fitted on and measured with: music by folds, what is not music by kinds, music
+//! outside the labels.
 //!
 //! Everything is held in memory at the network's own rate, so that streams can be spliced from it.
 
@@ -45,9 +46,11 @@ pub struct Material {
     pub music: Vec<Clip>,
     /// What is not music: recordings, formulas and synthetic speech.
     pub other: Vec<Clip>,
-    /// Songs that no fold has heard, with the name of their folder; many are of no genre among the labels.
+    /// Songs that no fold has heard, with the name of their folder; many are of no genre among the
+    /// labels.
     pub songs: Vec<Clip>,
-    /// Music of today without labels, machine-made (`synthetic_music` beside the songs): that it is music is all it tells.
+    /// Music of today without labels, machine-made (`synthetic_music` beside the songs): that it is
+    /// music is all it tells.
     pub modern: Vec<Clip>,
     /// What was left out, in words.
     pub notes: Vec<String>,
@@ -231,14 +234,15 @@ pub struct Step {
     pub recent: Vec<f32>,
     /// Of the window.
     pub embedding: Vec<f32>,
-    /// Log-odds of the second trunk's classes that tell music from the rest, see [`genrescope::network::Scored::sounds`].
+    /// Log-odds of the second trunk's classes that tell music from the rest, see
+    /// [`genrescope::network::Scored::sounds`].
     pub sounds: Vec<f32>,
     /// Probability of music, where the model can tell.
     pub music: Option<f32>,
 }
 
-/// Streams samples at [`RATE`] through a model's front end and network, as a listener would hear them, and keeps every
-/// step.
+/// Streams samples at [`RATE`] through a model's front end and network, as a listener would hear
+/// them, and keeps every step.
 ///
 /// # Errors
 /// When the model's front end cannot be built.
@@ -280,8 +284,8 @@ impl Step {
     }
 }
 
-/// Streams mel columns through the network, as a listener would hear them, and shows every step: its number, and what
-/// the network gives.
+/// Streams mel columns through the network, as a listener would hear them, and shows every step:
+/// its number, and what the network gives.
 pub fn steps_with(model: &Arc<Model>, columns: &[f32], mut each: impl FnMut(usize, &Scored<'_>)) {
     let mut network = Network::new(model);
     let n_mels = model.front_end().n_mels;

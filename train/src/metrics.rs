@@ -271,7 +271,8 @@ impl Reading {
         }
     }
 
-    /// The reading with the temperature in 0.2..5 at which the truths have the highest likelihood (golden section on its logarithm).
+    /// The reading with the temperature in 0.2..5 at which the truths have the highest likelihood
+    /// (golden section on its logarithm).
     pub fn fitted(activation: Activation, logits: &[Vec<f32>], truths: &[usize]) -> Self {
         Self {
             activation,
@@ -305,8 +306,8 @@ fn fit_temperature(activation: Activation, logits: &[Vec<f32>], truths: &[usize]
     f64::midpoint(low, high).exp() as f32
 }
 
-/// Area under the receiver operating characteristic: the chance that one of `positives` stands above one of
-/// `negatives`; equals count half.
+/// Area under the receiver operating characteristic: the chance that one of `positives` stands
+/// above one of `negatives`; equals count half.
 pub fn auroc(positives: &[f32], negatives: &[f32]) -> f64 {
     let mut all: Vec<(f32, bool)> = positives.iter().map(|&v| (v, true)).collect();
     all.extend(negatives.iter().map(|&v| (v, false)));

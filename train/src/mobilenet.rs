@@ -1,9 +1,12 @@
-//! The second trunk: EfficientAT's mn04_as (F. Schmid, K. Koutini and G. Widmer 2023, MIT), a MobileNetV3 of 0.98 million weights that has learnt the
-//! 527 classes of AudioSet, with gradients by burn.
+//! The second trunk: EfficientAT's mn04_as (F. Schmid, K. Koutini and G. Widmer 2023, MIT), a
+//! MobileNetV3 of 0.98 million weights that has learnt the 527 classes of AudioSet, with gradients
+//! by burn.
 //!
-//! Its batch norm is folded into the convolutions as it is read, so that what is trained is what ships: convolutions with a bias. Tensors go by
-//! stable names, all `[out, in / groups, mel, time]` or `[out, in]`, each with its `.bias`: `mn.stem.weight`, `mn.blockI.expand`, `.depthwise`,
-//! `.squeeze`, `.excite` and `.project` for I of 1 to 15 (where the block has them), `mn.last`, `mn.hidden`, `mn.classes`.
+//! Its batch norm is folded into the convolutions as it is read, so that what is trained is what
+//! ships: convolutions with a bias. Tensors go by stable names, all `[out, in / groups, mel, time]`
+//! or `[out, in]`, each with its `.bias`: `mn.stem.weight`, `mn.blockI.expand`, `.depthwise`,
+//! `.squeeze`, `.excite` and `.project` for I of 1 to 15 (where the block has them), `mn.last`,
+//! `mn.hidden`, `mn.classes`.
 
 pub mod log_mel;
 
@@ -88,7 +91,8 @@ impl Block {
     }
 }
 
-/// One layer: our name, the shape of its weight, the name of its tensors in PyTorch, and of its batch norm where it has one.
+/// One layer: our name, the shape of its weight, the name of its tensors in PyTorch, and of its
+/// batch norm where it has one.
 struct Layer {
     name: String,
     shape: Vec<usize>,
@@ -214,7 +218,8 @@ impl Reader<'_> {
 }
 
 impl Params {
-    /// From a safetensors file: the published state dict (PyTorch's names, whose batch norm is folded here) or one of ours.
+    /// From a safetensors file: the published state dict (PyTorch's names, whose batch norm is
+    /// folded here) or one of ours.
     ///
     /// # Errors
     /// When it is neither, or a tensor is missing or of another shape.
@@ -288,7 +293,8 @@ impl Params {
         )
     }
 
-    /// The same with the pointwise convolutions rounded to int8 as the product rounds them, one scale for each output channel.
+    /// The same with the pointwise convolutions rounded to int8 as the product rounds them, one
+    /// scale for each output channel.
     #[must_use]
     pub fn rounded(&self) -> Self {
         let tensors = self.tensors.iter().map(|(name, weights)| {

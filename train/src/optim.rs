@@ -19,11 +19,13 @@ use crate::trainable::{flat, floats};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// Adam (Kingma and Ba 2015), betas 0.9 and 0.999, epsilon 1e-8; weight decay is added to the gradient.
+    /// Adam (Kingma and Ba 2015), betas 0.9 and 0.999, epsilon 1e-8; weight decay is added to the
+    /// gradient.
     Adam,
     /// Adam with decoupled weight decay (Loshchilov and Hutter 2019).
     AdamW,
-    /// Stochastic gradient descent with Nesterov momentum 0.9; weight decay is added to the gradient.
+    /// Stochastic gradient descent with Nesterov momentum 0.9; weight decay is added to the
+    /// gradient.
     SgdNesterov,
 }
 
@@ -195,7 +197,8 @@ impl Moments {
     }
 }
 
-/// A tensor that learns, its running average, and what the optimiser remembers of it; it is part of a checkpoint.
+/// A tensor that learns, its running average, and what the optimiser remembers of it; it is part of
+/// a checkpoint.
 #[derive(Clone, Debug)]
 pub struct Learnt {
     name: String,
@@ -231,8 +234,8 @@ impl Learnt {
         &self.shape
     }
 
-    /// Goes against `gradient`. `step` counts from 1; the average keeps this much of itself, but is short at first, so that it does not
-    /// remember the start.
+    /// Goes against `gradient`. `step` counts from 1; the average keeps this much of itself, but is
+    /// short at first, so that it does not remember the start.
     pub fn step(
         &mut self,
         optimiser: &Optimiser,
@@ -315,9 +318,11 @@ impl Learnt {
     }
 }
 
-/// Lowers `loss` from `start` by `steps` steps of Adam at `rate`: for small fits of all data at once. No random number is drawn.
+/// Lowers `loss` from `start` by `steps` steps of Adam at `rate`: for small fits of all data at
+/// once. No random number is drawn.
 ///
-/// `prepare` is told the device that everything must be on, and gives the loss as a function of the tensors.
+/// `prepare` is told the device that everything must be on, and gives the loss as a function of the
+/// tensors.
 pub fn descend<L: Fn(&[Tensor<1>]) -> Tensor<1>>(
     start: Vec<Vec<f32>>,
     steps: usize,

@@ -1,7 +1,8 @@
 //! Mel pictures of recordings, made by the product's own front end, kept on disk and in memory.
 //!
-//! A picture is kept in hundredths of a decibel (the scale of the front end), with its floor far below the one the
-//! network uses, so that gain and noise can still be changed before that floor is applied.
+//! A picture is kept in hundredths of a decibel (the scale of the front end), with its floor far
+//! below the one the network uses, so that gain and noise can still be changed before that floor is
+//! applied.
 
 use std::{
     fs,
@@ -41,8 +42,9 @@ impl Picture {
         Self { centibels }
     }
 
-    /// The frames of a whole song, as pictures of their own: 20 s dropped at both ends, frames one after the other, the remainder
-    /// dropped (the paper's multiframe). A recording too short for that is one picture.
+    /// The frames of a whole song, as pictures of their own: 20 s dropped at both ends, frames one
+    /// after the other, the remainder dropped (the paper's multiframe). A recording too short for
+    /// that is one picture.
     pub fn frames(self) -> Vec<Self> {
         let frames = frames(self.columns());
         if frames == [(0, self.columns())] {
@@ -61,8 +63,8 @@ impl Picture {
         self.centibels.len() / BANDS
     }
 
-    /// `count` columns from column `first` on, in dB. Past the end it starts again from the first: so are
-    /// recordings shorter than a frame looped to its length.
+    /// `count` columns from column `first` on, in dB. Past the end it starts again from the first:
+    /// so are recordings shorter than a frame looped to its length.
     pub fn crop(&self, first: usize, count: usize) -> Vec<f32> {
         let columns = self.columns();
         let mut out = Vec::with_capacity(count * BANDS);
@@ -78,8 +80,9 @@ impl Picture {
     }
 }
 
-/// First column of each picture that [`Picture::frames`] makes of a recording of `columns`, and one past its last: the paper's frames, but of
-/// a recording that is too short to lose its ends everything.
+/// First column of each picture that [`Picture::frames`] makes of a recording of `columns`, and one
+/// past its last: the paper's frames, but of a recording that is too short to lose its ends
+/// everything.
 pub fn frames(columns: usize) -> Vec<(usize, usize)> {
     let frames = Frames::MULTIFRAME;
     if columns < frames.length + 2 * frames.skip {
@@ -123,8 +126,8 @@ impl PictureCache {
         &self.folder
     }
 
-    /// The picture of the recording at `path`: from the cache if the file and the front end are those it was made
-    /// from, else made anew. A picture has at least one column.
+    /// The picture of the recording at `path`: from the cache if the file and the front end are
+    /// those it was made from, else made anew. A picture has at least one column.
     ///
     /// # Errors
     /// When the file cannot be decoded, or is shorter than one column.
@@ -132,7 +135,8 @@ impl PictureCache {
         self.kept(path, &key(path)?, || audio::mel_columns(path, &front_end()))
     }
 
-    /// The picture of the recording at `path` as it is heard the `variant`-th time ([`crate::hearing`]), in the same way.
+    /// The picture of the recording at `path` as it is heard the `variant`-th time
+    /// ([`crate::hearing`]), in the same way.
     ///
     /// # Errors
     /// The same.
@@ -187,7 +191,8 @@ impl PictureCache {
         kept_rows(&path, key, len, make)
     }
 
-    /// Pictures of all `paths`, as they are or as they are heard the `variant`-th time, by `threads` threads; `progress` is told how many are done.
+    /// Pictures of all `paths`, as they are or as they are heard the `variant`-th time, by
+    /// `threads` threads; `progress` is told how many are done.
     pub fn pictures(
         &self,
         paths: &[PathBuf],
@@ -207,7 +212,8 @@ impl PictureCache {
     }
 }
 
-/// Numbers computed once for many runs, `len` of them: those kept at `path` under the same `key`, else `make`'s, which are then kept.
+/// Numbers computed once for many runs, `len` of them: those kept at `path` under the same `key`,
+/// else `make`'s, which are then kept.
 fn kept_rows(
     path: &Path,
     key: &str,

@@ -1,5 +1,5 @@
-//! Random numbers that depend on a seed and a place, never on the order of calls between places: a run
-//! that was killed and resumed, or that runs on another number of threads, draws the same ones.
+//! Random numbers that depend on a seed and a place, never on the order of calls between places: a
+//! run that was killed and resumed, or that runs on another number of threads, draws the same ones.
 
 use rand::{Rng as _, SeedableRng as _, rngs::Xoshiro256PlusPlus};
 
@@ -17,7 +17,8 @@ fn split_mix(state: &mut u64) -> u64 {
 }
 
 impl Rng {
-    /// The stream that belongs to `seed` and `place` (for example: what for, step, position in the batch).
+    /// The stream that belongs to `seed` and `place` (for example: what for, step, position in the
+    /// batch).
     pub fn at(seed: u64, place: &[u64]) -> Self {
         let mut mixed = seed ^ 0x6a09_e667_f3bc_c908;
         for &part in place {

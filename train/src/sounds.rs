@@ -1,6 +1,8 @@
-//! Sounds that are not music, made here: by formulas, and by the speech synthesiser espeak-ng where it is installed.
+//! Sounds that are not music, made here: by formulas, and by the speech synthesiser espeak-ng where
+//! it is installed.
 //!
-//! They widen what the music head learns from and is asked about. The same seed gives the same sounds; nothing is kept.
+//! They widen what the music head learns from and is asked about. The same seed gives the same
+//! sounds; nothing is kept.
 
 use std::{
     f32::consts::TAU,
@@ -50,8 +52,8 @@ pub fn formulas(seed: u64, each: usize) -> Vec<Sound> {
     sounds
 }
 
-/// `n` rooms full of people: each 4 to 20 of the recordings of speech in `voices` (mono, at [`RATE`]) at once, from anywhere in them, near and far.
-/// Without any recording there is nothing.
+/// `n` rooms full of people: each 4 to 20 of the recordings of speech in `voices` (mono, at
+/// [`RATE`]) at once, from anywhere in them, near and far. Without any recording there is nothing.
 pub fn babble(seed: u64, n: usize, voices: &[&[f32]]) -> Vec<Sound> {
     let voices: Vec<&[f32]> = voices.iter().copied().filter(|v| !v.is_empty()).collect();
     if voices.is_empty() {
@@ -275,7 +277,8 @@ fn tone(rng: &mut Rng) -> Vec<f32> {
         .collect()
 }
 
-/// A motor: an uneven pulse train whose speed drifts, through the body's resonances, over the noise of its fans.
+/// A motor: an uneven pulse train whose speed drifts, through the body's resonances, over the noise
+/// of its fans.
 fn engine(rng: &mut Rng) -> Vec<f32> {
     let fire = rng.between(15.0, 110.0);
     let (drift, rate, phase0) = (
@@ -376,7 +379,8 @@ pub fn spoken(seed: u64, count: usize) -> Result<Vec<Sound>> {
         .collect()
 }
 
-/// Mono 16-bit WAV, as espeak-ng writes it to a pipe (its lengths are not to be trusted), at [`RATE`].
+/// Mono 16-bit WAV, as espeak-ng writes it to a pipe (its lengths are not to be trusted), at
+/// [`RATE`].
 fn wav(bytes: &[u8]) -> Result<Vec<f32>> {
     let rate = u32::from_le_bytes(bytes[24..28].try_into()?);
     let samples: Vec<f32> = bytes[44..]

@@ -51,8 +51,9 @@ pub struct Record {
 }
 
 impl Study {
-    /// Decodes (or finds kept) all recordings of `dataset` that have a label. What cannot be read is listed on
-    /// standard error and passed over. Without folds in the data, five are dealt by seed.
+    /// Decodes (or finds kept) all recordings of `dataset` that have a label. What cannot be read
+    /// is listed on standard error and passed over. Without folds in the data, five are dealt by
+    /// seed.
     ///
     /// # Errors
     /// When nothing can be read.
@@ -102,7 +103,8 @@ impl Study {
         })
     }
 
-    /// Appends all recordings in `folders`, frame by frame, without labels. What cannot be read is listed and passed over.
+    /// Appends all recordings in `folders`, frame by frame, without labels. What cannot be read is
+    /// listed and passed over.
     ///
     /// # Errors
     /// When a folder cannot be read.
@@ -205,13 +207,14 @@ impl Study {
     }
 }
 
-/// The columns of a recording's first frame, or all that there are; looped only below one step of `step` columns (64 in the CNN, 96 in
-/// the CRNN): with less the network has nothing to say.
+/// The columns of a recording's first frame, or all that there are; looped only below one step of
+/// `step` columns (64 in the CNN, 96 in the CRNN): with less the network has nothing to say.
 pub fn first_frame(picture: &Picture, step: usize) -> Vec<f32> {
     picture.crop(0, picture.columns().clamp(step, FRAME_COLUMNS))
 }
 
-/// Pictures of `paths`, as they are or as they are heard the `variant`-th time, with a line of progress on a terminal.
+/// Pictures of `paths`, as they are or as they are heard the `variant`-th time, with a line of
+/// progress on a terminal.
 pub fn load_pictures(
     paths: &[PathBuf],
     variant: Option<u64>,
@@ -235,7 +238,8 @@ pub fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// A line that follows a run: epoch, loss and accuracy, rewritten in place on a terminal, one line an epoch elsewhere.
+/// A line that follows a run: epoch, loss and accuracy, rewritten in place on a terminal, one line
+/// an epoch elsewhere.
 #[derive(Debug)]
 pub struct Display {
     name: String,
@@ -287,7 +291,8 @@ fn describe(epoch: &Epoch) -> String {
     line + &format!(" [{:.0} s]", epoch.seconds)
 }
 
-/// Embeddings by the untouched trunk, of every recording, in several forms: clean, damaged, in parts.
+/// Embeddings by the untouched trunk, of every recording, in several forms: clean, damaged, in
+/// parts.
 #[derive(Clone, Debug)]
 pub struct Probes {
     /// Length of an embedding.
@@ -381,7 +386,8 @@ pub struct Setting<'a> {
     pub tagger: Option<&'a Tagger>,
     /// Embeddings of all recordings by that trunk.
     pub probes: &'a Probes,
-    /// Kept views of each of the recipe's runs, in the order of [`Recipe::runs`], for those that freeze what they show.
+    /// Kept views of each of the recipe's runs, in the order of [`Recipe::runs`], for those that
+    /// freeze what they show.
     pub views: &'a [Vec<View>],
     /// Who is asked for targets beside the labels, for recipes that want them.
     pub teacher: Option<&'a Teacher>,
@@ -487,7 +493,8 @@ pub fn train(
     Ok((net, epochs))
 }
 
-/// The best map from the untouched trunk's embeddings of `learning` to the teacher's features: where the hint layer starts.
+/// The best map from the untouched trunk's embeddings of `learning` to the teacher's features:
+/// where the hint layer starts.
 fn hint_layer(
     probes: &Probes,
     learning: &[usize],
@@ -552,8 +559,8 @@ pub fn views(
         .collect()
 }
 
-/// Logits of the first frame of the recordings `asked`, cut to so many columns from a first one on, `(first, columns)` (none: the whole
-/// frame).
+/// Logits of the first frame of the recordings `asked`, cut to so many columns from a first one on,
+/// `(first, columns)` (none: the whole frame).
 pub fn logits(
     net: &Trainable,
     study: &Study,

@@ -38,7 +38,8 @@ pub struct Line {
     pub dashed: bool,
 }
 
-/// Round numbers from `low` to `high`, four to nine of them, and the digits after the point that tell them apart.
+/// Round numbers from `low` to `high`, four to nine of them, and the digits after the point that
+/// tell them apart.
 fn ticks(low: f64, high: f64) -> (Vec<f64>, usize) {
     let rough = (high - low) / 5.0;
     let power = 10.0f64.powf(rough.log10().floor());
@@ -235,8 +236,8 @@ pub struct Shown {
     pub score: f64,
 }
 
-/// A stream: what plays (`parts`: from which second on), the state of each readout, the genre it names, and the score
-/// of its best candidate.
+/// A stream: what plays (`parts`: from which second on), the state of each readout, the genre it
+/// names, and the score of its best candidate.
 pub fn timeline(title: &str, parts: &[(f64, String)], shown: &[Shown], end: f64) -> String {
     let (left, top, width) = (90.0, 40.0, 840.0);
     let x = |t: f64| left + width * (t / end).clamp(0.0, 1.0);

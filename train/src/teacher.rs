@@ -1,8 +1,10 @@
-//! Teachers: what both taggers of the reference together say of a recording, to learn from beside the labels.
+//! Teachers: what both taggers of the reference together say of a recording, to learn from beside
+//! the labels.
 //!
-//! A softmax regression on the features of K. Choi's CNN and CRNN reads more from the same clips than one network alone, and its doubts tell
-//! what a label does not. It answers for a recording only what it learnt from other folds: a teacher that had heard the artist would
-//! pass on what it remembers. Recordings without labels are answered by one that learnt from all.
+//! A softmax regression on the features of K. Choi's CNN and CRNN reads more from the same clips
+//! than one network alone, and its doubts tell what a label does not. It answers for a recording
+//! only what it learnt from other folds: a teacher that had heard the artist would pass on what it
+//! remembers. Recordings without labels are answered by one that learnt from all.
 
 use std::path::Path;
 
@@ -25,10 +27,12 @@ use crate::{
     yamnet::{self, Passages},
 };
 
-/// Features of both taggers for all recordings of a study, and their tags; where a recipe wants it, YAMNet's beside them.
+/// Features of both taggers for all recordings of a study, and their tags; where a recipe wants it,
+/// YAMNet's beside them.
 #[derive(Clone, Debug)]
 pub struct Teacher {
-    /// `[pictures, len]`: top of the CNN, then state and column statistics of the CRNN, then the mean of YAMNet's embeddings.
+    /// `[pictures, len]`: top of the CNN, then state and column statistics of the CRNN, then the
+    /// mean of YAMNet's embeddings.
     rows: Vec<f32>,
     len: usize,
     passages: Option<Passages>,
@@ -38,8 +42,9 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// Runs the CRNN of `file` (`music_tagger_crnn_weights_theano.h5`), its windows brought to `level`, over all pictures of `study`, or reads what it said from the
-    /// cache; `top` holds the CNN's features of the same pictures, `passages` what YAMNet says of them.
+    /// Runs the CRNN of `file` (`music_tagger_crnn_weights_theano.h5`), its windows brought to
+    /// `level`, over all pictures of `study`, or reads what it said from the cache; `top` holds the
+    /// CNN's features of the same pictures, `passages` what YAMNet says of them.
     ///
     /// # Errors
     /// When the file cannot be read or is not that network.
@@ -135,8 +140,9 @@ impl Teacher {
         &self.tags[i * self.n_tags..(i + 1) * self.n_tags]
     }
 
-    /// What it says of the recordings `learning`, in their order, each learnt from the other folds among them; and of the
-    /// pictures without labels, learnt from all. `decay` is the L2 penalty of the regression.
+    /// What it says of the recordings `learning`, in their order, each learnt from the other folds
+    /// among them; and of the pictures without labels, learnt from all. `decay` is the L2 penalty
+    /// of the regression.
     pub fn targets(
         &self,
         study: &Study,
@@ -191,7 +197,8 @@ impl Teacher {
         }
     }
 
-    /// Right answers of the cross-fitted teacher among the whole recordings: what can be hoped to be passed on.
+    /// Right answers of the cross-fitted teacher among the whole recordings: what can be hoped to
+    /// be passed on.
     pub fn right(&self, study: &Study, decay: f32) -> Vec<(usize, usize)> {
         let all = study.learning(None);
         let (known, _) = self.targets(study, &all, decay);
@@ -207,7 +214,8 @@ impl Teacher {
     }
 }
 
-/// What the hint layer is to say of an example: the teacher's features, standardised and cut at four deviations.
+/// What the hint layer is to say of an example: the teacher's features, standardised and cut at
+/// four deviations.
 #[derive(Clone, Debug)]
 pub struct Hints<'a> {
     teacher: &'a Teacher,
@@ -221,8 +229,9 @@ impl Hints<'_> {
         self.teacher.len
     }
 
-    /// Of picture `i`, of which an example shows `part`, `(first column, columns)` (none: as much as it does). The taggers' features are of the
-    /// whole clean recording, whatever part is shown; YAMNet's are of that part.
+    /// Of picture `i`, of which an example shows `part`, `(first column, columns)` (none: as much
+    /// as it does). The taggers' features are of the whole clean recording, whatever part is shown;
+    /// YAMNet's are of that part.
     pub fn of(&self, i: usize, part: Option<(usize, usize)>) -> Vec<f32> {
         let row = self.teacher.row(i);
         let local = match (part, &self.teacher.passages) {
@@ -240,7 +249,8 @@ impl Hints<'_> {
     }
 }
 
-/// Choi's CRNN, whose embedding is its last state and mean and deviation of its columns; its tags still come from the state alone.
+/// Choi's CRNN, whose embedding is its last state and mean and deviation of its columns; its tags
+/// still come from the state alone.
 fn crnn(file: &Path, level: Option<Level>) -> Result<std::sync::Arc<Model>> {
     let mut bundle = keras::import(file, Regime::ZScore, Form::ShiftInvariant)?;
     if let Some(level) = level {

@@ -1,8 +1,9 @@
-//! Any network of the product's, as it is trained: its [`Architecture`], the weights under the names and in the shapes of the model file, and
-//! the same as a differentiable function of burn's.
+//! Any network of the product's, as it is trained: its [`Architecture`], the weights under the
+//! names and in the shapes of the model file, and the same as a differentiable function of burn's.
 //!
-//! A window shorter than a frame is treated as the product treats it: the rolling blocks run on the columns that exist, and theirs are
-//! repeated, where the architecture says so, to as many as a frame gives.
+//! A window shorter than a frame is treated as the product treats it: the rolling blocks run on the
+//! columns that exist, and theirs are repeated, where the architecture says so, to as many as a
+//! frame gives.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ pub struct Param {
     pub shape: Vec<usize>,
     /// In row-major order.
     pub values: Vec<f32>,
-    /// The layer it belongs to, from 0 at the bottom: blocks, then GRUs, then the hidden dense layer; the head comes last.
+    /// The layer it belongs to, from 0 at the bottom: blocks, then GRUs, then the hidden dense
+    /// layer; the head comes last.
     pub layer: usize,
 }
 
@@ -45,7 +47,8 @@ pub struct Trainable {
     pub front_end: FrontEndConfig,
     /// What it tells apart.
     pub labels: Labels,
-    /// What is learnt, bottom first. `output.weight` and `output.bias` act on the standardised embedding.
+    /// What is learnt, bottom first. `output.weight` and `output.bias` act on the standardised
+    /// embedding.
     pub params: Vec<Param>,
     /// Mean of each embedding value over the training data, before training.
     pub embedding_mean: Vec<f32>,
@@ -68,7 +71,8 @@ impl Trainable {
     /// A network of zeros, for a later fill.
     ///
     /// # Errors
-    /// When the product cannot build the architecture, or it has a second trunk, which learns by `distil`.
+    /// When the product cannot build the architecture, or it has a second trunk, which learns by
+    /// `distil`.
     pub fn new(
         architecture: Architecture,
         front_end: FrontEndConfig,
@@ -137,7 +141,8 @@ impl Trainable {
         Ok(net)
     }
 
-    /// Takes the weights of those layers that `wanted` says yes to, 0 being the lowest block, from a model file of the same form.
+    /// Takes the weights of those layers that `wanted` says yes to, 0 being the lowest block, from
+    /// a model file of the same form.
     ///
     /// # Errors
     /// When a tensor is missing or of another shape.
@@ -164,7 +169,8 @@ impl Trainable {
         Ok(())
     }
 
-    /// The tensors of a model file with these weights; the head's standardisation is folded into it.
+    /// The tensors of a model file with these weights; the head's standardisation is folded into
+    /// it.
     ///
     /// # Errors
     /// When a tensor does not have the shape it says.
@@ -237,8 +243,8 @@ impl Trainable {
         self.param_mut("output.bias").values = head.bias;
     }
 
-    /// Gives the network a hint layer, weight and bias, or takes it away (none): a second head that training alone knows. It says from the
-    /// embedding as it comes what a teacher's features are.
+    /// Gives the network a hint layer, weight and bias, or takes it away (none): a second head that
+    /// training alone knows. It says from the embedding as it comes what a teacher's features are.
     pub fn set_hints(&mut self, layer: Option<(Vec<f32>, Vec<f32>)>) {
         self.params.retain(|param| !param.name.starts_with("hint."));
         let (len, head) = (self.embedding_len(), self.layers());
@@ -257,7 +263,8 @@ impl Trainable {
         }
     }
 
-    /// Layers below the head: blocks, then GRUs, then the hidden dense layer. A recipe freezes so many from the bottom.
+    /// Layers below the head: blocks, then GRUs, then the hidden dense layer. A recipe freezes so
+    /// many from the bottom.
     pub fn layers(&self) -> usize {
         self.params.last().map_or(0, |param| param.layer)
     }
@@ -267,8 +274,9 @@ impl Trainable {
         self.embedding_mean.len()
     }
 
-    /// How much of the embedding, at its beginning, is the top of the trunk: the rest are statistics of blocks. All of it where the head does
-    /// not look at the top, or looks through a hidden layer.
+    /// How much of the embedding, at its beginning, is the top of the trunk: the rest are
+    /// statistics of blocks. All of it where the head does not look at the top, or looks through a
+    /// hidden layer.
     pub fn top_len(&self) -> usize {
         let top = Architecture {
             statistics: Vec::new(),
@@ -283,14 +291,15 @@ impl Trainable {
         }
     }
 
-    /// Steps in a frame: columns that the blocks above the repetition see (CNN: 21), or the GRUs (CRNN: 15).
+    /// Steps in a frame: columns that the blocks above the repetition see (CNN: 21), or the GRUs
+    /// (CRNN: 15).
     pub fn frame_steps(&self) -> usize {
         self.architecture
             .trunk_columns(self.architecture.frame_columns)
     }
 
-    /// The outputs of so many blocks are kept as views: those below the repetition, or all but the last, and none above the lowest that the
-    /// head looks at.
+    /// The outputs of so many blocks are kept as views: those below the repetition, or all but the
+    /// last, and none above the lowest that the head looks at.
     pub fn kept_blocks(&self) -> usize {
         let blocks = self.architecture.blocks.len();
         let rolling = self.architecture.cycle_after.unwrap_or(blocks - 1);
@@ -311,12 +320,14 @@ impl Trainable {
         (self.architecture.step_columns() / pools).max(1)
     }
 
-    /// Whether the columns of kept views are repeated in a cycle: then a crop may run over the end into the beginning.
+    /// Whether the columns of kept views are repeated in a cycle: then a crop may run over the end
+    /// into the beginning.
     pub fn keeps_cyclic(&self) -> bool {
         self.architecture.cycle_after == Some(self.kept_blocks())
     }
 
-    /// The picture as the first block sees it. `columns` holds mel columns in dB, one after the other.
+    /// The picture as the first block sees it. `columns` holds mel columns in dB, one after the
+    /// other.
     pub fn input(&self, columns: &[f32]) -> Plane {
         let (n_mels, pad) = (self.front_end.n_mels, self.architecture.time_pad);
         let width = columns.len() / n_mels + 2 * pad;
@@ -437,7 +448,8 @@ impl<'a> Differentiable<'a> {
         block(x, self.get(&name("weight")), self.get(&name("bias")), pool)
     }
 
-    /// The columns in order, again and again from the first, until there are as many as a whole frame gives.
+    /// The columns in order, again and again from the first, until there are as many as a whole
+    /// frame gives.
     fn cycled(&self, x: Tensor<4>) -> Tensor<4> {
         let (width, wanted) = (x.dims()[2], self.net.frame_steps());
         if width == wanted {
@@ -467,8 +479,8 @@ impl<'a> Differentiable<'a> {
         }
     }
 
-    /// Runs everything above block `from` (0: the whole network) on that block's input. `keep` gives a factor for each value of each
-    /// standardised embedding: dropout.
+    /// Runs everything above block `from` (0: the whole network) on that block's input. `keep`
+    /// gives a factor for each value of each standardised embedding: dropout.
     ///
     /// # Panics
     /// When a statistic of a block below `from` is asked for.
@@ -550,8 +562,9 @@ impl<'a> Differentiable<'a> {
 
     /// A GRU of Keras 1 over `x`, `[batch, step, value]`: its states after each step.
     ///
-    /// Gates are `clip(0.2 v + 0.5, 0, 1)`, the reset gate acts on the state before the recurrent product, and the update gate keeps:
-    /// `h' = z * h + (1 - z) * tanh(..)`. Every pass starts from a state of zeros.
+    /// Gates are `clip(0.2 v + 0.5, 0, 1)`, the reset gate acts on the state before the recurrent
+    /// product, and the update gate keeps: `h' = z * h + (1 - z) * tanh(..)`. Every pass starts
+    /// from a state of zeros.
     fn gru(&self, index: usize, units: usize, x: Tensor<3>) -> Tensor<3> {
         let name = |part: &str| format!("gru{}.{part}", index + 1);
         let [n, steps, values] = x.dims();
@@ -709,8 +722,9 @@ pub(crate) mod tests {
                 .collect();
             let (network, leaves) = learning(&net, 0);
             let gradients = loss(&network, &plane, &keep).backward();
-            // Along the gradient itself the slope is its length, if it is the gradient; along another direction it is the
-            // product of both. Whole tensors move, so that the difference stands out of the rounding.
+            // Along the gradient itself the slope is its length, if it is the gradient; along
+            // another direction it is the product of both. Whole tensors move, so that the
+            // difference stands out of the rounding.
             for (t, leaf) in leaves.iter().enumerate() {
                 let gradient = floats(leaf.grad(&gradients).unwrap());
                 let norm = gradient

@@ -1,4 +1,5 @@
-//! Where training starts from: a model file, or K. Choi's MSD tagger, in the z-score regime (see [`crate::keras`]).
+//! Where training starts from: a model file, or K. Choi's MSD tagger, in the z-score regime (see
+//! [`crate::keras`]).
 
 use std::path::Path;
 
@@ -23,7 +24,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tap {
-    /// What the architecture's pooling makes of the last block. CNN: 256 values. CRNN: last state of the last GRU, 32 values.
+    /// What the architecture's pooling makes of the last block. CNN: 256 values. CRNN: last state
+    /// of the last GRU, 32 values.
     Top,
     /// Mean and standard deviation over the places of block 4: 2 x 192 values (CRNN: 2 x 128).
     Block4,
@@ -88,9 +90,9 @@ impl Tagger {
     }
 }
 
-/// `net` with the trunk of the tagger of `path` (`music_tagger_cnn_weights_theano.h5` or `music_tagger_crnn_weights_theano.h5` of the
-/// repository keunwoochoi/music-auto_tagging-keras), its head as it was, and the tagger's last layer. The input is normalised as
-/// `net` says.
+/// `net` with the trunk of the tagger of `path` (`music_tagger_cnn_weights_theano.h5` or
+/// `music_tagger_crnn_weights_theano.h5` of the repository keunwoochoi/music-auto_tagging-keras),
+/// its head as it was, and the tagger's last layer. The input is normalised as `net` says.
 ///
 /// # Errors
 /// When the file cannot be read or does not hold that network.
@@ -114,7 +116,8 @@ pub fn choi(path: &Path, mut net: Trainable) -> Result<(Trainable, Tagger)> {
 /// The network of a model file with an empty head for `labels`.
 ///
 /// # Errors
-/// When it has a second trunk, or listens through another front end than kept pictures are made with.
+/// When it has a second trunk, or listens through another front end than kept pictures are made
+/// with.
 pub fn trunk_of(bundle: &Bundle, labels: Labels) -> Result<Trainable> {
     let front_end = &bundle.card.front_end;
     let made = FrontEndConfig {

@@ -26,7 +26,8 @@ impl MusicHead {
     }
 }
 
-/// Fits the layer: both sides weigh the same; L2 penalty `decay` on standardised features; full-batch Adam from zeros.
+/// Fits the layer: both sides weigh the same; L2 penalty `decay` on standardised features;
+/// full-batch Adam from zeros.
 pub fn fit(music: &[Vec<f32>], other: &[Vec<f32>], decay: f32) -> MusicHead {
     let all: Vec<f32> = music.iter().chain(other).flatten().copied().collect();
     let len = music.first().map_or(0, Vec::len);

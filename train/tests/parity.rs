@@ -1,4 +1,6 @@
-//! The reference's networks through ours: the same numbers as the original Keras run (oracle.npz).
+//! Keras networks through ours: of small files the same numbers as computed layer by layer
+//! (`keras/make_keras.py`), of the reference's networks the same as the original run's
+//! (oracle.npz).
 
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +12,10 @@ mod npz;
 #[path = "../../tests/support/skip.rs"]
 mod skip;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::Device;
 use genrescope::genre::Labels;
@@ -123,6 +128,49 @@ fn compare(
     }
 }
 
+/// A file of `keras/`, made by the script there, with what it says of [`made_up_picture`].
+fn small(name: &str) -> (PathBuf, Vec<f32>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keras");
+    let scores = std::fs::read_to_string(folder.join("scores.json")).unwrap();
+    let mut scores: BTreeMap<String, Vec<f32>> = serde_json::from_str(&scores).unwrap();
+    (
+        folder.join(format!("{name}.h5")),
+        scores.remove(name).unwrap(),
+    )
+}
+
+/// `picture()` of the script, column by column.
+fn made_up_picture() -> Vec<f32> {
+    (0..1_366)
+        .flat_map(|column| {
+            let column = f64::from(column);
+            (0..96).map(move |band| {
+                let wave = (0.37 * f64::from(band) + 0.011 * column).sin();
+                (-40.0 + 25.0 * wave * (0.05 * column).cos()) as f32
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn weights_of_a_keras_file_give_the_scores_of_keras() {
+    for (name, regime) in [("cnn", Regime::ZScore), ("crnn", Regime::Readme)] {
+        let (file, expected) = small(name);
+        let bundle = import(&file, regime, Form::Reference).unwrap();
+        let mut network = Network::new(&Model::from_bundle(&bundle).unwrap());
+        let scores = sigmoid(network.score_frame(&made_up_picture()).unwrap().logits);
+        let difference = largest_difference(&scores, &expected);
+        println!("{name}: scores differ by {difference:.1e}");
+        assert!(difference < 1e-5, "{name}: {scores:?} {expected:?}");
+        // Scores that say nothing would agree, too.
+        let spread = scores
+            .iter()
+            .fold(0.0f32, |most, s| most.max((s - 0.5).abs()));
+        let saturated = scores.iter().all(|s| (s - 0.5).abs() > 0.499);
+        assert!(spread > 0.1 && !saturated, "{name}: {scores:?}");
+    }
+}
+
 #[test]
 fn the_authors_crnn_in_the_readme_regime() {
     let Some(reference) = reference() else { return };
@@ -153,7 +201,8 @@ fn chois_crnn_in_the_z_score_regime() {
         1e-3,
     );
 
-    // The trunk's columns: the same blocks, flattened instead of read by GRUs. [channel, column] there, [column, channel] in the oracle.
+    // The trunk's columns: the same blocks, flattened instead of read by GRUs. [channel, column]
+    // there, [column, channel] in the oracle.
     let architecture = &mut bundle.card.architecture;
     (architecture.pooling, architecture.cycle_after) = (Pooling::Flatten, Some(4));
     bundle.tensors.retain(|name, _| !name.starts_with("gru"));
@@ -187,7 +236,8 @@ fn chois_cnn_in_the_z_score_regime() {
     );
 }
 
-/// Our own form starts from these weights: with one scalar for `bn_0_freq` it must still hear the same things.
+/// Our own form starts from these weights: with one scalar for `bn_0_freq` it must still hear the
+/// same things.
 #[test]
 fn the_shift_invariant_form_hears_the_same() {
     let Some(reference) = reference() else { return };

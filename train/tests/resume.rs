@@ -1,5 +1,5 @@
-//! Runs that go on from another: one that is killed at any moment and resumed ends with the same bits as one that was left alone, and a recipe
-//! starts from the weights of the run before it.
+//! Runs that go on from another: one that is killed at any moment and resumed ends with the same
+//! bits as one that was left alone, and a recipe starts from the weights of the run before it.
 
 use std::{
     path::Path,
@@ -67,7 +67,8 @@ fn start() -> (Trainable, Vec<Picture>) {
     (net, pictures)
 }
 
-/// A tiny run, with everything that a large one has. `slow` waits after each step, so that there is time to be killed.
+/// A tiny run, with everything that a large one has. `slow` waits after each step, so that there is
+/// time to be killed.
 fn run(
     checkpoint: Option<&Path>,
     threads: usize,
@@ -216,7 +217,8 @@ fn a_recipe_starts_from_the_weights_of_the_run_before_it() {
         first: Some(Box::new(first.clone())),
         ..plain.clone()
     };
-    // Nothing more than the first run is the first run, however deep it lies; one epoch more moves every layer from there.
+    // Nothing more than the first run is the first run, however deep it lies; one epoch more moves
+    // every layer from there.
     assert_eq!(train(&after(&first, 0)).params, head_alone.params);
     let deep = after(&after(&first, 0), 0);
     assert_eq!(deep.runs().count(), 3);

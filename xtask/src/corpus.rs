@@ -1,5 +1,5 @@
-//! `cargo xtask corpus FOLDER [PROGRAM]`: what the program hears of every file of a folder, beside what
-//! ffmpeg does. What differs is printed: a file that one of the two cannot read, and lengths.
+//! `cargo xtask corpus FOLDER [PROGRAM]`: what the program hears of every file of a folder, beside
+//! what ffmpeg does. What differs is printed: a file that one of the two cannot read, and lengths.
 //!
 //! `PROGRAM` is the genrescope to ask; without it, the release build.
 

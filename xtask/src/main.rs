@@ -1,5 +1,5 @@
-//! `cargo xtask bundle genrescope-plugin --release` makes the plugin bundles and says how large they are.
-//! `cargo xtask corpus FOLDER` compares what is heard of files with what ffmpeg hears.
+//! `cargo xtask bundle genrescope-plugin --release` makes the plugin bundles and says how large
+//! they are. `cargo xtask corpus FOLDER` compares what is heard of files with what ffmpeg hears.
 
 mod corpus;
 

@@ -1,8 +1,9 @@
-//! The thread beside an instance: loads the model, starts and ends streams, keeps the history and feeds OSC.
+//! The thread beside an instance: loads the model, starts and ends streams, keeps the history and
+//! feeds OSC.
 //!
-//! It owns everything that is heavy or may wait, so that neither the audio thread nor the host's own thread does.
-//! It sleeps until a readout or a command comes, and is joined when the instance is dropped, so that no code of the
-//! plugin runs after the host has unloaded it.
+//! It owns everything that is heavy or may wait, so that neither the audio thread nor the host's
+//! own thread does. It sleeps until a readout or a command comes, and is joined when the instance
+//! is dropped, so that no code of the plugin runs after the host has unloaded it.
 
 use std::{
     collections::HashMap,
@@ -164,10 +165,29 @@ impl Shared {
         })
     }
 
+    /// MIDI messages so far.
+    pub(crate) fn midi_messages(&self) -> u64 {
+        self.midi.load(Ordering::Relaxed)
+    }
+
+    /// Blocks so far.
+    pub(crate) fn beats(&self) -> u64 {
+        self.blocks.load(Ordering::Relaxed)
+    }
+}
+
+/// What the audio thread asks and says.
+#[deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
+impl Shared {
     /// A stream that has arrived for the audio thread.
     ///
     /// # Real-time
     /// Safe on the audio thread: one atomic exchange.
+    #[expect(clippy::disallowed_types, reason = "it is handed over whole")]
     pub(crate) fn take_stream(&self) -> Option<Box<Stream>> {
         self.incoming.swap(None)
     }
@@ -175,8 +195,9 @@ impl Shared {
     /// Hands a stream back, to be freed by the desk.
     ///
     /// # Real-time
-    /// Safe on the audio thread: two atomic exchanges. The audio thread alone puts streams here, so the second
-    /// exchange finds nothing and nothing is freed.
+    /// Safe on the audio thread: two atomic exchanges. The audio thread alone puts streams here, so
+    /// the second exchange finds nothing and nothing is freed.
+    #[expect(clippy::disallowed_types, reason = "it is handed over whole")]
     pub(crate) fn retire(&self, mut stream: Box<Stream>) {
         stream.next = self.retired.swap(None);
         let before = self.retired.swap(Some(stream));
@@ -231,16 +252,6 @@ impl Shared {
     pub(crate) fn sent_midi(&self) {
         self.midi.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// MIDI messages so far.
-    pub(crate) fn midi_messages(&self) -> u64 {
-        self.midi.load(Ordering::Relaxed)
-    }
-
-    /// Blocks so far.
-    pub(crate) fn beats(&self) -> u64 {
-        self.blocks.load(Ordering::Relaxed)
-    }
 }
 
 enum Command {
@@ -283,8 +294,9 @@ impl DeskHandle {
         }
     }
 
-    /// Replaces the stream; the audio thread gets it from [`Shared::take_stream`] when it is ready. Returns its
-    /// ticket: hosts activate twice in a row, and then the stream of the first time still comes, too late.
+    /// Replaces the stream; the audio thread gets it from [`Shared::take_stream`] when it is ready.
+    /// Returns its ticket: hosts activate twice in a row, and then the stream of the first time
+    /// still comes, too late.
     pub(crate) fn listen(&self, spec: StreamSpec) -> u64 {
         let ticket = self.shared.tickets.fetch_add(1, Ordering::SeqCst) + 1;
         // What still waits for the audio thread belongs to the stream that is replaced.
@@ -393,7 +405,7 @@ impl Worker {
                     Ok(Command::Listen(spec, ticket)) => {
                         self.spec = Some(spec);
                         self.ticket = ticket;
-                        // Another one follows already, if not.
+                        // Of several calls in a row, only the last counts.
                         if ticket == self.shared.tickets.load(Ordering::SeqCst) {
                             self.guarded(Self::restart);
                         }
@@ -468,9 +480,7 @@ impl Worker {
                 board.model = Some(ModelFacts {
                     name,
                     labels: model.labels().clone(),
-                    frame_s: model.n_frames().saturating_sub(1) as f64
-                        * model.front_end().hop_length as f64
-                        / f64::from(model.front_end().sample_rate),
+                    frame_s: model.n_frames().saturating_sub(1) as f64 * model.column().0,
                 });
                 board.trouble = None;
                 board.history.clear();

@@ -1,4 +1,5 @@
-//! The window in the host: gathers what is known into a [`ViewModel`], draws it, and does what the user asks.
+//! The window in the host: gathers what is known into a [`ViewModel`], draws it, and does what the
+//! user asks.
 
 mod settings;
 mod theme;

@@ -43,7 +43,8 @@ pub struct History {
 }
 
 impl History {
-    /// Appends what `readout` says about the time since the one before, at whose end the host's song stood at `song`.
+    /// Appends what `readout` says about the time since the one before, at whose end the host's
+    /// song stood at `song`.
     pub fn push(&mut self, readout: &Readout, song: Option<SongTime>) {
         let end = readout.position.0;
         let start = match self.spans.back() {

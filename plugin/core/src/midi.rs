@@ -1,8 +1,13 @@
 //! When the plugin says to the host as MIDI what [`genrescope::midi`] has to say.
 //!
-//! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did not change. What ends,
-//! ends at once: a note that is on when the host resets, stops or changes the map is ended with the next block, and what had
-//! yet to be sent by then is sent no more.
+//! Nothing is sent more often than [`MAX_UPDATES_PER_SECOND`] times a second, and nothing that did
+//! not change. What ends, ends at once: a note that is on when the host resets, stops or changes
+//! the map is ended with the next block, and what had yet to be sent by then is sent no more.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 pub use genrescope::midi::{LAST_CC, LAST_NOTE, MAX_UPDATES_PER_SECOND, MidiMap, MidiMessage};
 
@@ -62,9 +67,9 @@ impl MidiOut {
         self.pending = true;
     }
 
-    /// The host has reset, stopped or begun anew: the note that is on ends with the next block, and one comes again with the
-    /// next readout. Controllers keep their values, so they are sent again only where they change. What was held back belongs
-    /// to what has ended, and is never sent.
+    /// The host has reset, stopped or begun anew: the note that is on ends with the next block, and
+    /// one comes again with the next readout. Controllers keep their values, so they are sent again
+    /// only where they change. What was held back belongs to what has ended, and is never sent.
     ///
     /// # Real-time
     /// Safe on the audio thread.
@@ -74,7 +79,8 @@ impl MidiOut {
         self.elapsed = self.interval;
     }
 
-    /// Every controller falls to 0 with the next block: there is nothing left that could have a score.
+    /// Every controller falls to 0 with the next block: there is nothing left that could have a
+    /// score.
     ///
     /// # Real-time
     /// Safe on the audio thread.
@@ -82,8 +88,8 @@ impl MidiOut {
         self.fading = true;
     }
 
-    /// Dark: what is on ends, every controller falls to 0 with the next block, and nothing is sent, whatever is heard. What was
-    /// heard in the dark is not sent afterwards.
+    /// Dark: what is on ends, every controller falls to 0 with the next block, and nothing is sent,
+    /// whatever is heard. What was heard in the dark is not sent afterwards.
     ///
     /// # Real-time
     /// Safe on the audio thread.
@@ -95,9 +101,10 @@ impl MidiOut {
         self.dark = dark;
     }
 
-    /// Called once per block of `n_samples`: hands what has changed to `emit` with the sample of the block that it belongs
-    /// to; `emit` says whether the host took it (what it refused is offered again with the next batch). `readout` counts from
-    /// sample `from` on. `map` is `None` while the output is off: then what is on is ended and nothing else is sent.
+    /// Called once per block of `n_samples`: hands what has changed to `emit` with the sample of
+    /// the block that it belongs to; `emit` says whether the host took it (what it refused is
+    /// offered again with the next batch). `readout` counts from sample `from` on. `map` is `None`
+    /// while the output is off: then what is on is ended and nothing else is sent.
     /// [`MidiOut::news`] tells of another readout; without it, nothing is looked at.
     ///
     /// # Real-time
@@ -159,6 +166,11 @@ impl MidiOut {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use genrescope::{decision::State, genre::Scores, units::Seconds};
 

@@ -40,7 +40,8 @@ impl OscFeed {
         self.open = None;
     }
 
-    /// Sends a readout to `target`, opening the feed on the first call and whenever target or model have changed.
+    /// Sends a readout to `target`, opening the feed on the first call and whenever target or model
+    /// have changed.
     ///
     /// # Errors
     /// A sentence for the user: the target cannot be used, or the last message could not be sent.
@@ -85,8 +86,8 @@ impl Open {
     }
 }
 
-/// An address and a port. Names are not looked up: a lookup can take many seconds, and the plugin must be gone when
-/// the host says so.
+/// An address and a port. Names are not looked up: a lookup can take many seconds, and the plugin
+/// must be gone when the host says so.
 pub(crate) fn parse_target(text: &str) -> Result<SocketAddr, String> {
     let text = text.trim();
     let numeric = match text.strip_prefix("localhost") {

@@ -1,21 +1,27 @@
 //! Is the host rendering faster than real time?
 //!
-//! No host's word is good for it: hosts leave the flag on after a freeze, or start with it, and play live; others render and
-//! never say so. Whoever believes them makes live blocks late,
-//! so the pace itself decides: a stream that has run ahead of the clock by more than two seconds is no live stream,
-//! because nobody can hear audio that long before it is due.
+//! No host's word is good for it: hosts leave the flag on after a freeze, or start with it, and
+//! play live; others render and never say so. Whoever believes them makes live blocks late, so the
+//! pace itself decides: a stream that has run ahead of the clock by more than two seconds is no
+//! live stream, because nobody can hear audio that long before it is due.
+#![deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 
 use std::time::Instant;
 
-/// How much faster than the clock a live stream may be without ever running ahead: a sound card's clock is never quite the computer's, and a
-/// tiny lead must not add up over hours.
+/// How much faster than the clock a live stream may be without ever running ahead: a sound card's
+/// clock is never quite the computer's, and a tiny lead must not add up over hours.
 const DRIFT: f64 = 0.02;
 
-/// Lead over the clock, in seconds, from which on a stream is taken for an offline rendering. Live hosts come in bursts: a
-/// second and a half at once has been seen.
+/// Lead over the clock, in seconds, from which on a stream is taken for an offline rendering. Live
+/// hosts come in bursts: a second and a half at once has been seen.
 pub const OFFLINE_LEAD_S: f64 = 2.0;
 
-/// A stretch of stream, in seconds, that is compared with the clock to see whether a rendering still runs ahead.
+/// A stretch of stream, in seconds, that is compared with the clock to see whether a rendering
+/// still runs ahead.
 const STRETCH_S: f64 = 1.0;
 
 /// A stretch that took this share of its length by the clock was played, not rendered.
@@ -39,9 +45,10 @@ impl Pace {
         *self = Self::default();
     }
 
-    /// Takes note of a block of `block_s` seconds that is processed at `now`; true when the stream runs ahead of
-    /// the clock: from a lead of [`OFFLINE_LEAD_S`] on, until it is as slow as the clock again. However far a rendering
-    /// was ahead, live playing after it is live within about a second.
+    /// Takes note of a block of `block_s` seconds that is processed at `now`; true when the stream
+    /// runs ahead of the clock: from a lead of [`OFFLINE_LEAD_S`] on, until it is as slow as the
+    /// clock again. However far a rendering was ahead, live playing after it is live within about a
+    /// second.
     ///
     /// # Real-time
     /// Safe on the audio thread.
@@ -66,6 +73,11 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests run on no audio thread"
+)]
 mod tests {
     use std::time::Duration;
 

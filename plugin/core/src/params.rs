@@ -17,13 +17,15 @@ pub const SETTINGS_VERSION: u32 = 1;
 /// Longest averaging time, in seconds.
 pub const MAX_AVERAGING_S: f32 = 120.0;
 
-/// Averaging time of a fresh instance, in seconds: the library's own, so that plugin, listener and file say the same.
+/// Averaging time of a fresh instance, in seconds: the library's own, so that plugin, listener and
+/// file say the same.
 pub const DEFAULT_AVERAGING_S: f32 = DEFAULT_AVERAGING.0 as f32;
 
 /// Note of the first genre in a fresh instance: C2 (36), where drum pads begin.
 pub const DEFAULT_BASE_NOTE: i32 = MidiMap::DEFAULT.base_note as i32;
 
-/// Controller of the first genre in a fresh instance: 20, the first of the twelve that MIDI leaves undefined.
+/// Controller of the first genre in a fresh instance: 20, the first of the twelve that MIDI leaves
+/// undefined.
 pub const DEFAULT_BASE_CC: i32 = MidiMap::DEFAULT.base_cc as i32;
 
 /// Smallest editor, in logical points.
@@ -65,7 +67,8 @@ pub struct GenrescopeParams {
     /// Sends OSC to [`Settings::osc_target`].
     #[id = "osc"]
     pub osc: BoolParam,
-    /// How long another genre must lead, and how sure a first guess must be. Last, because some hosts count parameters.
+    /// How long another genre must lead, and how sure a first guess must be. Last, because some
+    /// hosts count parameters.
     #[id = "preset"]
     pub restlessness: EnumParam<Restlessness>,
     /// What is not a number: never touched by the audio thread.
@@ -208,7 +211,8 @@ impl Default for GenrescopeParams {
             .with_string_to_value(Arc::new(parse_seconds)),
             hold: BoolParam::new("Hold", false),
             reset: BoolParam::new("Reset", false),
-            // Off until asked: to an instrument further down the chain a genre's note is a key that somebody plays.
+            // Off until asked: to an instrument further down the chain a genre's note is a key that
+            // somebody plays.
             midi: BoolParam::new("MIDI Out", false),
             midi_channel: IntParam::new("MIDI Channel", 1, IntRange::Linear { min: 1, max: 16 })
                 .non_automatable(),
@@ -242,6 +246,11 @@ impl GenrescopeParams {
     ///
     /// # Real-time
     /// Safe on the audio thread.
+    #[deny(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        clippy::disallowed_macros
+    )]
     pub fn midi_map(&self) -> Option<MidiMap> {
         (self.midi.value() && !self.bypass.value()).then(|| MidiMap {
             channel: (self.midi_channel.value() - 1).clamp(0, 15) as u8,
@@ -261,8 +270,9 @@ fn parse_seconds(text: &str) -> Option<f32> {
     number.parse().ok().filter(|value: &f32| value.is_finite())
 }
 
-/// Brings a state that an older build saved to what this build reads. There is one version so far, so only states
-/// without any settings (a host's own preset, or a damaged one) are completed by defaults, which `serde` does.
+/// Brings a state that an older build saved to what this build reads. There is one version so far,
+/// so only states without any settings (a host's own preset, or a damaged one) are completed by
+/// defaults, which `serde` does.
 pub(crate) fn migrate(state: &mut PluginState) {
     if let Some(settings) = state.fields.get("settings")
         && serde_json::from_str::<Settings>(settings).is_err()

@@ -42,8 +42,8 @@ impl SongTime {
 
 /// From stream time to the song's. Written by the audio thread with each block, read by anyone.
 ///
-/// While a song plays, all three numbers stay as they are, so that it does not matter in which order they are read: only a jump
-/// or a change of tempo may be seen half, for one readout.
+/// While a song plays, all three numbers stay as they are, so that it does not matter in which
+/// order they are read: only a jump or a change of tempo may be seen half, for one readout.
 #[derive(Debug)]
 pub(crate) struct SongClock {
     /// Song time less stream time, in seconds; NaN while it is unknown. As bits, like the others.
@@ -64,6 +64,11 @@ impl Default for SongClock {
     }
 }
 
+#[deny(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::disallowed_macros
+)]
 impl SongClock {
     /// A block begins `stream_s` seconds into the stream. A song that stands is nowhere.
     ///

@@ -1,14 +1,17 @@
-//! The VST3 objects that a host holds: the framework's own, with what it leaves undone put right on the way.
+//! The VST3 objects that a host holds: the framework's own, with what it leaves undone put right on
+//! the way.
 //!
 //! | what the framework (nice-plug 0.4.2) does | here |
 //! |---|---|
-//! | keeps the number of channels of a speaker arrangement, and reads it back as one arrangement per number | what was accepted is kept |
-//! | takes `kSample64`, which it denies elsewhere, and hands on the process mode of the call before | refused; the mode is the one that was set |
+//! | keeps only the number of channels of a speaker arrangement | what was accepted is kept |
+//! | takes `kSample64`, which it denies elsewhere | refused |
+//! | hands on the process mode of the call before | the mode is the one that was set |
 //! | panics when it is to process before it was set up | refused |
 //! | forgets a scale that is told before the editor opens | it opens at that scale |
 //! | reads a parameter back as it was, while it processes | as it was set |
 //!
-//! Everything else is handed on as it comes. docs/upstream.md says what the framework should do itself.
+//! Everything else is handed on as it comes. docs/upstream.md says what the framework should do
+//! itself.
 #![expect(
     unsafe_code,
     reason = "VST3 is a C++ interface: hosts hand over pointers and promise what they point to"
@@ -176,7 +179,8 @@ struct Component {
     /// The arrangement of both buses that was accepted last; 0 for none.
     arrangement: AtomicU64,
     set_up: AtomicBool,
-    /// Parameters that the processor has yet to take: what was set, and what the processor had then.
+    /// Parameters that the processor has yet to take: what was set, and what the processor had
+    /// then.
     awaited: Mutex<Vec<Awaited>>,
 }
 

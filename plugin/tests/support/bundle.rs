@@ -1,8 +1,9 @@
 //! Builds the plugin as it ships and makes the bundles that hosts load.
 //!
-//! Cargo builds no dynamic library for a test, so this asks for it: with the plugin's own features alone, not with those
-//! that the tests' own dependencies bring in, but for one: a block that allocates aborts the host. With
-//! `GENRESCOPE_BUNDLED=FOLDER` (absolute) the bundles that `cargo xtask bundle` wrote there are loaded instead.
+//! Cargo builds no dynamic library for a test, so this asks for it: with the plugin's own features
+//! alone, not with those that the tests' own dependencies bring in, but for one: a block that
+//! allocates aborts the host. With `GENRESCOPE_BUNDLED=FOLDER` (absolute) the bundles that
+//! `cargo xtask bundle` wrote there are loaded instead.
 #![allow(
     unreachable_pub,
     dead_code,
@@ -14,6 +15,11 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
+
+#[path = "../../../tests/support/random.rs"]
+mod random;
+
+pub(crate) use random::Random;
 
 /// Finished bundles, where they are given.
 fn bundled(name: &str) -> Option<PathBuf> {
@@ -69,27 +75,4 @@ pub(crate) fn vst3(folder: &Path) -> PathBuf {
     fs::create_dir_all(&place).expect("the bundle can be written");
     fs::copy(library(), place.join("genrescope.so")).expect("the bundle can be written");
     bundle
-}
-
-/// Numbers without pattern, the same in every run (SplitMix64, Steele, Lea and Flood 2014).
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From -1 to 1.
-    pub(crate) fn sample(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    pub(crate) fn within(&mut self, range: std::ops::RangeInclusive<usize>) -> usize {
-        range.start() + (self.next() as usize) % (range.end() - range.start() + 1)
-    }
 }

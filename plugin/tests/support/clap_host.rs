@@ -122,7 +122,8 @@ pub fn instance_with_midi(entry: &PluginEntry) -> PluginInstance<TestHost> {
     instance
 }
 
-/// What a plugin sent: the sample of the block, and three bytes each, notes as MIDI would write them.
+/// What a plugin sent: the sample of the block, and three bytes each, notes as MIDI would write
+/// them.
 fn sent(events: &EventBuffer) -> Vec<(u32, [u8; 3])> {
     events
         .iter()

@@ -72,7 +72,8 @@ impl Told {
         }
     }
 
-    /// Equal, but for one step of the controllers: a host hands parameters over as 32-bit fractions of their range.
+    /// Equal, but for one step of the controllers: a host hands parameters over as 32-bit fractions
+    /// of their range.
     pub fn agrees_with(&self, other: &Self) -> bool {
         self.genre == other.genre
             && self
@@ -176,7 +177,8 @@ pub fn live(deck: &mut impl Deck, song: &Song) -> Told {
     ask(deck)
 }
 
-/// Messages go out with blocks, so a few samples more are played; a rendering looks every tenth of a second.
+/// Messages go out with blocks, so a few samples more are played; a rendering looks every tenth of
+/// a second.
 fn ask(deck: &mut impl Deck) -> Told {
     for _ in 0..5 {
         deck.play(&[vec![0.0; 1024], vec![0.0; 1024]]);
@@ -194,7 +196,7 @@ pub fn same_bits(one: &[Vec<f32>], two: &[Vec<f32>]) -> bool {
 
 /// Random blocks of 1 to 4096 samples come out as they went in.
 pub fn passes_bit_for_bit(deck: &mut impl Deck, n_channels: usize, rounds: usize, what: &str) {
-    let mut random = super::bundle::Random(n_channels as u64);
+    let mut random = super::bundle::Random::new(n_channels as u64);
     for round in 0..rounds {
         let n = match round {
             0 => 1,

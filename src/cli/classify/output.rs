@@ -37,7 +37,8 @@ pub(in crate::cli) struct Printer<'a> {
     pub(in crate::cli) n_written: usize,
 }
 
-/// What to call the files in the table: their paths below the folder that holds them all, so that no two look the same.
+/// What to call the files in the table: their paths below the folder that holds them all, so that
+/// no two look the same.
 pub(in crate::cli) fn shown_names(files: &[PathBuf]) -> Vec<String> {
     let mut common: Option<Vec<Component<'_>>> = None;
     for file in files {

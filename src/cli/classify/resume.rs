@@ -1,4 +1,5 @@
-//! Going on with the answers of an earlier run: what it answered, what it left undone, and a file without either's traces.
+//! Going on with the answers of an earlier run: what it answered, what it left undone, and a file
+//! without either's traces.
 
 use std::{
     collections::HashSet,
@@ -43,8 +44,8 @@ impl Earlier {
     /// Reads the file at `output`; one that is not there or empty holds nothing.
     ///
     /// # Errors
-    /// When it cannot be read, holds something else than answers of `classify`, or those of another model
-    /// or of other options.
+    /// When it cannot be read, holds something else than answers of `classify`, or those of another
+    /// model or of other options.
     pub(super) fn read(
         output: &OutputFile,
         format: Format,
@@ -177,7 +178,8 @@ impl Earlier {
         Ok(())
     }
 
-    /// Nothing is in it that would have to be gone on with: the header, where there is one, is still to come.
+    /// Nothing is in it that would have to be gone on with: the header, where there is one, is
+    /// still to come.
     pub(super) fn is_empty(&self) -> bool {
         self.end == 0
     }
@@ -191,8 +193,8 @@ impl Earlier {
             .collect()
     }
 
-    /// Takes what was cut off out of the file, which is told by `true`, and the failures of files that are tried again now or were answered
-    /// later: every file has one line.
+    /// Takes what was cut off out of the file, which is told by `true`, and the failures of files
+    /// that are tried again now or were answered later: every file has one line.
     ///
     /// # Errors
     /// When the file cannot be written; it is as it was then.

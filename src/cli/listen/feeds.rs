@@ -1,4 +1,5 @@
-//! Feeds for browsers, homes and other programs: their options, and how each is made from them and the configuration.
+//! Feeds for browsers, homes and other programs: their options, and how each is made from them and
+//! the configuration.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -20,19 +21,23 @@ use crate::{
 /// Options of these feeds.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct FeedArgs {
-    /// Show a page in the browser, at 127.0.0.1:8017 or at HOST, HOST:PORT or :PORT; /overlay is for OBS (docs/feeds/page.md).
+    /// Show a page in the browser, at 127.0.0.1:8017 or at HOST, HOST:PORT or :PORT; /overlay is
+    /// for OBS (docs/feeds/page.md).
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = http::DEFAULT_ADDRESS, help_heading = "Page")]
     pub http: Option<String>,
 
-    /// The first line of this file is the token that the page asks for; needed where others can reach it. Or the variable GENRESCOPE_HTTP_TOKEN.
+    /// The first line of this file is the token that the page asks for; needed where others can
+    /// reach it. Or the variable GENRESCOPE_HTTP_TOKEN.
     #[arg(long, value_name = "FILE", help_heading = "Page")]
     pub http_token_file: Option<PathBuf>,
 
-    /// Also tell this broker, mqtt://[USER@]HOST[:PORT][/PREFIX] or mqtts:// for TLS; Home Assistant finds it by itself (docs/feeds/mqtt.md).
+    /// Also tell this broker, mqtt://[USER@]HOST[:PORT][/PREFIX] or mqtts:// for TLS; Home
+    /// Assistant finds it by itself (docs/feeds/mqtt.md).
     #[arg(long, value_name = "URL", help_heading = "MQTT")]
     pub mqtt: Option<String>,
 
-    /// The first line of this file is the broker's password. Or the variable GENRESCOPE_MQTT_PASSWORD.
+    /// The first line of this file is the broker's password. Or the variable
+    /// GENRESCOPE_MQTT_PASSWORD.
     #[arg(long, value_name = "FILE", help_heading = "MQTT")]
     pub mqtt_password_file: Option<PathBuf>,
 
@@ -44,15 +49,18 @@ pub struct FeedArgs {
     #[arg(long, value_name = "PREFIX", help_heading = "MQTT")]
     pub mqtt_discovery: Option<String>,
 
-    /// Keep the genre as one line in this file, for OBS, Butt or radio automation; empty while none is named.
+    /// Keep the genre as one line in this file, for OBS, Butt or radio automation; empty while none
+    /// is named.
     #[arg(long, value_name = "FILE", help_heading = "Other programs")]
     pub text: Option<PathBuf>,
 
-    /// What the line says: {genre}, {confidence}, {state} and {source} are filled in [default: {genre}].
+    /// What the line says: {genre}, {confidence}, {state} and {source} are filled in [default:
+    /// {genre}].
     #[arg(long, value_name = "LINE", help_heading = "Other programs")]
     pub text_format: Option<String>,
 
-    /// Run this command when the genre changes: GENRESCOPE_GENRE and more stand in its environment. No shell reads it.
+    /// Run this command when the genre changes: GENRESCOPE_GENRE and more stand in its environment.
+    /// No shell reads it.
     #[arg(long, value_name = "CMD", help_heading = "Other programs")]
     pub exec: Option<String>,
 

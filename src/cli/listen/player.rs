@@ -1,8 +1,8 @@
 //! A file, a pipe or standard input on its way through the live path.
 //!
-//! One thread opens, reads and decodes, another pushes at the speed of the sound. So the second one sees when the first has
-//! nothing for it: a pipe whose writer has paused, or has not begun, looks like nothing else, and must not leave a genre
-//! standing.
+//! One thread opens, reads and decodes, another pushes at the speed of the sound. So the second one
+//! sees when the first has nothing for it: a pipe whose writer has paused, or has not begun, looks
+//! like nothing else, and must not leave a genre standing.
 
 use std::{
     io,
@@ -35,7 +35,8 @@ pub(super) const MAX_BLOCK: usize = 8_192;
 /// Decoded blocks that wait to be played.
 const BLOCKS_AHEAD: usize = 4;
 
-/// Readouts that may wait to be shown before a file pauses: none is lost, however fast it is played.
+/// Readouts that may wait to be shown before a file pauses: none is lost, however fast it is
+/// played.
 const READOUTS_AHEAD: usize = 16;
 
 /// A stream on its way.
@@ -68,9 +69,9 @@ enum Read {
 }
 
 impl Player {
-    /// Plays what was `opened`, called `name`, `speed` times as fast as it sounds; without a speed, as fast as it goes.
-    /// `input` takes samples of the rate of what was opened, where that is known. With the listener come the readouts that
-    /// wait to be shown, which are the caller's.
+    /// Plays what was `opened`, called `name`, `speed` times as fast as it sounds; without a speed,
+    /// as fast as it goes. `input` takes samples of the rate of what was opened, where that is
+    /// known. With the listener come the readouts that wait to be shown, which are the caller's.
     pub(super) fn start(
         opened: Opened,
         name: &str,
@@ -118,8 +119,8 @@ impl Player {
         self.events.clone()
     }
 
-    /// What became of the stream, once all of it was heard. After a request to end, a stream that gives nothing is not waited
-    /// for.
+    /// What became of the stream, once all of it was heard. After a request to end, a stream that
+    /// gives nothing is not waited for.
     pub(super) fn end(self, stopped: bool) -> anyhow::Result<Option<Played>> {
         if stopped && !self.thread.is_finished() {
             return Ok(None);
@@ -288,7 +289,8 @@ impl Playing {
     }
 }
 
-/// Reads `file` on a thread of its own, which is not joined: a pipe that nobody writes to may hold it for ever.
+/// Reads `file` on a thread of its own, which is not joined: a pipe that nobody writes to may hold
+/// it for ever.
 fn read(mut file: AudioFile) -> io::Result<Receiver<Read>> {
     let (blocks, read) = crossbeam_channel::bounded(BLOCKS_AHEAD);
     thread::Builder::new()
@@ -304,10 +306,11 @@ pub(super) fn opener_failed() -> anyhow::Error {
     anyhow::anyhow!("the thread that opens the input has failed; this is a defect of genrescope")
 }
 
-/// Whether sound flows, or no more than crumbs of it come: a sample now and then keeps no genre alive.
+/// Whether sound flows, or no more than crumbs of it come: a sample now and then keeps no genre
+/// alive.
 ///
-/// What comes is put in a bowl with a hole, through which half of what should come runs off. So it is empty when for
-/// [`STALL`] nothing came, and never while sound comes as fast as it is played.
+/// What comes is put in a bowl with a hole, through which half of what should come runs off. So it
+/// is empty when for [`STALL`] nothing came, and never while sound comes as fast as it is played.
 #[derive(Debug)]
 struct Flow {
     /// Seconds of sound in the bowl.
@@ -362,7 +365,8 @@ impl Flow {
         let passed = now.saturating_duration_since(self.seen).as_secs_f64();
         self.seen = now;
         let left = (self.level - self.leak() * passed).max(0.0);
-        // What waited while this thread could not look has come nevertheless: the bowl is looked at when it is in.
+        // What waited while this thread could not look has come nevertheless: the bowl is looked at
+        // when it is in.
         self.level = (left + came.0).min(self.full());
         let full = self.full();
         if self.stalled && self.level >= Self::ENOUGH * full {
@@ -421,7 +425,8 @@ impl Pace {
         Duration::from_secs_f64(self.rate.duration(samples).0 / self.speed)
     }
 
-    /// The next sample is due now; how long there was none. What comes after a pause is not hurried to make up for it.
+    /// The next sample is due now; how long there was none. What comes after a pause is not hurried
+    /// to make up for it.
     fn pause(&mut self, pushed: u64) -> Duration {
         let now = Instant::now();
         self.start = now.checked_sub(self.length(pushed)).unwrap_or(now);

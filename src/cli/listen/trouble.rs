@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::sink::{SinkRunner, SinkStats};
 
-/// A receiver counts as back when it has been for this long: the answers of closed ports come irregularly.
+/// A receiver counts as back when it has been for this long: the answers of closed ports come
+/// irregularly.
 const STEADY: Duration = Duration::from_secs(3);
 
 /// What was told of each feed.

@@ -13,7 +13,7 @@ use crate::{hexadecimal::hex, tags::read::About};
 
 /// A song in a list.
 #[derive(Debug)]
-pub(super) struct Song {
+pub(super) struct ListedSong {
     /// Absolute, free of links.
     pub(super) path: PathBuf,
     pub(super) genre: String,
@@ -26,7 +26,7 @@ pub(super) struct Song {
 #[derive(Debug)]
 pub(super) struct Crate {
     pub(super) name: String,
-    pub(super) songs: Vec<Arc<Song>>,
+    pub(super) songs: Vec<Arc<ListedSong>>,
 }
 
 /// Where lists are written, and what their paths are relative to.
@@ -57,7 +57,7 @@ pub(super) fn file_name(word: &str) -> String {
     }
 }
 
-impl Song {
+impl ListedSong {
     fn title(&self) -> String {
         let stem = || name_of(Path::new(self.path.file_stem().unwrap_or_default()));
         self.about.title.clone().unwrap_or_else(stem)
@@ -160,8 +160,8 @@ fn kind(path: &Path) -> String {
 }
 
 /// Every song once, in the order of the crates.
-fn songs(crates: &[Crate]) -> Vec<&Arc<Song>> {
-    let mut out: Vec<&Arc<Song>> = Vec::new();
+fn songs(crates: &[Crate]) -> Vec<&Arc<ListedSong>> {
+    let mut out: Vec<&Arc<ListedSong>> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for song in crates.iter().flat_map(|one| &one.songs) {
         if seen.insert(&song.path) {

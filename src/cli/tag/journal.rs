@@ -1,4 +1,5 @@
-//! What `tag` did, kept so that it can be taken back: for each file the bytes that gave way, and what it held before and after.
+//! What `tag` did, kept so that it can be taken back: for each file the bytes that gave way, and
+//! what it held before and after.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -306,7 +307,8 @@ pub(super) struct Undone {
     pub(super) failed: usize,
 }
 
-/// Takes back what the journal at `path` tells, last things first. Files that somebody changed since stay as they are.
+/// Takes back what the journal at `path` tells, last things first. Files that somebody changed
+/// since stay as they are.
 pub(super) fn undo(path: &Path, manner: Manner, stop: &Stop) -> anyhow::Result<Undone> {
     let read = Read::at(path)?;
     let mut undone = Undone::default();

@@ -1,4 +1,5 @@
-//! Another file in the place of one that is there: as a whole or not at all, and with all that belongs to the old one.
+//! Another file in the place of one that is there: as a whole or not at all, and with all that
+//! belongs to the old one.
 
 use std::{
     ffi::OsString,
@@ -127,7 +128,8 @@ struct Part {
 }
 
 impl Part {
-    /// The name does not change from run to run: what a run that was killed left is found by the next.
+    /// The name does not change from run to run: what a run that was killed left is found by the
+    /// next.
     fn name(of: &Path) -> PathBuf {
         let name = of.file_name().unwrap_or_default().as_encoded_bytes();
         let mut part = OsString::from(".genrescope-");
@@ -191,8 +193,9 @@ pub(super) fn remove_left_over(of: &Path) -> io::Result<()> {
     }
 }
 
-/// Applies what `edit` says to the file at `path`, which must be no link. The new file is shown to `check`, and what was done to
-/// `record`, before it takes the old one's place. Whatever else happens to the file between the first look and the last is noticed.
+/// Applies what `edit` says to the file at `path`, which must be no link. The new file is shown to
+/// `check`, and what was done to `record`, before it takes the old one's place. Whatever else
+/// happens to the file between the first look and the last is noticed.
 pub(super) fn rewrite(
     path: &Path,
     edit: impl FnOnce(&mut File) -> anyhow::Result<Vec<Splice>>,
@@ -292,7 +295,8 @@ fn keep_belongings(old: &File, found: &Metadata, new: &File) -> anyhow::Result<(
     Ok(())
 }
 
-/// Labels, ratings and access lists that hang on the file. What cannot be kept there was not put there by its user.
+/// Labels, ratings and access lists that hang on the file. What cannot be kept there was not put
+/// there by its user.
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 fn keep_attributes(old: &File, new: &File) {
     use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};

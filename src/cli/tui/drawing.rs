@@ -257,7 +257,8 @@ impl View {
         frame.render_widget(Line::from(dim(format!("{left}{:>room$}", "now"))), area);
     }
 
-    /// The last minutes, newest at the right: one row of colours, and one of names, which stand where a run begins.
+    /// The last minutes, newest at the right: one row of colours, and one of names, which stand
+    /// where a run begins.
     fn draw_strip(&self, frame: &mut Frame, area: Rect) {
         let width = usize::from(area.width);
         if width == 0 || area.height == 0 {
@@ -265,7 +266,8 @@ impl View {
         }
         let per_cell = self.strip_step(width);
         let n_cells = (self.history.len() / per_cell).min(width);
-        // Cells are cut at whole multiples of the stream's time, so that the picture moves and does not boil.
+        // Cells are cut at whole multiples of the stream's time, so that the picture moves and does
+        // not boil.
         let newest_odd = (self.history_s as usize) % per_cell;
         let cell = |cells_ago: usize| -> Option<Moment> {
             let back = newest_odd + cells_ago * per_cell;

@@ -21,7 +21,8 @@ use super::{
 };
 use crate::realtime::{Controls, Counters};
 
-/// The real terminal: raw mode and the alternate screen for as long as it lives, restored whatever happens.
+/// The real terminal: raw mode and the alternate screen for as long as it lives, restored whatever
+/// happens.
 #[derive(Debug)]
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
@@ -107,8 +108,8 @@ impl LiveScreen {
         })
     }
 
-    /// Takes the next key that was pressed, if any, and does what it asks of every stream; what only the caller can do
-    /// is returned. A terminal that has hung up quits.
+    /// Takes the next key that was pressed, if any, and does what it asks of every stream; what
+    /// only the caller can do is returned. A terminal that has hung up quits.
     ///
     /// # Errors
     /// When the terminal cannot be read.
@@ -154,8 +155,8 @@ impl LiveScreen {
     }
 }
 
-/// Keys, read on a thread of their own: at a terminal that has hung up, crossterm reads for ever and never returns. The
-/// thread ends with the program.
+/// Keys, read on a thread of their own: at a terminal that has hung up, crossterm reads for ever
+/// and never returns. The thread ends with the program.
 fn read_keys() -> io::Result<Receiver<io::Result<Event>>> {
     let (out, keys) = crossbeam_channel::unbounded();
     thread::Builder::new().name("keys".into()).spawn(move || {

@@ -152,7 +152,8 @@ impl Known {
         self.stamps.get(path) == Some(stamp)
     }
 
-    /// Done with, by content: it was touched, or has another name now. A copy of a file that is still there is a new file.
+    /// Done with, by content: it was touched, or has another name now. A copy of a file that is
+    /// still there is a new file.
     pub(super) fn has_content(&mut self, path: &Path) -> anyhow::Result<bool> {
         // What cannot be read is told by whoever listens to it.
         let Ok(content) = content(path) else {

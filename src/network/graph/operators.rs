@@ -28,7 +28,8 @@ pub(super) fn columns_of(tensor: &TValue) -> TractResult<Input<'_>> {
 pub(super) struct Recycled(Option<Arc<Tensor>>);
 
 impl Recycled {
-    /// A tensor of `shape`, of bytes or else of floats, as `fill` leaves it; it comes with what it held before.
+    /// A tensor of `shape`, of bytes or else of floats, as `fill` leaves it; it comes with what it
+    /// held before.
     pub(super) fn write(
         &mut self,
         bytes: bool,
@@ -174,8 +175,9 @@ macro_rules! floats {
     };
 }
 
-/// Convolution, bias, max pool, ELU and requantisation in one pass ([`super::super::kernel`]), from `[columns * pool + 2, rows, channels]` to
-/// `[columns, rows / pool, filters]`. Weights are shared by every plan and every stream.
+/// Convolution, bias, max pool, ELU and requantisation in one pass ([`super::super::kernel`]), from
+/// `[columns * pool + 2, rows, channels]` to `[columns, rows / pool, filters]`. Weights are shared
+/// by every plan and every stream.
 #[derive(Clone, Debug)]
 pub(super) struct Fused(pub(super) Arc<Convolution>);
 
@@ -387,9 +389,10 @@ impl Compute for Dense {
     }
 }
 
-/// A Keras 1 GRU over the rows of its first input, from a state of zeros, all states as output: gates are
-/// `clip(0.2 v + 0.5, 0, 1)`, the reset gate acts on the state before the recurrent product,
-/// and the update gate keeps: `h' = z * h + (1 - z) * tanh(..)`. Other inputs: the weights, as [`super::super::bundle`] names them.
+/// A Keras 1 GRU over the rows of its first input, from a state of zeros, all states as output:
+/// gates are `clip(0.2 v + 0.5, 0, 1)`, the reset gate acts on the state before the recurrent
+/// product, and the update gate keeps: `h' = z * h + (1 - z) * tanh(..)`. Other inputs: the
+/// weights, as [`super::super::bundle`] names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Gru {
     pub(super) units: usize,
@@ -448,7 +451,8 @@ impl Compute for Gru {
     }
 }
 
-/// Sum of products, in eight running sums: the order is fixed, and a compiler can keep them in one register.
+/// Sum of products, in eight running sums: the order is fixed, and a compiler can keep them in one
+/// register.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 8];
     let (heads, tails) = (a.chunks_exact(8), b.chunks_exact(8));

@@ -16,19 +16,20 @@ use super::{
     super::{
         bundle::{Bundle, Weights},
         kernel::{
-            Activation, Depthwise, Excitation, LastPool, MobileBlock, MobileScratch, Path,
-            Pointwise, Stem,
+            AfterConvolution, Depthwise, Excitation, FusedMobileBlock, LastPool, MobileScratch,
+            Path, Pointwise, Stem,
         },
         tagger::{Answer, Tagger, sigmoid},
     },
     operators::{Compute, Dense, Operator, Recycled},
 };
 
-/// Idle states that are kept for the next segment of any stream: as many as run at the same time on most machines.
+/// Idle states that are kept for the next segment of any stream: as many as run at the same time on
+/// most machines.
 const IDLE: usize = 4;
 
-/// The plans of a tagger, shared by all streams. What a run needs beside them belongs to nobody: a stream asks once in
-/// several seconds, and takes what another one left.
+/// The plans of a tagger, shared by all streams. What a run needs beside them belongs to nobody: a
+/// stream asks once in several seconds, and takes what another one left.
 pub(in super::super) struct TaggerPlans {
     tagger: Tagger,
     groups: Vec<Vec<usize>>,
@@ -52,7 +53,7 @@ struct State {
 
 struct Layers {
     stem: Arc<Stem>,
-    blocks: Vec<Arc<MobileBlock>>,
+    blocks: Vec<Arc<FusedMobileBlock>>,
     last: Arc<LastPool>,
     hidden: [Arc<Tensor>; 2],
     classes: [Arc<Tensor>; 2],
@@ -87,9 +88,9 @@ impl TaggerPlans {
         for (index, block) in tagger.blocks.iter().enumerate() {
             let name = |part: &str| format!("block{}.{part}", index + 1);
             let activation = if block.hard_swish {
-                Activation::HardSwish
+                AfterConvolution::HardSwish
             } else {
-                Activation::Relu
+                AfterConvolution::Relu
             };
             let excitation = match block.squeezed {
                 None => None,
@@ -100,7 +101,7 @@ impl TaggerPlans {
                     excite_bias: floats(&name("excite.bias"))?,
                 }),
             };
-            blocks.push(Arc::new(MobileBlock {
+            blocks.push(Arc::new(FusedMobileBlock {
                 path,
                 channels,
                 expand: (block.expanded != channels)
@@ -113,7 +114,7 @@ impl TaggerPlans {
                     &floats(&name("depthwise.bias"))?,
                 ),
                 excitation,
-                project: pointwise(&name("project"), Activation::Linear)?,
+                project: pointwise(&name("project"), AfterConvolution::Linear)?,
                 activation,
             }));
             channels = block.filters;
@@ -136,7 +137,7 @@ impl TaggerPlans {
                 &floats("stem.bias")?,
             )),
             blocks,
-            last: Arc::new(LastPool(pointwise("last", Activation::HardSwish)?)),
+            last: Arc::new(LastPool(pointwise("last", AfterConvolution::HardSwish)?)),
             hidden: dense("hidden")?,
             classes: dense("classes")?,
         };
@@ -249,8 +250,8 @@ impl TaggerPlans {
         Ok(())
     }
 
-    /// What the head sees of segments: the mean embedding, and the logarithm of each group's share, where a group counts
-    /// by the mean over segments of its likeliest class.
+    /// What the head sees of segments: the mean embedding, and the logarithm of each group's share,
+    /// where a group counts by the mean over segments of its likeliest class.
     pub(in super::super) fn summarise<'a>(
         &self,
         answers: impl ExactSizeIterator<Item = &'a Answer>,
@@ -297,7 +298,7 @@ const SUREST: f32 = 6.0;
 #[derive(Clone, Debug)]
 enum Layer {
     Stem(Arc<Stem>),
-    Block(Arc<MobileBlock>),
+    Block(Arc<FusedMobileBlock>),
     Last(Arc<LastPool>),
 }
 
@@ -366,7 +367,7 @@ impl Compute for HardSwish {
         let mut plain = output.try_as_plain_ram_mut()?;
         let cells = plain.as_slice_mut::<f32>()?.iter_mut();
         for (output, &input) in cells.zip(view.as_slice::<f32>()?) {
-            *output = Activation::HardSwish.apply(input);
+            *output = AfterConvolution::HardSwish.apply(input);
         }
         Ok(())
     }

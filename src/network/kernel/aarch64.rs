@@ -1,7 +1,9 @@
-//! Tiles for 64-bit ARM. Each type is a proof that the processor has what it names: only `detect` makes one.
+//! Tiles for 64-bit ARM. Each type is a proof that the processor has what it names: only `detect`
+//! makes one.
 //!
-//! ARM multiplies signed by signed, so activations are shifted by 128 (a flip of their highest bit), and 128 times the sum of the
-//! weights, which is what that takes away, is what the sums begin with.
+//! ARM multiplies signed by signed, so activations are shifted by 128 (a flip of their highest
+//! bit), and 128 times the sum of the weights, which is what that takes away, is what the sums
+//! begin with.
 #![expect(
     unsafe_code,
     reason = "instructions of one processor family, and loads whose bounds are checked once per tile"
@@ -16,7 +18,7 @@ use std::{
     array,
 };
 
-use super::{Engine, LANES, PLACES, QUAD, Sums, Task, Tile};
+use super::{InstructionSet, LANES, PLACES, QUAD, Sums, Task, Tile};
 
 /// Vectors of four values in a group.
 const QUARTERS: usize = LANES / 4;
@@ -47,7 +49,7 @@ macro_rules! engine {
             }
         }
 
-        impl Engine for $name {
+        impl InstructionSet for $name {
             const PLACES: usize = PLACES;
             const GROUPS: usize = 1;
 
@@ -81,8 +83,9 @@ engine!(Neon, ["neon"], "neon", false);
 unsafe fn integers<const DOT: bool>(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
     assert!(tile.is_sound(1, LANES) && tile.sums.len() >= LANES);
     let quads = tile.run / QUAD;
-    // SAFETY: by the assertion, the taps of every place lie within `input`, those of the group within `weights`, and `sums` holds
-    // the sums of a group; reads of quads need no alignment, and the caller promises the instructions.
+    // SAFETY: by the assertion, the taps of every place lie within `input`, those of the group
+    // within `weights`, and `sums` holds the sums of a group; reads of quads need no alignment, and
+    // the caller promises the instructions.
     unsafe {
         let start: [int32x4_t; QUARTERS] = array::from_fn(|quarter| {
             vshlq_n_s32::<7>(vld1q_s32(tile.sums.as_ptr().add(quarter * 4)))
@@ -161,7 +164,8 @@ fn floats<const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums: &mut Sums<f32>) {
     assert!(tile.is_sound(1, LANES));
     let mut totals = [[vdupq_n_f32(0.0); QUARTERS]; PLACES];
     for tap in 0..tile.taps {
-        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`.
+        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group
+        // within `weights`.
         unsafe {
             let inputs = tile
                 .places

@@ -1,14 +1,15 @@
-//! The layers of a MobileNet: pointwise and depthwise convolutions, squeeze-excitation, and blocks of them.
+//! The layers of a MobileNet: pointwise and depthwise convolutions, squeeze-excitation, and blocks
+//! of them.
 //!
-//! A picture is `[time, frequency, channel]`, as in [`super`]. Pointwise convolutions run on the same tiles as the 3 x 3
-//! ones: one tap instead of three. A block is computed in one pass over time: what its wide middle needs lies in a few
-//! rows that stay in the cache.
+//! A picture is `[time, frequency, channel]`, as in [`super`]. Pointwise convolutions run on the
+//! same tiles as the 3 x 3 ones: one tap instead of three. A block is computed in one pass over
+//! time: what its wide middle needs lies in a few rows that stay in the cache.
 
-use super::{Engine, LANES, MAX_GROUPS, PLACES, Path, Sums, Task, Tile, dispatch, usable};
+use super::{InstructionSet, LANES, MAX_GROUPS, PLACES, Path, Sums, Task, Tile, dispatch, usable};
 
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Activation {
+pub(crate) enum AfterConvolution {
     /// Nothing.
     Linear,
     /// `max(x, 0)`.
@@ -17,7 +18,7 @@ pub(crate) enum Activation {
     HardSwish,
 }
 
-impl Activation {
+impl AfterConvolution {
     #[inline(always)]
     pub(crate) fn apply(self, value: f32) -> f32 {
         match self {
@@ -28,7 +29,8 @@ impl Activation {
     }
 }
 
-/// Memory that a block works in; it grows at the first use and then stays. Nothing of one turn reaches the next.
+/// Memory that a block works in; it grows at the first use and then stays. Nothing of one turn
+/// reaches the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MobileScratch {
     /// Columns behind the expansion, with zeros around them.
@@ -41,7 +43,8 @@ pub(crate) struct MobileScratch {
 
 /// A 1 x 1 convolution with packed weights, in floats.
 ///
-/// Integers were measured, too: with so few channels, bringing the input to 8 bits costs more than the products save.
+/// Integers were measured, too: with so few channels, bringing the input to 8 bits costs more than
+/// the products save.
 #[derive(Clone, Debug)]
 pub(crate) struct Pointwise {
     path: Path,
@@ -51,7 +54,7 @@ pub(crate) struct Pointwise {
     weights: Vec<f32>,
     /// One per lane.
     biases: Vec<f32>,
-    activation: Activation,
+    activation: AfterConvolution,
 }
 
 /// Where the cells of a picture lie: in columns, with something between them.
@@ -72,7 +75,7 @@ impl Pointwise {
         channels: usize,
         weights: &[f32],
         bias: &[f32],
-        activation: Activation,
+        activation: AfterConvolution,
     ) -> Self {
         let filters = bias.len();
         assert_eq!(
@@ -103,9 +106,10 @@ impl Pointwise {
         self.filters
     }
 
-    /// Computes every cell of `input`, one after the other, into the cells of `output` as `layout` says.
+    /// Computes every cell of `input`, one after the other, into the cells of `output` as `layout`
+    /// says.
     #[inline(always)]
-    fn run<E: Engine>(&self, engine: E, input: &[f32], output: &mut [f32], layout: Layout) {
+    fn run<E: InstructionSet>(&self, engine: E, input: &[f32], output: &mut [f32], layout: Layout) {
         let Self {
             channels, filters, ..
         } = *self;
@@ -140,7 +144,8 @@ impl Pointwise {
     }
 }
 
-/// Cells of a pointwise convolution with the weights of a few groups, and where what comes of them goes.
+/// Cells of a pointwise convolution with the weights of a few groups, and where what comes of them
+/// goes.
 pub(super) struct Cells<'a> {
     /// `[cell][channels]`
     pub(super) input: &'a [f32],
@@ -154,7 +159,7 @@ pub(super) struct Cells<'a> {
     /// Values from one cell of the output to the next.
     pub(super) filters: usize,
     pub(super) layout: Layout,
-    pub(super) activation: Activation,
+    pub(super) activation: AfterConvolution,
 }
 
 impl Cells<'_> {
@@ -190,24 +195,24 @@ impl Cells<'_> {
 
     /// With the tiles of `engine`, and plain Rust around them.
     #[inline(always)]
-    pub(super) fn in_tiles<E: Engine>(&self, engine: E, groups: usize, output: &mut [f32]) {
+    pub(super) fn in_tiles<E: InstructionSet>(&self, engine: E, groups: usize, output: &mut [f32]) {
         match self.activation {
-            Activation::Linear => self.tiles(engine, groups, output, |value| value),
-            Activation::Relu => {
+            AfterConvolution::Linear => self.tiles(engine, groups, output, |value| value),
+            AfterConvolution::Relu => {
                 self.tiles(engine, groups, output, |value| {
-                    Activation::Relu.apply(value)
+                    AfterConvolution::Relu.apply(value)
                 });
             }
-            Activation::HardSwish => {
+            AfterConvolution::HardSwish => {
                 self.tiles(engine, groups, output, |value| {
-                    Activation::HardSwish.apply(value)
+                    AfterConvolution::HardSwish.apply(value)
                 });
             }
         }
     }
 
     #[inline(always)]
-    fn tiles<E: Engine>(
+    fn tiles<E: InstructionSet>(
         &self,
         engine: E,
         groups: usize,
@@ -321,7 +326,7 @@ struct StemRun<'a> {
 
 impl Task for StemRun<'_> {
     #[inline(always)]
-    fn perform<E: Engine>(self, _: E) {
+    fn perform<E: InstructionSet>(self, _: E) {
         let Self {
             stem,
             input,
@@ -364,7 +369,7 @@ impl Task for StemRun<'_> {
 impl Stem {
     /// `N` filters from `first` on at one place.
     #[inline(always)]
-    fn filters_of<E: Engine, const N: usize>(
+    fn filters_of<E: InstructionSet, const N: usize>(
         &self,
         taps: &[f32; 9],
         first: usize,
@@ -379,14 +384,14 @@ impl Stem {
             }
         }
         for (to, total) in output.iter_mut().zip(totals) {
-            *to = Activation::HardSwish.apply(total);
+            *to = AfterConvolution::HardSwish.apply(total);
         }
     }
 }
 
 /// Expansion, depthwise convolution, squeeze-excitation, projection and the way around them.
 #[derive(Clone, Debug)]
-pub(crate) struct MobileBlock {
+pub(crate) struct FusedMobileBlock {
     pub(crate) path: Path,
     /// Channels of the input.
     pub(crate) channels: usize,
@@ -394,7 +399,7 @@ pub(crate) struct MobileBlock {
     pub(crate) depthwise: Depthwise,
     pub(crate) excitation: Option<Excitation>,
     pub(crate) project: Pointwise,
-    pub(crate) activation: Activation,
+    pub(crate) activation: AfterConvolution,
 }
 
 /// A depthwise convolution: `kernel` x `kernel`, zeros beyond the edges.
@@ -431,28 +436,28 @@ impl Depthwise {
         }
     }
 
-    /// One output column. `input` begins with the first of the `kernel` columns that it looks at, each with zeros
-    /// around its rows, `column` values from one to the next.
+    /// One output column. `input` begins with the first of the `kernel` columns that it looks at,
+    /// each with zeros around its rows, `column` values from one to the next.
     #[inline(always)]
-    fn column<E: Engine>(
+    fn column<E: InstructionSet>(
         &self,
         input: &[f32],
         column: usize,
-        activation: Activation,
+        activation: AfterConvolution,
         output: &mut [f32],
     ) {
-        let relu = |value| Activation::Relu.apply(value);
-        let hard_swish = |value| Activation::HardSwish.apply(value);
+        let relu = |value| AfterConvolution::Relu.apply(value);
+        let hard_swish = |value| AfterConvolution::HardSwish.apply(value);
         match (self.kernel, activation) {
-            (3, Activation::Relu) => self.chunks::<E, 3>(input, column, output, relu),
-            (5, Activation::Relu) => self.chunks::<E, 5>(input, column, output, relu),
+            (3, AfterConvolution::Relu) => self.chunks::<E, 3>(input, column, output, relu),
+            (5, AfterConvolution::Relu) => self.chunks::<E, 5>(input, column, output, relu),
             (3, _) => self.chunks::<E, 3>(input, column, output, hard_swish),
             _ => self.chunks::<E, 5>(input, column, output, hard_swish),
         }
     }
 
     #[inline(always)]
-    fn chunks<E: Engine, const K: usize>(
+    fn chunks<E: InstructionSet, const K: usize>(
         &self,
         input: &[f32],
         column: usize,
@@ -480,7 +485,7 @@ impl Depthwise {
 
     /// `N` channels of every row.
     #[inline(always)]
-    fn cells<E: Engine, const K: usize, const N: usize>(
+    fn cells<E: InstructionSet, const K: usize, const N: usize>(
         &self,
         input: &[f32],
         column: usize,
@@ -528,7 +533,7 @@ pub(crate) struct Excitation {
 impl Excitation {
     /// Multiplies every channel of `cells` by its gate.
     #[inline(always)]
-    fn apply<E: Engine>(&self, cells: &mut [f32], memory: &mut Vec<f32>) {
+    fn apply<E: InstructionSet>(&self, cells: &mut [f32], memory: &mut Vec<f32>) {
         let channels = self.excite_bias.len();
         let squeezed = self.squeeze_bias.len();
         memory.clear();
@@ -561,9 +566,10 @@ impl Excitation {
     }
 }
 
-/// The sum of products, in [`CHUNK`] sums that are joined at the end: one after the other they would wait for each other.
+/// The sum of products, in [`CHUNK`] sums that are joined at the end: one after the other they
+/// would wait for each other.
 #[inline(always)]
-fn dot<E: Engine>(a: &[f32], b: &[f32]) -> f32 {
+fn dot<E: InstructionSet>(a: &[f32], b: &[f32]) -> f32 {
     let (a, rest_a) = a.as_chunks::<CHUNK>();
     let (b, rest_b) = b.as_chunks::<CHUNK>();
     let mut sums = [0.0_f32; CHUNK];
@@ -581,7 +587,7 @@ fn dot<E: Engine>(a: &[f32], b: &[f32]) -> f32 {
 /// Values of the wide middle that are held at a time: 256 KiB of floats.
 const WIDE: usize = 64 << 10;
 
-impl MobileBlock {
+impl FusedMobileBlock {
     /// Extents of the output for an input of `[time, rows, channels]`.
     pub(crate) fn extents(&self, time: usize, rows: usize) -> [usize; 3] {
         let stride = self.depthwise.stride;
@@ -592,7 +598,7 @@ impl MobileBlock {
         ]
     }
 
-    /// Computes `[time, rows, channels]`; `output` has [`MobileBlock::extents`].
+    /// Computes `[time, rows, channels]`; `output` has [`FusedMobileBlock::extents`].
     pub(crate) fn run(
         &self,
         input: &[f32],
@@ -615,7 +621,7 @@ impl MobileBlock {
 }
 
 struct BlockRun<'a> {
-    block: &'a MobileBlock,
+    block: &'a FusedMobileBlock,
     input: &'a [f32],
     rows: usize,
     output: &'a mut [f32],
@@ -624,7 +630,7 @@ struct BlockRun<'a> {
 
 impl Task for BlockRun<'_> {
     #[inline(always)]
-    fn perform<E: Engine>(self, engine: E) {
+    fn perform<E: InstructionSet>(self, engine: E) {
         let Self {
             block,
             input,
@@ -643,7 +649,8 @@ impl Task for BlockRun<'_> {
         let time = input.len() / column;
         let [time_out, rows_out, filters] = block.extents(time, rows);
         let deep = rows_out * wide;
-        // Columns behind the expansion lie with zeros around their rows; an odd number of rows may be looked at beyond them.
+        // Columns behind the expansion lie with zeros around their rows; an odd number of rows may
+        // be looked at beyond them.
         let padded = (rows + 2 * pad + stride) * wide;
         let layout = Layout {
             rows,
@@ -770,7 +777,7 @@ struct LastRun<'a> {
 
 impl Task for LastRun<'_> {
     #[inline(always)]
-    fn perform<E: Engine>(self, engine: E) {
+    fn perform<E: InstructionSet>(self, engine: E) {
         let Self {
             last,
             input,

@@ -1,11 +1,11 @@
 //! Tiles in plain Rust: what the other paths must equal.
 
-use super::{Engine, LANES, PLACES, QUAD, Sums, Tile};
+use super::{InstructionSet, LANES, PLACES, QUAD, Sums, Tile};
 
 #[derive(Clone, Copy)]
 pub(super) struct Portable;
 
-impl Engine for Portable {
+impl InstructionSet for Portable {
     const PLACES: usize = PLACES;
     const GROUPS: usize = 1;
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::random::Random;
 
 /// A block and an input for it: integers; floats are made of them.
 #[derive(Clone, Debug)]
@@ -35,13 +36,8 @@ fn cases() -> impl Strategy<Value = Case> {
     // Uniform values, or only the two ends of the range, where sums are largest.
     (shapes(), any::<u64>(), any::<bool>(), any::<u8>()).prop_map(
         |((shape, columns), seed, extreme, zero)| {
-            let mut state = seed;
-            let mut byte = move || {
-                state = state
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1_442_695_040_888_963_407);
-                (state >> 56) as u8
-            };
+            let mut random = Random::new(seed);
+            let mut byte = move || random.byte();
             let n = shape.filters * shape.channels * 9;
             let weights = (0..n).map(|_| {
                 if extreme {
@@ -73,7 +69,8 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// `ELU(max over the pool of the convolution * scale + bias)`, in f64, with `value(q)` for an input and 0 outside.
+    /// `ELU(max over the pool of the convolution * scale + bias)`, in f64, with `value(q)` for an
+    /// input and 0 outside.
     fn expected(
         &self,
         weight: impl Fn(usize) -> f64,
@@ -329,7 +326,8 @@ fn what_does_not_fit_is_refused() {
     );
 }
 
-/// Blocks of a MobileNet with channels that fill no group, on every path: what plain Rust computes, to rounding.
+/// Blocks of a MobileNet with channels that fill no group, on every path: what plain Rust computes,
+/// to rounding.
 #[test]
 fn mobile_blocks_are_those_of_plain_rust_on_every_path() {
     for (channels, wide, filters, kernel, stride, squeezed) in [
@@ -339,14 +337,8 @@ fn mobile_blocks_are_those_of_plain_rust_on_every_path() {
         (16, 80, 33, 5, 2, 3),
         (3, 130, 1, 3, 1, 0),
     ] {
-        let mut state = 7_u32;
-        let mut values = |n: usize| -> Vec<f32> {
-            let mut value = || {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / 8_388_608.0 - 1.0
-            };
-            (0..n).map(|_| value()).collect()
-        };
+        let mut random = Random::new(7);
+        let mut values = |n: usize| random.noise(n);
         let expand = (values(wide * channels), values(wide));
         let depthwise = (values(wide * kernel * kernel), values(wide));
         let project = (values(filters * wide), values(filters));
@@ -358,18 +350,18 @@ fn mobile_blocks_are_those_of_plain_rust_on_every_path() {
         });
         let (time, rows) = (23, 7);
         let input = values(time * rows * channels);
-        for activation in [Activation::Relu, Activation::HardSwish] {
+        for activation in [AfterConvolution::Relu, AfterConvolution::HardSwish] {
             let run = |path: Path| {
                 let pointwise = |of: &(Vec<f32>, Vec<f32>), channels, activation| {
                     Pointwise::new(path, channels, &of.0, &of.1, activation)
                 };
-                let block = MobileBlock {
+                let block = FusedMobileBlock {
                     path,
                     channels,
                     expand: (wide != channels).then(|| pointwise(&expand, channels, activation)),
                     depthwise: Depthwise::new(kernel, stride, &depthwise.0, &depthwise.1),
                     excitation: excitation.clone(),
-                    project: pointwise(&project, wide, Activation::Linear),
+                    project: pointwise(&project, wide, AfterConvolution::Linear),
                     activation,
                 };
                 let [time_out, rows_out, filters] = block.extents(time, rows);

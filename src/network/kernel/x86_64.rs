@@ -1,4 +1,5 @@
-//! Tiles for x86-64. Each type is a proof that the processor has what it names: only `detect` makes one.
+//! Tiles for x86-64. Each type is a proof that the processor has what it names: only `detect` makes
+//! one.
 #![expect(
     unsafe_code,
     reason = "instructions of one processor family, and loads whose bounds are checked once per tile"
@@ -10,10 +11,13 @@
 
 use std::{arch::x86_64::*, array};
 
-use super::{Activation, Cells, Engine, LANES, MAX_GROUPS, PLACES, QUAD, Sums, Task, Tile};
+use super::{
+    AfterConvolution, Cells, InstructionSet, LANES, MAX_GROUPS, PLACES, QUAD, Sums, Task, Tile,
+};
 
-/// Places in a tile of 32 registers: with four groups 20 sums, 4 registers of weights, and one for each place. (With six
-/// places the compiler loads them all first and spills; measured, that costs a tenth.)
+/// Places in a tile of 32 registers: with four groups 20 sums, 4 registers of weights, and one for
+/// each place. (With six places the compiler loads them all first and spills; measured, that costs
+/// a tenth.)
 const PLACES_512: usize = 5;
 
 /// AVX-512 F, BW, VL and VNNI.
@@ -56,7 +60,7 @@ engine!(
 engine!(AvxVnni, ["avx2", "fma", "avxvnni"], "avx2,fma,avxvnni");
 engine!(Avx2, ["avx2", "fma"], "avx2,fma");
 
-impl Engine for Avx512Vnni {
+impl InstructionSet for Avx512Vnni {
     const PLACES: usize = PLACES_512;
     const GROUPS: usize = MAX_GROUPS;
 
@@ -104,7 +108,7 @@ impl Engine for Avx512Vnni {
     }
 }
 
-impl Engine for AvxVnni {
+impl InstructionSet for AvxVnni {
     const PLACES: usize = PLACES;
     const GROUPS: usize = 1;
 
@@ -127,7 +131,7 @@ impl Engine for AvxVnni {
     }
 }
 
-impl Engine for Avx2 {
+impl InstructionSet for Avx2 {
     const PLACES: usize = PLACES;
     const GROUPS: usize = 1;
 
@@ -158,8 +162,8 @@ fn integers_512<const G: usize>(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
     let group = tile.taps * quads * LANES * QUAD;
     let mut totals = [[_mm512_setzero_si512(); G]; PLACES_512];
     for tap in 0..tile.taps {
-        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of every group within `weights`; reads of
-        // quads need no alignment.
+        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of every
+        // group within `weights`; reads of quads need no alignment.
         unsafe {
             let inputs: [_; PLACES_512] = array::from_fn(|place| {
                 tile.input
@@ -197,7 +201,8 @@ fn floats_512<const G: usize, const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums
     let group = tile.taps * tile.run * LANES;
     let mut totals = [[_mm512_setzero_ps(); G]; PLACES_512];
     for tap in 0..tile.taps {
-        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of every group within `weights`.
+        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of every
+        // group within `weights`.
         unsafe {
             let inputs: [_; PLACES_512] = array::from_fn(|place| {
                 tile.input
@@ -230,18 +235,18 @@ fn floats_512<const G: usize, const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums
     }
 }
 
-/// A pointwise convolution of `G` groups of filters, `P` cells at a time: with few channels what a tile costs is its way
-/// through memory, so bias and activation meet the sums in their registers.
+/// A pointwise convolution of `G` groups of filters, `P` cells at a time: with few channels what a
+/// tile costs is its way through memory, so bias and activation meet the sums in their registers.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 #[inline(never)]
 fn cells_512<const G: usize, const P: usize>(cells: &Cells<'_>, output: &mut [f32]) {
     match cells.activation {
-        Activation::Linear => activated_512::<G, P>(cells, output, |value| value),
-        Activation::Relu => {
+        AfterConvolution::Linear => activated_512::<G, P>(cells, output, |value| value),
+        AfterConvolution::Relu => {
             let zero = _mm512_setzero_ps();
             activated_512::<G, P>(cells, output, |value| _mm512_max_ps(value, zero));
         }
-        Activation::HardSwish => {
+        AfterConvolution::HardSwish => {
             let (zero, three, six) = (
                 _mm512_setzero_ps(),
                 _mm512_set1_ps(3.0),
@@ -267,8 +272,9 @@ fn activated_512<const G: usize, const P: usize>(
     let (channels, n) = (cells.channels, cells.len());
     // Lanes of the last group that are written.
     let mask = (u32::MAX >> (32 - (cells.used - (G - 1) * LANES))) as u16;
-    // SAFETY: by `is_sound`, `G` groups of biases and, for every channel, of weights lie in their slices; a cell is looked at
-    // only below `n`, and written where `is_sound` has seen the last one.
+    // SAFETY: by `is_sound`, `G` groups of biases and, for every channel, of weights lie in their
+    // slices; a cell is looked at only below `n`, and written where `is_sound` has seen the last
+    // one.
     unsafe {
         let biases: [__m512; G] =
             array::from_fn(|g| _mm512_loadu_ps(cells.biases.as_ptr().add(g * LANES)));
@@ -323,8 +329,8 @@ fn integers_vnni_256(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
     let quads = tile.run / QUAD;
     let mut totals = [[_mm256_setzero_si256(); 2]; PLACES];
     for tap in 0..tile.taps {
-        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`; reads of
-        // quads need no alignment.
+        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group
+        // within `weights`; reads of quads need no alignment.
         unsafe {
             let inputs = tile
                 .places
@@ -358,8 +364,8 @@ fn integers_256(tile: &Tile<'_, u8, i8>, sums: &mut Sums<i32>) {
     for half in 0..2 {
         let mut totals = [[_mm256_setzero_si256(); 2]; HALF];
         for tap in 0..tile.taps {
-            // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`; reads
-            // of quads need no alignment.
+            // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the
+            // group within `weights`; reads of quads need no alignment.
             unsafe {
                 let inputs: [*const u8; HALF] = array::from_fn(|place| {
                     tile.input
@@ -400,7 +406,8 @@ fn floats_256<const FUSED: bool>(tile: &Tile<'_, f32, f32>, sums: &mut Sums<f32>
     assert!(tile.is_sound(1, LANES));
     let mut totals = [[_mm256_setzero_ps(); 2]; PLACES];
     for tap in 0..tile.taps {
-        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group within `weights`.
+        // SAFETY: by `is_sound`, the taps of every place lie within `input` and those of the group
+        // within `weights`.
         unsafe {
             let inputs = tile
                 .places

@@ -1,4 +1,5 @@
-//! What is told to browsers: the newest of everything, the last hour in stretches, and who is watching.
+//! What is told to browsers: the newest of everything, the last hour in stretches, and who is
+//! watching.
 
 use std::{
     collections::VecDeque,

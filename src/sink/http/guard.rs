@@ -1,4 +1,5 @@
-//! Who is answered: no page of another site, nobody under a foreign name, and nobody without the token where there is one.
+//! Who is answered: no page of another site, nobody under a foreign name, and nobody without the
+//! token where there is one.
 
 use std::net::IpAddr;
 
@@ -15,7 +16,8 @@ const COOKIE: &str = "genrescope";
 /// Why somebody is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Asked for under a name that is not this machine's: a site whose name was pointed here (DNS rebinding).
+    /// Asked for under a name that is not this machine's: a site whose name was pointed here (DNS
+    /// rebinding).
     Host,
     /// Asked by the page of another site.
     Origin,

@@ -114,7 +114,8 @@ enum StripValue {
 type Wrong = (usize, String);
 
 impl Look {
-    /// A look from the text of a look file; `universe` is that of channels that name none, where the file says nothing.
+    /// A look from the text of a look file; `universe` is that of channels that name none, where
+    /// the file says nothing.
     ///
     /// # Errors
     /// [`SinkError::Setting`] with the line and what is wrong; unknown keys are refused.
@@ -324,7 +325,8 @@ impl Reader {
         }
     }
 
-    /// `17`, `2/17`, `17-20`, `2/17-20` or a name: the first channel, and the last where one is named.
+    /// `17`, `2/17`, `17-20`, `2/17-20` or a name: the first channel, and the last where one is
+    /// named.
     fn place_text(&self, text: &str) -> Result<(Slot, Option<u16>), String> {
         if let Some(slot) = self.names.get(text) {
             return Ok((*slot, None));

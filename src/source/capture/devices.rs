@@ -5,12 +5,12 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use super::{
     CaptureError, Latency, Selection, SourceInfo, SourceKind, Sources,
     pulse::pulse_cookie,
-    stream::{Plan, backend},
+    stream::{PlannedStream, backend},
 };
 use crate::units::SampleRate;
 
-/// Sample frames per period that cpal asks PulseAudio for where we do not ask it ourselves; its default gives fragments of
-/// two seconds.
+/// Sample frames per period that cpal asks PulseAudio for where we do not ask it ourselves; its
+/// default gives fragments of two seconds.
 #[cfg(not(target_os = "linux"))]
 const PULSE_PERIOD: u32 = 4096;
 
@@ -66,12 +66,13 @@ pub fn choose<'a>(sources: &'a [SourceInfo], wanted: &str) -> Result<&'a SourceI
     })
 }
 
-/// Finds the source and the format to open it with; in the sound system of that name alone, if one is given.
+/// Finds the source and the format to open it with; in the sound system of that name alone, if one
+/// is given.
 pub(super) fn plan(
     selection: &Selection,
     host_name: Option<&str>,
     latency: Latency,
-) -> Result<Plan, CaptureError> {
+) -> Result<PlannedStream, CaptureError> {
     let Found {
         devices: mut found,
         mut notes,
@@ -127,7 +128,7 @@ pub(super) fn plan(
     if source.host == PULSE {
         config.buffer_size = cpal::BufferSize::Fixed(PULSE_PERIOD);
     }
-    Ok(Plan {
+    Ok(PlannedStream {
         host: host_named(&source.host)?,
         source,
         device,

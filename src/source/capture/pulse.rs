@@ -1,4 +1,5 @@
-//! PulseAudio and pipewire-pulse: the cookie without which they let nobody in, and a stream that costs little.
+//! PulseAudio and pipewire-pulse: the cookie without which they let nobody in, and a stream that
+//! costs little.
 
 use std::{
     fs::File,
@@ -12,9 +13,10 @@ pub(super) use self::record::Record;
 /// Bytes in a PulseAudio cookie.
 const COOKIE_LEN: usize = 256;
 
-/// Sees to it that there is a cookie file. PulseAudio and PipeWire refuse a client that sends none, even one whom they
-/// would let in without looking at it; their own library makes one where there is none, and so do we. cpal's client
-/// looks only at PULSE_COOKIE, ~/.config/pulse/cookie and ~/.pulse-cookie.
+/// Sees to it that there is a cookie file. PulseAudio and PipeWire refuse a client that sends none,
+/// even one whom they would let in without looking at it; their own library makes one where there
+/// is none, and so do we. cpal's client looks only at PULSE_COOKIE, ~/.config/pulse/cookie and
+/// ~/.pulse-cookie.
 pub(super) fn pulse_cookie() -> Result<(), String> {
     let home = std::env::home_dir().unwrap_or_default();
     let usual = home.join(".config/pulse/cookie");
@@ -73,9 +75,10 @@ fn make_cookie(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A stream of our own making. cpal's asks the server for its latency after each block and ten times a second besides, and
-/// its client clears two mebibytes for each answer: that took more of a processor than the network. And it lets the server
-/// move it to another source when its own is removed, so that a listener goes on under a name that is gone.
+/// A stream of our own making. cpal's asks the server for its latency after each block and ten
+/// times a second besides, and its client clears two mebibytes for each answer: that took more of a
+/// processor than the network. And it lets the server move it to another source when its own is
+/// removed, so that a listener goes on under a name that is gone.
 #[cfg(target_os = "linux")]
 mod record {
     use std::{
@@ -110,8 +113,9 @@ mod record {
     }
 
     impl Record {
-        /// Opens the source of this name, at `rate` and with `n_channels`. The server gives its samples as they are if they have
-        /// 16 bits, and as `f32` otherwise; which of the two is returned, as a word.
+        /// Opens the source of this name, at `rate` and with `n_channels`. The server gives its
+        /// samples as they are if they have 16 bits, and as `f32` otherwise; which of the two is
+        /// returned, as a word.
         pub(in super::super) fn open(
             name: &str,
             (n_channels, rate): (u16, u32),
@@ -142,7 +146,8 @@ mod record {
                 },
                 flags: StreamFlags {
                     adjust_latency: true,
-                    // When the source is removed, so is the stream: then it is lost, and that is said.
+                    // When the source is removed, so is the stream: then it is lost, and that is
+                    // said.
                     no_move: true,
                     ..StreamFlags::default()
                 },
@@ -203,7 +208,8 @@ mod record {
     }
 
     impl Drop for Sink {
-        /// The client's thread has ended, and with it the connection; or nobody wants the stream any more.
+        /// The client's thread has ended, and with it the connection; or nobody wants the stream
+        /// any more.
         fn drop(&mut self) {
             self.signals.fail("the sound system has ended");
         }

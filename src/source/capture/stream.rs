@@ -1,4 +1,5 @@
-//! A device that was chosen, opened: samples go into the ring, and what happens to the stream is told.
+//! A device that was chosen, opened: samples go into the ring, and what happens to the stream is
+//! told.
 
 use std::{
     sync::{
@@ -54,8 +55,8 @@ impl Signals {
             let mut messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
             messages.push(error.to_string());
         } else if !harmless {
-            // ALSA's plugin for PulseAudio gave 125,300 errors in 1.5 s when the server died: slow it down until
-            // the supervisor has closed the stream.
+            // ALSA's plugin for PulseAudio gave 125,300 errors in 1.5 s when the server died: slow
+            // it down until the supervisor has closed the stream.
             thread::sleep(Duration::from_millis(10));
         }
         if !harmless {
@@ -65,7 +66,7 @@ impl Signals {
 }
 
 /// A device that was found, with what its stream will be.
-pub(super) struct Plan {
+pub(super) struct PlannedStream {
     pub(super) source: SourceInfo,
     pub(super) device: cpal::Device,
     pub(super) host: cpal::Host,
@@ -102,7 +103,7 @@ pub(super) struct Active {
     pub(super) host: cpal::Host,
 }
 
-impl Plan {
+impl PlannedStream {
     pub(super) fn open(self, input: AudioInput) -> Result<Active, CaptureError> {
         let signals = Arc::<Signals>::default();
         #[cfg(target_os = "linux")]
@@ -183,15 +184,21 @@ impl Plan {
     {
         let n_channels = usize::from(self.config.channels);
         let (in_data, in_error) = (Arc::clone(signals), Arc::clone(signals));
+        // The audio thread: converted on the way into the ring, without a buffer in between.
+        #[deny(
+            clippy::disallowed_methods,
+            clippy::disallowed_types,
+            clippy::disallowed_macros
+        )]
+        let on_samples = move |samples: &[T], _: &_| {
+            input.push_converted(samples, n_channels, f32::from_sample);
+            let frames = samples.len() / n_channels.max(1);
+            in_data.frames.fetch_add(frames as u64, Ordering::Relaxed);
+        };
         self.device
             .build_input_stream(
                 self.config,
-                move |samples: &[T], _: &_| {
-                    // The audio thread: converted on the way into the ring, without a buffer in between.
-                    input.push_converted(samples, n_channels, f32::from_sample);
-                    let frames = samples.len() / n_channels.max(1);
-                    in_data.frames.fetch_add(frames as u64, Ordering::Relaxed);
-                },
+                on_samples,
                 move |error| in_error.error(&error),
                 Some(FIRST_SAMPLES),
             )

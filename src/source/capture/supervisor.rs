@@ -1,4 +1,5 @@
-//! The thread that keeps a source going: it sees that samples come, tells what happens, and gets back what is lost.
+//! The thread that keeps a source going: it sees that samples come, tells what happens, and gets
+//! back what is lost.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,12 +24,12 @@ use crate::{
     units::{SampleRate, Seconds},
 };
 
-/// No samples for this long, and the source counts as lost: a suspended or removed PulseAudio sink delivers neither
-/// samples nor an error. Three times the longest period we ask for.
+/// No samples for this long, and the source counts as lost: a suspended or removed PulseAudio sink
+/// delivers neither samples nor an error. Three times the longest period we ask for.
 const WATCHDOG: Duration = Duration::from_millis(1500);
 
-/// A sound system that has not answered after this long is stuck: PulseAudio does not answer who opens a source that
-/// is suspended, until it no longer is.
+/// A sound system that has not answered after this long is stuck: PulseAudio does not answer who
+/// opens a source that is suspended, until it no longer is.
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// Waits between tries to get a source back: doubled from the first to the last.
@@ -62,10 +63,11 @@ pub(super) struct Supervisor {
     flowing: bool,
     /// From the loss of a source until samples arrive again.
     trouble: Option<Trouble>,
-    /// The sound system that the source was found in. Only there it is looked for again: while a server restarts,
-    /// another system may answer, whose default is not what was listened to.
+    /// The sound system that the source was found in. Only there it is looked for again: while a
+    /// server restarts, another system may answer, whose default is not what was listened to.
     host_name: Option<String>,
-    /// A try that the sound system has not answered yet. There is never more than one, however long that takes.
+    /// A try that the sound system has not answered yet. There is never more than one, however long
+    /// that takes.
     stuck: Option<JoinHandle<()>>,
 }
 
@@ -277,8 +279,8 @@ impl Supervisor {
         }
     }
 
-    /// Closes the stream and opens it, or another, until samples can flow again. Without a reason, the user has chosen
-    /// another. `false` when nobody wants it any more.
+    /// Closes the stream and opens it, or another, until samples can flow again. Without a reason,
+    /// the user has chosen another. `false` when nobody wants it any more.
     fn come_back(&mut self, reason: Option<String>) -> bool {
         let now = Instant::now();
         let source = self.active.source.clone();
@@ -290,7 +292,8 @@ impl Supervisor {
             wait: BACK_OFF.0,
             told: None,
         });
-        // A source that could be opened, and gave nothing or failed at once, is one more try that failed.
+        // A source that could be opened, and gave nothing or failed at once, is one more try that
+        // failed.
         let mut must_wait = false;
         let event = match reason {
             Some(reason) if is_new => Some(CaptureEvent::Lost { source, reason }),
@@ -382,8 +385,8 @@ fn stuck(what: &str) -> CaptureError {
     }
 }
 
-/// Asks the sound system for something, on a thread of its own. If it does not answer in time, that thread is returned;
-/// what it gets later is dropped.
+/// Asks the sound system for something, on a thread of its own. If it does not answer in time, that
+/// thread is returned; what it gets later is dropped.
 fn ask<T: Send + 'static>(
     question: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinHandle<()>> {

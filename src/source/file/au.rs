@@ -1,5 +1,5 @@
-//! AU files (Sun and NeXT, 1987 on; GTZAN as its author gave it out): a header of six numbers before
-//! big-endian samples.
+//! AU files (Sun and NeXT, 1987 on; GTZAN as its author gave it out): a header of six numbers
+//! before big-endian samples.
 
 use symphonia::core::codecs::audio::{AudioCodecId, well_known as id};
 

@@ -1,4 +1,5 @@
-//! CAF files (Apple's Core Audio Format, 2005) that hold samples. Those with a codec are a demuxer's.
+//! CAF files (Apple's Core Audio Format, 2005) that hold samples. Those with a codec are a
+//! demuxer's.
 
 use std::io;
 

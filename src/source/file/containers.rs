@@ -86,7 +86,8 @@ fn mp4(file: &mut Place, from: u64, n_bytes: u64) -> io::Result<Told> {
         if size < 8 {
             break;
         }
-        // What is in fragments may end between two of them; what is in one part says itself what it lacks.
+        // What is in fragments may end between two of them; what is in one part says itself what it
+        // lacks.
         in_fragments |= &head[4..8] == b"moof";
         at = at.saturating_add(size);
         told.cut_off = in_fragments && at > n_bytes;
@@ -261,8 +262,8 @@ impl Element {
     }
 }
 
-/// Where the content of the segment of a Matroska file begins, which itself begins with `start`, and
-/// where it ends. A recording of a live stream does not say the latter.
+/// Where the content of the segment of a Matroska file begins, which itself begins with `start`,
+/// and where it ends. A recording of a live stream does not say the latter.
 fn segment(start: &[u8]) -> Option<(u64, Option<u64>)> {
     let mut at = 0_usize;
     loop {
@@ -276,7 +277,8 @@ fn segment(start: &[u8]) -> Option<(u64, Option<u64>)> {
     }
 }
 
-/// What lies between `at` and `end` and is no sound, such as covers, becomes void where it is large.
+/// What lies between `at` and `end` and is no sound, such as covers, becomes void where it is
+/// large.
 fn large_elements(file: &mut Place, mut at: u64, end: u64) -> io::Result<Vec<Patch>> {
     const CLUSTER: &[u8] = b"\x1f\x43\xb6\x75";
     // Attachments, tags.

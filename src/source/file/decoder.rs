@@ -58,12 +58,13 @@ pub(super) struct Decoded {
     held: Vec<f32>,
     /// The stream's clock is to be believed where it says that samples are padding.
     trusts_clock: bool,
-    /// Frames that could not be decoded since the decoder was made, while none could; `None` once one was.
+    /// Frames that could not be decoded since the decoder was made, while none could; `None` once
+    /// one was.
     lacking: Option<u32>,
     /// Packets are passed over.
     muted: bool,
-    /// The decoder has not seen the packets before this one: what it cannot make of the first ones, for it lacks what was
-    /// before, is passed over, too.
+    /// The decoder has not seen the packets before this one: what it cannot make of the first ones,
+    /// for it lacks what was before, is passed over, too.
     resumed: bool,
     /// The clock stood beyond the beginning there.
     pub(super) starts_late: bool,
@@ -233,7 +234,8 @@ impl Decoded {
                 return Ok((Turn::Nothing, NOTHING));
             }
             Err(_) => {
-                // The first frames of a stream that was cut out of another one need what was before.
+                // The first frames of a stream that was cut out of another one need what was
+                // before.
                 let lacking = match &mut self.lacking {
                     Some(n) if matches!(self.packets, Packets::Frames(_)) => {
                         *n += 1;
@@ -259,7 +261,8 @@ impl Decoded {
         Ok((Turn::Samples, format))
     }
 
-    /// Passes over packets from now on, or decodes them again, with a decoder that knows nothing of what was passed over.
+    /// Passes over packets from now on, or decodes them again, with a decoder that knows nothing of
+    /// what was passed over.
     pub(super) fn mute(&mut self, on: bool) {
         if self.muted && !on && self.resumed {
             let params = self.params.clone();
@@ -283,7 +286,8 @@ impl Decoded {
         (n > 0).then_some(n as f64 * base)
     }
 
-    /// Appends the samples of the packet at hand, but for those that are padding if nothing follows.
+    /// Appends the samples of the packet at hand, but for those that are padding if nothing
+    /// follows.
     fn give(&mut self, samples: &mut Vec<f32>, format: Format, padding: usize) {
         if format != self.format {
             self.held.clear();
@@ -315,8 +319,8 @@ impl Decoded {
         Ok(())
     }
 
-    /// Decodes `packet`. A decoder keeps to the form of the first packet that it saw: where one fails,
-    /// a new one may do, if the form is another.
+    /// Decodes `packet`. A decoder keeps to the form of the first packet that it saw: where one
+    /// fails, a new one may do, if the form is another.
     fn decode(&mut self, packet: &Packet) -> Result<Format, SymphoniaError> {
         let decoded = self.decoder.decode(packet, &mut self.packet);
         let Err(error) = decoded else {

@@ -160,7 +160,8 @@ impl FileError {
         }
     }
 
-    /// What to say beside an answer that rests on what could be read before this: nothing for errors that leave nothing to rest on.
+    /// What to say beside an answer that rests on what could be read before this: nothing for
+    /// errors that leave nothing to rest on.
     pub(super) fn remark(&self) -> Option<String> {
         let what = match self {
             Self::Corrupt { at, reason, .. } => format!("damaged at {at}: {reason}"),

@@ -1,5 +1,5 @@
-//! FLAC (RFC 9639): of what is before the frames, one block is needed to decode them. The others, such
-//! as pictures and cue sheets, are passed over, whatever they hold.
+//! FLAC (RFC 9639): of what is before the frames, one block is needed to decode them. The others,
+//! such as pictures and cue sheets, are passed over, whatever they hold.
 
 use std::io::{self, Read};
 
@@ -27,8 +27,8 @@ const MARK: usize = 12;
 /// Longest tag before a stream that is joined on.
 const MAX_TAG: usize = 16 << 20;
 
-/// A stream with what is needed alone, what comes behind it, and the frames that its header promises,
-/// if it does.
+/// A stream with what is needed alone, what comes behind it, and the frames that its header
+/// promises, if it does.
 pub(super) fn translate(mut input: Input) -> Result<(Stream, Rest, Option<u64>), Refusal> {
     let damaged = |reason: &str| Refusal::Damaged(reason.to_owned());
     input.skip(4)?;
@@ -170,7 +170,8 @@ fn next_file(input: &mut Input, n: usize) -> io::Result<Option<usize>> {
     }
 }
 
-/// Whether `bytes` begin as no frame of FLAC goes on: eight bytes, at least, that are as they must be.
+/// Whether `bytes` begin as no frame of FLAC goes on: eight bytes, at least, that are as they must
+/// be.
 fn begins_file(bytes: &[u8]) -> bool {
     let form = bytes.get(8..12);
     MARKS.iter().any(|mark| bytes.starts_with(*mark))

@@ -4,8 +4,8 @@
 //! Every frame says how long it is, so the next one begins behind it. That is what tells sound from
 //! bytes that look like it: a lone head proves nothing, several in a row do. What stands between
 //! frames (tags of a file that was joined on, junk) is passed over until there is a row again. How
-//! many frames there are is told by their end alone: a Xing, Info or VBRI frame is no sound, and what
-//! it counts is not believed.
+//! many frames there are is told by their end alone: a Xing, Info or VBRI frame is no sound, and
+//! what it counts is not believed.
 
 use std::io;
 
@@ -210,8 +210,8 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// The frames in `input`, at its beginning or behind something else; `None` if there is no row of
-    /// them, which leaves `input` as it was. `tagged`: a tag was there, as before MP3.
+    /// The frames in `input`, at its beginning or behind something else; `None` if there is no row
+    /// of them, which leaves `input` as it was. `tagged`: a tag was there, as before MP3.
     pub(super) fn find(input: Input, tagged: bool) -> io::Result<Result<Self, Input>> {
         let mut input = input;
         let zeros = leading_zeros(&mut input)?;
@@ -253,8 +253,8 @@ impl Frames {
         Ok(row_at(input, at, ROW)?.is_some())
     }
 
-    /// Whether so many frames come `at` bytes ahead in `input` that they are no chance, wherever they
-    /// stand.
+    /// Whether so many frames come `at` bytes ahead in `input` that they are no chance, wherever
+    /// they stand.
     pub(super) fn go_on_at(input: &mut Input, at: usize) -> io::Result<bool> {
         Ok(row_at(input, at, LONG_ROW)?.is_some())
     }
@@ -318,8 +318,8 @@ impl Frames {
         }
     }
 
-    /// It is cut off if both of what was counted at the beginning is not there. Bytes alone may be those
-    /// of a tag that was taken away, frames alone a recorder's mistake.
+    /// It is cut off if both of what was counted at the beginning is not there. Bytes alone may be
+    /// those of a tag that was taken away, frames alone a recorder's mistake.
     fn end(&mut self) -> Next {
         let (bytes, frames) = self.counted.unwrap_or_default();
         let at = self.input.n_bytes().unwrap_or(self.input.position());
@@ -379,8 +379,9 @@ impl Frames {
     }
 }
 
-/// Stereo of layer 2 at 32, 48, 56 and 80 kbit/s is not allowed, and is written all the same. The decoder refuses it (docs/upstream.md), but
-/// not the same frame at 96 kbit/s, which is laid out alike and has room to spare.
+/// Stereo of layer 2 at 32, 48, 56 and 80 kbit/s is not allowed, and is written all the same. The
+/// decoder refuses it (docs/upstream.md), but not the same frame at 96 kbit/s, which is laid out
+/// alike and has room to spare.
 fn spread_low_rate(head: &Head, data: &mut Vec<u8>) {
     /// Places of those rates in their table.
     const LOW: [u8; 4] = [1, 2, 3, 5];
@@ -413,8 +414,8 @@ fn leading_zeros(input: &mut Input) -> io::Result<usize> {
         .unwrap_or(ahead.len()))
 }
 
-/// The head of the frame that begins `at` bytes ahead, if `n` akin frames stand in a row there, or so
-/// many as there are up to the end.
+/// The head of the frame that begins `at` bytes ahead, if `n` akin frames stand in a row there, or
+/// so many as there are up to the end.
 fn row_at(input: &mut Input, at: usize, n: usize) -> io::Result<Option<Head>> {
     let (mut next, mut first) = (at, None::<Head>);
     for index in 0..n {

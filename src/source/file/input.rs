@@ -38,7 +38,8 @@ impl Input {
         }
     }
 
-    /// The next `n` bytes, which stay; fewer only where the stream ends. Waits for no more than that.
+    /// The next `n` bytes, which stay; fewer only where the stream ends. Waits for no more than
+    /// that.
     pub(super) fn peek(&mut self, n: usize) -> io::Result<&[u8]> {
         let all = self.look(n)?;
         Ok(&all[..all.len().min(n)])
@@ -173,7 +174,8 @@ impl Seek for Place {
     }
 }
 
-/// What is behind the bytes that a demuxer was given of an [`Input`], and what was found on the way.
+/// What is behind the bytes that a demuxer was given of an [`Input`], and what was found on the
+/// way.
 #[derive(Clone)]
 pub(super) struct Rest {
     input: Arc<Mutex<Option<Input>>>,
@@ -234,8 +236,8 @@ pub(super) struct Part {
     start: u64,
     n_bytes: u64,
     position: u64,
-    /// It claims to be a terabyte long: the MP4 demuxer refuses a file that ends within the atom that
-    /// holds the sound, though all before the end can be read.
+    /// It claims to be a terabyte long: the MP4 demuxer refuses a file that ends within the atom
+    /// that holds the sound, though all before the end can be read.
     endless: bool,
     patches: Vec<Patch>,
 }
@@ -314,7 +316,8 @@ impl MediaSource for Part {
     }
 }
 
-/// Makes a reader `Sync` as symphonia asks: it is only ever reached through `&mut`, so never locked.
+/// Makes a reader `Sync` as symphonia asks: it is only ever reached through `&mut`, so never
+/// locked.
 struct SyncReader(Mutex<Box<dyn Read + Send>>);
 
 impl Read for SyncReader {

@@ -1,6 +1,6 @@
-//! Ogg (RFC 3533), page by page: what is whole goes on to the demuxer, and what is not is left out, so
-//! that a damaged page costs no more than itself. What is joined on behind the last page is kept for
-//! whoever reads it.
+//! Ogg (RFC 3533), page by page: what is whole goes on to the demuxer, and what is not is left out,
+//! so that a damaged page costs no more than itself. What is joined on behind the last page is kept
+//! for whoever reads it.
 //!
 //! Of the comments, with pictures as large as the file, none is needed: the demuxer is given empty
 //! ones.

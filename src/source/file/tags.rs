@@ -10,8 +10,8 @@ use symphonia::core::{
 
 use super::guarded;
 
-/// The artist that the tags of the file at `path` name, that of the album before that of the track, as it is written
-/// there; `None` where none is named, or the file cannot be read.
+/// The artist that the tags of the file at `path` name, that of the album before that of the track,
+/// as it is written there; `None` where none is named, or the file cannot be read.
 pub fn artist(path: &Path) -> Option<String> {
     let file = File::open(path).ok()?;
     // A pipe would be read away, and a folder has no tags.

@@ -25,7 +25,8 @@ pub(super) struct CalibrateArgs {
     /// What is not music: folders whose names tell its kinds.
     #[arg(long, value_name = "FOLDER")]
     not_music: Option<PathBuf>,
-    /// The models of all folds, as `folds --models` writes them. Each is rewritten with what the other folds say.
+    /// The models of all folds, as `folds --models` writes them. Each is rewritten with what the
+    /// other folds say.
     #[arg(long, value_name = "FOLDER")]
     models: PathBuf,
     /// A model of the same recipe to calibrate by them, too.
@@ -34,7 +35,8 @@ pub(super) struct CalibrateArgs {
     /// Where to write that one.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Compare scores that tell unknown music from known: best score, energy, distance to the class means.
+    /// Compare scores that tell unknown music from known: best score, energy, distance to the class
+    /// means.
     #[arg(long)]
     compare: bool,
     /// Seed of everything that is drawn.

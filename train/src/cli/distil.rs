@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 use genrescope_train::{
-    distil::{self, Material, Recipe, Run},
+    distil::{self, DistilRecipe, Run, TaughtMaterial},
     mobilenet::Params,
     parallel,
     pictures::{PictureCache, write_whole},
@@ -18,14 +18,16 @@ pub(super) struct DistilArgs {
     /// The recipe, as JSON; fields that are not named keep their defaults.
     #[arg(value_name = "RECIPE")]
     recipe: PathBuf,
-    /// The folder above the recipe's folders of audio [default: GENRESCOPE_DATA, else ../shared/data].
+    /// The folder above the recipe's folders of audio [default: GENRESCOPE_DATA, else
+    /// ../shared/data].
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// mn04_as: its published weights as safetensors, or weights that this command wrote
     /// [default: reference/mn04/mn04_as.safetensors in the folder of --data].
     #[arg(long, value_name = "FILE")]
     teacher: Option<PathBuf>,
-    /// The folder for checkpoint, curve, table and weights. A run that was stopped goes on from the checkpoint there.
+    /// The folder for checkpoint, curve, table and weights. A run that was stopped goes on from the
+    /// checkpoint there.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
     /// Where the teacher's answers are kept between runs.
@@ -43,7 +45,7 @@ const TABLE: &str = "table.json";
 pub(super) fn run(args: &DistilArgs) -> Result<()> {
     let text = fs::read_to_string(&args.recipe)
         .with_context(|| format!("cannot read '{}'", args.recipe.display()))?;
-    let recipe: Recipe = serde_json::from_str(&text)
+    let recipe: DistilRecipe = serde_json::from_str(&text)
         .with_context(|| format!("'{}' is no recipe", args.recipe.display()))?;
     recipe
         .check()
@@ -65,7 +67,7 @@ pub(super) fn run(args: &DistilArgs) -> Result<()> {
         .with_context(|| format!("cannot make the folder '{}'", args.out.display()))?;
     let threads = args.threads.unwrap_or_else(parallel::default_threads);
     let cache = PictureCache::new(&args.cache)?;
-    let material = Material::load(&data, &recipe.audio, &teacher, &cache, threads)?;
+    let material = TaughtMaterial::load(&data, &recipe.audio, &teacher, &cache, threads)?;
     let (train, held_out) = material.len();
     print(&format!(
         "{train} segments of 10 s to learn from, {held_out} held out"

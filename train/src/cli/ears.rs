@@ -61,8 +61,8 @@ pub(super) struct EarsArgs {
     /// Name of the model.
     #[arg(long, default_value = "genrescope-ears-1")]
     name: String,
-    /// Take temperatures, thresholds and the heads for music and changes of song from this model of the same trunks, as
-    /// `calibrate` wrote it.
+    /// Take temperatures, thresholds and the heads for music and changes of song from this model of
+    /// the same trunks, as `calibrate` wrote it.
     #[arg(long, value_name = "FILE")]
     decisions: Option<PathBuf>,
     /// Threads [default: one a core].

@@ -36,14 +36,16 @@ use super::{Labelled, print};
 pub(super) struct EvaluateArgs {
     #[command(flatten)]
     pub(super) labelled: Labelled,
-    /// The model to ask about everything [default: the built-in one]. One that has learnt from these recordings
-    /// gives figures that mean nothing.
+    /// The model to ask about everything [default: the built-in one]. One that has learnt from
+    /// these recordings gives figures that mean nothing.
     #[arg(long, value_name = "FILE", conflicts_with = "models")]
     model: Option<PathBuf>,
-    /// The models of all folds, as `folds --models` writes them: each recording is asked of the one that has not heard it.
+    /// The models of all folds, as `folds --models` writes them: each recording is asked of the one
+    /// that has not heard it.
     #[arg(long, value_name = "FOLDER")]
     pub(super) models: Option<PathBuf>,
-    /// The models of all folds of another recipe: what they say is averaged with what those of --models do, frame by frame.
+    /// The models of all folds of another recipe: what they say is averaged with what those of
+    /// --models do, frame by frame.
     #[arg(
         long,
         value_name = "FOLDER",
@@ -51,7 +53,8 @@ pub(super) struct EvaluateArgs {
         conflicts_with = "live"
     )]
     with: Option<PathBuf>,
-    /// Only this part of a published split, as --lists or an index.csv tells it: train, valid or test.
+    /// Only this part of a published split, as --lists or an index.csv tells it: train, valid or
+    /// test.
     #[arg(long)]
     split: Option<String>,
     /// Ask about every N-th recording only.
@@ -66,7 +69,8 @@ pub(super) struct EvaluateArgs {
     /// The table of a listener instead: spliced and damaged streams, made by seed (needs --models).
     #[arg(long, requires = "models")]
     live: bool,
-    /// The table of a listener on today's music instead: whole songs from these folders (a folder per tag), heard by --model.
+    /// The table of a listener on today's music instead: whole songs from these folders (a folder
+    /// per tag), heard by --model.
     #[arg(long, value_name = "FOLDER", num_args = 1.., conflicts_with_all = ["live", "models"])]
     pub(super) modern: Vec<PathBuf>,
     /// How restless the answer may be, for --modern.
@@ -78,19 +82,22 @@ pub(super) struct EvaluateArgs {
     /// Songs of other genres, for --live: a folder per genre.
     #[arg(long, value_name = "FOLDER")]
     pub(super) songs: Option<PathBuf>,
-    /// Streams of each spliced sort, for --live; with fewer than 100 the medians move by seconds from seed to seed.
+    /// Streams of each spliced sort, for --live; with fewer than 100 the medians move by seconds
+    /// from seed to seed.
     #[arg(long, value_name = "N", default_value_t = 360)]
     pub(super) streams: usize,
     /// For --live and --modern: score below which it is "unsure" [default: the model's].
     #[arg(long, value_name = "0..1")]
     pub(super) unsure_below: Option<f32>,
-    /// For --live and --modern: probability of music below which no genre is named [default: the model's].
+    /// For --live and --modern: probability of music below which no genre is named [default: the
+    /// model's].
     #[arg(long, value_name = "0..1")]
     pub(super) doubt_below: Option<f32>,
     /// For --live and --modern: by how much another genre must lead [default: 0.15].
     #[arg(long, value_name = "0..1")]
     pub(super) margin: Option<f32>,
-    /// For --live and --modern: another value of a rule of the decision (`averaging`, `dwell`, `early_share`, or a field of `Rules`).
+    /// For --live and --modern: another value of a rule of the decision (`averaging`, `dwell`,
+    /// `early_share`, or a field of `Rules`).
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::live::setting)]
     pub(super) set: Vec<(String, f32)>,
     /// Seed of the streams of --live, and of what --sets draws.
@@ -99,14 +106,17 @@ pub(super) struct EvaluateArgs {
     /// Draw one stream of --live, with what was said of it, into this file (SVG).
     #[arg(long, value_name = "FILE", requires = "live")]
     pub(super) timeline: Option<PathBuf>,
-    /// What parts of so many seconds, side by side, say alone and together, too: multiframe on clips that hold one frame.
+    /// What parts of so many seconds, side by side, say alone and together, too: multiframe on
+    /// clips that hold one frame.
     #[arg(long, value_name = "SECONDS")]
     parts: Option<f64>,
-    /// So many recordings of one artist as if they were one song, too, drawn a hundred times: multiframe where there are no whole songs.
+    /// So many recordings of one artist as if they were one song, too, drawn a hundred times:
+    /// multiframe where there are no whole songs.
     #[arg(long, value_name = "N")]
     sets: Option<usize>,
-    /// Write the scores of every frame into this model file, with the genres: the reference points of `classify --average knn`.
-    /// Asked of models that have not heard the recordings, as what a user brings was not heard.
+    /// Write the scores of every frame into this model file, with the genres: the reference points
+    /// of `classify --average knn`. Asked of models that have not heard the recordings, as what a
+    /// user brings was not heard.
     #[arg(long, value_name = "FILE", requires = "models")]
     neighbours: Option<PathBuf>,
     /// Write confusion matrices (SVG, CSV, text) and the reliability picture here.
@@ -508,7 +518,8 @@ fn parts(asked: &Asked, questions: &[Question], labels: &[String], seconds: f64)
 /// How often `--sets` draws.
 const DRAWS: usize = 100;
 
-/// Recordings of one artist, so many at a time, as if each set were a song: one of its frames against all of them.
+/// Recordings of one artist, so many at a time, as if each set were a song: one of its frames
+/// against all of them.
 fn sets_of(answers: &[Answer], reading: Reading, size: usize, seed: u64) -> Result<()> {
     ensure!(size > 1, "--sets {size}: at least 2 recordings make a set");
     let sets = sets(answers, size, DRAWS, seed);
@@ -526,8 +537,8 @@ fn sets_of(answers: &[Answer], reading: Reading, size: usize, seed: u64) -> Resu
     together(&sets, reading, |_, right| format!("{:.1} %", 100.0 * right))
 }
 
-/// What one frame of `answers` says, and all of them by each average, whose right share `tell` puts into words; the differences have intervals by
-/// artist.
+/// What one frame of `answers` says, and all of them by each average, whose right share `tell` puts
+/// into words; the differences have intervals by artist.
 fn together(
     answers: &[Answer],
     reading: Reading,

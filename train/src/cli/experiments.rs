@@ -1,4 +1,5 @@
-//! `experiments`: the paper's curves. Accuracy by epoch for each network, freeze depth and optimiser.
+//! `experiments`: the paper's curves. Accuracy by epoch for each network, freeze depth and
+//! optimiser.
 
 use std::{fs, path::PathBuf};
 
@@ -27,7 +28,8 @@ pub(super) struct ExperimentArgs {
     /// Epochs of each curve (paper: 25 to 40).
     #[arg(long, default_value_t = 25)]
     epochs: usize,
-    /// How many layers of the CNN stay frozen in each curve: 5 is the head alone, 0 trains everything.
+    /// How many layers of the CNN stay frozen in each curve: 5 is the head alone, 0 trains
+    /// everything.
     #[arg(long, value_name = "LAYERS", value_delimiter = ',', default_values_t = [5, 4, 3])]
     cnn_frozen: Vec<usize>,
     /// The same of the CRNN: 6 is the head alone, 4 trains the GRUs, 3 the top convolution, too.

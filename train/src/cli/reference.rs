@@ -27,7 +27,8 @@ pub(crate) struct ReferenceArgs {
     weights: Option<PathBuf>,
 }
 
-/// The reference's floor lies this far below the loudest cell of a frame (librosa 0.4 `logamplitude`, `top_db`).
+/// The reference's floor lies this far below the loudest cell of a frame (librosa 0.4
+/// `logamplitude`, `top_db`).
 const TOP_DB: f32 = 80.0;
 
 pub(crate) fn run(args: &ReferenceArgs) -> Result<()> {

@@ -41,11 +41,12 @@ pub(super) struct WideArgs {
     /// What is not music: folders whose names tell its kinds.
     #[arg(long, value_name = "FOLDER")]
     not_music: Option<PathBuf>,
-    /// Machine-made music in folders named by what the prompts asked for: it is measured, and the heads of music and of
-    /// changes of song learn from it.
+    /// Machine-made music in folders named by what the prompts asked for: it is measured, and the
+    /// heads of music and of changes of song learn from it.
     #[arg(long, value_name = "FOLDER")]
     prompted: Option<PathBuf>,
-    /// Songs in folders named by their tag: they are measured, and temperatures are chosen on them (the threshold, --unsure, was, too).
+    /// Songs in folders named by their tag: they are measured, and temperatures are chosen on them
+    /// (the threshold, --unsure, was, too).
     #[arg(long, value_name = "FOLDER")]
     songs: Option<PathBuf>,
     /// A model to measure instead of making one.
@@ -127,7 +128,8 @@ pub(super) fn run(args: &WideArgs) -> Result<()> {
     Ok(())
 }
 
-/// Fits the heads for music and for changes of song; by folds, to say how good they are, then on everything.
+/// Fits the heads for music and for changes of song; by folds, to say how good they are, then on
+/// everything.
 fn heads(args: &WideArgs, bundle: &Bundle, prompted: &Path, threads: usize) -> Result<Bundle> {
     let not_music = args.not_music.clone();
     let not_music = not_music.unwrap_or_else(|| data_root().join("not_music"));
@@ -149,7 +151,8 @@ fn heads(args: &WideArgs, bundle: &Bundle, prompted: &Path, threads: usize) -> R
         });
         for (i, samples) in decoded.into_iter().enumerate() {
             material.music.push(Clip {
-                // It keeps recordings apart where another song is told from the same, and nothing else.
+                // It keeps recordings apart where another song is told from the same, and nothing
+                // else.
                 label: Some(i % bundle.card.labels.len()),
                 kind: "music".into(),
                 fold: i % material.folds,

@@ -1,4 +1,5 @@
-//! What mn04_as sees: 128 mel bands a hundredth of a second, by its authors' formulas, from 32 kHz or from the product's 12 kHz.
+//! What mn04_as sees: 128 mel bands a hundredth of a second, by its authors' formulas, from 32 kHz
+//! or from the product's 12 kHz.
 
 use std::{f64::consts::PI, sync::Arc};
 
@@ -17,8 +18,8 @@ const HIGHEST_HZ: f64 = 15_000.0;
 const TAUGHT_RATE: f64 = 32_000.0;
 const PRE_EMPHASIS: f64 = 0.97;
 const OFFSET: f64 = 1e-5;
-/// Taps on each side of the filter that stands for the pre-emphasis at another rate: 16 keep the error below a hundredth of what is heard
-/// up to 5.7 kHz, 8 do not.
+/// Taps on each side of the filter that stands for the pre-emphasis at another rate: 16 keep the
+/// error below a hundredth of what is heard up to 5.7 kHz, 8 do not.
 const HALF_TAPS: usize = 16;
 const KAISER_BETA: f64 = 5.0;
 
@@ -44,7 +45,8 @@ impl std::fmt::Debug for LogMel {
 }
 
 impl LogMel {
-    /// For samples at `rate`, a multiple of 4000 up to 32000: 32000 is what the network was taught with, 12000 what the product hears.
+    /// For samples at `rate`, a multiple of 4000 up to 32000: 32000 is what the network was taught
+    /// with, 12000 what the product hears.
     pub fn new(rate: u32) -> Self {
         let of = |n: usize| n * rate as usize / TAUGHT_RATE as usize;
         let (n_fft, hop, length) = (of(1024), of(320), of(800));
@@ -68,7 +70,8 @@ impl LogMel {
         }
     }
 
-    /// `[128, columns]`, one column for each whole hundredth of a second of `samples`, full scale 1; none of less than half a window.
+    /// `[128, columns]`, one column for each whole hundredth of a second of `samples`, full scale
+    /// 1; none of less than half a window.
     ///
     /// # Errors
     /// When a Fourier transform fails, which no length brings about.
@@ -122,10 +125,11 @@ impl LogMel {
     }
 }
 
-/// The pre-emphasis of 32 kHz at `rate`, for samples in the order of time; nothing at 32 kHz itself, where it is a difference.
+/// The pre-emphasis of 32 kHz at `rate`, for samples in the order of time; nothing at 32 kHz
+/// itself, where it is a difference.
 ///
-/// A difference of neighbours at 12 kHz would be another filter: its delay is 83 microseconds and not 31. So the sample 31 microseconds ahead is
-/// interpolated by a windowed sinc.
+/// A difference of neighbours at 12 kHz would be another filter: its delay is 83 microseconds and
+/// not 31. So the sample 31 microseconds ahead is interpolated by a windowed sinc.
 fn pre_emphasis(rate: u32) -> Vec<f32> {
     let ahead = f64::from(rate) / TAUGHT_RATE;
     if ahead >= 1.0 {
@@ -156,7 +160,8 @@ fn bessel_i0(x: f64) -> f64 {
     sum
 }
 
-/// Triangles that are linear in mel (Kaldi's), as first bin and weights; the bin at half the rate has no weight.
+/// Triangles that are linear in mel (Kaldi's), as first bin and weights; the bin at half the rate
+/// has no weight.
 fn triangles(n_fft: usize) -> Vec<(usize, Vec<f32>)> {
     let mel = |hz: f64| 1127.0 * (hz / 700.0).ln_1p();
     let step = mel(HIGHEST_HZ) / (BANDS + 1) as f64;

@@ -4,7 +4,8 @@ use std::{io::Read, path::Path};
 
 use flate2::read::DeflateDecoder;
 
-/// One array of an npz file: shape and values. Only what `numpy.savez` writes for C-ordered little-endian float32 and int16.
+/// One array of an npz file: shape and values. Only what `numpy.savez` writes for C-ordered
+/// little-endian float32 and int16.
 pub(crate) fn array(npz: &Path, name: &str) -> (Vec<usize>, Vec<f32>) {
     let bytes = std::fs::read(npz).unwrap();
     let u16_at = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));

@@ -6,7 +6,10 @@ use egui::{Align2, DragValue, Rect, Stroke, TextEdit, Ui, pos2, vec2};
 
 use super::{
     theme::{self, Scale},
-    view::{Action, button, child, text_width},
+    view::{
+        Action,
+        widgets::{button, child, text_width},
+    },
     view_model::ViewModel,
 };
 use crate::{

@@ -1,4 +1,5 @@
-//! Everything the editor shows, as plain values: what a test can make up and a host need not be there for.
+//! Everything the editor shows, as plain values: what a test can make up and a host need not be
+//! there for.
 
 use genrescope::{
     decision::{FRAME, PROVISIONAL_FROM, Reason, State},
@@ -166,7 +167,8 @@ impl ViewModel {
         })
     }
 
-    /// The labels that have a bar, in order: all; or of families the best, each with the kind that leads in it.
+    /// The labels that have a bar, in order: all; or of families the best, each with the kind that
+    /// leads in it.
     pub fn listed(&self) -> Vec<usize> {
         let n = self.labels.len().min(self.scores.len());
         match &self.families {
@@ -194,7 +196,8 @@ impl ViewModel {
         }
     }
 
-    /// Indices of the two best scores, best first; fewer when there are fewer labels. A family stands for its kinds.
+    /// Indices of the two best scores, best first; fewer when there are fewer labels. A family
+    /// stands for its kinds.
     pub fn candidates(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.scores.len().min(self.labels.len())).collect();
         order.retain(|&index| self.family_or_self(index) == index);
@@ -247,7 +250,8 @@ impl ViewModel {
         .to_owned()
     }
 
-    /// How much of what the next better answer needs was heard, 0 to 1; `None` when there is nothing to wait for.
+    /// How much of what the next better answer needs was heard, 0 to 1; `None` when there is
+    /// nothing to wait for.
     pub fn progress(&self) -> Option<f32> {
         let whole = match self.status {
             Status::Listening(State::Warming) => PROVISIONAL_FROM.0,
@@ -266,7 +270,8 @@ impl ViewModel {
             .filter(|(_, score)| *score > 0.0)
     }
 
-    /// Why no genre is named, at length, and what can be done; `None` where one is, or where the headline says it.
+    /// Why no genre is named, at length, and what can be done; `None` where one is, or where the
+    /// headline says it.
     pub fn why(&self) -> Option<String> {
         let Status::Listening(state) = &self.status else {
             return None;

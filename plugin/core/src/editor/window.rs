@@ -1,7 +1,9 @@
-//! The editor as the host opens, scales and closes it: a new window each time, of the size that the project remembers.
+//! The editor as the host opens, scales and closes it: a new window each time, of the size that the
+//! project remembers.
 //!
-//! Around the framework's own (nice-plug-egui 0.6.0), which makes the editor once: its size is settled before a project's state
-//! arrives, and a second opening on a scaled screen starts from a size that fits neither.
+//! Around the framework's own (nice-plug-egui 0.6.0), which makes the editor once: its size is
+//! settled before a project's state arrives, and a second opening on a scaled screen starts from a
+//! size that fits neither.
 
 use std::{error::Error, sync::Arc};
 
@@ -100,8 +102,8 @@ impl Editor for EditorWindow {
         // A host says so only once, and not always before it opens.
         let geometry = &self.shared.geometry;
         let scale = host_scale.or_else(|| geometry.scale.load());
-        // On X11, baseview 0.4.2 makes the window as if the scale were 1 and believes it to be of the host's scale. So it is
-        // told afterwards: then it grows as it should.
+        // On X11, baseview 0.4.2 makes the window as if the scale were 1 and believes it to be of
+        // the host's scale. So it is told afterwards: then it grows as it should.
         let afterwards = cfg!(target_os = "linux");
         let editor = create_egui_editor(
             EguiEditorState::from_size(self.saved(), 1.0),

@@ -1,9 +1,10 @@
-//! What the framework's window (baseview 0.4.2) leaves undone on X11. docs/upstream.md says what it should do itself.
+//! What the framework's window (baseview 0.4.2) leaves undone on X11. docs/upstream.md says what it
+//! should do itself.
 //!
-//! - It asks for a picture before it listens for the answer, and never asks again: the editor stays blank. Here the answer is
-//!   listened for from the beginning.
-//! - It takes every key while the pointer is over it, so the host's space bar is dead. Here it takes keys only while a text is
-//!   typed, and gives the focus back that it took for a click.
+//! - It asks for a picture before it listens for the answer, and never asks again: the editor stays
+//!   blank. Here the answer is listened for from the beginning.
+//! - It takes every key while the pointer is over it, so the host's space bar is dead. Here it
+//!   takes keys only while a text is typed, and gives the focus back that it took for a click.
 
 use nice_plug_egui::baseview::{PlatformHandle, WindowContext};
 use raw_window_handle::{HasDisplayHandle, HasWindowHandle, RawDisplayHandle, RawWindowHandle};
@@ -17,7 +18,8 @@ use x11rb::{
     xcb_ffi::XCBConnection,
 };
 
-/// The editor's window, by the connection that made it: whose events go where is asked for by connection.
+/// The editor's window, by the connection that made it: whose events go where is asked for by
+/// connection.
 pub(super) struct XWindow {
     connection: XCBConnection,
     window: u32,
@@ -64,7 +66,8 @@ impl XWindow {
         Ok(())
     }
 
-    /// Whether keys come here (while the window has the focus, or the pointer is over it) or go on to the host's window.
+    /// Whether keys come here (while the window has the focus, or the pointer is over it) or go on
+    /// to the host's window.
     pub(super) fn set_takes_keys(&mut self, takes: bool, clicked: bool) {
         // A window that is going away refuses this, and needs it no more.
         if takes != self.takes_keys {
@@ -93,7 +96,8 @@ impl XWindow {
         Ok(())
     }
 
-    /// To the host's own window: the one around this that a window manager knows, or else the outermost.
+    /// To the host's own window: the one around this that a window manager knows, or else the
+    /// outermost.
     fn give_focus_back(&self) -> Result<(), ReplyError> {
         let connection = &self.connection;
         if connection.get_input_focus()?.reply()?.focus != self.window {

@@ -1,7 +1,7 @@
 //! The editor's view, which keeps the scale that it is told before it opens.
 //!
-//! The framework's view names itself when it asks the host for another size. Hosts compare that with the view they hold, which is
-//! this one: so the host's frame is wrapped, too.
+//! The framework's view names itself when it asks the host for another size. Hosts compare that
+//! with the view they hold, which is this one: so the host's frame is wrapped, too.
 
 use std::{
     ffi::c_void,
@@ -64,7 +64,8 @@ pub(super) unsafe fn wrap(inner: *mut IPlugView, shared: &Weak<Shared>) -> *mut 
 impl Drop for View {
     fn drop(&mut self) {
         self.own.store(std::ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: null is allowed: the framework's view, which may live on, lets go of the host's frame.
+        // SAFETY: null is allowed: the framework's view, which may live on, lets go of the host's
+        // frame.
         unsafe { self.inner.setFrame(std::ptr::null_mut()) };
     }
 }

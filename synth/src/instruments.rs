@@ -10,9 +10,10 @@ use std::{
     hint::black_box,
 };
 
-/// Pseudo-random numbers (SplitMix64, Steele et al. 2014): the same seed gives the same music on every machine.
+/// Pseudo-random numbers (SplitMix64, Steele et al. 2014): the same seed gives the same music on
+/// every machine.
 #[derive(Clone, Debug)]
-pub(super) struct Rng(pub(super) u64);
+pub(crate) struct Rng(pub(crate) u64);
 
 impl Rng {
     fn next(&mut self) -> u64 {
@@ -24,29 +25,29 @@ impl Rng {
     }
 
     /// Uniform in -1..1.
-    pub(super) fn bipolar(&mut self) -> f32 {
+    pub(crate) fn bipolar(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
     }
 
     /// Uniform in 0..1.
-    pub(super) fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1_u32 << 24) as f32
     }
 
     /// One of `items`.
-    pub(super) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, items: &[T]) -> T {
         items[(self.next() % items.len() as u64) as usize]
     }
 }
 
 /// Frequency in Hz of a MIDI note number (equal temperament, A4 = 69 = 440 Hz).
-pub(super) fn hz(note: f32) -> f32 {
+pub(crate) fn hz(note: f32) -> f32 {
     440.0 * ((note - 69.0) / 12.0).exp2()
 }
 
 /// A biquad filter, transposed direct form II; coefficients from R. Bristow-Johnson's cookbook.
 #[derive(Clone, Debug)]
-pub(super) struct Biquad {
+pub(crate) struct Biquad {
     b: [f32; 3],
     a: [f32; 2],
     z: [f32; 2],
@@ -66,7 +67,7 @@ impl Biquad {
         (w.cos(), w.sin() / (2.0 * q))
     }
 
-    pub(super) fn low_pass(rate: f32, f: f32, q: f32) -> Self {
+    pub(crate) fn low_pass(rate: f32, f: f32, q: f32) -> Self {
         let (c, alpha) = Self::angle(rate, f, q);
         Self::new(
             [(1.0 - c) / 2.0, 1.0 - c, (1.0 - c) / 2.0],
@@ -74,7 +75,7 @@ impl Biquad {
         )
     }
 
-    pub(super) fn high_pass(rate: f32, f: f32, q: f32) -> Self {
+    pub(crate) fn high_pass(rate: f32, f: f32, q: f32) -> Self {
         let (c, alpha) = Self::angle(rate, f, q);
         Self::new(
             [0.5 + 0.5 * c, -1.0 - c, 0.5 + 0.5 * c],
@@ -83,12 +84,12 @@ impl Biquad {
     }
 
     /// Peak gain 1 at `f`.
-    pub(super) fn band_pass(rate: f32, f: f32, q: f32) -> Self {
+    pub(crate) fn band_pass(rate: f32, f: f32, q: f32) -> Self {
         let (c, alpha) = Self::angle(rate, f, q);
         Self::new([alpha, 0.0, -alpha], [1.0 + alpha, -2.0 * c, 1.0 - alpha])
     }
 
-    pub(super) fn peak(rate: f32, f: f32, q: f32, db: f32) -> Self {
+    pub(crate) fn peak(rate: f32, f: f32, q: f32, db: f32) -> Self {
         let (c, alpha) = Self::angle(rate, f, q);
         let a = 10.0_f32.powf(db / 40.0);
         Self::new(
@@ -97,7 +98,7 @@ impl Biquad {
         )
     }
 
-    pub(super) fn run(&mut self, x: f32) -> f32 {
+    pub(crate) fn run(&mut self, x: f32) -> f32 {
         let y = self.b[0] * x + self.z[0];
         self.z[0] = self.b[1] * x - self.a[0] * y + self.z[1];
         self.z[1] = self.b[2] * x - self.a[1] * y;
@@ -107,26 +108,26 @@ impl Biquad {
 
 /// Where and how a note sounds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Note {
+pub(crate) struct Note {
     /// Start in seconds.
-    pub(super) at: f32,
+    pub(crate) at: f32,
     /// Length in seconds, until the key or finger lets go.
-    pub(super) length: f32,
+    pub(crate) length: f32,
     /// MIDI note number; fractions are microtones.
-    pub(super) pitch: f32,
+    pub(crate) pitch: f32,
     /// 0 to 1.
-    pub(super) velocity: f32,
+    pub(crate) velocity: f32,
 }
 
 /// One mono track at one rate.
 #[derive(Debug)]
-pub(super) struct Track {
-    pub(super) rate: f32,
-    pub(super) samples: Vec<f32>,
+pub(crate) struct Track {
+    pub(crate) rate: f32,
+    pub(crate) samples: Vec<f32>,
 }
 
 impl Track {
-    pub(super) fn new(rate: f32, seconds: f32) -> Self {
+    pub(crate) fn new(rate: f32, seconds: f32) -> Self {
         Self {
             rate,
             samples: vec![0.0; (rate * seconds) as usize],
@@ -141,7 +142,7 @@ impl Track {
     }
 
     /// Runs every sample through `f`.
-    pub(super) fn through(&mut self, mut f: impl FnMut(f32) -> f32) {
+    pub(crate) fn through(&mut self, mut f: impl FnMut(f32) -> f32) {
         for sample in &mut self.samples {
             *sample = f(*sample);
         }
@@ -150,23 +151,23 @@ impl Track {
 
 /// A plucked string.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pluck {
+pub(crate) struct Pluck {
     /// Share of high partials in the attack, 0 to 1.
-    pub(super) bright: f32,
+    pub(crate) bright: f32,
     /// Seconds to fall by 60 dB at A2; higher strings decay faster.
-    pub(super) decay: f32,
+    pub(crate) decay: f32,
     /// Damping of high partials per round trip, 0 to 0.5.
-    pub(super) damp: f32,
+    pub(crate) damp: f32,
     /// Where it is plucked, as a part of its length.
-    pub(super) position: f32,
+    pub(crate) position: f32,
     /// Semitones from which the finger bends up to the pitch, within a fifth of a second.
-    pub(super) bend: f32,
+    pub(crate) bend: f32,
     /// Depth of the vibrato, in semitones.
-    pub(super) vibrato: f32,
+    pub(crate) vibrato: f32,
 }
 
 impl Pluck {
-    pub(super) const STEEL: Pluck = Pluck {
+    pub(crate) const STEEL: Pluck = Pluck {
         bright: 0.75,
         decay: 3.5,
         damp: 0.12,
@@ -174,7 +175,7 @@ impl Pluck {
         bend: 0.0,
         vibrato: 0.0,
     };
-    pub(super) const ELECTRIC: Pluck = Pluck {
+    pub(crate) const ELECTRIC: Pluck = Pluck {
         bright: 0.55,
         decay: 5.0,
         damp: 0.2,
@@ -182,7 +183,7 @@ impl Pluck {
         bend: 0.0,
         vibrato: 0.0,
     };
-    pub(super) const MUTED: Pluck = Pluck {
+    pub(crate) const MUTED: Pluck = Pluck {
         bright: 0.5,
         decay: 0.22,
         damp: 0.4,
@@ -190,7 +191,7 @@ impl Pluck {
         bend: 0.0,
         vibrato: 0.0,
     };
-    pub(super) const BASS: Pluck = Pluck {
+    pub(crate) const BASS: Pluck = Pluck {
         bright: 0.3,
         decay: 4.0,
         damp: 0.35,
@@ -198,7 +199,7 @@ impl Pluck {
         bend: 0.0,
         vibrato: 0.0,
     };
-    pub(super) const UPRIGHT: Pluck = Pluck {
+    pub(crate) const UPRIGHT: Pluck = Pluck {
         bright: 0.2,
         decay: 1.6,
         damp: 0.42,
@@ -208,9 +209,9 @@ impl Pluck {
     };
 }
 
-/// A string after Karplus and Strong (1983) with Jaffe and Smith's extensions: pluck position, tuned decay, fractional
-/// delay.
-pub(super) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng) {
+/// A string after Karplus and Strong (1983) with Jaffe and Smith's extensions: pluck position,
+/// tuned decay, fractional delay.
+pub(crate) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng) {
     const RELEASE: f32 = 0.12;
     let rate = track.rate;
     let base = rate / hz(note.pitch);
@@ -255,7 +256,8 @@ pub(super) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng)
             let shake = string.vibrato * (t - 0.25).clamp(0.0, 0.3) / 0.3 * (TAU * 5.3 * t).sin();
             delay = base * (-(shake - bend) / 12.0).exp2() - string.damp;
         }
-        // Whole and fractional part of the delay; no division, as this is the innermost loop of every string.
+        // Whole and fractional part of the delay; no division, as this is the innermost loop of
+        // every string.
         let whole = delay as usize;
         let part = delay - whole as f32;
         let newer = if write >= whole {
@@ -273,9 +275,9 @@ pub(super) fn pluck(track: &mut Track, note: Note, string: Pluck, rng: &mut Rng)
     }
 }
 
-/// A piano: inharmonic partials (Fletcher 1964), two slightly mistuned strings each, fast then slow decay, and the
-/// thump of the hammer.
-pub(super) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
+/// A piano: inharmonic partials (Fletcher 1964), two slightly mistuned strings each, fast then slow
+/// decay, and the thump of the hammer.
+pub(crate) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
     let rate = track.rate;
     let f0 = hz(note.pitch);
     let stiff = 2.5e-4 * ((note.pitch - 48.0) / 16.0).exp2();
@@ -290,7 +292,8 @@ pub(super) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
         if f > 9_000.0_f32.min(0.45 * rate) {
             break;
         }
-        // A harder stroke excites more high partials; the hammer strikes at one eighth of the string.
+        // A harder stroke excites more high partials; the hammer strikes at one eighth of the
+        // string.
         let slope = 1.9 - 0.8 * note.velocity;
         let amp = 0.30 * note.velocity * n.powf(-slope) * (0.25 + (PI * n / 8.0).sin().abs());
         let fall = ring / (1.0 + 0.35 * (n - 1.0));
@@ -299,7 +302,8 @@ pub(super) fn piano(track: &mut Track, note: Note, rng: &mut Rng) {
             let (s, c) = (TAU * (f + detune) / rate).sin_cos();
             let phase = TAU * rng.unit();
             let (mut y, mut x) = phase.sin_cos();
-            // Without the black boxes, the compiler moves the powers to where they are used: into the loop below.
+            // Without the black boxes, the compiler moves the powers to where they are used: into
+            // the loop below.
             let decay = black_box(10.0_f32.powf(-3.0 / (fall * slow * rate)));
             let release = black_box(10.0_f32.powf(-3.0 / (0.22 * rate)));
             let mut level = amp * part;
@@ -348,28 +352,29 @@ impl Saw {
     }
 }
 
-/// A sustained sound from detuned sawtooths through a filter that follows the envelope: bowed strings, brass, reeds.
+/// A sustained sound from detuned sawtooths through a filter that follows the envelope: bowed
+/// strings, brass, reeds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sustain {
+pub(crate) struct Sustain {
     /// How many players.
-    pub(super) players: u8,
+    pub(crate) players: u8,
     /// Mistuning between players, in semitones.
-    pub(super) detune: f32,
-    pub(super) attack: f32,
-    pub(super) release: f32,
+    pub(crate) detune: f32,
+    pub(crate) attack: f32,
+    pub(crate) release: f32,
     /// Low-pass corner in Hz at rest and at full level.
-    pub(super) dark: f32,
-    pub(super) open: f32,
+    pub(crate) dark: f32,
+    pub(crate) open: f32,
     /// Depth of the vibrato, in semitones.
-    pub(super) vibrato: f32,
+    pub(crate) vibrato: f32,
     /// Share of breath or bow noise.
-    pub(super) noise: f32,
+    pub(crate) noise: f32,
     /// Resonances of the body: frequency and gain in dB.
-    pub(super) body: [(f32, f32); 2],
+    pub(crate) body: [(f32, f32); 2],
 }
 
 impl Sustain {
-    pub(super) const STRINGS: Sustain = Sustain {
+    pub(crate) const STRINGS: Sustain = Sustain {
         players: 5,
         detune: 0.09,
         attack: 0.16,
@@ -380,7 +385,7 @@ impl Sustain {
         noise: 0.03,
         body: [(500.0, 3.0), (2_600.0, 4.0)],
     };
-    pub(super) const VIOLIN: Sustain = Sustain {
+    pub(crate) const VIOLIN: Sustain = Sustain {
         players: 1,
         detune: 0.0,
         attack: 0.07,
@@ -391,7 +396,7 @@ impl Sustain {
         noise: 0.05,
         body: [(480.0, 5.0), (2_800.0, 6.0)],
     };
-    pub(super) const CELLO: Sustain = Sustain {
+    pub(crate) const CELLO: Sustain = Sustain {
         players: 1,
         detune: 0.0,
         attack: 0.09,
@@ -402,7 +407,7 @@ impl Sustain {
         noise: 0.03,
         body: [(220.0, 5.0), (1_500.0, 3.0)],
     };
-    pub(super) const BRASS: Sustain = Sustain {
+    pub(crate) const BRASS: Sustain = Sustain {
         players: 3,
         detune: 0.06,
         attack: 0.035,
@@ -413,7 +418,7 @@ impl Sustain {
         noise: 0.02,
         body: [(900.0, 3.0), (1_600.0, 3.0)],
     };
-    pub(super) const SAX: Sustain = Sustain {
+    pub(crate) const SAX: Sustain = Sustain {
         players: 1,
         detune: 0.0,
         attack: 0.04,
@@ -424,7 +429,7 @@ impl Sustain {
         noise: 0.08,
         body: [(650.0, 5.0), (1_300.0, 4.0)],
     };
-    pub(super) const PAD: Sustain = Sustain {
+    pub(crate) const PAD: Sustain = Sustain {
         players: 4,
         detune: 0.14,
         attack: 0.3,
@@ -438,7 +443,7 @@ impl Sustain {
 }
 
 /// Plays a [`Sustain`]; `from` is the pitch it slides from.
-pub(super) fn sustain(track: &mut Track, note: Note, from: f32, kind: Sustain, rng: &mut Rng) {
+pub(crate) fn sustain(track: &mut Track, note: Note, from: f32, kind: Sustain, rng: &mut Rng) {
     let rate = track.rate;
     let mut players: Vec<(Saw, f32, f32)> = (0..kind.players)
         .map(|_| {
@@ -482,8 +487,9 @@ pub(super) fn sustain(track: &mut Track, note: Note, from: f32, kind: Sustain, r
     }
 }
 
-/// An electric piano: two-operator frequency modulation whose index falls with the tine (Chowning 1973).
-pub(super) fn electric_piano(track: &mut Track, note: Note) {
+/// An electric piano: two-operator frequency modulation whose index falls with the tine (Chowning
+/// 1973).
+pub(crate) fn electric_piano(track: &mut Track, note: Note) {
     let rate = track.rate;
     let step = TAU * hz(note.pitch) / rate;
     let mut phase = 0.0_f32;
@@ -513,7 +519,7 @@ pub(super) fn electric_piano(track: &mut Track, note: Note) {
 }
 
 /// A tone-wheel organ: nine drawbars and a turning loudspeaker.
-pub(super) fn organ(track: &mut Track, note: Note, drawbars: [f32; 9]) {
+pub(crate) fn organ(track: &mut Track, note: Note, drawbars: [f32; 9]) {
     const RATIO: [f32; 9] = [0.5, 1.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0];
     let rate = track.rate;
     let f = hz(note.pitch);
@@ -538,7 +544,7 @@ pub(super) fn organ(track: &mut Track, note: Note, drawbars: [f32; 9]) {
 }
 
 /// A flute: few partials, a breath at the start and through the tone.
-pub(super) fn flute(track: &mut Track, note: Note, rng: &mut Rng) {
+pub(crate) fn flute(track: &mut Track, note: Note, rng: &mut Rng) {
     let rate = track.rate;
     let mut breath = Biquad::band_pass(rate, 2.0 * hz(note.pitch), 3.0);
     let mut phase = 0.0_f32;
@@ -560,8 +566,8 @@ pub(super) fn flute(track: &mut Track, note: Note, rng: &mut Rng) {
     }
 }
 
-/// Vowels of a singer: formant frequencies (Hz), levels (dB) and bandwidths (Hz), after the tenor's table in the
-/// Csound manual, appendix "Formant Values".
+/// Vowels of a singer: formant frequencies (Hz), levels (dB) and bandwidths (Hz), after the tenor's
+/// table in the Csound manual, appendix "Formant Values".
 const VOWELS: [[(f32, f32, f32); 4]; 5] = [
     [
         (650.0, 0.0, 80.0),
@@ -597,23 +603,23 @@ const VOWELS: [[(f32, f32, f32); 4]; 5] = [
 
 /// How a syllable is uttered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Voice {
+pub(crate) struct Voice {
     /// Which of the five vowels (a e i o u).
-    pub(super) vowel: usize,
+    pub(crate) vowel: usize,
     /// Strength of the consonant before it.
-    pub(super) consonant: f32,
+    pub(crate) consonant: f32,
     /// Pitch that it slides from, in semitones relative to the note.
-    pub(super) from: f32,
+    pub(crate) from: f32,
     /// Fall of the pitch over the syllable, in semitones (speech falls, song does not).
-    pub(super) fall: f32,
+    pub(crate) fall: f32,
     /// Depth of the vibrato, in semitones.
-    pub(super) vibrato: f32,
+    pub(crate) vibrato: f32,
     /// Factor on all formants: 1 for a man, 1.15 for a woman.
-    pub(super) size: f32,
+    pub(crate) size: f32,
 }
 
 /// A sung or spoken syllable: a glottal sawtooth and breath through four formants.
-pub(super) fn voice(track: &mut Track, note: Note, syllable: Voice, rng: &mut Rng) {
+pub(crate) fn voice(track: &mut Track, note: Note, syllable: Voice, rng: &mut Rng) {
     let rate = track.rate;
     let mut formants = VOWELS[syllable.vowel % VOWELS.len()].map(|(f, db, width)| {
         let f = f * syllable.size;
@@ -653,7 +659,7 @@ pub(super) fn voice(track: &mut Track, note: Note, syllable: Voice, rng: &mut Rn
 }
 
 /// A bass drum: a sine whose pitch falls from `high` to `low` Hz, and the click of the beater.
-pub(super) fn kick(
+pub(crate) fn kick(
     track: &mut Track,
     at: f32,
     velocity: f32,
@@ -673,7 +679,7 @@ pub(super) fn kick(
 }
 
 /// A snare drum: two modes of the head and the rattle of the wires.
-pub(super) fn snare(
+pub(crate) fn snare(
     track: &mut Track,
     at: f32,
     velocity: f32,
@@ -694,8 +700,9 @@ pub(super) fn snare(
     }
 }
 
-/// A cymbal: six inharmonic square waves (the ratios of a well-known analogue drum machine) and noise, high-passed.
-pub(super) fn cymbal(
+/// A cymbal: six inharmonic square waves (the ratios of a well-known analogue drum machine) and
+/// noise, high-passed.
+pub(crate) fn cymbal(
     track: &mut Track,
     at: f32,
     velocity: f32,
@@ -732,7 +739,7 @@ pub(super) fn cymbal(
 }
 
 /// Hand claps: three bursts and a tail.
-pub(super) fn clap(track: &mut Track, at: f32, velocity: f32, rng: &mut Rng) {
+pub(crate) fn clap(track: &mut Track, at: f32, velocity: f32, rng: &mut Rng) {
     let rate = track.rate;
     let mut filter = Biquad::band_pass(rate, 1_250.0, 1.1);
     for (i, out) in track.span(at, 0.3).iter_mut().enumerate() {
@@ -752,7 +759,7 @@ pub(super) fn clap(track: &mut Track, at: f32, velocity: f32, rng: &mut Rng) {
 }
 
 /// A short struck tone: rim click, wood block, bongo, conga, tom.
-pub(super) fn struck(track: &mut Track, at: f32, velocity: f32, f: f32, decay: f32, rng: &mut Rng) {
+pub(crate) fn struck(track: &mut Track, at: f32, velocity: f32, f: f32, decay: f32, rng: &mut Rng) {
     let rate = track.rate;
     let mut filter = Biquad::band_pass(rate, 2.5 * f, 1.0);
     let mut phase = 0.0_f32;
@@ -765,7 +772,7 @@ pub(super) fn struck(track: &mut Track, at: f32, velocity: f32, f: f32, decay: f
 }
 
 /// Filtered noise with a rise and a fall: shaker, brush on a snare.
-pub(super) fn swish(
+pub(crate) fn swish(
     track: &mut Track,
     at: f32,
     velocity: f32,
@@ -787,9 +794,9 @@ pub(super) fn swish(
     }
 }
 
-/// An overdriven amplifier and its loudspeaker: high-pass, gain, asymmetric saturation, then the fall above 4 kHz of a
-/// 12-inch driver.
-pub(super) fn amplifier(track: &mut Track, gain: f32) {
+/// An overdriven amplifier and its loudspeaker: high-pass, gain, asymmetric saturation, then the
+/// fall above 4 kHz of a 12-inch driver.
+pub(crate) fn amplifier(track: &mut Track, gain: f32) {
     let rate = track.rate;
     let mut tight = Biquad::high_pass(rate, 110.0, 0.7);
     let mut mid = Biquad::peak(rate, 850.0, 0.7, 6.0);
@@ -800,7 +807,8 @@ pub(super) fn amplifier(track: &mut Track, gain: f32) {
     let mut thump = Biquad::peak(rate, 120.0, 1.2, 4.0);
     track.through(|x| {
         let driven = gain * mid.run(tight.run(x));
-        // A rational tanh (Lambert's continued fraction, two terms), with an offset for even harmonics.
+        // A rational tanh (Lambert's continued fraction, two terms), with an offset for even
+        // harmonics.
         let soft = |v: f32| {
             let v = v.clamp(-3.0, 3.0);
             v * (27.0 + v * v) / (27.0 + 9.0 * v * v)

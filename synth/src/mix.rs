@@ -1,13 +1,13 @@
 //! The mixing desk: tracks to stereo, a room, and the level of a finished recording.
 
-use super::instruments::{Biquad, Track};
+use crate::instruments::{Biquad, Track};
 
 /// Centres of the tone control, in Hz.
 const TONE_HZ: [f32; 6] = [70.0, 250.0, 650.0, 1_400.0, 2_900.0, 5_500.0];
 
 /// A channel of the desk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Channel {
+pub(crate) struct Channel {
     gain: f32,
     /// -1 left to 1 right.
     pan: f32,
@@ -16,14 +16,14 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(gain: f32, pan: f32, send: f32) -> Self {
+    pub(crate) fn new(gain: f32, pan: f32, send: f32) -> Self {
         Self { gain, pan, send }
     }
 }
 
 /// Tracks on their way to a stereo recording.
 #[derive(Debug)]
-pub(super) struct Mix {
+pub(crate) struct Mix {
     tracks: Vec<(Track, Channel)>,
     /// RMS level of the finished recording in dBFS, before the limiter.
     level_dbfs: f32,
@@ -37,7 +37,7 @@ pub(super) struct Mix {
 
 impl Track {
     /// Adds another track, starting at `at` seconds.
-    pub(super) fn mix_in(&mut self, other: &Track, at: f32, gain: f32) {
+    pub(crate) fn mix_in(&mut self, other: &Track, at: f32, gain: f32) {
         let from = ((at * self.rate) as usize).min(self.samples.len());
         for (out, x) in self.samples[from..].iter_mut().zip(&other.samples) {
             *out += gain * x;
@@ -46,8 +46,9 @@ impl Track {
 }
 
 impl Mix {
-    /// A desk for a recording of `level_dbfs` in a room of level `room` that falls by 60 dB in `reverb` seconds.
-    pub(super) fn new(level_dbfs: f32, room: f32, reverb: f32) -> Self {
+    /// A desk for a recording of `level_dbfs` in a room of level `room` that falls by 60 dB in
+    /// `reverb` seconds.
+    pub(crate) fn new(level_dbfs: f32, room: f32, reverb: f32) -> Self {
         Self {
             tracks: Vec::new(),
             level_dbfs,
@@ -58,18 +59,18 @@ impl Mix {
     }
 
     /// Sets the tone control.
-    pub(super) fn tone(mut self, gains_db: [f32; 6]) -> Self {
+    pub(crate) fn tone(mut self, gains_db: [f32; 6]) -> Self {
         self.tone = gains_db;
         self
     }
 
-    pub(super) fn add(mut self, track: Track, channel: Channel) -> Self {
+    pub(crate) fn add(mut self, track: Track, channel: Channel) -> Self {
         self.tracks.push((track, channel));
         self
     }
 
     /// Left and right, never above -0.9 dBFS.
-    pub(super) fn finish(self) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn finish(self) -> (Vec<f32>, Vec<f32>) {
         let rate = self
             .tracks
             .first()

@@ -1,0 +1,194 @@
+//! Averaging, hold and reset, and facts.
+
+use egui::{Align2, CursorIcon, Id, Rect, Sense, Ui, WidgetInfo, pos2, vec2};
+
+use super::{
+    Action,
+    widgets::{button, fill_bar, text_width},
+};
+use crate::{
+    editor::{
+        theme::{self, Scale},
+        view_model::ViewModel,
+    },
+    params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S},
+};
+
+pub(super) fn draw_footer(
+    ui: &mut Ui,
+    rect: Rect,
+    scale: Scale,
+    model: &ViewModel,
+    actions: &mut Vec<Action>,
+) {
+    let font = scale.font(13.0);
+    let pad = scale.len(28.0);
+    let space = scale.len(8.0);
+    let mut x = rect.left();
+    for (id, text, on) in [("reset", "Reset", false), ("hold", "Hold", model.hold)] {
+        let width = text_width(ui, text, &font) + pad;
+        let area = Rect::from_min_size(pos2(x, rect.top()), vec2(width, rect.height()));
+        let response = button(ui, area, id, text, &font, on);
+        let (hint, action) = if id == "reset" {
+            ("Forget the average and start over.", Action::Reset)
+        } else {
+            (
+                "Keep this readout until released.",
+                Action::Hold(!model.hold),
+            )
+        };
+        if response.clicked() {
+            actions.push(action);
+        }
+        response.on_hover_text(hint);
+        x = area.right() + space;
+    }
+
+    let facts = footer_facts(model, scale.is_compact());
+    let facts_font = scale.font(12.0);
+    let colour = if model.dropped > 0 {
+        theme::ALERT
+    } else {
+        theme::DIM
+    };
+    let facts_w = if facts.is_empty() {
+        0.0
+    } else {
+        ui.painter()
+            .text(
+                pos2(rect.right(), rect.center().y),
+                Align2::RIGHT_CENTER,
+                facts,
+                facts_font,
+                colour,
+            )
+            .width()
+            + scale.len(22.0)
+    };
+    let slider = Rect::from_min_max(
+        pos2(x + scale.len(10.0), rect.top()),
+        pos2(rect.right() - facts_w, rect.bottom()),
+    );
+    draw_averaging(ui, slider, scale, model, actions);
+}
+
+/// Load and losses; in a small window only what is wrong.
+fn footer_facts(model: &ViewModel, compact: bool) -> String {
+    let dropped = match model.dropped {
+        0 => String::new(),
+        1..10_000 => format!("{} samples dropped", model.dropped),
+        n => format!("{} k samples dropped", n / 1000),
+    };
+    if compact {
+        return if model.dropped > 0 {
+            "dropped".to_owned()
+        } else {
+            String::new()
+        };
+    }
+    let load = format!("load {:.1} %", model.load.max(0.0) * 100.0);
+    if dropped.is_empty() {
+        load
+    } else {
+        format!("{dropped} · {load}")
+    }
+}
+
+fn draw_averaging(
+    ui: &mut Ui,
+    rect: Rect,
+    scale: Scale,
+    model: &ViewModel,
+    actions: &mut Vec<Action>,
+) {
+    let font = scale.font(13.0);
+    let value = if model.averaging_s < 0.05 {
+        "off".to_owned()
+    } else if model.averaging_s < 9.95 {
+        format!("{:.1} s", model.averaging_s)
+    } else {
+        format!("{:.0} s", model.averaging_s)
+    };
+    let value_w = text_width(ui, "120 s", &font) + scale.len(8.0);
+    let mid = rect.center().y;
+    let mut left = rect.left();
+    let least_track = scale.len(60.0);
+    for text in ["Averaging", "Avg"] {
+        if rect.width() - text_width(ui, text, &font) - value_w > least_track {
+            let label = ui.painter().text(
+                pos2(left, mid),
+                Align2::LEFT_CENTER,
+                text,
+                font.clone(),
+                theme::DIM,
+            );
+            left = label.right() + scale.len(12.0);
+            break;
+        }
+    }
+    let knob = scale.len(7.0).max(5.0);
+    let track = Rect::from_min_max(
+        pos2(left + knob, mid - scale.len(2.0).max(1.5)),
+        pos2(
+            (rect.right() - value_w - knob).max(left + knob + 1.0),
+            mid + scale.len(2.0).max(1.5),
+        ),
+    );
+    // The same curve as the parameter's: short times get the larger half.
+    let place = (model.averaging_s / MAX_AVERAGING_S).clamp(0.0, 1.0).sqrt();
+    let area = Rect::from_min_max(
+        pos2(track.left() - knob, rect.top()),
+        pos2(track.right() + knob, rect.bottom()),
+    );
+    let response = ui
+        .interact(area, Id::unique("averaging"), Sense::click_and_drag())
+        .on_hover_cursor(CursorIcon::ResizeHorizontal);
+    response.widget_info(|| {
+        WidgetInfo::slider(
+            true,
+            f64::from(model.averaging_s),
+            "Averaging time in seconds",
+        )
+    });
+    fill_bar(ui, track, place, theme::DIM);
+    let knob_x = track.left() + track.width() * place;
+    let knob_colour = if response.hovered() || response.dragged() {
+        theme::BRIGHT
+    } else {
+        theme::TEXT
+    };
+    ui.painter()
+        .circle_filled(pos2(knob_x, mid), knob, knob_colour);
+    ui.painter().text(
+        pos2(track.right() + knob + scale.len(8.0), mid),
+        Align2::LEFT_CENTER,
+        value,
+        font,
+        theme::TEXT,
+    );
+
+    let at_pointer = response.interact_pointer_pos().map(|pointer| {
+        let share = ((pointer.x - track.left()) / track.width()).clamp(0.0, 1.0);
+        (share * share * MAX_AVERAGING_S * 10.0).round() / 10.0
+    });
+    if response.double_clicked() {
+        actions.extend([
+            Action::AveragingBegin,
+            Action::Averaging(DEFAULT_AVERAGING_S),
+            Action::AveragingEnd,
+        ]);
+        return;
+    }
+    if response.drag_started() {
+        actions.push(Action::AveragingBegin);
+    }
+    if let Some(seconds) = at_pointer.filter(|_| response.dragged()) {
+        actions.push(Action::Averaging(seconds));
+    }
+    if response.drag_stopped() {
+        actions.push(Action::AveragingEnd);
+    }
+    response.on_hover_text(
+        "How long scores are averaged. Short follows changes, long stays calm. Double click for the default.",
+    );
+}
