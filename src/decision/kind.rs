@@ -1,4 +1,5 @@
-//! Which kind of the shown family is named: the finest that is sure, and no flicker between it and its family.
+//! Which kind of the shown family is named: the finest that is sure, and no flicker between it and
+//! its family.
 
 use super::Rules;
 use crate::{
@@ -9,8 +10,9 @@ use crate::{
 /// Most times that a kind that was given up makes the next one wait longer.
 const MOST_GIVEN_UP: u32 = 5;
 
-/// The finest label that is sure by `scores` that were added up ([`Labels::added_up`]): the best family, if its score is
-/// not below `threshold`, or its best kind, if that one's score is not, either, and is more than `share` of the family's.
+/// The finest label that is sure by `scores` that were added up ([`Labels::added_up`]): the best
+/// family, if its score is not below `threshold`, or its best kind, if that one's score is not,
+/// either, and is more than `share` of the family's.
 pub fn finest(labels: &Labels, scores: &Scores, threshold: f32, share: f32) -> Option<usize> {
     let (family, score) = labels.of_families(scores).top();
     if score < threshold {
@@ -57,9 +59,9 @@ impl KindGate {
         }
     }
 
-    /// The label to show for `family`: a kind of it, or itself. `scores` are added up. A kind that is shown stays while
-    /// its score is not below `threshold` and not far below the share that it needs; to be shown it must be surer by the
-    /// band, and by `early` where little was heard.
+    /// The label to show for `family`: a kind of it, or itself. `scores` are added up. A kind that
+    /// is shown stays while its score is not below `threshold` and not far below the share that it
+    /// needs; to be shown it must be surer by the band, and by `early` where little was heard.
     pub(super) fn choose(
         &mut self,
         family: usize,
