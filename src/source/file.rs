@@ -170,6 +170,35 @@ enum Turn {
     End,
 }
 
+/// A file that can be opened again, on the disk or at hand.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    path: &'a Path,
+    at_hand: Option<&'a Bytes>,
+    n_bytes: u64,
+}
+
+impl Whole<'_> {
+    fn failed(self, source: io::Error) -> FileError {
+        FileError::from_io(self.path, source)
+    }
+
+    fn open(self) -> Result<Place, FileError> {
+        Place::open(self.path, self.at_hand).map_err(|source| self.failed(source))
+    }
+
+    /// From `from` bytes on.
+    fn rest(self, from: u64) -> Result<Input, FileError> {
+        let mut place = self.open()?;
+        place
+            .seek(io::SeekFrom::Start(from))
+            .map_err(|source| self.failed(source))?;
+        let mut input = Input::new(Box::new(place), Some(self.n_bytes));
+        input.started_at(from);
+        Ok(input)
+    }
+}
+
 impl AudioFile {
     /// Opens the file at `path` and reads its header.
     ///
@@ -195,7 +224,11 @@ impl AudioFile {
             let file = fs::File::open(path).map_err(failed)?;
             return Self::from_stream(path.to_owned(), Box::new(file));
         }
-        Self::whole(path, None, metadata.len())
+        Self::whole(Whole {
+            path,
+            at_hand: None,
+            n_bytes: metadata.len(),
+        })
     }
 
     /// A whole file whose bytes are at hand, such as an object of a store. `name` is what messages
@@ -210,53 +243,44 @@ impl AudioFile {
         let (path, bytes) = (name.into(), Bytes(Arc::new(bytes)));
         match bytes.n_bytes() {
             0 => Err(FileError::Empty { path }),
-            n_bytes => Self::whole(&path, Some(&bytes), n_bytes),
+            n_bytes => Self::whole(Whole {
+                path: &path,
+                at_hand: Some(&bytes),
+                n_bytes,
+            }),
         }
     }
 
-    fn whole(path: &Path, at_hand: Option<&Bytes>, n_bytes: u64) -> Result<Self, FileError> {
-        let failed = |source| FileError::from_io(path, source);
-        let open = || Place::open(path, at_hand).map_err(failed);
-        let mut input = Input::new(Box::new(open()?), Some(n_bytes));
+    fn whole(file: Whole<'_>) -> Result<Self, FileError> {
+        let failed = |source| file.failed(source);
+        let mut input = Input::new(Box::new(file.open()?), Some(file.n_bytes));
         let kind = begin(&mut input).map_err(failed)?;
         let from = input.position();
         let cut_off = kind == Kind::Ogg
-            && containers::is_ogg_cut_off(&mut open()?, n_bytes).map_err(failed)?;
-        let mut opened = Self::at(path, at_hand, kind, from, n_bytes)?;
+            && containers::is_ogg_cut_off(&mut file.open()?, file.n_bytes).map_err(failed)?;
+        let mut opened = Self::at(file, kind, from)?;
         if cut_off {
             opened.ends = Ends::WholeIfLate;
         }
         Ok(opened)
     }
 
-    /// The file of `kind` that begins `from` bytes into the one at `path`, of `n_bytes`.
-    fn at(
-        path: &Path,
-        at_hand: Option<&Bytes>,
-        kind: Kind,
-        from: u64,
-        n_bytes: u64,
-    ) -> Result<Self, FileError> {
-        let failed = |source| FileError::from_io(path, source);
-        let rest = || {
-            let mut file = Place::open(path, at_hand).map_err(failed)?;
-            file.seek(io::SeekFrom::Start(from)).map_err(failed)?;
-            let mut input = Input::new(Box::new(file), Some(n_bytes));
-            input.started_at(from);
-            Ok(input)
-        };
+    /// The file of `kind` that begins `from` bytes into `file`.
+    fn at(file: Whole<'_>, kind: Kind, from: u64) -> Result<Self, FileError> {
+        let failed = |source| file.failed(source);
+        let rest = || file.rest(from);
         let mut opened = match kind {
             // These may have an index at their end.
-            Kind::Mp4 | Kind::Matroska => Self::part(path, at_hand, kind, from, n_bytes)?,
+            Kind::Mp4 | Kind::Matroska => Self::part(file, kind, from)?,
             Kind::Caf if !caf::holds_samples(&mut rest()?).map_err(failed)? => {
-                Self::part(path, at_hand, kind, from, n_bytes)?
+                Self::part(file, kind, from)?
             }
             _ => {
                 let late = match kind {
                     Kind::Wav | Kind::Aiff => pcm::late_format(&mut rest()?).map_err(failed)?,
                     _ => None,
                 };
-                let mut opened = Self::from_input(path, kind, rest()?, from > 0, late)?;
+                let mut opened = Self::from_input(file.path, kind, rest()?, from > 0, late)?;
                 opened.ends = match kind {
                     Kind::Ogg => Ends::Whole,
                     Kind::Flac => Ends::AsTold,
@@ -265,33 +289,26 @@ impl AudioFile {
                 opened
             }
         };
-        opened.n_bytes = Some(n_bytes);
-        opened.at_hand = at_hand.cloned();
+        opened.n_bytes = Some(file.n_bytes);
+        opened.at_hand = file.at_hand.cloned();
         Ok(opened)
     }
 
-    /// The container of `kind` that begins `from` bytes into the file at `path`, of `n_bytes`.
-    fn part(
-        path: &Path,
-        at_hand: Option<&Bytes>,
-        kind: Kind,
-        from: u64,
-        n_bytes: u64,
-    ) -> Result<Self, FileError> {
-        let failed = |source| FileError::from_io(path, source);
-        let mut file = Place::open(path, at_hand).map_err(failed)?;
-        let told = containers::told(kind, &mut file, from, n_bytes).map_err(failed)?;
+    /// The container of `kind` that begins `from` bytes into `file`.
+    fn part(file: Whole<'_>, kind: Kind, from: u64) -> Result<Self, FileError> {
+        let failed = |source| file.failed(source);
+        let path = file.path;
+        let told = containers::told(kind, &mut file.open()?, from, file.n_bytes).map_err(failed)?;
         if told.encrypted {
             return Err(FileError::Encrypted {
                 path: path.to_owned(),
                 what: "protected against copying",
             });
         }
-        let end = told.next.unwrap_or(n_bytes);
+        let end = told.next.unwrap_or(file.n_bytes);
         let part = |endless| {
-            let file = Place::open(path, at_hand).map_err(failed)?;
             let patches = told.patches.clone();
-            Part::new(file, (from, end), endless, patches).map_err(failed)
+            Part::new(file.open()?, (from, end), endless, patches).map_err(failed)
         };
         let (source, n) = (Box::new(part(false)?), Some(end - from));
         let mut cut_off = told.cut_off;
@@ -1022,11 +1039,8 @@ impl AudioFile {
         if !kind.is_read() && !frames_next {
             return;
         }
-        let next = match self.n_bytes {
-            Some(n_bytes) => {
-                let at_hand = self.at_hand.as_ref();
-                Self::at(&self.path, at_hand, kind, rest.position(), n_bytes)
-            }
+        let next = match self.file() {
+            Some(file) => Self::at(file, kind, rest.position()),
             None => Self::from_input(&self.path, kind, rest, true, None),
         };
         match next {
@@ -1063,12 +1077,16 @@ impl AudioFile {
 
     /// What begins where a container has ended, if another is joined on there.
     fn rest_on_disk(&self) -> Option<Input> {
-        let (at, n_bytes) = (self.next_at?, self.n_bytes?);
-        let mut file = Place::open(&self.path, self.at_hand.as_ref()).ok()?;
-        file.seek(io::SeekFrom::Start(at)).ok()?;
-        let mut input = Input::new(Box::new(file), Some(n_bytes));
-        input.started_at(at);
-        Some(input)
+        self.file()?.rest(self.next_at?).ok()
+    }
+
+    /// What is read, unless it is a stream.
+    fn file(&self) -> Option<Whole<'_>> {
+        Some(Whole {
+            path: &self.path,
+            at_hand: self.at_hand.as_ref(),
+            n_bytes: self.n_bytes?,
+        })
     }
 
     /// Appends frames of another rate as frames of the file's.
