@@ -857,10 +857,13 @@ pub struct Feeds {
 
 /// What each feed of a stream did so far, for whoever shows it.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<Vec<(String, Arc<Shared>)>>>);
+pub struct Ledger(Arc<Mutex<Vec<Entry>>>);
+
+/// Name of a feed, and its counters.
+type Entry = (String, Arc<Shared>);
 
 impl Ledger {
-    fn entries(&self) -> MutexGuard<'_, Vec<(String, Arc<Shared>)>> {
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
