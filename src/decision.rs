@@ -63,7 +63,7 @@ impl Preset {
     /// Time constant of the running average.
     pub const fn averaging(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(40.0),
+            Preset::Steady => Seconds(60.0),
             Preset::Balanced => DEFAULT_AVERAGING,
             Preset::Fast => Seconds(6.0),
         }
@@ -72,7 +72,7 @@ impl Preset {
     /// How long another genre must lead.
     pub const fn dwell(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(20.0),
+            Preset::Steady => Seconds(5.0),
             // A shown genre that another leads by the margin may not be shown any longer: waiting
             // would show none.
             Preset::Balanced | Preset::Fast => Seconds(0.0),
@@ -1044,7 +1044,7 @@ mod tests {
         };
         assert_eq!(shown_after(Preset::Fast), Some(0));
         assert_eq!(shown_after(Preset::Balanced), Some(0));
-        assert_eq!(shown_after(Preset::Steady), Some(10));
+        assert_eq!(shown_after(Preset::Steady), Some(3));
         // As it would have been from the beginning.
         let mut changed = decision();
         changed.set_restlessness(Preset::Fast);
