@@ -2,8 +2,8 @@
 # Lets a listener hear for long, and looks at what must not grow: memory, file descriptors, threads, readouts that are missing.
 #   scripts/soak.sh PROGRAM [HOURS]                24 hours of the demo's music, again and again, as fast as the machine can
 #   scripts/soak.sh PROGRAM [HOURS] --real-time    the same at the speed of the music
-#   scripts/soak.sh PROGRAM [HOURS] --feeds        with every feed and a receiver for each on this machine (feed_receivers.py); OS2L and the
-#                                                  commands need their time, so that an hour of music takes some minutes
+#   scripts/soak.sh PROGRAM [HOURS] --feeds        with every feed and a receiver for each on this machine (feed_receivers.py). OS2L gives each score
+#                                                  that moves 20 ms, so the pieces are long ones that are clear
 # One line for each hour of sound. Fails when memory grows by more than a sixth after the second hour, a descriptor stays, a readout is
 # missing, or a receiver did not hear what it should. Linux, for /proc.
 set -eu
@@ -24,9 +24,12 @@ feeder="" listener="" receivers=""
 trap 'kill $feeder $listener $receivers 2>/dev/null || true; rm -rf "$folder"' EXIT
 trap 'exit 1' INT TERM
 
-# Four takes of ten pieces, bare samples: no header says that it ends.
+# Four takes of several pieces, bare samples: no header says that it ends.
+pieces="--seconds 30 --styles blues,classical,country,disco,hiphop,jazz,metal,pop,reggae,rock"
+[ $feeds = no ] || pieces="--seconds 60 --styles classical,hiphop,metal"
 for seed in 1 2 3 4; do
-    "$program" demo --fast --seconds 30 --seed $seed --styles blues,classical,country,disco,hiphop,jazz,metal,pop,reggae,rock --wav "$folder/$seed.wav" >/dev/null
+    # shellcheck disable=SC2086 # options
+    "$program" demo --fast --seed $seed $pieces --wav "$folder/$seed.wav" >/dev/null
     tail -c +45 "$folder/$seed.wav" >>"$folder/music"
     rm "$folder/$seed.wav"
 done
@@ -52,7 +55,8 @@ while IFS= read -r option; do set -- "$@" "$option"; done <"$folder/options"
 "$program" "$@" <"$folder/pipe" >"$folder/readouts" 2>"$folder/errors" &
 listener=$!
 
-kilobytes() { awk '/^VmRSS/ { print $2 }' "/proc/$listener/status" 2>/dev/null; }
+# Its own: pages of the program's file come and go as the system likes.
+kilobytes() { awk '/^RssAnon/ { print $2 }' "/proc/$listener/status" 2>/dev/null; }
 # Those that stay: a command that is started, or a question over HTTP, has some for a moment.
 descriptors() {
     for _ in 1 2 3 4 5; do

@@ -1,4 +1,5 @@
-//! From frame scores to what the user is told: averages, trust, and a readout that does not flicker.
+//! From frame scores to what the user is told: averages, trust, and a readout that does not
+//! flicker.
 
 pub mod average;
 pub mod change;
@@ -26,10 +27,12 @@ pub use music::MusicSmoother;
 /// Length of the paper's frame: 1365 hops of 256 samples at 12 kHz (paper, section 3).
 pub const FRAME: Seconds = Seconds(29.12);
 
-/// Audio needed for a first, provisional answer: two steps of the CNN (2.73 s), so that an answer is there after 3 s.
+/// Audio needed for a first, provisional answer: two steps of the CNN (2.73 s), so that an answer
+/// is there after 3 s.
 pub const PROVISIONAL_FROM: Seconds = Seconds(2.7);
 
-/// Time constant of the running average, in seconds, wherever nothing else is asked for: files, listener and plugin.
+/// Time constant of the running average, in seconds, wherever nothing else is asked for: files,
+/// listener and plugin.
 pub const DEFAULT_AVERAGING: Seconds = Seconds(20.0);
 
 /// How restless the answer may be: three settings of [`DecisionConfig`] in one word.
@@ -60,7 +63,7 @@ impl Preset {
     /// Time constant of the running average.
     pub const fn averaging(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(40.0),
+            Preset::Steady => Seconds(60.0),
             Preset::Balanced => DEFAULT_AVERAGING,
             Preset::Fast => Seconds(6.0),
         }
@@ -69,9 +72,10 @@ impl Preset {
     /// How long another genre must lead.
     pub const fn dwell(self) -> Seconds {
         match self {
-            Preset::Steady => Seconds(20.0),
-            Preset::Balanced => Seconds(10.0),
-            Preset::Fast => Seconds(0.0),
+            Preset::Steady => Seconds(5.0),
+            // A shown genre that another leads by the margin may not be shown any longer: waiting
+            // would show none.
+            Preset::Balanced | Preset::Fast => Seconds(0.0),
         }
     }
 
@@ -84,19 +88,24 @@ impl Preset {
     }
 }
 
-/// The numbers behind the decision. A model file may bring its own: `more` of its [`DecisionDefaults`], by the names of these fields.
+/// The numbers behind the decision. A model file may bring its own: `more` of its
+/// [`DecisionDefaults`], by the names of these fields.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
-    /// How much surer than the threshold for "unsure" a score must be to be shown than to go on being shown. Default: 0.04.
+    /// How much surer than the threshold for "unsure" a score must be to be shown than to go on
+    /// being shown. Default: 0.04.
     pub band: f32,
-    /// How much surer than usual a guess from the first seconds must be to be shown, until [`Rules::early_from`]; it falls to 0 by
-    /// [`Rules::early_until`] or [`Rules::early_after_change`]. Most genres that are taken back within one song are first guesses. Default: 0.45.
+    /// How much surer than usual a guess from the first seconds must be to be shown, until
+    /// [`Rules::early_from`]; it falls to 0 by [`Rules::early_until`] or
+    /// [`Rules::early_after_change`]. Most genres that are taken back within one song are first
+    /// guesses. Default: 0.45.
     pub early_margin: f32,
     /// Seconds of audio from which a guess need no longer be so sure. Default: 4.
     pub early_from: f32,
     /// Seconds of audio from which a guess is as good as any. Default: 8.
     pub early_until: f32,
-    /// The same where another song has taken over from one that was named: there, only the first look need be surer. Default: 5.
+    /// The same where another song has taken over from one that was named: there, only the first
+    /// look need be surer. Default: 5.
     pub early_after_change: f32,
     /// A genre that is shown again within so many seconds was taken back too early. Default: 120.
     pub returns_within: f32,
@@ -108,12 +117,17 @@ pub struct Rules {
     pub change_above: f32,
     /// Seconds that another genre must be the best after a change of song was told. Default: 0.
     pub dwell_after_change: f32,
-    /// Seconds for which a change of song that was told lets another genre in sooner, until one is shown. Default: 10.
+    /// Seconds for which a change of song that was told lets another genre in sooner, until one is
+    /// shown. Default: 10.
     pub change_lasts: f32,
-    /// What the average so far still weighs after a change of song was told, in 0..1 of a whole frame. Default: 0.
+    /// What the average so far still weighs after a change of song was told, in 0..1 of a whole
+    /// frame. Default: 0.
     pub kept_on_change: f32,
-    /// Which share of its family's score a kind must have to be named in its place ([`Labels`]). Default: 0.5.
+    /// Which share of its family's score a kind must have to be named in its place ([`Labels`]).
+    /// Default: 0.5.
     pub kind_share: f32,
+    /// Seconds after which a kind that was given up is named again, longer each time. Default: 10.
+    pub kind_dwell: f32,
 }
 
 impl Default for Rules {
@@ -132,12 +146,14 @@ impl Default for Rules {
             change_lasts: 10.0,
             kept_on_change: 0.0,
             kind_share: 0.5,
+            kind_dwell: 10.0,
         }
     }
 }
 
 impl Rules {
-    /// The built-in numbers, where the model does not bring its own. What is out of range in a model file is ignored.
+    /// The built-in numbers, where the model does not bring its own. What is out of range in a
+    /// model file is ignored.
     pub fn of(defaults: &DecisionDefaults) -> Self {
         let mut rules = Self::default();
         for (name, value) in &defaults.more {
@@ -174,7 +190,7 @@ impl Rules {
     }
 
     /// Every number with its name and its range.
-    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 13] {
+    fn fields(&mut self) -> [(&'static str, &mut f32, f32, f32); 14] {
         [
             ("band", &mut self.band, 0.0, 1.0),
             ("early_margin", &mut self.early_margin, 0.0, 1.0),
@@ -199,6 +215,7 @@ impl Rules {
             ),
             ("kept_on_change", &mut self.kept_on_change, 0.0, 1.0),
             ("kind_share", &mut self.kind_share, 0.0, 1.0),
+            ("kind_dwell", &mut self.kind_dwell, 0.0, 600.0),
         ]
     }
 }
@@ -210,18 +227,21 @@ pub struct DecisionConfig {
     pub span: Span,
     /// How frame scores become one. Default: arithmetic, as in the paper.
     pub mean: Mean,
-    /// How long another genre must be the best before it is shown where no change of song was told. Default: 10 s.
+    /// How long another genre must be the best before it is shown where no change of song was told.
+    /// Default: 0 s.
     pub dwell: Seconds,
-    /// By how much another genre may lead before the shown one is shown no longer, in 0..1. Default: 0.15.
+    /// By how much another genre may lead before the shown one is shown no longer, in 0..1.
+    /// Default: 0.15.
     pub margin: f32,
     /// Level below which a stream is silent, in dBFS. Default: [`silence::FLOOR_DBFS`].
     pub silence_dbfs: f32,
     /// Score below which no genre is shown, in 0..1. `None`: the model's own threshold.
     pub unsure_below: Option<f32>,
-    /// Probability of music below which nothing is named, in 0..1. `None`: the model's own threshold.
-    pub music_below: Option<f32>,
-    /// Probability of music below which it may be "unsure" but no genre is named, in 0..1. `None`: the model's own
+    /// Probability of music below which nothing is named, in 0..1. `None`: the model's own
     /// threshold.
+    pub music_below: Option<f32>,
+    /// Probability of music below which it may be "unsure" but no genre is named, in 0..1. `None`:
+    /// the model's own threshold.
     pub doubt_below: Option<f32>,
     /// Shorten the average when the song changes. Default: yes.
     pub detect_changes: bool,
@@ -368,7 +388,8 @@ pub struct Observation {
     pub level_dbfs: f32,
     /// Does the silence gate say so?
     pub silent: bool,
-    /// Scores of the window as it stands, each label's own ([`Labels::added_up`]); `None` while too little was heard or it is silent.
+    /// Scores of the window as it stands, each label's own ([`Labels::added_up`]); `None` while too
+    /// little was heard or it is silent.
     pub scores: Option<Scores>,
     /// Probability that the newest seconds are music, where the model can tell.
     pub music: Option<f32>,
@@ -392,7 +413,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// A decision over `labels`, with the model's own thresholds where the settings leave them open.
+    /// A decision over `labels`, with the model's own thresholds where the settings leave them
+    /// open.
     ///
     /// # Errors
     /// [`DecisionError`] when a setting is out of its range.
@@ -414,7 +436,7 @@ impl Decision {
                     .or(config.music_below)
                     .unwrap_or(defaults.doubt_threshold),
             ),
-            kinds: KindGate::new(labels.clone(), config.dwell, rules),
+            kinds: KindGate::new(labels.clone(), rules),
             hysteresis: Hysteresis::new(n_labels, config.dwell, config.margin, rules),
             average: RunningAverage::new(n_labels, config.span, config.mean),
             config,
@@ -433,12 +455,14 @@ impl Decision {
         } else if let Some(probability) = seen.music {
             self.music.push(probability);
         }
-        // What may not be music must not touch the answer that is shown; while none is, it has candidates of its own.
+        // What may not be music must not touch the answer that is shown; while none is, it has
+        // candidates of its own.
         let kept_out = self.music.is_not_music()
             || self.hold
             || (self.music.is_doubtful() && self.hysteresis.shown().is_some());
         if let (Some(scores), false) = (seen.scores, kept_out) {
-            // A window that still grows holds all that the one before it held, so the newest counts for most.
+            // A window that still grows holds all that the one before it held, so the newest counts
+            // for most.
             let weight = (seen.heard.0 / FRAME.0).clamp(0.01, 1.0).powi(3);
             self.average.add(seen.position, &scores, weight);
         }
@@ -539,15 +563,17 @@ impl Decision {
         rules.early_margin * self.config.early_share * still_to_hear
     }
 
-    /// Forgets the average, and with it the shown genre: something else begins, or the reset button.
+    /// Forgets the average, and with it the shown genre: something else begins, or the reset
+    /// button.
     pub fn reset_average(&mut self) {
         self.average.reset();
         self.hysteresis.forget();
         self.kinds.forget();
     }
 
-    /// The song seems to have changed: the average begins anew. It may be the same song that goes on, so that the genre that is shown stays while the
-    /// new average bears it out, and another one must be the surer at the first look.
+    /// The song seems to have changed: the average begins anew. It may be the same song that goes
+    /// on, so that the genre that is shown stays while the new average bears it out, and another
+    /// one must be the surer at the first look.
     pub fn song_changed(&mut self) {
         if self.hold {
             return;
@@ -582,13 +608,12 @@ impl Decision {
         self.average.set_mean(mean);
     }
 
-    /// As restless as `preset` from now on: how long another genre must lead, and how sure a first guess must be. The average, which is set by itself,
-    /// stays as it is.
+    /// As restless as `preset` from now on: how long another genre must lead, and how sure a first
+    /// guess must be. The average, which is set by itself, stays as it is.
     pub fn set_restlessness(&mut self, preset: Preset) {
         self.config.dwell = preset.dwell();
         self.config.early_share = preset.early_share();
         self.hysteresis.set_dwell(self.config.dwell);
-        self.kinds.set_dwell(self.config.dwell);
     }
 
     /// Is the stream currently held to be something other than music?
@@ -767,7 +792,8 @@ mod tests {
 
     #[test]
     fn a_taught_genre_of_one_percent_is_never_shown_beside_one_of_97() {
-        // A head of sharp answers: one label, and from one look to the next another, without an alarm.
+        // A head of sharp answers: one label, and from one look to the next another, without an
+        // alarm.
         let mut frames = vec![[0.98, 0.01, 0.01]; 60];
         frames.extend(vec![[0.01, 0.02, 0.97]; 60]);
         let readouts = run(&mut decision(), 0.0, &frames);
@@ -876,18 +902,29 @@ mod tests {
     fn a_lasting_change_is_shown_once() {
         let mut frames = vec![[0.8, 0.1, 0.1]; 20];
         frames.extend([[0.1, 0.8, 0.1]; 30]);
-        let readouts = run(&mut decision(), 0.0, &frames);
-        let mut shown: Vec<_> = readouts.iter().map(|r| r.genre).collect();
-        shown.dedup();
-        let with_a_gap = [None, Some(0), None, Some(1)];
+        let shown = |dwell: f64| {
+            let config = DecisionConfig {
+                dwell: Seconds(dwell),
+                ..DecisionConfig::default()
+            };
+            let mut decision =
+                Decision::new(&three(), config, &DecisionDefaults::default()).unwrap();
+            let readouts = run(&mut decision, 0.0, &frames);
+            let overtaken = readouts
+                .iter()
+                .filter(|r| r.reason == Some(Reason::Overtaken));
+            let mut shown: Vec<_> = readouts.iter().map(|r| r.genre).collect();
+            shown.dedup();
+            (shown, overtaken.count())
+        };
+        assert_eq!(shown(0.0), (vec![None, Some(0), Some(1)], 0));
+        let (with_a_gap, overtaken) = shown(10.0);
         assert_eq!(
-            shown, with_a_gap,
+            with_a_gap,
+            [None, Some(0), None, Some(1)],
             "the old one is not shown once it is overtaken"
         );
-        let overtaken = readouts
-            .iter()
-            .filter(|r| r.reason == Some(Reason::Overtaken));
-        assert!((1..4).contains(&overtaken.count()), "not for long");
+        assert!((1..4).contains(&overtaken), "not for long");
     }
 
     #[test]
@@ -1006,8 +1043,8 @@ mod tests {
             after.iter().position(|readout| readout.genre == Some(1))
         };
         assert_eq!(shown_after(Preset::Fast), Some(0));
-        assert_eq!(shown_after(Preset::Balanced), Some(5));
-        assert_eq!(shown_after(Preset::Steady), Some(10));
+        assert_eq!(shown_after(Preset::Balanced), Some(0));
+        assert_eq!(shown_after(Preset::Steady), Some(3));
         // As it would have been from the beginning.
         let mut changed = decision();
         changed.set_restlessness(Preset::Fast);

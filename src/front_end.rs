@@ -1,8 +1,8 @@
 //! From samples at any rate to log-mel columns: resample, STFT, mel, decibel.
 //!
-//! [`FrontEnd`] does it for a stream, [`columns`] for a signal that is there as a whole. Column `t` is
-//! centred on the instant `t * hop_length / sample_rate` of the input's own time line, whatever its
-//! rate: the resampler adds no delay.
+//! [`FrontEnd`] does it for a stream, [`columns`] for a signal that is there as a whole. Column `t`
+//! is centred on the instant `t * hop_length / sample_rate` of the input's own time line, whatever
+//! its rate: the resampler adds no delay.
 
 pub mod mel;
 pub mod resample;
@@ -353,7 +353,8 @@ impl FrontEnd {
     /// finished column of `n_mels` values in dB. Any split of a signal gives the same columns, bit
     /// for bit. Allocates nothing.
     ///
-    /// Samples are made [`sane`](crate::units::sane) first, so that neither NaN nor denormals nor 1e9 travel on.
+    /// Samples are made [`sane`](crate::units::sane) first, so that neither NaN nor denormals nor
+    /// 1e9 travel on.
     pub fn push(&mut self, samples: &[f32], mut on_column: impl FnMut(&[f32])) {
         self.push_pictures(samples, |picture, column| {
             if picture == Picture::Mel {
@@ -362,8 +363,9 @@ impl FrontEnd {
         });
     }
 
-    /// As [`FrontEnd::push`], with the columns of both pictures. Those of the tagger come first where both become
-    /// final by the same samples; in which order they come depends on how the samples were split.
+    /// As [`FrontEnd::push`], with the columns of both pictures. Those of the tagger come first
+    /// where both become final by the same samples; in which order they come depends on how the
+    /// samples were split.
     pub fn push_pictures(&mut self, samples: &[f32], mut on_column: impl FnMut(Picture, &[f32])) {
         let Self {
             resampler,
@@ -379,11 +381,11 @@ impl FrontEnd {
         });
     }
 
-    /// The signal ends here: emits the columns that were waiting for what follows (reflect padding).
-    /// The front end is as new afterwards.
+    /// The signal ends here: emits the columns that were waiting for what follows (reflect
+    /// padding). The front end is as new afterwards.
     ///
-    /// A signal of `n` samples at the front end's own rate has `1 + n / hop_length` columns in all, an
-    /// empty one none.
+    /// A signal of `n` samples at the front end's own rate has `1 + n / hop_length` columns in all,
+    /// an empty one none.
     pub fn finish(&mut self, mut on_column: impl FnMut(&[f32])) {
         self.finish_pictures(|picture, column| {
             if picture == Picture::Mel {
@@ -446,8 +448,8 @@ pub fn columns(
     Ok(all)
 }
 
-/// Raises every value of `frame` that lies more than `top_db` below its maximum to that: the floor of
-/// the reference preprocessor (`top_db` = 80, which is 40 true dB), needed only to compare with
+/// Raises every value of `frame` that lies more than `top_db` below its maximum to that: the floor
+/// of the reference preprocessor (`top_db` = 80, which is 40 true dB), needed only to compare with
 /// networks that were trained with it. It depends on the loudest cell of the frame and so cannot be
 /// computed as the stream goes.
 pub fn apply_reference_floor(frame: &mut [f32], top_db: f32) {

@@ -52,6 +52,7 @@ pub mod mqtt;
 pub mod os2l;
 #[cfg(feature = "osc")]
 pub mod osc;
+mod queue;
 #[cfg(feature = "lights")]
 pub mod sacn;
 #[cfg(any(feature = "http", feature = "mqtt"))]
@@ -76,8 +77,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hold::{HoldGenre, Holder};
+use queue::{Given, Giver, Nothing, Taker, queue};
 use thiserror::Error;
 
 use crate::{
@@ -379,7 +381,7 @@ pub trait Sink: Send + fmt::Debug {
     /// As [`Sink::hello`].
     fn status(&mut self, status: &Status) -> Result<(), SinkError>;
 
-    /// How often [`Sink::tick`] wants to be called; `None` for never.
+    /// How often [`Sink::tick`] wants to be called at present; `None` for not at all. Asked after each call of the others.
     fn tick_period(&self) -> Option<Duration> {
         None
     }
@@ -444,8 +446,6 @@ struct Shared {
     stop: AtomicBool,
     /// What waits now is never delivered.
     over: AtomicBool,
-    /// The newest that did not fit into the queue: a receiver that was stuck ends with what is true. Messages are queued with this in hand.
-    newest: Mutex<Option<Message>>,
 }
 
 impl Shared {
@@ -474,15 +474,12 @@ impl Shared {
         }
     }
 
-    fn newest(&self) -> MutexGuard<'_, Option<Message>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is not delivered any more.
-    fn passed_over(&self, message: Option<Message>) {
-        if let Some(Message::Update(_)) = message {
+    /// Counts what is not delivered any more. Says whether the message that was given is in the queue.
+    fn count(&self, given: &Given<Message>) -> bool {
+        if let Some(Message::Update(_)) = given.passed_over {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
+        given.queued
     }
 
     fn failed(&self, error: &SinkError) {
@@ -511,7 +508,7 @@ enum Message {
 #[derive(Debug)]
 pub struct SinkRunner {
     name: String,
-    queue: Option<Sender<Message>>,
+    queue: Option<Giver<Message>>,
     done: Receiver<()>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -525,7 +522,7 @@ impl SinkRunner {
     pub fn spawn(sink: Box<dyn Sink>, hello: &Hello) -> Result<Self, SinkError> {
         let name = sink.name();
         let shared = Arc::new(Shared::default());
-        let (queue, messages) = crossbeam_channel::bounded(QUEUE_CAPACITY);
+        let (queue, messages) = queue(QUEUE_CAPACITY);
         let (done_tx, done) = crossbeam_channel::bounded(1);
         let worker = Worker {
             sink,
@@ -578,16 +575,8 @@ impl SinkRunner {
             return false;
         };
         self.shared.offered.fetch_add(1, Ordering::Relaxed);
-        let older = self.shared.newest().take();
-        self.shared.passed_over(older);
-        match queue.send_timeout(Message::Update(update.clone()), timeout) {
-            Ok(()) => true,
-            Err(SendTimeoutError::Timeout(message)) => self.offer(message),
-            Err(SendTimeoutError::Disconnected(message)) => {
-                self.shared.passed_over(Some(message));
-                false
-            }
-        }
+        let given = queue.give_waiting(Message::Update(update.clone()), timeout);
+        self.shared.count(&given)
     }
 
     /// Hands over a change of state that no readout brings, such as a lost device. `false` when the queue was full.
@@ -609,14 +598,7 @@ impl SinkRunner {
         let Some(queue) = &self.queue else {
             return false;
         };
-        let mut newest = self.shared.newest();
-        let (taken, older) = match queue.try_send(message) {
-            Ok(()) => (true, newest.take()),
-            Err(TrySendError::Full(message)) => (false, newest.replace(message)),
-            Err(TrySendError::Disconnected(message)) => (false, Some(message)),
-        };
-        self.shared.passed_over(older);
-        taken
+        self.shared.count(&queue.give(message))
     }
 }
 
@@ -645,7 +627,7 @@ impl Drop for SinkRunner {
 /// The feed's thread.
 struct Worker {
     sink: Box<dyn Sink>,
-    messages: Receiver<Message>,
+    messages: Taker<Message>,
     shared: Arc<Shared>,
     hello: Hello,
     last_update: Option<Update>,
@@ -689,36 +671,22 @@ impl Worker {
                 (true, tick) => tick,
                 (false, tick) => Some(tick.map_or(retry_at, |tick| tick.min(retry_at))),
             };
-            let received = match (self.overflowed(), wake) {
-                (Some(message), _) => Ok(message),
-                (None, Some(at)) => self.messages.recv_deadline(at),
-                (None, None) => self
-                    .messages
-                    .recv()
-                    .map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            let received = self.messages.take(wake);
             let now = Instant::now();
             let mut outcome = match received {
                 Ok(message) => self.deliver(message, connected, now),
-                Err(RecvTimeoutError::Timeout) => Ok(()),
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(Nothing::Yet) => Ok(()),
+                Err(Nothing::More) => break,
             };
-            if let (true, Ok(()), Some(at), Some(period)) =
-                (connected, &outcome, tick_at, self.sink.tick_period())
-            {
-                if now >= at {
-                    outcome = self.sink.tick(now);
-                    tick_at = Some(now + period);
-                }
-            } else if let (Some(at), Some(period)) = (tick_at, self.sink.tick_period())
-                && now >= at
-            {
-                tick_at = Some(now + period);
+            let is_due = tick_at.is_some_and(|at| now >= at);
+            if connected && is_due && outcome.is_ok() {
+                outcome = self.sink.tick(now);
             }
-            // What was delivered may have set something in motion.
-            if let (Some(at), Some(period)) = (tick_at, self.sink.tick_period()) {
-                tick_at = Some(at.min(now + period));
-            }
+            // What was delivered may have set something in motion, or to rest.
+            tick_at = self.sink.tick_period().map(|period| {
+                let next = now + period;
+                tick_at.filter(|_| !is_due).map_or(next, |at| at.min(next))
+            });
             let unheard = connected && self.sink.unheard();
             self.shared.unheard.store(unheard, Ordering::Relaxed);
             match outcome {
@@ -741,12 +709,6 @@ impl Worker {
             self.sink.close();
             self.take_back();
         }
-    }
-
-    /// What did not fit into the queue, once that is empty.
-    fn overflowed(&self) -> Option<Message> {
-        let mut newest = self.shared.newest();
-        newest.take_if(|_| self.messages.is_empty())
     }
 
     /// What was taken for delivered and did not arrive was missed. It is the newest, as receivers acknowledge in order.
@@ -857,10 +819,13 @@ pub struct Feeds {
 
 /// What each feed of a stream did so far, for whoever shows it.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<Vec<(String, Arc<Shared>)>>>);
+pub struct Ledger(Arc<Mutex<Vec<Entry>>>);
+
+/// Name of a feed, and its counters.
+type Entry = (String, Arc<Shared>);
 
 impl Ledger {
-    fn entries(&self) -> MutexGuard<'_, Vec<(String, Arc<Shared>)>> {
+    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -471,3 +471,91 @@ fn files_commands_and_sockets_say_what_json_says() {
         "the socket is taken away"
     );
 }
+
+#[cfg(target_os = "linux")] // whose processes can be looked at
+#[test]
+fn secrets_are_in_no_log_no_configuration_no_list_of_processes_and_no_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = ["the-token-of-the-page", "the password of the broker"];
+    let script = dir.path().join("note.sh");
+    fs::write(&script, "#!/bin/sh\nenv > seen.part; mv seen.part seen\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let with_secrets = |args: &[&str]| {
+        let mut command = support::command(args, dir.path());
+        command
+            .env("GENRESCOPE_HTTP_TOKEN", secrets[0])
+            .env("GENRESCOPE_MQTT_PASSWORD", secrets[1]);
+        command
+    };
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+    let file = |name: &str| fs::File::create(dir.path().join(name)).unwrap();
+    let args = [
+        "listen",
+        "--json",
+        "--input",
+        "-",
+        "--raw",
+        "f32le:22050:1",
+        "--speed",
+        "4",
+        "--unsure-below",
+        "0",
+        "--preset",
+        "fast",
+        "--http",
+        ":0",
+        "--mqtt",
+        "mqtt://dj@127.0.0.1:9",
+        "--exec",
+        "./note.sh",
+    ];
+    let child = with_secrets(&args)
+        .stdin(Stdio::piped())
+        .stdout(file("out"))
+        .stderr(file("said"))
+        .spawn();
+    let mut listening = Process(child.unwrap());
+    let mut stdin = listening.0.stdin.take().unwrap();
+    for _ in 0..6 {
+        stdin.write_all(&samples()).unwrap();
+    }
+    wait_for("the command", || !read("seen").is_empty());
+    wait_for("the broker is not there", || read("said").contains("mqtt"));
+    let said = read("said");
+    let at = said.split("http://").nth(1).unwrap();
+    let at = at.lines().next().unwrap().trim_end_matches('/');
+    let ask = |token: &str| {
+        let mut stream = TcpStream::connect(at).unwrap();
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {at}\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    let refused = ask("another-token-of-the-page");
+    let metrics = ask(secrets[0]);
+    assert!(
+        refused.contains(" 401 ") && metrics.contains(" 200 "),
+        "{refused}"
+    );
+    let command_line = fs::read(format!("/proc/{}/cmdline", listening.0.id())).unwrap();
+    let command_line = String::from_utf8_lossy(&command_line).into_owned();
+    drop(stdin);
+    assert!(wait_for_end(&mut listening).success());
+    let config = stdout(&with_secrets(&["config"]).output().unwrap());
+    let command = read("seen");
+    assert!(command.contains("GENRESCOPE_GENRE="), "{command}");
+    for place in [
+        &command,
+        &read("out"),
+        &read("said"),
+        &refused,
+        &metrics,
+        &command_line,
+        &config,
+    ] {
+        assert!(!place.is_empty());
+        for secret in secrets {
+            assert!(!place.contains(secret), "{place}");
+        }
+    }
+}

@@ -674,7 +674,7 @@ mod tests {
             "device",
             "preset = \"balanced\"",
             "averaging = 20.0",
-            "dwell = 10.0",
+            "dwell = 0.0",
             "unsure_below",
             "hold_genre",
             "mean = \"arithmetic\"",

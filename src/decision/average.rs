@@ -8,7 +8,8 @@ use crate::{
 /// Over which frames the average runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Span {
-    /// Older frames fade with this time constant: after it they weigh 1/e. Zero shows every frame as it is.
+    /// Older frames fade with this time constant: after it they weigh 1/e. Zero shows every frame
+    /// as it is.
     Exponential(Seconds),
     /// All frames since the last reset weigh the same: the paper's song score.
     Cumulative,
@@ -75,7 +76,8 @@ impl RunningAverage {
         self.mean = mean;
     }
 
-    /// Takes the scores of the frame that ends at `position`, a whole or a part of a frame (`weight` in 0..=1).
+    /// Takes the scores of the frame that ends at `position`, a whole or a part of a frame
+    /// (`weight` in 0..=1).
     pub fn add(&mut self, position: Seconds, scores: &Scores, weight: f64) {
         let elapsed = self.last.map_or(0.0, |last| (position.0 - last.0).max(0.0));
         self.last = Some(position);
@@ -153,8 +155,8 @@ impl RunningAverage {
         self.frames
     }
 
-    /// Begins anew, but what was averaged so far goes on to count as one frame of this weight, in 0..=1, at most. A
-    /// sliding average forgets everything.
+    /// Begins anew, but what was averaged so far goes on to count as one frame of this weight, in
+    /// 0..=1, at most. A sliding average forgets everything.
     pub fn fade_to(&mut self, weight: f64) {
         if weight <= 0.0 || self.weight <= 0.0 || matches!(self.span, Span::Sliding(_)) {
             self.reset();
@@ -191,7 +193,8 @@ pub fn mean_of<'a>(frames: impl IntoIterator<Item = &'a Scores>, mean: Mean) -> 
 }
 
 /// Majority vote: the share of frames that each label wins (the paper's S9 in its comparison of
-/// averaging with voting). Ties are broken by the mean scores, which break in label order. `None` without frames.
+/// averaging with voting). Ties are broken by the mean scores, which break in label order. `None`
+/// without frames.
 pub fn vote<'a>(frames: impl IntoIterator<Item = &'a Scores> + Clone) -> Option<Scores> {
     let mean = mean_of(frames.clone(), Mean::Arithmetic)?;
     let n_labels = mean.as_slice().len();
@@ -201,7 +204,8 @@ pub fn vote<'a>(frames: impl IntoIterator<Item = &'a Scores> + Clone) -> Option<
         votes[scores.top().0] += 1.0;
         n_frames += 1.0;
     }
-    // Half a vote is shared out by the means, less than any whole vote, so that it only ever breaks ties.
+    // Half a vote is shared out by the means, less than any whole vote, so that it only ever breaks
+    // ties.
     let mut values = [0.0_f32; MAX_LABELS];
     for ((value, &count), &score) in values
         .iter_mut()

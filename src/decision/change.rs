@@ -9,8 +9,8 @@ pub use crate::network::comparison_len;
 /// Summaries of the newest audio that stand for "now".
 const NOW: usize = 2;
 
-/// Summaries between "now" and "so far" that are left out: a summary spans three steps, so neighbours overlap, and in a
-/// crossfade both songs are heard.
+/// Summaries between "now" and "so far" that are left out: a summary spans three steps, so
+/// neighbours overlap, and in a crossfade both songs are heard.
 const BETWEEN: usize = 2;
 
 /// Summaries before them that stand for "so far", at most.
@@ -19,20 +19,23 @@ const BEFORE: usize = 12;
 /// Fewest summaries "so far" that a change can be told from.
 const FEWEST: usize = 5;
 
-/// Summaries that are kept, of the song so far and of what came before it: two minutes with the CNN, three with the CRNN. A part that was
-/// heard within them is not another song.
+/// Summaries that are kept, of the song so far and of what came before it: two minutes with the
+/// CNN, three with the CRNN. A part that was heard within them is not another song.
 const MEMORY: usize = 88;
 
-/// Without a fitted head, a change is told when now and so far differ by this many times the spread within so far.
+/// Without a fitted head, a change is told when now and so far differ by this many times the spread
+/// within so far.
 pub const THRESHOLD: f32 = 3.0;
 
-/// A part whose nearest summary among those kept is nearer than this share of its distance from the mean so far was heard before: it is no
-/// other song, however it differs. At 0.6 more songs are taken for two, at 0.78 more crossfades are missed (docs/log/015-constants.md).
+/// A part whose nearest summary among those kept is nearer than this share of its distance from the
+/// mean so far was heard before: it is no other song, however it differs. At 0.6 more songs are
+/// taken for two, at 0.78 more crossfades are missed (docs/log/015-constants.md).
 const FAMILIAR: f32 = 0.66;
 
-/// What tells a new song from the one so far: how far the mean of the newest two summaries is from that of those so far, value by
-/// value; how much each value varied among those (a restless song is not another one); how near the newest are to the nearest of those
-/// (a part that comes back is not another song, either); and how many there were.
+/// What tells a new song from the one so far: how far the mean of the newest two summaries is from
+/// that of those so far, value by value; how much each value varied among those (a restless song is
+/// not another one); how near the newest are to the nearest of those (a part that comes back is not
+/// another song, either); and how many there were.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     /// Mean of the newest, shape `[summary_len]`.
@@ -60,8 +63,8 @@ impl Comparison {
         }
     }
 
-    /// Looks at the summaries that `row` gives in order: those `so_far`, and the newest from `now` on. Each holds at least
-    /// `summary_len` values.
+    /// Looks at the summaries that `row` gives in order: those `so_far`, and the newest from `now`
+    /// on. Each holds at least `summary_len` values.
     pub fn look<'a>(&mut self, row: impl Fn(usize) -> &'a [f32], so_far: Range<usize>, now: usize) {
         mean(&row, now..now + NOW, &mut self.newest);
         mean(&row, so_far.clone(), &mut self.centre);
@@ -79,7 +82,8 @@ impl Comparison {
         }
     }
 
-    /// How far the newest are from those so far: the mean over all values of the absolute difference.
+    /// How far the newest are from those so far: the mean over all values of the absolute
+    /// difference.
     fn distance(&self) -> f32 {
         apart(&self.newest, &self.centre)
     }
@@ -114,7 +118,8 @@ fn mean<'a>(row: impl Fn(usize) -> &'a [f32], of: Range<usize>, out: &mut [f32])
     }
 }
 
-/// Mean absolute difference over the values of `a`. Eight sums side by side, because every step compares with two minutes of them.
+/// Mean absolute difference over the values of `a`. Eight sums side by side, because every step
+/// compares with two minutes of them.
 fn apart(a: &[f32], b: &[f32]) -> f32 {
     let b = &b[..a.len()];
     let (mut sums, eights) = ([0.0_f32; 8], a.len() / 8 * 8);
@@ -128,8 +133,8 @@ fn apart(a: &[f32], b: &[f32]) -> f32 {
     (sums.iter().sum::<f32>() + rest) / a.len().max(1) as f32
 }
 
-/// Which summaries are compared after `end` of a stream whose song began at `since`: those so far, and where the newest begin. `None`
-/// while too little was heard of the song.
+/// Which summaries are compared after `end` of a stream whose song began at `since`: those so far,
+/// and where the newest begin. `None` while too little was heard of the song.
 pub fn compared(since: usize, end: usize) -> Option<(Range<usize>, usize)> {
     let now = end.checked_sub(NOW)?;
     let before = now.checked_sub(BETWEEN)?;
@@ -141,7 +146,8 @@ pub fn compared(since: usize, end: usize) -> Option<(Range<usize>, usize)> {
 #[derive(Clone, Debug)]
 enum Measure {
     /// A logistic layer on what a [`Comparison`] gives, fitted on spliced streams: the tensors
-    /// `trust.change.weight` (shape `[comparison_len(len)]`, or the differences alone) and `trust.change.bias` (shape `[1]`).
+    /// `trust.change.weight` (shape `[comparison_len(len)]`, or the differences alone) and
+    /// `trust.change.bias` (shape `[1]`).
     Fitted {
         weight: Vec<f32>,
         bias: f32,
@@ -154,8 +160,8 @@ enum Measure {
 
 /// Compares the newest seconds with those before, in the trunk's own features.
 ///
-/// It is fed one summary per hop (shape `[summary_len]`, see [`crate::network::Scored::recent`]). What counts is the
-/// difference between the mean of the newest and the mean of the earlier ones.
+/// It is fed one summary per hop (shape `[summary_len]`, see [`crate::network::Scored::recent`]).
+/// What counts is the difference between the mean of the newest and the mean of the earlier ones.
 #[derive(Clone, Debug)]
 pub struct ChangeDetector {
     summaries: VecDeque<Vec<f32>>,
@@ -201,8 +207,9 @@ impl ChangeDetector {
         }
     }
 
-    /// Takes the summary of the newest audio, shape `[summary_len]`, and tells how much it differs: above 0 is a change, unless
-    /// [`Rules`](super::Rules) ask for more. `None` while too little was heard.
+    /// Takes the summary of the newest audio, shape `[summary_len]`, and tells how much it differs:
+    /// above 0 is a change, unless [`Rules`](super::Rules) ask for more. `None` while too little
+    /// was heard.
     pub fn push(&mut self, summary: &[f32]) -> Option<f32> {
         let mut row = self.spare.pop().unwrap_or_default();
         row.clear();
@@ -308,7 +315,8 @@ mod tests {
         let mut comparison = Comparison::new(2);
         comparison.look(|k| rows[k].as_slice(), 0..2, 3);
         values.extend(comparison.values());
-        // So far [2, 4] and spread [1, 0]; now [6, 1], which is 4 and 3 away, and nearest to [3, 4].
+        // So far [2, 4] and spread [1, 0]; now [6, 1], which is 4 and 3 away, and nearest to [3,
+        // 4].
         assert_eq!(values, [4.0, 3.0, 1.0, 0.0, 3.0, 2.0]);
         assert_eq!(values.len(), comparison_len(2));
     }

@@ -1,4 +1,5 @@
-//! Which genre is shown: the best, but not at once and not back and forth; and never one that the scores speak against.
+//! Which genre is shown: the best, but not at once and not back and forth; and never one that the
+//! scores speak against.
 
 use super::{Reason, Rules};
 use crate::{genre::Scores, units::Seconds};
@@ -89,14 +90,16 @@ pub(super) struct Hysteresis {
     on_show: bool,
     /// The song seems to have changed, and nothing was looked at since.
     changed: bool,
-    /// When the song seems to have changed last: from there on, for a while, another genre is expected.
+    /// When the song seems to have changed last: from there on, for a while, another genre is
+    /// expected.
     changed_at: Option<Seconds>,
     challenger: Option<Challenger>,
     restlessness: Restlessness,
 }
 
 impl Hysteresis {
-    /// A genre that is shown goes when another leads by `margin`; that one is shown when it has been the best for `dwell`.
+    /// A genre that is shown goes when another leads by `margin`; that one is shown when it has
+    /// been the best for `dwell`.
     pub(super) fn new(n_labels: usize, dwell: Seconds, margin: f32, rules: Rules) -> Self {
         Self {
             dwell,
@@ -129,9 +132,10 @@ impl Hysteresis {
 
     /// The genre to show, or why none is.
     ///
-    /// The genre on show stays while its own score is not below `threshold` and no other leads by the margin. Once it is gone, only the best comes
-    /// back, and it must be surer by the band. Another genre must besides have been the best for the dwell, longer where the answer has gone back and forth,
-    /// and be surer by `early` where little was heard.
+    /// The genre on show stays while its own score is not below `threshold` and no other leads by
+    /// the margin. Once it is gone, only the best comes back, and it must be surer by the band.
+    /// Another genre must besides have been the best for the dwell, longer where the answer has
+    /// gone back and forth, and be surer by `early` where little was heard.
     pub(super) fn choose(
         &mut self,
         scores: &Scores,
@@ -234,8 +238,8 @@ mod tests {
         }
     }
 
-    /// Plays (genre, seconds) in turn, each part announced as a change of song if it is `told`, and gives the positions at which another genre is
-    /// shown.
+    /// Plays (genre, seconds) in turn, each part announced as a change of song if it is `told`, and
+    /// gives the positions at which another genre is shown.
     fn changes(parts: &[(usize, f64)], told: bool) -> Vec<(usize, f64)> {
         let mut hysteresis = hysteresis(3, 8.0);
         let (mut now, mut newest, mut changes) = (0.0, None, Vec::new());

@@ -1,4 +1,5 @@
-//! Which kind of the shown family is named: the finest that is sure, and no flicker between it and its family.
+//! Which kind of the shown family is named: the finest that is sure, and no flicker between it and
+//! its family.
 
 use super::Rules;
 use crate::{
@@ -9,8 +10,9 @@ use crate::{
 /// Most times that a kind that was given up makes the next one wait longer.
 const MOST_GIVEN_UP: u32 = 5;
 
-/// The finest label that is sure by `scores` that were added up ([`Labels::added_up`]): the best family, if its score is
-/// not below `threshold`, or its best kind, if that one's score is not, either, and is more than `share` of the family's.
+/// The finest label that is sure by `scores` that were added up ([`Labels::added_up`]): the best
+/// family, if its score is not below `threshold`, or its best kind, if that one's score is not,
+/// either, and is more than `share` of the family's.
 pub fn finest(labels: &Labels, scores: &Scores, threshold: f32, share: f32) -> Option<usize> {
     let (family, score) = labels.of_families(scores).top();
     if score < threshold {
@@ -35,7 +37,6 @@ fn sure_kind(
 #[derive(Clone, Debug)]
 pub(super) struct KindGate {
     labels: Labels,
-    dwell: Seconds,
     rules: Rules,
     family: Option<usize>,
     shown: Option<usize>,
@@ -46,11 +47,10 @@ pub(super) struct KindGate {
 }
 
 impl KindGate {
-    /// A kind that was given up is named again after `dwell`, longer each time.
-    pub(super) fn new(labels: Labels, dwell: Seconds, rules: Rules) -> Self {
+    /// A kind that was given up is named again after [`Rules::kind_dwell`], longer each time.
+    pub(super) fn new(labels: Labels, rules: Rules) -> Self {
         Self {
             labels,
-            dwell,
             rules,
             family: None,
             shown: None,
@@ -59,9 +59,9 @@ impl KindGate {
         }
     }
 
-    /// The label to show for `family`: a kind of it, or itself. `scores` are added up. A kind that is shown stays while
-    /// its score is not below `threshold` and not far below the share that it needs; to be shown it must be surer by the
-    /// band, and by `early` where little was heard.
+    /// The label to show for `family`: a kind of it, or itself. `scores` are added up. A kind that
+    /// is shown stays while its score is not below `threshold` and not far below the share that it
+    /// needs; to be shown it must be surer by the band, and by `early` where little was heard.
     pub(super) fn choose(
         &mut self,
         family: usize,
@@ -93,17 +93,12 @@ impl KindGate {
             _ => position,
         };
         self.waits = Some((kind, since));
-        if position.0 - since.0 < self.dwell.0 * f64::from(self.given_up) {
+        if position.0 - since.0 < f64::from(self.rules.kind_dwell) * f64::from(self.given_up) {
             return family;
         }
         self.waits = None;
         self.shown = Some(kind);
         kind
-    }
-
-    /// From now on. A kind that waits counts from when it began to.
-    pub(super) fn set_dwell(&mut self, dwell: Seconds) {
-        self.dwell = dwell;
     }
 
     /// Something else begins.
@@ -131,8 +126,16 @@ mod tests {
         labels.with_families(families).unwrap()
     }
 
+    fn gate_with(kind_dwell: f32) -> KindGate {
+        let rules = Rules {
+            kind_dwell,
+            ..Rules::default()
+        };
+        KindGate::new(labels(), rules)
+    }
+
     fn gate() -> KindGate {
-        KindGate::new(labels(), Seconds(6.0), Rules::default())
+        gate_with(6.0)
     }
 
     /// Scores of house and techno, and what electronic music has besides.
@@ -178,12 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn the_dwell_can_be_changed_on_the_way() {
-        let named_after = |dwell: f64| {
-            let mut gate = gate();
+    fn a_kind_that_was_given_up_waits() {
+        let named_after = |kind_dwell: f32| {
+            let mut gate = gate_with(kind_dwell);
             assert_eq!(look(&mut gate, 0.1, 0.6, 0.1, 0.0), 2);
             assert_eq!(look(&mut gate, 0.1, 0.2, 0.5, 1.5), 0, "given up");
-            gate.set_dwell(Seconds(dwell));
             (2..40).find(|&step| look(&mut gate, 0.1, 0.6, 0.1, 1.5 * f64::from(step)) == 2)
         };
         assert_eq!(

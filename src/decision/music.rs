@@ -3,7 +3,8 @@
 /// Weight of the newest look in the smoothed log-odds of music: about two looks decide.
 const MUSIC_SMOOTHING: f32 = 0.5;
 
-/// The same for the slower odds that a first genre must have, too: about five looks. A crowd passes for music now and then, seldom for long.
+/// The same for the slower odds that a first genre must have, too: about five looks. A crowd passes
+/// for music now and then, seldom for long.
 const TRUST_SMOOTHING: f32 = 0.2;
 
 /// Log-odds beyond which a look at the music is no surer: one wild look must not outweigh five.
@@ -62,8 +63,9 @@ pub(crate) enum Whole {
     Music,
 }
 
-/// What `probability`, that a song is music, says of it: as [`MusicGate`] has it of the newest seconds.
-/// Whole songs need not be the surer before their first genre: nothing is shown before they end.
+/// What `probability`, that a song is music, says of it: as [`MusicGate`] has it of the newest
+/// seconds. Whole songs need not be the surer before their first genre: nothing is shown before
+/// they end.
 pub(crate) fn whole(probability: f32, music_below: f32, doubt_below: f32) -> Whole {
     if probability < music_below {
         Whole::NotMusic
@@ -85,13 +87,14 @@ pub(super) struct MusicGate {
     /// The smoothed probability of music; none before the first look.
     probability: Option<f32>,
     not_music: bool,
-    /// Has it been told from talk and noise well enough to name a genre, with nothing against it since? None before the first look, and
-    /// with a model that cannot tell.
+    /// Has it been told from talk and noise well enough to name a genre, with nothing against it
+    /// since? None before the first look, and with a model that cannot tell.
     trusted: Option<bool>,
 }
 
 impl MusicGate {
-    /// Below a probability of `music_below` it is not music, below `doubt_below` no genre is named; both 0..=1.
+    /// Below a probability of `music_below` it is not music, below `doubt_below` no genre is named;
+    /// both 0..=1.
     pub(super) fn new(music_below: f32, doubt_below: f32) -> Self {
         Self {
             music_below,

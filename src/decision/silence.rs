@@ -3,11 +3,13 @@
 use crate::units::{SampleRate, all_zero, sane};
 
 /// Level below which a block is silent whatever came before, in dB relative to full scale (RMS).
-/// 16-bit dither is at -98, a quiet room on a sound card's input at -70 to -55, pianissimo strings at -50.
+/// 16-bit dither is at -98, a quiet room on a sound card's input at -70 to -55, pianissimo strings
+/// at -50.
 pub const FLOOR_DBFS: f32 = -62.0;
 
-/// A block this far below the recent loudness is silent too, if it is also below [`RELATIVE_BELOW_DBFS`]:
-/// the noise of a line input between two songs. Orchestral music stays within about 40 dB.
+/// A block this far below the recent loudness is silent too, if it is also below
+/// [`RELATIVE_BELOW_DBFS`]: the noise of a line input between two songs. Orchestral music stays
+/// within about 40 dB.
 const RELATIVE_DB: f32 = 42.0;
 const RELATIVE_BELOW_DBFS: f32 = -48.0;
 
@@ -20,14 +22,16 @@ const LOUDNESS_DECAY_DB_PER_S: f32 = 0.5;
 /// Length of a block.
 const BLOCKS_PER_SECOND: u32 = 10;
 
-/// Blocks over which the recent loudness is a median: what is louder for less than half of these 8 s, such as a squeal or a dropped
-/// microphone, does not make what follows silent.
+/// Blocks over which the recent loudness is a median: what is louder for less than half of these 8
+/// s, such as a squeal or a dropped microphone, does not make what follows silent.
 const LASTING_BLOCKS: usize = 80;
 
-/// A burst is so much louder than what is before and behind it. What one plays so, between quiet bars, is heard anew behind it.
+/// A burst is so much louder than what is before and behind it. What one plays so, between quiet
+/// bars, is heard anew behind it.
 const BURST_DB: f32 = 20.0;
 
-/// Blocks that a burst has at most, those in which its echo fades, and those after which it is over.
+/// Blocks that a burst has at most, those in which its echo fades, and those after which it is
+/// over.
 const BURST_BLOCKS: usize = 45;
 const ECHO_BLOCKS: usize = 5;
 const OVER_BLOCKS: usize = 15;
@@ -85,7 +89,8 @@ impl SilenceGate {
         }
     }
 
-    /// Takes mono samples, made [`sane`]. Other blocks of the same stream give another rounding; a stream comes in even chunks.
+    /// Takes mono samples, made [`sane`]. Other blocks of the same stream give another rounding; a
+    /// stream comes in even chunks.
     pub fn push(&mut self, samples: &[f32]) {
         if all_zero(samples) {
             self.push_zeros(samples.len());
@@ -152,7 +157,8 @@ impl SilenceGate {
         *median
     }
 
-    /// A burst, such as a squeal or a dropped microphone, that is over, told once. What is heard now must not be measured by it.
+    /// A burst, such as a squeal or a dropped microphone, that is over, told once. What is heard
+    /// now must not be measured by it.
     pub fn burst_is_over(&mut self) -> Option<Burst> {
         let age = |blocks: usize| (self.newest + LASTING_BLOCKS - blocks) % LASTING_BLOCKS;
         let level = |blocks: usize| self.levels[age(blocks)];

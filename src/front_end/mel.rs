@@ -6,8 +6,8 @@ const TINY_POWER: f32 = 1e-30;
 /// Triangular mel bands with Slaney's scale and area normalisation, `[n_mels, 1 + n_fft / 2]`, kept
 /// as the few weights of each band that are not 0.
 ///
-/// Equals `librosa.filters.mel(htk=False, norm="slaney")`, whose source is Slaney's Auditory Toolbox
-/// (Interval Research, Technical Report 1998-010).
+/// Equals `librosa.filters.mel(htk=False, norm="slaney")`, whose source is Slaney's Auditory
+/// Toolbox (Interval Research, Technical Report 1998-010).
 #[derive(Clone, Debug)]
 pub struct MelBands {
     bands: Vec<Band>,
@@ -63,9 +63,9 @@ impl MelBands {
         (1..=n_mels).map(move |k| mel_to_hz(low + step * k as f64) as f32)
     }
 
-    /// Triangles that are linear in Kaldi's mel scale, `1127 ln(1 + f / 700)`, times `gain`, over the
-    /// power spectrum of an FFT of `n_fft` samples at `sample_rate` Hz.
-    /// Bands beyond the highest bin stay empty.
+    /// Triangles that are linear in Kaldi's mel scale, `1127 ln(1 + f / 700)`, times `gain`, over
+    /// the power spectrum of an FFT of `n_fft` samples at `sample_rate` Hz. Bands beyond the
+    /// highest bin stay empty.
     ///
     /// Equals `torchaudio.compliance.kaldi.get_mel_banks` without VTLN.
     pub fn kaldi(

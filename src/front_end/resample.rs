@@ -1,8 +1,8 @@
 //! Streaming sample-rate conversion by windowed-sinc polyphase filters.
 //!
-//! Two stages at most, each a polyphase filter: inputs of 44.1 kHz and more are first divided
-//! by a whole number down to 22 to 44 kHz, where a short filter is enough because its transition may
-//! be wide, and then converted to the output rate by the filter whose transition is narrow. Both are
+//! Two stages at most, each a polyphase filter: inputs of 44.1 kHz and more are first divided by a
+//! whole number down to 22 to 44 kHz, where a short filter is enough because its transition may be
+//! wide, and then converted to the output rate by the filter whose transition is narrow. Both are
 //! centred on the output's instant, so the group delay is zero: output sample `m` stands for the
 //! time `m / output rate` of the input's own time line.
 
@@ -17,9 +17,9 @@ const BLOCK: usize = 1024;
 const LANES: usize = 16;
 /// Attenuation the Kaiser windows are designed for, in dB. The requirement is 80.
 const ATTENUATION_DB: f64 = 96.0;
-/// Centre of the transition as a fraction of the lower of the two Nyquist frequencies, and the width
-/// of the transition in the same unit: flat to 5.3 kHz and stopped from 6.15 kHz when the output is
-/// 12 kHz. The centre is that of soxr's HQ recipe (pass band to 0.913, stop band from 1).
+/// Centre of the transition as a fraction of the lower of the two Nyquist frequencies, and the
+/// width of the transition in the same unit: flat to 5.3 kHz and stopped from 6.15 kHz when the
+/// output is 12 kHz. The centre is that of soxr's HQ recipe (pass band to 0.913, stop band from 1).
 const CENTRE: f64 = 0.955;
 const WIDTH: f64 = 0.14;
 /// Ratios with up to this many phases get a filter for each; others interpolate between the phases
@@ -95,8 +95,8 @@ impl Resampler {
         }
     }
 
-    /// Takes input samples in blocks of any size and calls `sink` with output samples as they become
-    /// final. Any split gives the same output, bit for bit. Samples are made [`sane`] first.
+    /// Takes input samples in blocks of any size and calls `sink` with output samples as they
+    /// become final. Any split gives the same output, bit for bit. Samples are made [`sane`] first.
     pub fn push(&mut self, samples: &[f32], mut sink: impl FnMut(&[f32])) {
         self.n_in += samples.len() as u64;
         for chunk in samples.chunks(BLOCK) {
@@ -172,7 +172,8 @@ struct Window {
     /// `[n_taps + BLOCK]`, of which `filled` hold samples.
     buffer: Vec<f32>,
     filled: usize,
-    /// Where in the buffer the last block ends that is not all zeros: from there on, the output is zero, unasked.
+    /// Where in the buffer the last block ends that is not all zeros: from there on, the output is
+    /// zero, unasked.
     sound_end: usize,
     /// Where in the buffer the window of the next output begins.
     next: usize,
@@ -229,13 +230,13 @@ impl Window {
 
 /// A windowed-sinc filter evaluated at every `divisor`-th input sample.
 ///
-/// Outputs are summed side by side: with few taps, the way to each and joining its partial sums would cost more than the
-/// products.
+/// Outputs are summed side by side: with few taps, the way to each and joining its partial sums
+/// would cost more than the products.
 #[derive(Clone, Debug)]
 struct Decimator {
     divisor: usize,
-    /// The taps that are not zero: place in the window modulo `divisor`, place divided by it, value. Of a filter to half the
-    /// rate every other one is zero.
+    /// The taps that are not zero: place in the window modulo `divisor`, place divided by it,
+    /// value. Of a filter to half the rate every other one is zero.
     taps: Vec<(usize, usize, f32)>,
     window: Window,
     /// The samples that outputs side by side look at, by their place modulo `divisor`.
@@ -245,10 +246,12 @@ struct Decimator {
 impl Decimator {
     /// Outputs that are summed side by side.
     const SIDE: usize = 32;
-    /// Samples of one phase that they look at: no window is longer than 32 times the divisor ([`Decimator::new`]).
+    /// Samples of one phase that they look at: no window is longer than 32 times the divisor
+    /// ([`Decimator::new`]).
     const SPLIT: usize = Self::SIDE + 32;
 
-    /// A filter with its -6 dB point at `centre` and a transition of `width`, both in cycles per input sample.
+    /// A filter with its -6 dB point at `centre` and a transition of `width`, both in cycles per
+    /// input sample.
     fn new(divisor: usize, centre: f64, width: f64) -> Self {
         let filter = Polyphase::new(1, divisor as u64, centre, width);
         let n_taps = filter.window.n_taps;
@@ -273,7 +276,8 @@ impl Decimator {
         n.div_ceil(self.divisor) + 1
     }
 
-    /// Appends to `out`, which must have room for [`Decimator::max_outputs`], what `samples` complete.
+    /// Appends to `out`, which must have room for [`Decimator::max_outputs`], what `samples`
+    /// complete.
     fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) {
         while !samples.is_empty() {
             samples = self.window.take(samples);
@@ -329,8 +333,8 @@ impl Decimator {
 
 /// A windowed-sinc filter evaluated at every `step / n_phases` input samples.
 ///
-/// Output `m` is `sum over j of x[i + j] h(phi - j)`, `i` and `phi` being the whole and the fractional
-/// part of `m * step / n_phases`, `j` from `1 - n_taps / 2` to `n_taps / 2`.
+/// Output `m` is `sum over j of x[i + j] h(phi - j)`, `i` and `phi` being the whole and the
+/// fractional part of `m * step / n_phases`, `j` from `1 - n_taps / 2` to `n_taps / 2`.
 #[derive(Clone, Debug)]
 struct Polyphase {
     /// Output instants per input sample (L of the ratio L / M).
@@ -395,7 +399,8 @@ impl Polyphase {
         (n as u64 * self.n_phases).div_ceil(self.step) as usize + 1
     }
 
-    /// Appends to `out`, which must have room for [`Polyphase::max_outputs`], what `samples` complete.
+    /// Appends to `out`, which must have room for [`Polyphase::max_outputs`], what `samples`
+    /// complete.
     fn push(&mut self, mut samples: &[f32], out: &mut Vec<f32>) {
         let (whole, part) = (
             (self.step / self.n_phases) as usize,
@@ -420,7 +425,8 @@ impl Polyphase {
         }
     }
 
-    /// All outputs whose windows lie within what is here: it is silent, so they are zeros, and only their number matters.
+    /// All outputs whose windows lie within what is here: it is silent, so they are zeros, and only
+    /// their number matters.
     fn rest(&mut self, out: &mut Vec<f32>) {
         let Window {
             n_taps,
@@ -466,8 +472,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     (fours[0] + fours[2]) + (fours[1] + fours[3])
 }
 
-/// The products of two slices, summed lane by lane. By itself, because together with the joining of the lanes it is
-/// compiled to vectors of two.
+/// The products of two slices, summed lane by lane. By itself, because together with the joining of
+/// the lanes it is compiled to vectors of two.
 #[inline(never)]
 fn lanes(a: &[f32], b: &[f32]) -> [f32; LANES] {
     let mut sums = [0.0_f32; LANES];

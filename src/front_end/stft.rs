@@ -9,8 +9,8 @@ use crate::units::all_zero;
 /// The streaming short-time Fourier transform of one stream.
 ///
 /// Column `t` is centred on sample `t * hop_length`; beyond its ends the signal is reflected, as by
-/// `numpy.pad(mode="reflect")`, so a signal of `n` samples has `1 + n / hop_length` columns (none if
-/// it is empty). Equals `librosa.stft(center=True, pad_mode="reflect", window="hann")`.
+/// `numpy.pad(mode="reflect")`, so a signal of `n` samples has `1 + n / hop_length` columns (none
+/// if it is empty). Equals `librosa.stft(center=True, pad_mode="reflect", window="hann")`.
 #[derive(Clone)]
 pub struct Stft {
     n_fft: usize,
@@ -18,8 +18,8 @@ pub struct Stft {
     fft: Arc<dyn RealToComplex<f32>>,
     /// Periodic Hann window, `[n_fft]`.
     window: Vec<f32>,
-    /// `buffer[0]` is the sample before the next column's window, kept because the reflection at the
-    /// end reaches one sample further back than the window; `buffer[1..]` is the window so far.
+    /// `buffer[0]` is the sample before the next column's window, kept because the reflection at
+    /// the end reaches one sample further back than the window; `buffer[1..]` is the window so far.
     buffer: Vec<f32>,
     filled: usize,
     /// Samples so far.
@@ -52,8 +52,8 @@ impl Stft {
     /// `hop_length`: `torch.stft(window=hann_window(win_length, periodic=False))`.
     ///
     /// # Panics
-    /// When `n_fft` is odd or 0, `win_length` is not within `2..=n_fft`, or `hop_length` is not within
-    /// `1..=n_fft`.
+    /// When `n_fft` is odd or 0, `win_length` is not within `2..=n_fft`, or `hop_length` is not
+    /// within `1..=n_fft`.
     pub fn symmetric(n_fft: usize, win_length: usize, hop_length: usize) -> Self {
         assert!(
             (2..=n_fft).contains(&win_length),

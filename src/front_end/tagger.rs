@@ -1,5 +1,5 @@
-//! The picture of a tagger that was trained at another rate: EfficientAT's log-mel of 32 kHz, made of a stream of
-//! fewer samples a second.
+//! The picture of a tagger that was trained at another rate: EfficientAT's log-mel of 32 kHz, made
+//! of a stream of fewer samples a second.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +8,14 @@ use crate::units::all_zero;
 
 /// Every number of a tagger's front end, as its authors state them at their own rate.
 ///
-/// Pre-emphasis `x[n] - pre_emphasis * x[n - 1]`, a centred STFT with a symmetric Hann window and reflect padding, power,
-/// triangles of Kaldi's mel scale, `(ln(power + epsilon) + offset) / divisor`.
+/// Pre-emphasis `x[n] - pre_emphasis * x[n - 1]`, a centred STFT with a symmetric Hann window and
+/// reflect padding, power, triangles of Kaldi's mel scale,
+/// `(ln(power + epsilon) + offset) / divisor`.
 ///
-/// At a lower rate the same seconds are looked at: lengths in samples are scaled by the rates, the power by their square
-/// (a window of fewer samples sums less), and pre-emphasis takes the sample that would have followed at the original rate
-/// from an interpolating filter. Bands above half the lower rate hold `epsilon`.
+/// At a lower rate the same seconds are looked at: lengths in samples are scaled by the rates, the
+/// power by their square (a window of fewer samples sums less), and pre-emphasis takes the sample
+/// that would have followed at the original rate from an interpolating filter. Bands above half the
+/// lower rate hold `epsilon`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaggerFrontEnd {
@@ -193,8 +195,9 @@ const ABREAST: usize = 32;
 /// Shape of the Kaiser window over its taps.
 const BETA: f64 = 5.0;
 
-/// `y[m] = x(m + delay) - coefficient * x[m]`, where `x(m + delay)` lies between two samples: pre-emphasis of a stream
-/// with the delay of another rate. Without group delay of its own; beyond its ends the signal is 0.
+/// `y[m] = x(m + delay) - coefficient * x[m]`, where `x(m + delay)` lies between two samples:
+/// pre-emphasis of a stream with the delay of another rate. Without group delay of its own; beyond
+/// its ends the signal is 0.
 #[derive(Clone, Debug)]
 pub(super) struct PreEmphasis {
     /// `[2 * SIDE + 1]`, for the oldest sample first.
@@ -240,7 +243,8 @@ impl PreEmphasis {
         }
     }
 
-    /// Takes samples in blocks of any size and gives as many, but for those of the last [`SIDE`] instants.
+    /// Takes samples in blocks of any size and gives as many, but for those of the last [`SIDE`]
+    /// instants.
     pub(super) fn push(&mut self, samples: &[f32], mut sink: impl FnMut(&[f32])) {
         for block in samples.chunks(BLOCK) {
             let n = block.len();

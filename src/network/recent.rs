@@ -163,7 +163,9 @@ fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
         if sum <= 0.0 {
             return false;
         }
-        shares.iter_mut().for_each(|share| *share /= sum);
+        for share in shares {
+            *share /= sum;
+        }
     }
     let away: f32 = (0..numbers.n_mels)
         .map(|band| {

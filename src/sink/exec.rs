@@ -227,7 +227,9 @@ impl Sink for ExecSink {
     }
 
     fn tick_period(&self) -> Option<Duration> {
-        Some(TICK)
+        let newest = self.newest.as_ref();
+        let waits = newest.is_some_and(|update| self.told.as_deref() != update.genre());
+        (waits || self.running.is_some()).then_some(TICK)
     }
 
     fn tick(&mut self, now: Instant) -> Result<(), SinkError> {
@@ -263,8 +265,7 @@ mod tests {
 
     /// A command that writes down what it is told.
     fn noting(dir: &std::path::Path, more: &str) -> ExecSink {
-        let script =
-            "echo \"$1 $GENRESCOPE_GENRE $GENRESCOPE_STATE $GENRESCOPE_HTTP_TOKEN\" >> log; ";
+        let script = "echo \"$1 $GENRESCOPE_GENRE $GENRESCOPE_STATE\" >> log; ";
         let script = script.replace("log", &dir.join("log").display().to_string());
         ExecSink::new(&format!("sh -c '{script}{more}' sh 'one; word'")).unwrap()
     }
@@ -295,7 +296,7 @@ mod tests {
         settle(&mut sink).unwrap();
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
         let expected =
-            "one; word rock live \none; word  unsure \none; word blues live \none; word  ended \n";
+            "one; word rock live\none; word  unsure\none; word blues live\none; word  ended\n";
         assert_eq!(log, expected);
     }
 
@@ -313,7 +314,7 @@ mod tests {
         settle(&mut sink).unwrap();
         let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
         assert_eq!(log.lines().count(), 2, "{log}");
-        assert!(log.ends_with("blues live \n"), "{log}");
+        assert!(log.ends_with("blues live\n"), "{log}");
     }
 
     #[test]

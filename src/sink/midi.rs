@@ -29,6 +29,9 @@ const PERIOD: Duration = Duration::from_millis(1_000 / MAX_UPDATES_PER_SECOND as
 /// How often it is looked whether a port is still there: no system says so when it is sent to.
 const LOOK_PERIOD: Duration = Duration::from_secs(2);
 
+/// What was said last has so long to go out before the port is closed: JACK, for one, sends once in a cycle.
+const SETTLE: Duration = Duration::from_millis(50);
+
 /// Numbers as `[midi]` of a map file says them. Channels and programs count from 1, notes and controllers from 0.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -254,6 +257,14 @@ impl SystemPort {
             connection: None,
             client: None,
         })
+    }
+}
+
+impl Drop for SystemPort {
+    fn drop(&mut self) {
+        if self.connection.is_some() {
+            std::thread::sleep(SETTLE);
+        }
     }
 }
 
@@ -503,7 +514,7 @@ impl<P: Port> Sink for MidiSink<P> {
     }
 
     fn tick_period(&self) -> Option<Duration> {
-        Some(PERIOD)
+        Some(if self.waits { PERIOD } else { LOOK_PERIOD })
     }
 
     fn tick(&mut self, now: Instant) -> Result<(), SinkError> {

@@ -23,7 +23,7 @@ use super::{
 const MAX_LISTENERS: usize = 64;
 
 /// How often the door is looked at.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(250);
 
 /// A socket in the file system.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
-//! How a listener fares: spliced and damaged streams, made by seed from what is there, heard through the product's
-//! own [`Pipeline`] with the model that knows none of it, and one table of what came of them.
+//! How a listener fares: spliced and damaged streams, made by seed from what is there, heard
+//! through the product's own [`Pipeline`] with the model that knows none of it, and one table of
+//! what came of them.
 
 pub mod modern;
 
@@ -154,8 +155,8 @@ fn power(samples: &[f32]) -> f32 {
     samples.iter().map(|s| s * s).sum::<f32>() / samples.len().max(1) as f32
 }
 
-/// `seconds` of one kind of what is not music, recording after recording, in an order drawn by `rng`, with joins of
-/// 0.3 s.
+/// `seconds` of one kind of what is not music, recording after recording, in an order drawn by
+/// `rng`, with joins of 0.3 s.
 fn kind_for(material: &Material, kind: &str, seconds: f64, rng: &mut Rng) -> Vec<f32> {
     let of_kind: Vec<&Clip> = material.other.iter().filter(|c| c.kind == kind).collect();
     let mut out: Vec<f32> = Vec::new();
@@ -430,8 +431,8 @@ pub fn markdown(rows: &[Row]) -> String {
     text
 }
 
-/// Makes the streams, hears them and draws up the table. `models[fold]` has not heard the clips of its fold, nor the
-/// kinds of other sound dealt to it.
+/// Makes the streams, hears them and draws up the table. `models[fold]` has not heard the clips of
+/// its fold, nor the kinds of other sound dealt to it.
 ///
 /// # Errors
 /// When the material is too little for a sort of stream, or a pipeline cannot be built.
@@ -1078,7 +1079,8 @@ fn change_rows(heard: &[Heard]) -> Vec<Row> {
     rows
 }
 
-/// A real stream as a picture: music, talk, silence, music of another genre, and what the readout said meanwhile.
+/// A real stream as a picture: music, talk, silence, music of another genre, and what the readout
+/// said meanwhile.
 ///
 /// # Errors
 /// When the material lacks speech or two genres in one fold, or the pipeline cannot be built.

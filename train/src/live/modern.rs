@@ -1,4 +1,5 @@
-//! How a listener fares on today's music: songs in folders named by tags, each heard from its first second to its last.
+//! How a listener fares on today's music: songs in folders named by tags, each heard from its first
+//! second to its last.
 
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
