@@ -270,7 +270,8 @@ fn floods_of_headers_and_of_connections_are_survived() {
 #[test]
 fn nothing_listens_unless_asked() {
     let dir = tempfile::tempdir().unwrap();
-    // What somebody can reach a process by: sockets that listen, and datagrams' that take them from everybody.
+    // What somebody can reach a process by: sockets that listen, and datagrams' that take them from
+    // everybody.
     let doors = |process: &Process| -> Vec<String> {
         let pid = process.0.id();
         let own: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
@@ -325,7 +326,8 @@ fn nothing_listens_unless_asked() {
     let (quiet, mut stdin, messages, _said) = listen(&talks, dir.path());
     stdin.write_all(&samples()).unwrap();
     until(&messages, |m| m["type"] == "genre");
-    // Multicast goes to many, from a socket that is not connected; it has a port of its own and nobody reads it.
+    // Multicast goes to many, from a socket that is not connected; it has a port of its own and
+    // nobody reads it.
     assert_eq!(doors(&quiet), ["udp"]);
     let page = page(&["--http", ":0", "--socket", "feed"], dir.path());
     wait_for("both doors, or else the test sees nothing", || {

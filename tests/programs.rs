@@ -1,4 +1,5 @@
-//! Feeds for homes and other programs, proved with the programs themselves: mosquitto, a shell, a socket.
+//! Feeds for homes and other programs, proved with the programs themselves: mosquitto, a shell, a
+//! socket.
 #![cfg(all(feature = "cli", unix))]
 #![allow(
     clippy::unwrap_used,
@@ -47,7 +48,8 @@ struct Broker {
 }
 
 impl Broker {
-    /// A broker that lets in the user `dj` with the password `secret horse`; `more` is further configuration. `None` where there is no mosquitto.
+    /// A broker that lets in the user `dj` with the password `secret horse`; `more` is further
+    /// configuration. `None` where there is no mosquitto.
     fn start(dir: &Path, more: &str) -> Option<Self> {
         let program = mosquitto()?;
         let port = TcpListener::bind("127.0.0.1:0")

@@ -71,13 +71,15 @@ pub struct Listen {
     /// Time constant of the running average in seconds, 0 to 600; without it, the preset's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub averaging: Option<f64>,
-    /// How long another genre must be the best before it is shown, in seconds, 0 to 600; without it, the preset's.
+    /// How long another genre must be the best before it is shown, in seconds, 0 to 600; without
+    /// it, the preset's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dwell: Option<f64>,
     /// Score below which no genre is shown, 0 to 1; without it, the model's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unsure_below: Option<f32>,
-    /// How long feeds keep the last genre while none is named: seconds, or `silence`; without it, not at all.
+    /// How long feeds keep the last genre while none is named: seconds, or `silence`; without it,
+    /// not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_genre: Option<HoldSetting>,
     /// How frame scores become one: `arithmetic` or `geometric`; without it, arithmetic.
@@ -342,8 +344,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Relative paths in a file are relative to its folder, wherever the program is started; those that
-    /// begin with `~/`, to the user's.
+    /// Relative paths in a file are relative to its folder, wherever the program is started; those
+    /// that begin with `~/`, to the user's.
     fn resolve(&mut self, folder: &Path) {
         // The name of a model that is built in is no path.
         let model = Some(&mut self.model).filter(|model| {
@@ -405,7 +407,8 @@ impl Config {
         Ok(())
     }
 
-    /// Loads what the command line names, or else this configuration under `key`: a message then says so.
+    /// Loads what the command line names, or else this configuration under `key`: a message then
+    /// says so.
     ///
     /// # Errors
     /// As `load`.
@@ -536,7 +539,8 @@ impl Config {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// As TOML with every setting: what is not set has the value that is used then, or stands as a comment where there is none.
+    /// As TOML with every setting: what is not set has the value that is used then, or stands as a
+    /// comment where there is none.
     pub fn in_effect(&self) -> String {
         let mut whole = self.clone();
         let preset = *whole.listen.preset.get_or_insert(PresetKind::Balanced);
@@ -592,8 +596,8 @@ fn at_home(path: &Path) -> Option<PathBuf> {
         .map(|home| Path::new(&home).join(below))
 }
 
-/// Where the user's file is looked for: `GENRESCOPE_CONFIG`, or `genrescope/config.toml` in the system's place for
-/// settings. `None` where there is no such place.
+/// Where the user's file is looked for: `GENRESCOPE_CONFIG`, or `genrescope/config.toml` in the
+/// system's place for settings. `None` where there is no such place.
 pub fn default_path() -> Option<PathBuf> {
     let folder = |name: &str| {
         env::var_os(name)

@@ -1,8 +1,9 @@
 //! A command that is run when the genre changes.
 //!
-//! No shell reads it: its words are the program and its arguments, and what was heard stands in its environment. One runs
-//! at a time, no more often than once a second; one that does not end is killed. When several changes come meanwhile, it
-//! is run for the newest. At the end it is run once more without a genre, where there was one.
+//! No shell reads it: its words are the program and its arguments, and what was heard stands in its
+//! environment. One runs at a time, no more often than once a second; one that does not end is
+//! killed. When several changes come meanwhile, it is run for the newest. At the end it is run once
+//! more without a genre, where there was one.
 
 use std::{
     io,
@@ -38,7 +39,8 @@ pub struct ExecSink {
 }
 
 impl ExecSink {
-    /// Runs `command`, of which the first word is the program; words are parted by spaces and may be quoted.
+    /// Runs `command`, of which the first word is the program; words are parted by spaces and may
+    /// be quoted.
     ///
     /// # Errors
     /// [`SinkError::Setting`] when it has no word, or a quote has no end.

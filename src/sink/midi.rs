@@ -1,5 +1,6 @@
-//! MIDI to a port: a note for the genre that is shown and a controller for each score, by the rules of [`crate::midi`].
-//! No clock is sent. At the end and when the source is lost, every note ends and every controller falls to 0.
+//! MIDI to a port: a note for the genre that is shown and a controller for each score, by the rules
+//! of [`crate::midi`]. No clock is sent. At the end and when the source is lost, every note ends
+//! and every controller falls to 0.
 
 use std::{
     collections::BTreeMap,
@@ -29,10 +30,12 @@ const PERIOD: Duration = Duration::from_millis(1_000 / MAX_UPDATES_PER_SECOND as
 /// How often it is looked whether a port is still there: no system says so when it is sent to.
 const LOOK_PERIOD: Duration = Duration::from_secs(2);
 
-/// What was said last has so long to go out before the port is closed: JACK, for one, sends once in a cycle.
+/// What was said last has so long to go out before the port is closed: JACK, for one, sends once in
+/// a cycle.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// Numbers as `[midi]` of a map file says them. Channels and programs count from 1, notes and controllers from 0.
+/// Numbers as `[midi]` of a map file says them. Channels and programs count from 1, notes and
+/// controllers from 0.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MidiTable {
@@ -295,7 +298,8 @@ fn port_names() -> String {
     }
 }
 
-/// Which of `names` is meant: the one of that name, or the only one with that part, whatever its case.
+/// Which of `names` is meant: the one of that name, or the only one with that part, whatever its
+/// case.
 fn meant(wanted: &str, names: &[String]) -> Result<usize, String> {
     if let Some(exact) = names.iter().position(|name| name == wanted) {
         return Ok(exact);

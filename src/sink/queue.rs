@@ -1,4 +1,5 @@
-//! The queue of one feed: so many messages, and the newest that did not fit beside them, so that a receiver that was stuck ends with what is true.
+//! The queue of one feed: so many messages, and the newest that did not fit beside them, so that a
+//! receiver that was stuck ends with what is true.
 //!
 //! Who waits sleeps: channels that spin before they sleep would cost more than most feeds do.
 
@@ -53,7 +54,8 @@ pub(super) fn queue<T>(capacity: usize) -> (Giver<T>, Taker<T>) {
 /// What became of a message that was given.
 #[derive(Debug, PartialEq)]
 pub(super) struct Given<T> {
-    /// It is in the queue. Otherwise it waits beside it as the newest, or nobody takes anything any more.
+    /// It is in the queue. Otherwise it waits beside it as the newest, or nobody takes anything any
+    /// more.
     pub(super) queued: bool,
     /// This one is not delivered.
     pub(super) passed_over: Option<T>,

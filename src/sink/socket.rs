@@ -1,7 +1,7 @@
 //! JSON Lines for programs on the same machine: a Unix socket that any number of them connect to.
 //!
-//! Who connects is told `hello`, the newest readout, and then everything as it comes. Who does not read is let go, and may
-//! come again; nobody is waited for.
+//! Who connects is told `hello`, the newest readout, and then everything as it comes. Who does not
+//! read is let go, and may come again; nobody is waited for.
 
 use std::{
     fs, io,
