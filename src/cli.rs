@@ -162,7 +162,7 @@ pub fn main() -> ExitCode {
             // A closed pipe is no failure of ours.
             return match printed {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    complain(format_args!("cannot write standard output: {error}"));
+                    complain(format_args!("{}", output_file::stdout().say(error)));
                     ExitCode::from(2)
                 }
                 _ => code,

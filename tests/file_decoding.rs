@@ -1124,8 +1124,8 @@ fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
         assert_eq!(got, want, "{name}");
         assert!(!file.is_truncated(), "{name}");
     };
-    // Too short, and those of the whole file.
-    for size in [0, 800, good.len() as u32] {
+    // Too short, those of the whole file, and more than it has, though it ends where it says.
+    for size in [0, 800, good.len() as u32, 9 * good.len() as u32] {
         let mut bytes = good.clone();
         bytes[data + 4..data + 8].copy_from_slice(&size.to_le_bytes());
         check("size.wav", &bytes);
@@ -1137,10 +1137,19 @@ fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
     astray[data + 4] = 0x77;
     check("astray.wav", &astray);
     // 64-bit lengths.
-    for (name, long) in [("RF64", (good.len() - data - 8) as u64), ("BW64", 0)] {
+    let n_bytes = (good.len() - data - 8) as u64;
+    let (whole, none) = (good.len() as u64 + 28, 0);
+    for (name, all, long) in [
+        ("RF64", none, n_bytes),
+        ("RF64", none, 1 << 63),
+        ("RF64", whole, 9 * n_bytes),
+        ("BW64", none, 0),
+        ("BW64", none, u64::MAX),
+        ("BW64", whole, 100),
+    ] {
         let ds64 = [
             &b"ds64\x1c\0\0\0"[..],
-            &[0; 8],
+            &all.to_le_bytes(),
             &long.to_le_bytes(),
             &[0; 12],
         ]
@@ -1166,7 +1175,13 @@ fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
     }
     // AIFF: a form that claims to be short, and sound that does.
     let sound: Vec<u8> = samples.iter().flat_map(|x| x.to_be_bytes()).collect();
-    for (form, stated) in [(50_u32, sound.len() as u32 + 8), (4, 1_000), (0, 8)] {
+    let n_bytes = sound.len() as u32 + 8;
+    for (form, stated) in [
+        (50_u32, n_bytes),
+        (4, 1_000),
+        (0, 8),
+        (n_bytes + 44, 4 * n_bytes),
+    ] {
         let mut bytes = b"FORM".to_vec();
         bytes.extend(form.to_be_bytes());
         bytes.extend(b"AIFCCOMM\0\0\0\x18\0\x02");

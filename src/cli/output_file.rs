@@ -249,8 +249,15 @@ pub fn stdout() -> Named<StdoutLock<'static>> {
 }
 
 impl<W> Named<W> {
-    fn say(&self, error: io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("cannot write {}: {error}", self.name))
+    /// `error`, in words.
+    pub fn say(&self, error: io::Error) -> io::Error {
+        let name = &self.name;
+        let why = match error.kind() {
+            // See the program's main function.
+            io::ErrorKind::NotConnected => "it is closed".to_owned(),
+            _ => error.to_string(),
+        };
+        io::Error::new(error.kind(), format!("cannot write {name}: {why}"))
     }
 }
 

@@ -135,6 +135,15 @@ pub(super) fn disguised(input: &mut Input) -> io::Result<Option<&'static str>> {
         .map(|((_, what), _)| *what))
 }
 
+/// The length of the sound that comes next, as a header states it, in a file that by its first head ends at `end`. If the file
+/// does end there, nothing of it is missing, and a length beyond is wrong.
+pub(super) fn believed(n_bytes: Option<u64>, end: u64, input: &Input) -> Option<u64> {
+    /// Writers forget to count a head, or a byte of padding.
+    const SLACK: u64 = 16;
+    let is_whole = input.n_bytes().is_some_and(|n| n.abs_diff(end) <= SLACK);
+    n_bytes.filter(|&n| !is_whole || input.rest().is_none_or(|rest| n <= rest))
+}
+
 /// The samples behind a header.
 pub(super) struct Pcm {
     input: Input,
