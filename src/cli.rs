@@ -1,7 +1,8 @@
 //! The command line: arguments become settings, settings become one call each.
 //!
-//! Standard output carries data, standard error carries messages that begin with the program's name.
-//! Exit codes: 0 all done, 1 some inputs failed, 2 nothing could be done (usage, model, configuration).
+//! Standard output carries data, standard error carries messages that begin with the program's
+//! name. Exit codes: 0 all done, 1 some inputs failed, 2 nothing could be done (usage, model,
+//! configuration).
 
 pub mod classify;
 pub mod completions;
@@ -51,7 +52,8 @@ use crate::{
     propagate_version = true
 )]
 pub struct Cli {
-    /// Use another model: 'wide', which is built in and knows nearly forty kinds of music, or a model file.
+    /// Use another model: 'wide', which is built in and knows nearly forty kinds of music, or a
+    /// model file.
     #[arg(long, global = true, value_name = "NAME|FILE")]
     pub model: Option<PathBuf>,
 
@@ -89,7 +91,8 @@ pub enum Command {
     Devices(devices::DevicesArgs),
     /// Say the genre of audio files and folders.
     Classify(classify::ClassifyArgs),
-    /// Write the genre into the tags of audio files, after showing what would change; or take that back.
+    /// Write the genre into the tags of audio files, after showing what would change; or take that
+    /// back.
     Tag(tag::TagArgs),
     /// Write playlists and crates by genre: M3U8, Rekordbox, Traktor, Serato.
     Sort(sort::SortArgs),
@@ -114,7 +117,8 @@ pub enum Command {
 /// What every command gets to know.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// Model of the user's choice, the name of a [built-in one](crate::network::BuiltIn) or a file; `None`: the default.
+    /// Model of the user's choice, the name of a [built-in one](crate::network::BuiltIn) or a file;
+    /// `None`: the default.
     pub model: Option<PathBuf>,
     /// May standard output carry colours?
     pub color: bool,
@@ -128,7 +132,8 @@ impl Context {
     /// The model to listen with.
     ///
     /// # Errors
-    /// When the user's file cannot be read or is no model; the message names the file and the field.
+    /// When the user's file cannot be read or is no model; the message names the file and the
+    /// field.
     pub fn load_model(&self) -> anyhow::Result<Arc<Model>> {
         match &self.model {
             None => Ok(Model::builtin()),
@@ -162,7 +167,7 @@ pub fn main() -> ExitCode {
             // A closed pipe is no failure of ours.
             return match printed {
                 Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    complain(format_args!("cannot write standard output: {error}"));
+                    complain(format_args!("{}", output_file::stdout().say(error)));
                     ExitCode::from(2)
                 }
                 _ => code,
@@ -242,7 +247,8 @@ fn open_audio(path: &Path) -> Result<AudioFile, FileError> {
     }
 }
 
-/// Opens a file that was named on the command line, or standard input; `raw` says how bare samples are written.
+/// Opens a file that was named on the command line, or standard input; `raw` says how bare samples
+/// are written.
 fn open_input(path: &Path, raw: Option<RawPcm>) -> anyhow::Result<AudioFile> {
     Ok(match (is_stdin(path), raw) {
         (_, None) => open_audio(path)?,

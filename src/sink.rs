@@ -1,9 +1,9 @@
 //! Where readouts go: one file per feed, each behind its own thread and its own bounded queue.
 //!
-//! A feed implements [`Sink`]; a [`SinkRunner`] gives it a thread, a queue, reconnection and counters; [`Feeds`]
-//! stamps each readout with time and sequence number and hands it to all runners. Handing over never waits and never
-//! grows anything: what a slow or dead receiver misses is counted. To add a feed, write one file that implements
-//! [`Sink`]; nothing else changes.
+//! A feed implements [`Sink`]; a [`SinkRunner`] gives it a thread, a queue, reconnection and
+//! counters; [`Feeds`] stamps each readout with time and sequence number and hands it to all
+//! runners. Handing over never waits and never grows anything: what a slow or dead receiver misses
+//! is counted. To add a feed, write one file that implements [`Sink`]; nothing else changes.
 //!
 //! ```
 //! use std::sync::{Arc, Mutex};
@@ -87,7 +87,8 @@ use crate::{
     genre::Labels,
 };
 
-/// Messages that wait for one feed, at most. Readouts come every 2 s, so this is two minutes of a stalled receiver.
+/// Messages that wait for one feed, at most. Readouts come every 2 s, so this is two minutes of a
+/// stalled receiver.
 pub const QUEUE_CAPACITY: usize = 64;
 
 /// Wait before the first try to reconnect; doubled after each failure up to [`BACK_OFF_CAP`].
@@ -96,11 +97,12 @@ pub const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between tries to reconnect.
 pub const BACK_OFF_CAP: Duration = Duration::from_secs(2);
 
-/// Longest time that dropping a [`SinkRunner`] waits for its receiver; a thread that is still stuck in a system call
-/// then is left to end by itself.
+/// Longest time that dropping a [`SinkRunner`] waits for its receiver; a thread that is still stuck
+/// in a system call then is left to end by itself.
 pub const DROP_GRACE: Duration = Duration::from_millis(750);
 
-/// What is fixed for a stream: told to each feed once, before everything else (and again after a reconnection).
+/// What is fixed for a stream: told to each feed once, before everything else (and again after a
+/// reconnection).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hello {
     /// Labels of the model, in the order of the scores.
@@ -138,8 +140,8 @@ pub struct Update {
     pub model: Arc<str>,
     /// When the readout was made.
     pub time: SystemTime,
-    /// Counts the updates of a session, from 1, without gaps: a receiver that sees a gap missed something.
-    /// Unlike [`Readout::seq`] it goes on when the source was lost and came back.
+    /// Counts the updates of a session, from 1, without gaps: a receiver that sees a gap missed
+    /// something. Unlike [`Readout::seq`] it goes on when the source was lost and came back.
     pub seq: u64,
     /// No genre is named at present: the one in the readout is kept for the feeds ([`HoldGenre`]).
     pub held: bool,
@@ -151,8 +153,8 @@ impl Update {
         self.readout.genre.and_then(|index| self.labels.get(index))
     }
 
-    /// Family and kind of the genre that is shown, as far as it has them: what lights and scripts may follow, either of
-    /// them. Empty while none is shown.
+    /// Family and kind of the genre that is shown, as far as it has them: what lights and scripts
+    /// may follow, either of them. Empty while none is shown.
     pub fn genre_path(&self) -> Vec<&str> {
         let shown = self.readout.genre.into_iter();
         shown
@@ -348,14 +350,14 @@ fn shown_target(host: &str, port: u16) -> String {
     }
 }
 
-/// A feed. All methods are called on the feed's own thread, one at a time, and may block; a blocked feed loses updates
-/// and delays nobody else.
+/// A feed. All methods are called on the feed's own thread, one at a time, and may block; a blocked
+/// feed loses updates and delays nobody else.
 pub trait Sink: Send + fmt::Debug {
     /// What to call it in messages, such as `osc 127.0.0.1:9000`.
     fn name(&self) -> String;
 
-    /// Establishes the connection, where there is one. Called before [`Sink::hello`], and again, with back-off, after
-    /// any method returned [`SinkError::Unreachable`].
+    /// Establishes the connection, where there is one. Called before [`Sink::hello`], and again,
+    /// with back-off, after any method returned [`SinkError::Unreachable`].
     ///
     /// # Errors
     /// [`SinkError::Unreachable`] when it should be tried again.
@@ -381,7 +383,8 @@ pub trait Sink: Send + fmt::Debug {
     /// As [`Sink::hello`].
     fn status(&mut self, status: &Status) -> Result<(), SinkError>;
 
-    /// How often [`Sink::tick`] wants to be called at present; `None` for not at all. Asked after each call of the others.
+    /// How often [`Sink::tick`] wants to be called at present; `None` for not at all. Asked after
+    /// each call of the others.
     fn tick_period(&self) -> Option<Duration> {
         None
     }
@@ -394,13 +397,14 @@ pub trait Sink: Send + fmt::Debug {
         Ok(())
     }
 
-    /// The system says that nobody listens at the other end (UDP tells so on one machine and in some networks).
+    /// The system says that nobody listens at the other end (UDP tells so on one machine and in
+    /// some networks).
     fn unheard(&self) -> bool {
         false
     }
 
-    /// Updates that [`Sink::update`] took, and of which it is known by now that they did not arrive, since this was asked last.
-    /// For protocols that acknowledge.
+    /// Updates that [`Sink::update`] took, and of which it is known by now that they did not
+    /// arrive, since this was asked last. For protocols that acknowledge.
     fn undelivered(&mut self) -> u64 {
         0
     }
@@ -416,14 +420,15 @@ pub struct SinkStats {
     pub offered: u64,
     /// Updates that were delivered (as far as the protocol can tell).
     pub sent: u64,
-    /// Updates that were not: the queue was full, there was no connection, or the end came first. Once the feed is over, this
-    /// and what was sent are all that was offered.
+    /// Updates that were not: the queue was full, there was no connection, or the end came first.
+    /// Once the feed is over, this and what was sent are all that was offered.
     pub missed: u64,
     /// Errors met while delivering or connecting.
     pub errors: u64,
     /// There is a connection (or none is needed).
     pub connected: bool,
-    /// The receiver has ended, or the settings can never work (then there is an error); the feed is over.
+    /// The receiver has ended, or the settings can never work (then there is an error); the feed is
+    /// over.
     pub ended: bool,
     /// Nobody listens at the other end, as far as the system can tell.
     pub unheard: bool,
@@ -474,7 +479,8 @@ impl Shared {
         }
     }
 
-    /// Counts what is not delivered any more. Says whether the message that was given is in the queue.
+    /// Counts what is not delivered any more. Says whether the message that was given is in the
+    /// queue.
     fn count(&self, given: &Given<Message>) -> bool {
         if let Some(Message::Update(_)) = given.passed_over {
             self.missed.fetch_add(1, Ordering::Relaxed);
@@ -491,7 +497,8 @@ impl Shared {
     }
 }
 
-// An update is some 700 bytes and the queue holds 64 of them, allocated once: boxing would allocate per message.
+// An update is some 700 bytes and the queue holds 64 of them, allocated once: boxing would allocate
+// per message.
 #[expect(
     clippy::large_enum_variant,
     reason = "the queue is allocated once; boxing would allocate for every update"
@@ -503,8 +510,8 @@ enum Message {
     Status(Status),
 }
 
-/// One feed with its thread and its queue. Dropping it delivers what is queued, says goodbye and joins, within
-/// [`DROP_GRACE`] whatever the receiver does.
+/// One feed with its thread and its queue. Dropping it delivers what is queued, says goodbye and
+/// joins, within [`DROP_GRACE`] whatever the receiver does.
 #[derive(Debug)]
 pub struct SinkRunner {
     name: String,
@@ -515,7 +522,8 @@ pub struct SinkRunner {
 }
 
 impl SinkRunner {
-    /// Starts the feed's thread and tells it `hello`. Returns at once; connecting happens on the thread.
+    /// Starts the feed's thread and tells it `hello`. Returns at once; connecting happens on the
+    /// thread.
     ///
     /// # Errors
     /// [`SinkError::Thread`] when the system gives no thread.
@@ -561,15 +569,16 @@ impl SinkRunner {
         &self.name
     }
 
-    /// Hands over a readout without waiting. `false` when the queue was full (then it is delivered if nothing newer comes until
-    /// there is room) or the feed has ended; what is not delivered is counted.
+    /// Hands over a readout without waiting. `false` when the queue was full (then it is delivered
+    /// if nothing newer comes until there is room) or the feed has ended; what is not delivered is
+    /// counted.
     pub fn update(&self, update: &Update) -> bool {
         self.shared.offered.fetch_add(1, Ordering::Relaxed);
         self.offer(Message::Update(update.clone()))
     }
 
-    /// Hands over a readout, waiting up to `timeout` for room in the queue: for sources that can wait, such as a file
-    /// played faster than real time. Otherwise as [`SinkRunner::update`].
+    /// Hands over a readout, waiting up to `timeout` for room in the queue: for sources that can
+    /// wait, such as a file played faster than real time. Otherwise as [`SinkRunner::update`].
     pub fn update_waiting(&self, update: &Update, timeout: Duration) -> bool {
         let Some(queue) = &self.queue else {
             return false;
@@ -579,7 +588,8 @@ impl SinkRunner {
         self.shared.count(&given)
     }
 
-    /// Hands over a change of state that no readout brings, such as a lost device. `false` when the queue was full.
+    /// Hands over a change of state that no readout brings, such as a lost device. `false` when the
+    /// queue was full.
     pub fn status(&self, status: &Status) -> bool {
         self.offer(Message::Status(status.clone()))
     }
@@ -711,7 +721,8 @@ impl Worker {
         }
     }
 
-    /// What was taken for delivered and did not arrive was missed. It is the newest, as receivers acknowledge in order.
+    /// What was taken for delivered and did not arrive was missed. It is the newest, as receivers
+    /// acknowledge in order.
     fn take_back(&mut self) {
         let sent = self.shared.sent.load(Ordering::Relaxed);
         let lost = self.sink.undelivered().min(sent);
@@ -849,7 +860,8 @@ impl Feeds {
         }
     }
 
-    /// Keeps the last genre for the feeds while none is named; `None`: they are told what is named and nothing else.
+    /// Keeps the last genre for the feeds while none is named; `None`: they are told what is named
+    /// and nothing else.
     pub fn set_hold(&mut self, rule: Option<HoldGenre>) {
         self.holder = rule.map(Holder::new);
     }
@@ -876,7 +888,8 @@ impl Feeds {
         &self.runners
     }
 
-    /// Ends all feeds, within [`DROP_GRACE`] whatever their receivers do, and says what each did: its name, and in numbers.
+    /// Ends all feeds, within [`DROP_GRACE`] whatever their receivers do, and says what each did:
+    /// its name, and in numbers.
     pub fn finish(mut self) -> Vec<(String, SinkStats)> {
         end_together(std::mem::take(&mut self.runners));
         for (_, shared) in self.ledger.entries().iter() {
@@ -886,7 +899,8 @@ impl Feeds {
         self.ledger.read()
     }
 
-    /// Hands a readout to every feed without waiting, stamped with the present time. Returns the update.
+    /// Hands a readout to every feed without waiting, stamped with the present time. Returns the
+    /// update.
     pub fn publish(&mut self, readout: &Readout) -> Update {
         let update = self.stamp(readout);
         for runner in &self.runners {
@@ -895,8 +909,8 @@ impl Feeds {
         update
     }
 
-    /// As [`Feeds::publish`], but waits up to `timeout` for each feed whose queue is full: nothing is lost when a file
-    /// is played faster than its receivers read.
+    /// As [`Feeds::publish`], but waits up to `timeout` for each feed whose queue is full: nothing
+    /// is lost when a file is played faster than its receivers read.
     pub fn publish_waiting(&mut self, readout: &Readout, timeout: Duration) -> Update {
         let update = self.stamp(readout);
         for runner in &self.runners {

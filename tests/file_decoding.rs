@@ -160,8 +160,8 @@ fn every_format_decodes_as_ffmpeg_decodes_it() {
     if !ffmpeg() {
         return;
     }
-    // File name, what ffmpeg is to write, and how far the beginning may be off: encoders delay, and not
-    // every container says by how much.
+    // File name, what ffmpeg is to write, and how far the beginning may be off: encoders delay, and
+    // not every container says by how much.
     let formats: [(&str, &str, i64); 48] = [
         ("u8.wav", "-c:a pcm_u8", 0),
         ("s16.wav", "-c:a pcm_s16le", 0),
@@ -387,7 +387,8 @@ fn au_files_are_read() {
         (7, doubles, 0.0),
     ] {
         let n_data = written.len() as u32;
-        // A short remark, and one that is longer than what is looked at to know the format; a length that is not known.
+        // A short remark, and one that is longer than what is looked at to know the format; a
+        // length that is not known.
         for (offset, n_data) in [(24, n_data), (28, u32::MAX), (400, n_data), (64, 0)] {
             let bytes = au(offset, n_data, encoding, &written);
             fs::write(&path, &bytes).unwrap();
@@ -906,7 +907,8 @@ fn resident_bytes() -> Option<u64> {
     Some(pages.split_whitespace().nth(1)?.parse::<u64>().ok()? * 4_096)
 }
 
-/// What ffmpeg and others write into a pipe: the length of the samples is not known, and their end is where the stream ends.
+/// What ffmpeg and others write into a pipe: the length of the samples is not known, and their end
+/// is where the stream ends.
 #[test]
 fn a_wav_file_from_a_pipe_is_whole() {
     let (folder, wav, samples) = wav_at(44_100);
@@ -976,7 +978,8 @@ fn listened(mut file: AudioFile) -> (f64, Vec<String>) {
     (file.rate().duration(n as u64).0, notes)
 }
 
-/// What is passed over is as long as what is decoded, and what comes behind it is what comes there in a whole file.
+/// What is passed over is as long as what is decoded, and what comes behind it is what comes there
+/// in a whole file.
 #[test]
 fn what_is_passed_over_changes_nothing_behind_it() {
     let folder = tempfile::tempdir().unwrap();
@@ -1016,7 +1019,8 @@ fn what_is_passed_over_changes_nothing_behind_it() {
         let hz = f64::from(file.rate().hz());
         let mut rest = Vec::new();
         assert!(file.next_block(&mut rest).unwrap());
-        // Where it begins is known once it is there: some decoders give nothing for the first packet.
+        // Where it begins is known once it is there: some decoders give nothing for the first
+        // packet.
         let at = (file.position().0 * hz).round() as usize - rest.len();
         let mut block = Vec::new();
         while file.next_block(&mut block).unwrap() {
@@ -1118,8 +1122,8 @@ fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
         assert_eq!(got, want, "{name}");
         assert!(!file.is_truncated(), "{name}");
     };
-    // Too short, and those of the whole file.
-    for size in [0, 800, good.len() as u32] {
+    // Too short, those of the whole file, and more than it has, though it ends where it says.
+    for size in [0, 800, good.len() as u32, 9 * good.len() as u32] {
         let mut bytes = good.clone();
         bytes[data + 4..data + 8].copy_from_slice(&size.to_le_bytes());
         check("size.wav", &bytes);
@@ -1131,10 +1135,19 @@ fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
     astray[data + 4] = 0x77;
     check("astray.wav", &astray);
     // 64-bit lengths.
-    for (name, long) in [("RF64", (good.len() - data - 8) as u64), ("BW64", 0)] {
+    let n_bytes = (good.len() - data - 8) as u64;
+    let (whole, none) = (good.len() as u64 + 28, 0);
+    for (name, all, long) in [
+        ("RF64", none, n_bytes),
+        ("RF64", none, 1 << 63),
+        ("RF64", whole, 9 * n_bytes),
+        ("BW64", none, 0),
+        ("BW64", none, u64::MAX),
+        ("BW64", whole, 100),
+    ] {
         let ds64 = [
             &b"ds64\x1c\0\0\0"[..],
-            &[0; 8],
+            &all.to_le_bytes(),
             &long.to_le_bytes(),
             &[0; 12],
         ]
@@ -1160,7 +1173,13 @@ fn wrong_lengths_of_wav_and_aiff_cut_nothing() {
     }
     // AIFF: a form that claims to be short, and sound that does.
     let sound: Vec<u8> = samples.iter().flat_map(|x| x.to_be_bytes()).collect();
-    for (form, stated) in [(50_u32, sound.len() as u32 + 8), (4, 1_000), (0, 8)] {
+    let n_bytes = sound.len() as u32 + 8;
+    for (form, stated) in [
+        (50_u32, n_bytes),
+        (4, 1_000),
+        (0, 8),
+        (n_bytes + 44, 4 * n_bytes),
+    ] {
         let mut bytes = b"FORM".to_vec();
         bytes.extend(form.to_be_bytes());
         bytes.extend(b"AIFCCOMM\0\0\0\x18\0\x02");
@@ -1581,7 +1600,8 @@ fn frames_without_a_tag_are_found_behind_everything() {
     }
 }
 
-/// A page that is damaged costs no more than itself, wherever it is behind the headers; pictures cost nothing.
+/// A page that is damaged costs no more than itself, wherever it is behind the headers; pictures
+/// cost nothing.
 #[test]
 fn damaged_pages_and_large_comments_refuse_no_ogg() {
     if !ffmpeg() {

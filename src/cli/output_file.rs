@@ -1,4 +1,5 @@
-//! Files that are written for the user: nothing that is there is lost unasked, and no file that is read is written over.
+//! Files that are written for the user: nothing that is there is lost unasked, and no file that is
+//! read is written over.
 
 use std::{
     ffi::OsString,
@@ -28,7 +29,8 @@ impl OutputFile {
     /// Looks at what lies at `path`, through links.
     ///
     /// # Errors
-    /// When there is something that is no regular file (a folder, a device, a pipe), or no folder to write into.
+    /// When there is something that is no regular file (a folder, a device, a pipe), or no folder
+    /// to write into.
     pub fn at(path: &Path) -> anyhow::Result<Self> {
         let name = name_of(path);
         let exists = match fs::metadata(path) {
@@ -86,7 +88,8 @@ impl OutputFile {
         Ok(())
     }
 
-    /// Refuses to write over a file that is read, by whatever name; `what` is one of them, such as "one of the songs".
+    /// Refuses to write over a file that is read, by whatever name; `what` is one of them, such as
+    /// "one of the songs".
     ///
     /// # Errors
     /// When it is one of `inputs`.
@@ -123,8 +126,8 @@ impl OutputFile {
         self.open(&options)
     }
 
-    /// Takes the file away again, if nothing was there when it was looked at: what was to be written
-    /// could not be.
+    /// Takes the file away again, if nothing was there when it was looked at: what was to be
+    /// written could not be.
     pub fn undo(&self) {
         if !self.exists {
             // What is left is an empty file, at worst.
@@ -249,8 +252,15 @@ pub fn stdout() -> Named<StdoutLock<'static>> {
 }
 
 impl<W> Named<W> {
-    fn say(&self, error: io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("cannot write {}: {error}", self.name))
+    /// `error`, in words.
+    pub fn say(&self, error: io::Error) -> io::Error {
+        let name = &self.name;
+        let why = match error.kind() {
+            // See the program's main function.
+            io::ErrorKind::NotConnected => "it is closed".to_owned(),
+            _ => error.to_string(),
+        };
+        io::Error::new(error.kind(), format!("cannot write {name}: {why}"))
     }
 }
 

@@ -18,8 +18,9 @@ pub(super) const RECENT_STEPS: usize = 3;
 /// size of the trunk's values.
 const MEL_UNIT: f32 = 10.0;
 
-/// Whether anything moves at all is asked of so many mean spectra, of so many seconds each: 8 s.
-/// Within one, tones may beat.
+/// Whether anything moves at all is asked of so many mean spectra, of so many seconds each: 4 s at
+/// the beginning, 8 s from then on. Within one, tones may beat.
+const STILL_LEAST: usize = 8;
 const STILL_MEANS: usize = 16;
 const STILL_MEAN_S: f64 = 0.5;
 
@@ -29,7 +30,7 @@ const STILL_MEAN_S: f64 = 0.5;
 const STILL_LEVEL_DB: f64 = 1.1;
 
 /// Its spectra differ from their mean by less than this share (sum over bands). Hums had at most
-/// 0.035, steady drones of synthesizers, strings and distorted guitars from 0.067 on, and music
+/// 0.035, steady drones of synthesizers, strings and distorted guitars from 0.06 on, and music
 /// whose level is as steady 0.3.
 const STILL_SHARE: f32 = 0.05;
 
@@ -121,22 +122,24 @@ impl MusicHead {
     }
 }
 
-/// Whether neither the level nor the spectrum has moved for the newest 8 s. What is no louder than
-/// the floor is not judged.
+/// Whether neither the level nor the spectrum has moved lately. What is no louder than the floor is
+/// not judged.
 fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
     let numbers = model.front_end();
     let per_second = f64::from(numbers.sample_rate) / numbers.hop_length as f64;
     let per_mean = ((STILL_MEAN_S * per_second) as usize).max(1);
-    let Some(from) = columns.len().checked_sub(STILL_MEANS * per_mean) else {
+    let n_means = (columns.len() / per_mean).min(STILL_MEANS);
+    if n_means < STILL_LEAST {
         return false;
-    };
+    }
+    let from = columns.len() - n_means * per_mean;
     let floor = cell_power(numbers.floor_db);
     let power = |db: &f32| (cell_power(*db) - floor).max(0.0);
     let level = |index: usize| {
         let power: f32 = columns.get(index).iter().map(power).sum();
         10.0 * f64::from(power.max(f32::MIN_POSITIVE)).log10()
     };
-    let most = STILL_LEVEL_DB.powi(2) * (STILL_MEANS * per_mean) as f64;
+    let most = STILL_LEVEL_DB.powi(2) * (n_means * per_mean) as f64;
     let (mut n, mut mean, mut squares) = (0.0, 0.0, 0.0);
     for index in from..columns.len() {
         // The sum of squares about the mean only grows (Welford), so that music is found out within
@@ -151,6 +154,7 @@ fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
         }
     }
     // Shares of the bands, so that a fader moves nothing.
+    let shares = &mut shares[..n_means * numbers.n_mels];
     shares.fill(0.0);
     for (index, shares) in shares.chunks_exact_mut(numbers.n_mels).enumerate() {
         for column in 0..per_mean {
@@ -170,11 +174,11 @@ fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
     let away: f32 = (0..numbers.n_mels)
         .map(|band| {
             let of_band = || shares.iter().skip(band).step_by(numbers.n_mels);
-            let mean = of_band().sum::<f32>() / STILL_MEANS as f32;
+            let mean = of_band().sum::<f32>() / n_means as f32;
             of_band().map(|share| (share - mean).abs()).sum::<f32>()
         })
         .sum();
-    away / STILL_MEANS as f32 <= STILL_SHARE
+    away / n_means as f32 <= STILL_SHARE
 }
 
 /// Numbers that [`MusicHead::probability`] needs room for.

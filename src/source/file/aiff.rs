@@ -4,17 +4,19 @@ use symphonia::core::codecs::audio::{AudioCodecId, well_known as id};
 
 use super::{
     input::Input,
-    pcm::{Order, Refusal, Sound, chunk, find_chunk, skip_chunk},
+    pcm::{Order, Refusal, Sound, believed, chunk, find_chunk, skip_chunk},
 };
 
 pub(super) fn is_aiff(start: &[u8]) -> bool {
     start.starts_with(b"FORM") && matches!(start.get(8..12), None | Some(b"AIFF" | b"AIFC"))
 }
 
-/// Reads the header up to its samples, which come next in `input`. `common` is the chunk of that name,
-/// where it is behind them.
+/// Reads the header up to its samples, which come next in `input`. `common` is the chunk of that
+/// name, where it is behind them.
 pub(super) fn header(input: &mut Input, common: Option<Vec<u8>>) -> Result<Sound, Refusal> {
     let order = Order::Big;
+    let whole = order.u32(input.peek(8)?, 4).unwrap_or(0);
+    let end = input.position() + 8 + u64::from(whole);
     input.skip(12)?;
     let mut common = common;
     loop {
@@ -35,7 +37,7 @@ pub(super) fn header(input: &mut Input, common: Option<Vec<u8>>) -> Result<Sound
             let before = 8 + u64::from(offset);
             let n_bytes = u64::from(size).checked_sub(before).filter(|_| known);
             let common: &[u8] = common.as_deref().unwrap_or_default();
-            return sound(common, n_bytes);
+            return sound(common, believed(n_bytes, end, input));
         }
         if chunk(head, order, rest.map(|rest| rest.saturating_sub(8))).is_none() {
             input.advance(1);

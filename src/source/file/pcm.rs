@@ -105,7 +105,8 @@ impl Sound {
     }
 }
 
-/// What passes for samples and is none, as it is made for a digital output: its bytes would be noise.
+/// What passes for samples and is none, as it is made for a digital output: its bytes would be
+/// noise.
 pub(super) fn disguised(input: &mut Input) -> io::Result<Option<&'static str>> {
     const KNOWN: [(&[u8], &str); 6] = [
         (b"\xff\x1f\x00\xe8", "DTS"),
@@ -133,6 +134,16 @@ pub(super) fn disguised(input: &mut Input) -> io::Result<Option<&'static str>> {
         .zip(found)
         .find(|(_, n)| *n > 2)
         .map(|((_, what), _)| *what))
+}
+
+/// The length of the sound that comes next, as a header states it, in a file that by its first head
+/// ends at `end`. If the file does end there, nothing of it is missing, and a length beyond is
+/// wrong.
+pub(super) fn believed(n_bytes: Option<u64>, end: u64, input: &Input) -> Option<u64> {
+    /// Writers forget to count a head, or a byte of padding.
+    const SLACK: u64 = 16;
+    let is_whole = input.n_bytes().is_some_and(|n| n.abs_diff(end) <= SLACK);
+    n_bytes.filter(|&n| !is_whole || input.rest().is_none_or(|rest| n <= rest))
 }
 
 /// The samples behind a header.
@@ -351,7 +362,8 @@ pub(super) fn find_chunk(input: &mut Input) -> io::Result<bool> {
     Ok(found.is_some())
 }
 
-/// The chunk that says how samples are written, of a file that begins in `input`, if it is behind them.
+/// The chunk that says how samples are written, of a file that begins in `input`, if it is behind
+/// them.
 pub(super) fn late_format(input: &mut Input) -> io::Result<Option<Vec<u8>>> {
     /// Bytes of it that are of use.
     const MOST: u32 = 64;

@@ -1,12 +1,12 @@
 //! WAV files: RIFF (Multimedia Programming Interface 1.0, 1991), its big-endian form RIFX, and RF64
-//! and BW64 (EBU Tech 3306, ITU-R BS.2088), whose lengths have 64 bits; Wave64 (Sony), whose names have
-//! 16 bytes, too.
+//! and BW64 (EBU Tech 3306, ITU-R BS.2088), whose lengths have 64 bits; Wave64 (Sony), whose names
+//! have 16 bytes, too.
 
 use symphonia::core::codecs::audio::{AudioCodecId, well_known as id};
 
 use super::{
     input::Input,
-    pcm::{Order, Refusal, Sound, chunk, find_chunk, skip_chunk},
+    pcm::{Order, Refusal, Sound, believed, chunk, find_chunk, skip_chunk},
 };
 
 /// Longest format chunk.
@@ -84,6 +84,9 @@ impl Held {
     }
 }
 
+/// No file is longer: what states more states nothing.
+const LONGEST: u64 = 1 << 50;
+
 /// Whether a length stands for "not known": what ffmpeg (all ones), sox, arecord and others write
 /// before they know, or leave there when they cannot go back.
 fn is_unknown(size: u32) -> bool {
@@ -102,6 +105,9 @@ pub(super) fn header(input: &mut Input, format: Option<Vec<u8>>) -> Result<Held,
     } else {
         Order::Little
     };
+    let whole = order.u32(input.peek(8)?, 4).unwrap_or(0);
+    let start = input.position() + 8;
+    let mut end = start + u64::from(whole);
     input.skip(12)?;
     let (mut format, mut long) = (format, None);
     loop {
@@ -116,11 +122,11 @@ pub(super) fn header(input: &mut Input, format: Option<Vec<u8>>) -> Result<Held,
         if name.starts_with(b"data") {
             input.advance(8);
             let n_bytes = match (size, long) {
-                (u32::MAX, Some(long)) => Some(long).filter(|&n| n > 0 && n < u64::MAX),
+                (u32::MAX, Some(long)) => Some(long).filter(|n| (1..LONGEST).contains(n)),
                 _ => (!is_unknown(size)).then_some(u64::from(size)),
             };
             let format: &[u8] = format.as_deref().unwrap_or_default();
-            return held(format, order, n_bytes);
+            return held(format, order, believed(n_bytes, end, input));
         }
         let is_format = name.starts_with(b"fmt ");
         if !is_format && chunk(&name, order, rest.map(|rest| rest.saturating_sub(8))).is_none() {
@@ -135,8 +141,13 @@ pub(super) fn header(input: &mut Input, format: Option<Vec<u8>>) -> Result<Held,
             format = Some(input.peek(size.min(MAX_FORMAT) as usize)?.to_vec());
         }
         if name.starts_with(b"ds64") {
-            let long_size = input.peek(16)?.get(8..).and_then(|tail| tail.first_chunk());
-            long = long_size.map(|bytes| u64::from_le_bytes(*bytes));
+            let ahead = input.peek(16)?;
+            let long_at = |at| {
+                let bytes = ahead.get(at..)?.first_chunk()?;
+                Some(u64::from_le_bytes(*bytes))
+            };
+            long = long_at(8);
+            end = long_at(0).map_or(end, |whole| start.saturating_add(whole));
         }
         if !skip_chunk(input, size, order)? && !find_chunk(input)? {
             return Err(Refusal::Damaged("its header leads to no sound".into()));
