@@ -817,12 +817,15 @@ pub struct Feeds {
     holder: Option<Holder>,
 }
 
+/// The names of feeds, and what they count.
+type Entries = Vec<(String, Arc<Shared>)>;
+
 /// What each feed of a stream did so far, for whoever shows it.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<Vec<(String, Arc<Shared>)>>>);
+pub struct Ledger(Arc<Mutex<Entries>>);
 
 impl Ledger {
-    fn entries(&self) -> MutexGuard<'_, Vec<(String, Arc<Shared>)>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
