@@ -828,15 +828,15 @@ pub struct Feeds {
     holder: Option<Holder>,
 }
 
+/// The names of feeds, and what they count.
+type Entries = Vec<(String, Arc<Shared>)>;
+
 /// What each feed of a stream did so far, for whoever shows it.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger(Arc<Mutex<Vec<Entry>>>);
-
-/// Name of a feed, and its counters.
-type Entry = (String, Arc<Shared>);
+pub struct Ledger(Arc<Mutex<Entries>>);
 
 impl Ledger {
-    fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -465,9 +465,8 @@ fn a_browser_shows_the_thousandth_readout_and_does_not_grow() {
         genre
     };
     let is_shown = |browser: &mut Browser, seq: u64| {
-        wait_shown(browser, "the newest", |s| {
-            s["seq"].as_str() == Some(&seq.to_string())
-        })
+        let seq = seq.to_string();
+        wait_shown(browser, "the newest", |s| s["seq"] == seq)
     };
     // As fast as it shows them.
     let mut before = Value::Null;
