@@ -147,7 +147,9 @@ fn qlcplus_lights_the_lamp_of_the_genre_by_osc_os2l_and_sacn() {
     type Channels<'a> = &'a dyn Fn(usize) -> u16;
     let by_address = |index: usize| channel_of(&format!("/genre/active/{}", names[index]));
     let in_order = |index: usize| index as u16;
-    let feeds: [(&str, Channels<'_>, fn(&str) -> Feeds); 3] = [
+    // QLC+'s input, its channel of a genre, and what feeds it.
+    type Case<'a> = (&'a str, Channels<'a>, fn(&str) -> Feeds);
+    let feeds: [Case<'_>; 3] = [
         (
             r#"<Input Plugin="OSC" UID="127.0.0.1" Line="0"><PluginParameters inputPort="PORT"/></Input>"#,
             &by_address,
