@@ -144,9 +144,10 @@ fn qlcplus_lights_the_lamp_of_the_genre_by_osc_os2l_and_sacn() {
     let names: Vec<String> = labels().iter().map(str::to_owned).collect();
     let by_name = |index: usize| channel_of(&names[index]);
     type Channels<'a> = &'a dyn Fn(usize) -> u16;
+    type Make = fn(&str) -> Feeds;
     let by_address = |index: usize| channel_of(&format!("/genre/active/{}", names[index]));
     let in_order = |index: usize| index as u16;
-    let feeds: [(&str, Channels<'_>, fn(&str) -> Feeds); 3] = [
+    let feeds: [(&str, Channels<'_>, Make); 3] = [
         (
             r#"<Input Plugin="OSC" UID="127.0.0.1" Line="0"><PluginParameters inputPort="PORT"/></Input>"#,
             &by_address,
