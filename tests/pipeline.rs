@@ -139,7 +139,7 @@ fn what_does_not_move_is_no_music() {
     ];
     for (what, signal) in still {
         let readouts = run(&mut pipeline(), std::iter::repeat(4_096), &signal);
-        let named = readouts.iter().rev().find(|r| r.genre.is_some());
+        let named = readouts.iter().rfind(|r| r.genre.is_some());
         let named = named.map_or(0.0, |readout| readout.position.0);
         assert!(named < 7.0, "{what}: still named after {named} s");
         assert_eq!(readouts.last().unwrap().state, State::NotMusic, "{what}");
