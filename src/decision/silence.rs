@@ -170,7 +170,8 @@ impl SilenceGate {
             && first - last <= BURST_BLOCKS
             && (0..last - ECHO_BLOCKS).all(is_quiet)
             && (first..LASTING_BLOCKS).take(OVER_BLOCKS).all(is_quiet);
-        if self.closed || !is_over {
+        // Of a bark in a silent room the burst is all there is.
+        if self.closed || self.silent_blocks > 0 || !is_over {
             return None;
         }
         let now = level(0);
@@ -367,6 +368,12 @@ mod tests {
         assert_eq!(burst(20.0, 2.0, 18.0), [], "louder, and no burst");
         assert_eq!(burst(20.0, 6.0, 34.0), [], "music");
         assert_eq!(burst(0.0, 30.0, 34.0), [], "music that is over");
+        let mut alone = gate();
+        alone.push(&tone(0.4, 0.3));
+        for _ in 0..50 {
+            alone.push(&tone(0.1, 1e-4));
+            assert_eq!(alone.burst_is_over(), None, "a bark in a silent room");
+        }
     }
 
     #[test]
