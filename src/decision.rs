@@ -750,11 +750,8 @@ mod tests {
             unsure_below: Some(threshold),
             ..DecisionConfig::default()
         };
-        let mut state = 12_345_u32;
-        let mut draw = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 24) as f32
-        };
+        let mut random = crate::random::Random::new(12_345);
+        let mut draw = || random.unit();
         for preset in Preset::ALL {
             let config = DecisionConfig {
                 dwell: preset.dwell(),

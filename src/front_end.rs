@@ -4,6 +4,7 @@
 //! is centred on the instant `t * hop_length / sample_rate` of the input's own time line, whatever
 //! its rate: the resampler adds no delay.
 
+mod abreast;
 pub mod mel;
 pub mod resample;
 pub mod stft;

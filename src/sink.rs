@@ -404,7 +404,8 @@ pub trait Sink: Send + fmt::Debug {
     }
 
     /// Updates that [`Sink::update`] took, and of which it is known by now that they did not
-    /// arrive, since this was asked last. For protocols that acknowledge.
+    /// arrive, since this was asked last. For protocols that acknowledge. Asked when the connection
+    /// is over: after a failure, and after [`Sink::close`].
     fn undelivered(&mut self) -> u64 {
         0
     }

@@ -579,10 +579,9 @@ impl SongColumns {
     /// The song closes over a burst that is not in a frame yet: all of a picture is brought to one
     /// loudness, and beside a squeal there is nothing else.
     fn leave_out(&mut self, burst: Burst, model: &Model) {
-        let at = |seconds: f32| {
-            let since = (f64::from(seconds) / self.column_s) as usize;
-            self.kept.len() / self.n_mels - since.min(self.kept.len() / self.n_mels)
-        };
+        let n_kept = self.kept.len() / self.n_mels;
+        let at =
+            |seconds: f32| n_kept.saturating_sub((f64::from(seconds) / self.column_s) as usize);
         let (from, to) = (at(burst.began_s), at(burst.over_s));
         let place = |column: usize| self.second_place(self.first + column, model);
         let second = place(from)..place(to);

@@ -1,6 +1,9 @@
 //! One pipeline: the same samples give the same readouts, whoever pushes them and however they are
 //! split.
 
+#[path = "support/random.rs"]
+mod random;
+
 use genrescope::{
     decision::{Readout, State},
     network::Model,
@@ -10,6 +13,7 @@ use genrescope::{
     units::{SampleRate, Seconds},
 };
 use proptest::prelude::*;
+use random::Random;
 
 fn rate() -> SampleRate {
     SampleRate::new(16_000).unwrap()
@@ -122,11 +126,8 @@ fn what_does_not_move_is_no_music() {
         let sway = (n as f32 * std::f32::consts::TAU * 0.3 / rate().hz() as f32).sin();
         sample * 10_f32.powf(1.2 * sway / 20.0)
     };
-    let mut noise = 1_u32;
-    let with_noise = |sample: &f32| {
-        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        sample + 0.02 * (noise as f32 / u32::MAX as f32 - 0.5)
-    };
+    let mut random = Random::new(1);
+    let with_noise = |sample: &f32| sample + 0.01 * random.sample();
     let still = [
         ("mains", tones(&harmonics(50.0, &mains))),
         ("a rectifier", hum.clone()),

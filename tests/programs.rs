@@ -402,13 +402,19 @@ impl Reader {
     }
 }
 
+/// `note.sh` in `dir`, a program that runs `line`.
+fn note_script(dir: &Path, line: &str) {
+    let script = dir.join("note.sh");
+    fs::write(&script, format!("#!/bin/sh\n{line}\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 #[test]
 fn files_commands_and_sockets_say_what_json_says() {
     let dir = tempfile::tempdir().unwrap();
-    let script = dir.path().join("note.sh");
-    let text = "#!/bin/sh\nprintf '%s|%s|%s\\n' \"$1\" \"$GENRESCOPE_GENRE\" \"$GENRESCOPE_STATE\" >> commands\n";
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let text =
+        "printf '%s|%s|%s\\n' \"$1\" \"$GENRESCOPE_GENRE\" \"$GENRESCOPE_STATE\" >> commands";
+    note_script(dir.path(), text);
     let args = [
         "--speed",
         "4",
@@ -479,9 +485,7 @@ fn files_commands_and_sockets_say_what_json_says() {
 fn secrets_are_in_no_log_no_configuration_no_list_of_processes_and_no_command() {
     let dir = tempfile::tempdir().unwrap();
     let secrets = ["the-token-of-the-page", "the password of the broker"];
-    let script = dir.path().join("note.sh");
-    fs::write(&script, "#!/bin/sh\nenv > seen.part; mv seen.part seen\n").unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    note_script(dir.path(), "env > seen.part; mv seen.part seen");
     let with_secrets = |args: &[&str]| {
         let mut command = support::command(args, dir.path());
         command

@@ -43,7 +43,7 @@ use crate::{
     pipeline::PipelineConfig,
     realtime::{Controls, Counters, Listener, RealtimeConfig},
     sink::{
-        Feeds, Hello, SinkError, SinkRunner, SinkStats,
+        Feeds, Hello, SinkError, SinkRunner,
         hold::HoldGenre,
         jsonl::JsonlSink,
         map::Map,
@@ -360,18 +360,10 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
     if let Some(error) = stdout.and_then(|index| feeds.get(index)?.1.last_error.as_ref()) {
         anyhow::bail!("{error}");
     }
-    for (
-        name,
-        SinkStats {
-            offered,
-            missed,
-            ended,
-            ..
-        },
-    ) in &feeds
-    {
+    for (name, stats) in &feeds {
+        let (missed, offered) = (stats.missed, stats.offered);
         // Who has ended wanted nothing more, or it was said why.
-        if *missed > 0 && !ended {
+        if missed > 0 && !stats.ended {
             complain(format_args!(
                 "{name}: {missed} of {offered} readouts were not delivered"
             ));

@@ -8,6 +8,7 @@
 
 use std::f64::consts::PI;
 
+use super::abreast::{ABREAST, add_tap};
 use crate::units::{SampleRate, all_zero, sane};
 
 /// Input samples taken at a time; the size of every buffer follows from it.
@@ -230,8 +231,7 @@ impl Window {
 
 /// A windowed-sinc filter evaluated at every `divisor`-th input sample.
 ///
-/// Outputs are summed side by side: with few taps, the way to each and joining its partial sums
-/// would cost more than the products.
+/// Its outputs are summed side by side ([`super::abreast`]).
 #[derive(Clone, Debug)]
 struct Decimator {
     divisor: usize,
@@ -244,11 +244,9 @@ struct Decimator {
 }
 
 impl Decimator {
-    /// Outputs that are summed side by side.
-    const SIDE: usize = 32;
-    /// Samples of one phase that they look at: no window is longer than 32 times the divisor
-    /// ([`Decimator::new`]).
-    const SPLIT: usize = Self::SIDE + 32;
+    /// Samples of one phase that [`ABREAST`] outputs look at: no window is longer than 32 times the
+    /// divisor ([`Decimator::new`]).
+    const SPLIT: usize = ABREAST + 32;
 
     /// A filter with its -6 dB point at `centre` and a transition of `width`, both in cycles per
     /// input sample.
@@ -292,7 +290,7 @@ impl Decimator {
                 None => 0,
             };
             while complete > 0 && self.window.next < self.window.sound_end {
-                let n = complete.min(Self::SIDE);
+                let n = complete.min(ABREAST);
                 let sums = self.side_by_side(n);
                 out.extend_from_slice(&sums[..n]);
                 self.window.next += n * self.divisor;
@@ -305,7 +303,7 @@ impl Decimator {
     }
 
     /// The next `n` outputs.
-    fn side_by_side(&mut self, n: usize) -> [f32; Self::SIDE] {
+    fn side_by_side(&mut self, n: usize) -> [f32; ABREAST] {
         let Window {
             n_taps,
             filled,
@@ -320,12 +318,9 @@ impl Decimator {
                 *to = *from;
             }
         }
-        let mut sums = [0.0_f32; Self::SIDE];
+        let mut sums = [0.0_f32; ABREAST];
         for &(phase, place, tap) in &self.taps {
-            let values = &self.split[phase][place..place + Self::SIDE];
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum += tap * value;
-            }
+            add_tap(&mut sums, &self.split[phase][place..place + ABREAST], tap);
         }
         sums
     }
@@ -561,7 +556,7 @@ mod tests {
             let converter = Resampler::new(rate(from), rate(12_000));
             if let Some(stage) = &converter.first {
                 let places = stage.taps.iter().map(|&(_, place, _)| place);
-                let most = Decimator::SPLIT - Decimator::SIDE;
+                let most = Decimator::SPLIT - ABREAST;
                 assert!(places.max() < Some(most), "{from} Hz");
                 assert!(stage.divisor < stage.window.n_taps, "{from} Hz");
             }

@@ -3,7 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Analysis, FrontEndError, LogMel, Scale, check, mel::MelBands, stft::Stft};
+use super::{
+    Analysis, FrontEndError, LogMel, Scale,
+    abreast::{ABREAST, add_tap},
+    check,
+    mel::MelBands,
+    stft::Stft,
+};
 use crate::units::all_zero;
 
 /// Every number of a tagger's front end, as its authors state them at their own rate.
@@ -188,10 +194,8 @@ impl TaggerFrontEnd {
 
 /// Taps at each side of the interpolating filter.
 const SIDE: usize = 16;
-/// Samples filtered at a time.
-const BLOCK: usize = 256;
-/// Outputs that are summed side by side: a block holds a whole number of them.
-const ABREAST: usize = 32;
+/// Samples filtered at a time: a whole number of times [`ABREAST`].
+const BLOCK: usize = 8 * ABREAST;
 /// Shape of the Kaiser window over its taps.
 const BETA: f64 = 5.0;
 
@@ -260,10 +264,7 @@ impl PreEmphasis {
                     }
                     let mut sums = [0.0_f32; ABREAST];
                     for (k, tap) in self.taps.iter().enumerate() {
-                        let values = &self.samples[at + k..at + k + ABREAST];
-                        for (sum, value) in sums.iter_mut().zip(values) {
-                            *sum += tap * value;
-                        }
+                        add_tap(&mut sums, &self.samples[at + k..at + k + ABREAST], *tap);
                     }
                     *out = sums;
                 }

@@ -126,8 +126,7 @@ impl MusicHead {
 /// not judged.
 fn stands_still(model: &Model, columns: &Columns, shares: &mut [f32]) -> bool {
     let numbers = model.front_end();
-    let per_second = f64::from(numbers.sample_rate) / numbers.hop_length as f64;
-    let per_mean = ((STILL_MEAN_S * per_second) as usize).max(1);
+    let per_mean = ((STILL_MEAN_S / model.column().0) as usize).max(1);
     let n_means = (columns.len() / per_mean).min(STILL_MEANS);
     if n_means < STILL_LEAST {
         return false;
