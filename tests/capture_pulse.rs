@@ -605,3 +605,34 @@ fn what_cannot_be_opened_is_said_in_words() {
         "{said}"
     );
 }
+
+#[test]
+fn the_demonstration_plays_aloud_and_without_an_output_goes_on() {
+    let Some(rig) = Rig::new() else { return };
+    let demo = |rig: &Rig| {
+        let mut command = rig.genrescope();
+        command.args(["demo", "--play", "--styles", "classical", "--seconds", "4"]);
+        command
+    };
+    let silent = demo(&rig).output().unwrap();
+    let said = String::from_utf8_lossy(&silent.stderr);
+    assert!(silent.status.success(), "{silent:?}");
+    assert!(said.contains("nothing is played aloud"), "{said}");
+
+    let _server = rig.start_server();
+    let (_listening, messages, _said) = rig.listen();
+    wait_for("silence", &messages, |m| {
+        is_readout(m) && m["level_dbfs"].as_f64() < Some(-90.0)
+    });
+    let playing = demo(&rig)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("the demonstration's music", &messages, |m| {
+        is_readout(m) && m["level_dbfs"].as_f64() > Some(-40.0)
+    });
+    let played = playing.wait_with_output().unwrap();
+    assert!(played.status.success(), "{played:?}");
+    assert_eq!(String::from_utf8_lossy(&played.stderr), "");
+}

@@ -273,7 +273,11 @@ fn an_output_that_is_closed_or_full_is_an_error() {
                 .unwrap();
             let told = stderr(&ended);
             assert_eq!(ended.status.code(), Some(2), "{args} {output}: {told}");
-            assert!(told.contains("standard output"), "{args} {output}: {told}");
+            assert_eq!(
+                told.matches("standard output").count(),
+                1,
+                "{args} {output}: {told}"
+            );
             let closed = told.contains("it is closed") || args.ends_with("--json");
             assert!(closed || output != ">&-", "{args}: {told}");
         }

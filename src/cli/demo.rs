@@ -1,35 +1,34 @@
 //! `genrescope demo`: about a minute of music made in code, through the real live path, without
 //! sound card or files.
 
+mod next_steps;
+mod show;
+
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
-
+use self::{
+    next_steps::{next_steps, programs, sources},
+    show::{DemoView, Json, Lines, Show},
+};
 use super::{
-    Context,
+    Context, complain,
     output_file::{OutputFile, stdout},
     quiet::{PassOn, QuietStderr},
-    signals::{Again, Stop},
-    text::plain,
-    tui::{Action, Depth, LiveScreen, View, state_words},
 };
 use crate::{
-    decision::{Readout, State},
-    genre::{KIND_OF, Labels},
+    decision::Readout,
     network::{BuiltIn, Model},
     pipeline::PipelineConfig,
     realtime::{AudioInput, Listener, RealtimeConfig},
-    sink::{Feeds, Hello, SinkRunner, jsonl::JsonlSink},
     song::{Multiframe, SongClassifier, Verdict},
     source::{
-        capture::{self, SourceInfo, SourceKind},
+        capture::Playback,
         synth::{Music, Style, render},
     },
     units::{SampleRate, Seconds},
@@ -41,9 +40,6 @@ const RATE: u32 = 44_100;
 /// Silence between pieces: long enough for the listener to notice that a song has ended.
 const PAUSE: Seconds = Seconds(3.0);
 
-/// The last picture stays this long, unless a key is pressed.
-const LAST_PICTURE: Duration = Duration::from_secs(10);
-
 /// Sample frames in a block, as a sound card would deliver them.
 const BLOCK: usize = 1_024;
 
@@ -51,7 +47,8 @@ const BLOCK: usize = 1_024;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  genrescope demo\n  genrescope demo --styles jazz,metal --seconds 30\n  \
-                        genrescope demo --fast --json | jq .genre\n  genrescope demo --wav demo.wav"
+                        genrescope demo --play\n  genrescope demo --fast --json | jq .genre\n  \
+                        genrescope demo --wav demo.wav"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct DemoArgs {
@@ -75,6 +72,10 @@ pub struct DemoArgs {
     /// Play at real speed even when standard output is not a terminal.
     #[arg(long, overrides_with = "fast")]
     pub real_time: bool,
+
+    /// Play aloud, by the system's default output.
+    #[arg(long, conflicts_with = "fast")]
+    pub play: bool,
 
     /// Also write the music to this file (16-bit stereo).
     #[arg(long, value_name = "FILE")]
@@ -120,7 +121,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 )]
 pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let model = context.load_model()?;
-    let fast = args.fast || (!args.real_time && !io::stdout().is_terminal());
+    let fast = args.fast || !(args.real_time || args.play || io::stdout().is_terminal());
     let programme = Programme::new(&args);
     if let Some(path) = &args.wav {
         programme.write_wav(path, args.force)?;
@@ -130,6 +131,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
         max_block: BLOCK,
         pipeline: PipelineConfig::default(),
     };
+    let mut aloud = args.play.then(|| aloud(programme.rate)).flatten();
     let (input, listener) = Listener::start(&model, config)?;
     let mut show: Box<dyn Show> = if args.json {
         Box::new(Json::new(&model))
@@ -139,7 +141,19 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
         Box::new(Lines::new(model.labels()))
     };
     show.start(&programme)?;
-    let mut verdicts = play(input, &listener, &programme, fast, show.as_mut())?;
+    let mut verdicts = play(
+        Heard {
+            input,
+            listener: &listener,
+            aloud: aloud.as_mut(),
+        },
+        &programme,
+        fast,
+        show.as_mut(),
+    )?;
+    if let Some(aloud) = aloud {
+        aloud.finish();
+    }
     if !args.json && context.model.is_none() {
         hear_wide(&programme, &mut verdicts)?;
     }
@@ -150,6 +164,17 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
         out.flush()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The output to play by. Without one the demonstration goes on, and says why it is silent.
+fn aloud(rate: SampleRate) -> Option<Playback> {
+    let opened = {
+        let _quiet = QuietStderr::new(PassOn::AtTheEnd);
+        Playback::open(rate)
+    };
+    opened
+        .inspect_err(|error| complain(format_args!("{error}")))
+        .ok()
 }
 
 /// What is played when.
@@ -313,123 +338,21 @@ fn hear_wide(programme: &Programme, verdicts: &mut [PieceVerdict]) -> anyhow::Re
     Ok(())
 }
 
-/// What can be listened to here; nothing where no sound system answers.
-fn sources() -> Vec<SourceInfo> {
-    let _quiet = QuietStderr::new(PassOn::AtTheEnd);
-    capture::sources(false).map_or_else(|_| Vec::new(), |found| found.list)
-}
-
-/// A program that a feed is made for.
-#[derive(Clone, Copy, Debug)]
-struct Receiver {
-    /// What it is called as a file.
-    program: &'static str,
-    /// What it is called as an application of macOS.
-    application: &'static str,
-    /// What people call it.
-    name: &'static str,
-    /// The feed.
-    options: &'static str,
-}
-
-const RECEIVERS: [Receiver; 4] = [
-    Receiver {
-        program: "qlcplus",
-        application: "QLC+.app",
-        name: "QLC+",
-        options: "--osc 127.0.0.1 --osc-map qlcplus",
-    },
-    Receiver {
-        program: "obs",
-        application: "OBS.app",
-        name: "OBS: a browser source of http://127.0.0.1:8017/overlay",
-        options: "--http",
-    },
-    Receiver {
-        program: "butt",
-        application: "butt.app",
-        name: "Butt: the song's name from that file",
-        options: "--text genre.txt",
-    },
-    Receiver {
-        program: "mosquitto",
-        application: "mosquitto.app",
-        name: "the MQTT broker of this machine",
-        options: "--mqtt mqtt://127.0.0.1",
-    },
-];
-
-/// The receivers that are installed.
-fn programs() -> Vec<Receiver> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let is_installed = |receiver: &Receiver| {
-        let file = format!("{}{}", receiver.program, std::env::consts::EXE_SUFFIX);
-        folders.iter().any(|folder| folder.join(&file).is_file())
-            || Path::new("/Applications")
-                .join(receiver.application)
-                .is_dir()
-    };
-    RECEIVERS.into_iter().filter(is_installed).collect()
-}
-
-/// Commands that will do something on this machine, one a line, each with what for.
-fn next_steps(sources: &[SourceInfo], programs: &[Receiver]) -> String {
-    let default_of = |kind: SourceKind| {
-        let mut of_kind = sources.iter().filter(|source| source.kind == kind);
-        let first = of_kind.clone().next();
-        of_kind.find(|source| source.is_default).or(first)
-    };
-    let mut steps: Vec<(String, String)> = Vec::new();
-    let mut listen = None;
-    if let Some(source) = default_of(SourceKind::SystemAudio) {
-        let command = "genrescope listen --device system";
-        steps.push((
-            command.to_owned(),
-            format!("what this computer plays ({})", plain(&source.name)),
-        ));
-        listen = Some(command);
-    }
-    if let Some(source) = default_of(SourceKind::Input) {
-        let command = "genrescope listen";
-        steps.push((command.to_owned(), plain(&source.name).into_owned()));
-        listen = listen.or(Some(command));
-    }
-    steps.push((
-        "genrescope classify ~/Music".to_owned(),
-        "songs of yours".to_owned(),
-    ));
-    match listen {
-        None => steps.push((
-            "genrescope devices".to_owned(),
-            "nothing to listen to was found; says what is looked for".to_owned(),
-        )),
-        Some(listen) => {
-            for receiver in programs {
-                steps.push((
-                    format!("{listen} {}", receiver.options),
-                    receiver.name.to_owned(),
-                ));
-            }
-        }
-    }
-    let width = steps.iter().map(|(command, _)| command.len()).max();
-    let mut text = String::from("\nWhat to try next:\n");
-    for (command, what) in steps {
-        text += &format!("  {command:<0$}   {what}\n", width.unwrap_or(0));
-    }
-    text
+/// Where the music goes.
+struct Heard<'a> {
+    input: AudioInput,
+    listener: &'a Listener,
+    aloud: Option<&'a mut Playback>,
 }
 
 /// Plays the programme into the live path; block by block, as a sound card would.
 fn play(
-    mut input: AudioInput,
-    listener: &Listener,
+    mut heard: Heard<'_>,
     programme: &Programme,
     fast: bool,
     show: &mut dyn Show,
 ) -> anyhow::Result<Vec<PieceVerdict>> {
-    let updates = listener.updates();
+    let updates = heard.listener.updates();
     let mut verdicts = vec![PieceVerdict::default(); programme.pieces.len()];
     let mut clock = Pace {
         start: Instant::now(),
@@ -451,7 +374,10 @@ fn play(
             .chunks(2 * BLOCK)
             .chain(std::iter::repeat_n(silence.as_slice(), pause));
         for block in blocks {
-            clock.push(&mut input, block)?;
+            if let Some(aloud) = &mut heard.aloud {
+                aloud.push(block);
+            }
+            clock.push(&mut heard.input, block)?;
             for readout in updates.try_iter() {
                 note(programme, &mut verdicts, &readout);
                 show.readout(programme, &readout)?;
@@ -510,305 +436,6 @@ impl Pace {
     }
 }
 
-/// Where the demonstration is shown.
-trait Show {
-    fn start(&mut self, programme: &Programme) -> anyhow::Result<()>;
-    fn piece(&mut self, piece: &Piece) -> anyhow::Result<()>;
-    fn readout(&mut self, programme: &Programme, readout: &Readout) -> anyhow::Result<()>;
-    fn end(&mut self, programme: &Programme, verdicts: &[PieceVerdict]) -> anyhow::Result<()>;
-    /// Time passes, block by block; `false` when the user has seen enough.
-    fn tick(&mut self, _piece: &Piece, _position: Seconds) -> anyhow::Result<bool> {
-        Ok(true)
-    }
-}
-
-/// The terminal view of `genrescope listen`, and afterwards the table of what was heard.
-struct DemoView {
-    /// `None` once the terminal was given back.
-    screen: Option<LiveScreen>,
-    drawn: Instant,
-    /// A signal says that it is over.
-    stop: Stop,
-    /// The user has seen enough.
-    left: bool,
-    lines: Lines,
-}
-
-impl DemoView {
-    fn open(model: &Arc<Model>, listener: &Listener, color: bool) -> anyhow::Result<Self> {
-        let (labels, name) = (model.labels(), model.card().name.as_str());
-        let view = View::new(labels.clone(), "demo", name, Depth::detect(color), false);
-        let stop = Stop::on_signal(Again::Waits)?;
-        let screen = LiveScreen::open(view, listener.controls(), listener.counters())
-            .context("cannot take the terminal over; --fast shows lines instead")?;
-        Ok(Self {
-            screen: Some(screen),
-            drawn: Instant::now(),
-            stop,
-            left: false,
-            lines: Lines::new(labels),
-        })
-    }
-
-    /// Draws if it is time to; `false` when the user wants to leave.
-    fn draw(&mut self) -> io::Result<bool> {
-        let Some(screen) = &mut self.screen else {
-            return Ok(false);
-        };
-        if self.stop.asked() || screen.key()? == Some(Action::Quit) {
-            self.left = true;
-            return Ok(false);
-        }
-        let elapsed = self.drawn.elapsed();
-        if elapsed >= LiveScreen::FRAME {
-            self.drawn = Instant::now();
-            screen.draw(elapsed)?;
-        }
-        Ok(true)
-    }
-}
-
-impl Show for DemoView {
-    fn start(&mut self, _: &Programme) -> anyhow::Result<()> {
-        Ok(())
-    }
-
-    fn piece(&mut self, _: &Piece) -> anyhow::Result<()> {
-        Ok(())
-    }
-
-    fn readout(&mut self, _: &Programme, readout: &Readout) -> anyhow::Result<()> {
-        if let Some(screen) = &mut self.screen {
-            screen.view.update(readout);
-        }
-        Ok(())
-    }
-
-    fn tick(&mut self, piece: &Piece, position: Seconds) -> anyhow::Result<bool> {
-        if let Some(screen) = &mut self.screen {
-            screen.view.set_caption(piece.caption(position));
-        }
-        Ok(self.draw()?)
-    }
-
-    fn end(&mut self, programme: &Programme, verdicts: &[PieceVerdict]) -> anyhow::Result<()> {
-        if !self.left
-            && let Some(screen) = &mut self.screen
-        {
-            screen.view.end();
-            screen.view.set_caption("q shows what was heard");
-            let ended = Instant::now();
-            while ended.elapsed() < LAST_PICTURE && self.draw()? {
-                thread::sleep(LiveScreen::FRAME);
-            }
-        }
-        // Gives the terminal back.
-        self.screen = None;
-        self.lines.end(programme, verdicts)
-    }
-}
-
-/// JSON Lines on standard output.
-struct Json {
-    feeds: Feeds,
-    first: bool,
-}
-
-impl Json {
-    fn new(model: &Arc<Model>) -> Self {
-        let name = model.card().name.as_str();
-        Self {
-            feeds: Feeds::new(Hello::new(model.labels().clone(), "demo", name)),
-            first: true,
-        }
-    }
-}
-
-impl Show for Json {
-    fn start(&mut self, _: &Programme) -> anyhow::Result<()> {
-        Ok(())
-    }
-    fn piece(&mut self, piece: &Piece) -> anyhow::Result<()> {
-        self.feeds
-            .set_source(format!("demo:{}", piece.style.name()));
-        if std::mem::take(&mut self.first) {
-            let runner = SinkRunner::spawn(Box::new(JsonlSink::stdout()), self.feeds.hello())?;
-            self.feeds.add(runner);
-        }
-        Ok(())
-    }
-    fn readout(&mut self, _: &Programme, readout: &Readout) -> anyhow::Result<()> {
-        self.feeds.publish_waiting(readout, Duration::from_secs(5));
-        if self
-            .feeds
-            .runners()
-            .iter()
-            .all(|runner| runner.stats().ended)
-        {
-            // The reader has ended, as `head` does.
-            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
-        }
-        Ok(())
-    }
-    fn end(&mut self, _: &Programme, _: &[PieceVerdict]) -> anyhow::Result<()> {
-        Ok(())
-    }
-}
-
-/// Plain lines: what plays, what changes, and a table at the end.
-struct Lines {
-    labels: Labels,
-    newest: Option<(Option<usize>, State)>,
-}
-
-impl Lines {
-    fn new(labels: &Labels) -> Self {
-        Self {
-            labels: labels.clone(),
-            newest: None,
-        }
-    }
-
-    fn label(&self, index: usize) -> &str {
-        self.labels.get(index).unwrap_or("?")
-    }
-
-    fn best(&self, readout: &Readout, n: usize) -> String {
-        let ranked = self.labels.ranked(&readout.scores);
-        let best: Vec<String> = ranked
-            .iter()
-            .take(n)
-            .map(|&(index, score)| format!("{} {:.0} %", self.label(index), 100.0 * score))
-            .collect();
-        best.join(", ")
-    }
-}
-
-impl Show for Lines {
-    fn start(&mut self, programme: &Programme) -> anyhow::Result<()> {
-        let mut out = stdout();
-        writeln!(
-            out,
-            "{} pieces, {} of music, composed and synthesised by this program.\n",
-            programme.pieces.len(),
-            programme.length()
-        )?;
-        Ok(out.flush()?)
-    }
-
-    fn piece(&mut self, piece: &Piece) -> anyhow::Result<()> {
-        let mut out = stdout();
-        writeln!(
-            out,
-            "{:>5}  plays {}: {}",
-            piece.start,
-            piece.style.name(),
-            piece.style.description()
-        )?;
-        self.newest = None;
-        Ok(out.flush()?)
-    }
-
-    fn readout(&mut self, _: &Programme, readout: &Readout) -> anyhow::Result<()> {
-        let now = (readout.genre, readout.state);
-        if self.newest.replace(now) == Some(now) {
-            return Ok(());
-        }
-        let mut out = stdout();
-        match readout.genre {
-            Some(index) => writeln!(
-                out,
-                "{:>5}    hears {:<10} {}: {}",
-                readout.position,
-                self.labels.path(index),
-                readout.state.as_str(),
-                self.best(readout, 3)
-            )?,
-            None if readout.state == State::Unsure => writeln!(
-                out,
-                "{:>5}    {}",
-                readout.position,
-                state_words(readout, &self.labels, Duration::ZERO)
-            )?,
-            None => {
-                let words = match readout.state {
-                    State::Warming => return Ok(()),
-                    state => state.words(),
-                };
-                writeln!(out, "{:>5}    {words}", readout.position)?;
-            }
-        }
-        Ok(out.flush()?)
-    }
-
-    fn end(&mut self, programme: &Programme, verdicts: &[PieceVerdict]) -> anyhow::Result<()> {
-        let mut out = stdout();
-        writeln!(
-            out,
-            "\n{:<11} {:<11} {:>10}  {:>12}{}",
-            "intended",
-            "heard",
-            "confidence",
-            "first after",
-            if verdicts.iter().any(|verdict| verdict.wide.is_some()) {
-                "   with --model wide"
-            } else {
-                ""
-            }
-        )?;
-        let mut right = 0;
-        let played = programme
-            .pieces
-            .iter()
-            .zip(verdicts)
-            .filter(|(_, verdict)| verdict.last.is_some());
-        let mut n_played = 0;
-        for (piece, verdict) in played {
-            n_played += 1;
-            let genre = verdict
-                .last
-                .and_then(|last| last.genre)
-                .map(|index| self.labels.path(index));
-            let heard = match (&verdict.last, &genre) {
-                (Some(_), Some(genre)) => genre.clone(),
-                (Some(last), None) => format!("({})", last.state.as_str()),
-                (None, _) => "(nothing)".to_owned(),
-            };
-            let confidence = verdict.last.map_or(0.0, |last| last.confidence);
-            let first = verdict
-                .first_after
-                .map_or("-".to_owned(), |seconds| format!("{seconds:.1} s"));
-            // With a model of families, the family or the kind.
-            let as_intended = genre
-                .as_deref()
-                .is_some_and(|path| path.split(KIND_OF).any(|name| name == piece.style.name()));
-            right += usize::from(as_intended);
-            writeln!(
-                out,
-                "{:<11} {:<11} {:>8.0} %  {:>12}{}{}",
-                piece.style.name(),
-                heard,
-                100.0 * confidence,
-                first,
-                verdict
-                    .wide
-                    .as_ref()
-                    .map_or(String::new(), |path| format!("   {path}")),
-                if as_intended {
-                    ""
-                } else {
-                    "   not as intended"
-                }
-            )?;
-        }
-        writeln!(
-            out,
-            "\n{right} of {n_played} heard as intended. These pieces are synthetic; the model learned from recordings of people."
-        )?;
-        Ok(out.flush()?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::{Args as _, Command, FromArgMatches as _};
@@ -863,44 +490,6 @@ mod tests {
         let error = programme.write_wav(&path, false).unwrap_err().to_string();
         assert!(error.contains("--force"), "{error}");
         programme.write_wav(&path, true).unwrap();
-    }
-
-    #[test]
-    fn what_to_try_next_is_there_and_can_be_typed() {
-        let source = |name: &str, kind, is_default| SourceInfo {
-            id: format!("test:{name}"),
-            name: name.into(),
-            kind,
-            host: "test".into(),
-            is_default,
-            format: None,
-        };
-        let sources = [
-            source("Line", SourceKind::Input, false),
-            source("Desk\u{1b}[2J", SourceKind::Input, true),
-            source("Speakers", SourceKind::SystemAudio, true),
-        ];
-        let text = next_steps(&sources, &RECEIVERS);
-        assert!(
-            text.contains("what this computer plays (Speakers)"),
-            "{text}"
-        );
-        assert!(
-            text.contains("Desk\\u{1b}") && !text.contains("Line"),
-            "{text}"
-        );
-        let nothing = next_steps(&[], &RECEIVERS);
-        assert!(nothing.contains("genrescope devices"), "{nothing}");
-        assert!(
-            !nothing.contains("QLC+"),
-            "nothing to feed it with: {nothing}"
-        );
-        let commands = text.lines().chain(nothing.lines()).skip(2);
-        for line in commands.filter(|line| line.starts_with("  ")) {
-            let command = line.trim().split("   ").next().unwrap();
-            let parsed = <super::super::Cli as clap::Parser>::try_parse_from(command.split(' '));
-            assert!(parsed.is_ok(), "{command}");
-        }
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 mod feeds;
 mod player;
+mod show;
 mod trouble;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -17,11 +18,12 @@ use std::{
 };
 
 use anyhow::Context as _;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, never};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError, never};
 
 use self::{
     feeds::FeedArgs,
     player::{MAX_BLOCK, Opened, Played, Player, STALL, opener_failed},
+    show::{Lines, OnScreen, Show, Silent},
     trouble::Troubles,
 };
 use super::{
@@ -30,12 +32,12 @@ use super::{
     json_lines,
     lights::{self, LightsArgs},
     open_input,
-    output_file::{OutputFile, stdout},
+    output_file::OutputFile,
     quiet::{PassOn, QuietStderr},
     shown_input,
     signals::{Again, Stop},
     text::{settings_text, too_short},
-    tui::{Action, Depth, LiveScreen, View, plain_line},
+    tui::{Depth, View},
 };
 use crate::{
     decision::{DecisionConfig, Preset, Readout, State},
@@ -52,14 +54,11 @@ use crate::{
     },
     song::SongClassifier,
     source::{
-        capture::{self, Capture, CaptureEvent, Latency, Selection},
+        capture::{Capture, CaptureEvent, Latency, Selection},
         file::{RawFormat, RawPcm},
     },
     units::{SampleRate, Seconds},
 };
-
-/// Without a terminal, an unchanged answer is repeated after this much of the stream.
-const REPEAT_S: f64 = 30.0;
 
 /// Readouts that may still wait when a source is told to be lost, and are not told any more.
 const OUTDATED: u32 = 3;
@@ -338,10 +337,7 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
         let view = View::new(labels, &stream.source, &name, depth, live);
         Box::new(OnScreen::open(view, &stream)?)
     } else {
-        Box::new(Lines {
-            labels: model.labels().clone(),
-            newest: None,
-        })
+        Box::new(Lines::new(model.labels().clone()))
     };
     for remark in remarks {
         show.say(&remark);
@@ -635,28 +631,6 @@ impl Stream {
     }
 }
 
-/// Something that shows what happens.
-trait Show {
-    fn readout(&mut self, readout: &Readout) -> io::Result<()>;
-    fn event(&mut self, event: &CaptureEvent);
-    /// Something that the user should know of, as a sentence.
-    fn say(&mut self, message: &str) {
-        complain(format_args!("{message}"));
-    }
-    /// The input has ended. `true` if the user may want to look at the end for a while.
-    fn ended(&mut self) -> bool {
-        false
-    }
-    /// Time goes by; `false` when the user wants to leave.
-    fn tick(&mut self, _stream: &mut Stream, _elapsed: Duration) -> io::Result<bool> {
-        Ok(true)
-    }
-    /// How long nothing may happen before [`Show::tick`] is wanted.
-    fn pace(&self) -> Duration {
-        Duration::from_millis(200)
-    }
-}
-
 /// How listening ended.
 struct Attended {
     /// There was a readout.
@@ -678,7 +652,7 @@ fn attend(
     let is_file = matches!(stream.kind, Kind::File(_));
     let mut updates = stream.updates.clone();
     let mut ticked = Instant::now();
-    let mut troubles = Troubles::default();
+    let mut troubles = Troubles::new(stdout);
     let mut outdated = 0;
     while !stop.load(Ordering::Relaxed) {
         let patience = show.pace().saturating_sub(ticked.elapsed());
@@ -759,154 +733,6 @@ fn tell_feeds(feeds: &mut Feeds, event: &CaptureEvent) {
             feeds.status(State::Lost, Some(&event.to_string()));
         }
         _ => {}
-    }
-}
-
-/// Nothing to show: the feeds carry it all.
-struct Silent;
-
-impl Show for Silent {
-    fn readout(&mut self, _readout: &Readout) -> io::Result<()> {
-        Ok(())
-    }
-    fn event(&mut self, event: &CaptureEvent) {
-        complain(format_args!("{event}"));
-    }
-}
-
-/// Plain lines on standard output, when the answer changes and every half minute.
-struct Lines {
-    labels: crate::genre::Labels,
-    newest: Option<Readout>,
-}
-
-impl Show for Lines {
-    fn readout(&mut self, readout: &Readout) -> io::Result<()> {
-        let worth_it = self.newest.as_ref().is_none_or(|newest| {
-            (newest.state, newest.genre) != (readout.state, readout.genre)
-                || readout.position.0 - newest.position.0 >= REPEAT_S
-        });
-        if worth_it {
-            self.newest = Some(*readout);
-            let mut out = stdout();
-            writeln!(out, "{}", plain_line(readout, &self.labels))?;
-            out.flush()?;
-        }
-        Ok(())
-    }
-    fn event(&mut self, event: &CaptureEvent) {
-        complain(format_args!("{event}"));
-    }
-}
-
-/// The view on a terminal.
-struct OnScreen {
-    screen: LiveScreen,
-    device_lists: (Sender<DeviceList>, Receiver<DeviceList>),
-}
-
-type DeviceList = Result<Vec<(String, String)>, String>;
-
-impl OnScreen {
-    fn open(view: View, stream: &Stream) -> io::Result<Self> {
-        let (controls, counters) = (Arc::clone(&stream.controls), Arc::clone(&stream.counters));
-        Ok(Self {
-            screen: LiveScreen::open(view, controls, counters)?,
-            device_lists: crossbeam_channel::unbounded(),
-        })
-    }
-
-    fn act(&mut self, action: Action, stream: &Stream) -> bool {
-        match action {
-            Action::Quit => return false,
-            Action::ListDevices => {
-                // A sound system that does not answer must not freeze the screen.
-                let out = self.device_lists.0.clone();
-                let listing = thread::Builder::new()
-                    .name("devices".into())
-                    .spawn(move || drop(out.send(list_devices())));
-                if let Err(error) = listing {
-                    let message = format!("cannot list devices: {error}");
-                    self.screen.view.say(message);
-                }
-            }
-            Action::Select(id) => {
-                if let Kind::Device(capture) = &stream.kind {
-                    self.screen.view.say(format!("changing to {id}"));
-                    capture.select(Selection::parse(&id));
-                }
-            }
-            // The screen has done these.
-            Action::Reset | Action::Hold(_) | Action::SetAveraging(_) | Action::SetMean(_) => {}
-        }
-        true
-    }
-}
-
-fn list_devices() -> DeviceList {
-    let sources = capture::sources(false)
-        .map_err(|error| error.to_string())?
-        .list;
-    let mut list = vec![
-        ("default".to_owned(), "the default input".to_owned()),
-        ("system".to_owned(), "what this computer plays".to_owned()),
-    ];
-    list.extend(sources.into_iter().map(|source| {
-        let shown = format!("{} ({})", source.name, source.kind.as_str());
-        (source.id, shown)
-    }));
-    Ok(list)
-}
-
-impl Show for OnScreen {
-    fn readout(&mut self, readout: &Readout) -> io::Result<()> {
-        self.screen.view.update(readout);
-        Ok(())
-    }
-    fn event(&mut self, event: &CaptureEvent) {
-        let view = &mut self.screen.view;
-        match event {
-            CaptureEvent::Started { source, .. } | CaptureEvent::Resumed { source, .. } => {
-                view.set_source(source.to_string());
-                view.set_trouble(None);
-                view.say(event.to_string());
-            }
-            CaptureEvent::GoesOn { .. } => {
-                view.set_trouble(None);
-                view.say(event.to_string());
-            }
-            CaptureEvent::Lost { .. }
-            | CaptureEvent::StillLost { .. }
-            | CaptureEvent::Stalled { .. } => {
-                view.set_trouble(Some(event.to_string()));
-            }
-            _ => view.say(event.to_string()),
-        }
-    }
-    fn say(&mut self, message: &str) {
-        self.screen.view.say(message);
-    }
-    fn ended(&mut self) -> bool {
-        self.screen.view.end();
-        true
-    }
-    fn tick(&mut self, stream: &mut Stream, elapsed: Duration) -> io::Result<bool> {
-        while let Some(action) = self.screen.key()? {
-            if !self.act(action, stream) {
-                return Ok(false);
-            }
-        }
-        if let Ok(list) = self.device_lists.1.try_recv() {
-            match list {
-                Ok(list) => self.screen.view.show_devices(list),
-                Err(message) => self.screen.view.say(message),
-            }
-        }
-        self.screen.draw(elapsed)?;
-        Ok(true)
-    }
-    fn pace(&self) -> Duration {
-        LiveScreen::FRAME
     }
 }
 

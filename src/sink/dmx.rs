@@ -1,5 +1,5 @@
 //! DMX over the network: what sACN and Art-Net have in common. A [`Stage`] says what the lights
-//! show; frames go out as long as something moves, and are repeated while nothing does.
+//! show; frames go out as often as something moves by a step, and are repeated while nothing does.
 
 use std::{
     fmt,
@@ -12,14 +12,15 @@ use super::{
 };
 use crate::decision::State;
 
-/// Time between frames while something moves: 40 a second, below the 44 that DMX512 can carry.
+/// Shortest time between frames: 40 a second, below the 44 that DMX512 can carry.
 pub const FRAME_PERIOD: Duration = Duration::from_millis(25);
 
 /// Frames are repeated after this long while nothing moves. Receivers give a source up after 2.5 s
 /// (E1.31-2018, 6.7.1), and both protocols ask for 0.8 to 1 s.
 pub const REPEAT_PERIOD: Duration = Duration::from_millis(750);
 
-/// The last frame is sent so often, as a network may lose one.
+/// What moves no longer is sent so often before frames become rare, as a network may lose one
+/// (E1.31-2018, 6.6.2).
 const LAST_FRAMES: usize = 3;
 
 /// All channels of a universe.
@@ -69,6 +70,8 @@ pub struct DmxSink<W: Wire> {
     universes: Vec<u16>,
     /// When frames were sent last.
     sent_at: Option<Instant>,
+    /// Frames since nothing moves any more.
+    still: usize,
     /// The receiver was told that nothing more comes.
     released: bool,
     unheard: bool,
@@ -96,6 +99,7 @@ impl<W: Wire> DmxSink<W> {
             stage: None,
             universes,
             sent_at: None,
+            still: 0,
             released: false,
             unheard: false,
             linked: false,
@@ -103,13 +107,9 @@ impl<W: Wire> DmxSink<W> {
         })
     }
 
-    /// Is something on its way that the receiver has not seen arrive?
-    fn moves(&self) -> bool {
-        let settles_at = self.stage.as_ref().and_then(Stage::settles_at);
-        match (settles_at, self.sent_at) {
-            (Some(settles_at), Some(sent_at)) => sent_at < settles_at,
-            (settles_at, _) => settles_at.is_some(),
-        }
+    /// How long what the receiver has not seen arrive takes for a step; `None`: nothing moves.
+    fn step(&self) -> Option<Duration> {
+        self.stage.as_ref()?.step(self.sent_at)
     }
 
     fn send(&mut self, now: Instant) -> Result<(), SinkError> {
@@ -125,6 +125,11 @@ impl<W: Wire> DmxSink<W> {
         self.linked = true;
         self.unheard = refused;
         self.sent_at = Some(now);
+        self.still = if self.step().is_some() {
+            0
+        } else {
+            self.still.saturating_add(1)
+        };
         Ok(())
     }
 
@@ -203,11 +208,14 @@ impl<W: Wire> Sink for DmxSink<W> {
     }
 
     fn tick_period(&self) -> Option<Duration> {
-        Some(if self.moves() && !self.released && self.linked {
-            FRAME_PERIOD
-        } else {
-            REPEAT_PERIOD
-        })
+        let step = match self.step() {
+            _ if self.released || !self.linked => None,
+            None if (1..LAST_FRAMES).contains(&self.still) => Some(FRAME_PERIOD),
+            step => step,
+        };
+        Some(step.map_or(REPEAT_PERIOD, |step| {
+            step.clamp(FRAME_PERIOD, REPEAT_PERIOD)
+        }))
     }
 
     fn tick(&mut self, now: Instant) -> Result<(), SinkError> {
@@ -215,7 +223,7 @@ impl<W: Wire> Sink for DmxSink<W> {
             return Ok(());
         }
         self.send(now)?;
-        if !self.moves() && self.stage.as_ref().is_some_and(Stage::releases) {
+        if self.step().is_none() && self.stage.as_ref().is_some_and(Stage::releases) {
             self.terminate(now)?;
         }
         Ok(())
@@ -300,12 +308,34 @@ mod tests {
             now += sink.tick_period().unwrap();
         }
         let moving = periods.iter().filter(|p| **p == FRAME_PERIOD).count();
-        assert_eq!(moving, 40, "one second of fade");
+        assert_eq!(moving, 42, "one second of fade, and its end three times");
         assert!(periods[moving..].iter().all(|p| *p == REPEAT_PERIOD));
         let frames = frames.lock().unwrap();
         let lamp: Vec<u8> = frames.iter().flatten().map(|frame| frame[9]).collect();
         assert!(lamp.is_sorted(), "{lamp:?}");
         assert_eq!((lamp[0], lamp[20], lamp[40]), (0, 128, 255));
+    }
+
+    #[test]
+    fn what_moves_slowly_takes_a_frame_a_step() {
+        let (mut sink, frames) = sink(|look| look.fade = Duration::from_secs(50));
+        sink.hello(&fixtures::hello()).unwrap();
+        let start = Instant::now();
+        sink.update(&fixtures::update(1, Some(9)), start).unwrap();
+        let mut now = start;
+        while now < start + Duration::from_secs(60) {
+            sink.tick(now).unwrap();
+            now += sink.tick_period().unwrap();
+        }
+        let frames = frames.lock().unwrap();
+        let lamp: Vec<i16> = frames.iter().flatten().map(|f| f[9].into()).collect();
+        assert!(
+            lamp.windows(2)
+                .all(|pair| (0..=1).contains(&(pair[1] - pair[0]))),
+            "no step is left out"
+        );
+        assert_eq!(lamp.last(), Some(&255));
+        assert!(lamp.len() < 255 + 3 + 25, "{} frames", lamp.len());
     }
 
     #[test]

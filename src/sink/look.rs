@@ -396,6 +396,12 @@ impl Channel {
         self.from + (f32::from(self.to) - self.from) * share
     }
 
+    /// How long one step takes.
+    fn step(&self) -> Duration {
+        self.fade
+            .div_f32((f32::from(self.to) - self.from).abs().max(1.0))
+    }
+
     fn go(&mut self, to: u8, fade: Duration, now: Instant) {
         if to != self.to {
             self.from = self.value(now);
@@ -533,9 +539,12 @@ impl Stage {
         }
     }
 
-    /// When everything stands still.
-    pub fn settles_at(&self) -> Option<Instant> {
-        self.channels.iter().map(|c| c.start + c.fade).max()
+    /// How long the fastest of the channels that had not arrived at `since` takes for one of its 255
+    /// steps; nothing for what jumps. `None`: all had arrived.
+    pub fn step(&self, since: Option<Instant>) -> Option<Duration> {
+        let moving = |channel: &&Channel| since.is_none_or(|at| channel.start + channel.fade > at);
+        let channels = self.channels.iter().filter(moving);
+        channels.map(Channel::step).min()
     }
 
     /// Is the desk to have its channels back once everything stands still?

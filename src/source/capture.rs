@@ -6,6 +6,7 @@
 //! same through a process tap. All of them are [`SourceKind::SystemAudio`] here.
 
 mod devices;
+mod playback;
 mod pulse;
 mod rate;
 mod stream;
@@ -21,6 +22,7 @@ use crossbeam_channel::{Receiver, Sender};
 use thiserror::Error;
 
 pub use devices::{choose, sources};
+pub use playback::{Playback, PlaybackError};
 
 use self::supervisor::Supervisor;
 use crate::{

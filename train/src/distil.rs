@@ -7,54 +7,43 @@
 //! other volumes. No label is used. Everything that is drawn depends on the seed and the step
 //! alone, and a checkpoint holds everything else.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+mod distance;
+mod material;
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::{
     Device, Tensor, TensorData,
     activation::{log_sigmoid, sigmoid},
 };
-use genrescope::{network::bundle::Weights, source::library::has_audio_extension};
+use genrescope::network::bundle::Weights;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+use self::{
+    distance::distance,
+    material::{ANSWER, Heard, batch_of},
+};
+pub use self::{
+    distance::{Distance, Row, markdown, table},
+    material::{Recording, TaughtMaterial},
+};
 use crate::{
-    audio,
-    datasets::Dataset,
     degrade::Damage,
     hearing::{self, hear},
-    mobilenet::{
-        Answers, CLASSES, HIDDEN, Mobilenet, POOLED, Params,
-        log_mel::{BANDS, COLUMNS_PER_SECOND, LogMel},
-        write_tensors,
-    },
+    mobilenet::{Answers, CLASSES, HIDDEN, Mobilenet, POOLED, Params, write_tensors},
     optim::{Learnt, Method, Optimiser, Schedule},
     parallel,
-    pictures::{PictureCache, fnv1a, key, write_whole},
+    pictures::{fnv1a, write_whole},
     rng::Rng,
-    sounds::{RATE, at_network_rate},
+    sounds::RATE,
     study::say,
     trainable::floats,
 };
 
 /// Samples of a segment: the 10 s that the network was taught with.
 pub const SEGMENT: usize = 10 * RATE as usize;
-const COLUMNS: usize = 10 * COLUMNS_PER_SECOND;
-/// Values that the teacher gives for a segment.
-const ANSWER: usize = POOLED + HIDDEN + CLASSES;
-/// One group of recordings in so many is held out.
-const HELD_OUT: u64 = 10;
-/// Segments that go through the network at once where nothing is learnt.
-const BATCH: usize = 8;
-/// AudioSet's class for music as such, and its kinds: from pop music to ska.
-const MUSIC: usize = 137;
-const KINDS: std::ops::Range<usize> = 216..264;
-
 /// How it is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -167,361 +156,6 @@ impl DistilRecipe {
         }
         Ok(())
     }
-}
-
-/// A recording at 12 kHz, of whole segments; a shorter one is looped to one.
-#[derive(Clone, Debug)]
-pub struct Recording {
-    /// Its samples.
-    pub samples: Vec<f32>,
-    /// Whether it is only measured with.
-    pub held_out: bool,
-}
-
-/// All audio, and what the teacher says of it.
-#[derive(Debug)]
-pub struct TaughtMaterial {
-    recordings: Vec<Recording>,
-    /// Recording and first sample of the segments to learn from, and of those held out.
-    train: Vec<(usize, usize)>,
-    held_out: Vec<(usize, usize)>,
-    /// Teacher's answers, `[train then held out, 384 + 512 + 527]`.
-    answers: Vec<f32>,
-    /// Mean squares of the teacher's embedding and hidden layer over what is learnt from.
-    squares: [f32; 2],
-    front_end: LogMel,
-}
-
-impl TaughtMaterial {
-    /// Decodes all audio in `folders` under `root`; a file that cannot be read is said and left
-    /// out. The teacher's answers are kept in `cache`.
-    ///
-    /// # Errors
-    /// When a folder is not there, or there is nothing to learn from or to measure with.
-    pub fn load(
-        root: &Path,
-        folders: &[String],
-        teacher: &Params,
-        cache: &PictureCache,
-        threads: usize,
-    ) -> Result<Self> {
-        let mut files: Vec<(PathBuf, bool)> = Vec::new();
-        for name in folders {
-            let folder = root.join(name);
-            ensure!(
-                folder.is_dir(),
-                "there is no folder '{}': name the folder above it with --data, or leave it out of the recipe's \"audio\"",
-                folder.display()
-            );
-            let dataset = if folder.join("index.csv").is_file() {
-                Dataset::to_learn_from(&folder, None)?
-            } else {
-                Dataset::unlabelled(&folder)?
-            };
-            for (path, reason) in &dataset.skipped {
-                say(&format!("left out '{}': {reason}\n", path.display()));
-            }
-            files.extend(
-                dataset
-                    .items
-                    .into_iter()
-                    .filter(|item| has_audio_extension(&item.path))
-                    .map(|item| {
-                        // An artist where one is known, else the file: by its place under the root,
-                        // so that another root changes nothing.
-                        let group = Path::new(&item.group);
-                        let group = group.strip_prefix(root).unwrap_or(group);
-                        let group = group.to_string_lossy().replace('\\', "/");
-                        (item.path, fnv1a(group.as_bytes()).is_multiple_of(HELD_OUT))
-                    }),
-            );
-        }
-        let decoded = parallel::map(files.len(), threads, |i| {
-            let mono = audio::decode(&files[i].0)?;
-            let samples = at_network_rate(&mono.samples, mono.rate)?;
-            ensure!(
-                samples.len() >= RATE as usize,
-                "it is shorter than a second"
-            );
-            Ok(samples)
-        });
-        let (mut recordings, mut identity) = (Vec::new(), String::new());
-        for ((path, held_out), samples) in files.into_iter().zip(decoded) {
-            match samples {
-                Ok(samples) => {
-                    let _ = writeln!(identity, "{}", key(&path)?);
-                    recordings.push(Recording { samples, held_out });
-                }
-                Err(error) => say(&format!("left out '{}': {error:#}\n", path.display())),
-            }
-        }
-        let rows = |n: usize, make: &mut dyn FnMut() -> Result<Vec<f32>>| {
-            let teacher = fnv1a(&teacher.write(&BTreeMap::new())?);
-            let identity = fnv1a(identity.as_bytes());
-            cache.rows(
-                &format!("distil 1, {teacher:016x}, {identity:016x}, {n}"),
-                n * ANSWER,
-                make,
-            )
-        };
-        Self::new(recordings, teacher, threads, rows)
-    }
-
-    /// The same of samples, without a cache.
-    ///
-    /// # Errors
-    /// When there is nothing to learn from or to measure with.
-    pub fn of(recordings: Vec<Recording>, teacher: &Params, threads: usize) -> Result<Self> {
-        Self::new(recordings, teacher, threads, |_, make| make())
-    }
-
-    fn new(
-        mut recordings: Vec<Recording>,
-        teacher: &Params,
-        threads: usize,
-        rows: impl FnOnce(usize, &mut dyn FnMut() -> Result<Vec<f32>>) -> Result<Vec<f32>>,
-    ) -> Result<Self> {
-        let (mut train, mut held_out) = (Vec::new(), Vec::new());
-        for (index, recording) in recordings.iter_mut().enumerate() {
-            let samples = &mut recording.samples;
-            if samples.len() < SEGMENT {
-                *samples = samples.iter().copied().cycle().take(SEGMENT).collect();
-            }
-            let segments = if recording.held_out {
-                &mut held_out
-            } else {
-                &mut train
-            };
-            segments.extend((0..samples.len() / SEGMENT).map(|k| (index, k * SEGMENT)));
-        }
-        ensure!(
-            !train.is_empty() && !held_out.is_empty(),
-            "there are {} segments of 10 s to learn from and {} to measure with: both are needed, from more recordings",
-            train.len(),
-            held_out.len()
-        );
-        let mut material = Self {
-            recordings,
-            train,
-            held_out,
-            answers: Vec::new(),
-            squares: [0.0; 2],
-            front_end: LogMel::new(RATE),
-        };
-        let n = material.train.len() + material.held_out.len();
-        let net = Mobilenet::new(teacher, &Device::flex());
-        let answers = rows(n, &mut || {
-            let mut answers = Vec::with_capacity(n * ANSWER);
-            for first in (0..n).step_by(BATCH) {
-                let of = BATCH.min(n - first);
-                let mels = parallel::map(of, threads, |i| {
-                    material.front_end.bands(material.segment(first + i))
-                });
-                let mels = mels.into_iter().collect::<Result<Vec<_>>>()?.concat();
-                answers.extend(answered(&net, mels));
-                if (first / BATCH + 1).is_multiple_of(25) {
-                    say(&format!("teacher: {} of {n} segments\n", first + of));
-                }
-            }
-            Ok(answers)
-        })?;
-        for row in answers[..material.train.len() * ANSWER].chunks_exact(ANSWER) {
-            let n = material.train.len() as f32;
-            let square = |part: &[f32]| part.iter().map(|x| x * x).sum::<f32>() / part.len() as f32;
-            for (sum, part) in material
-                .squares
-                .iter_mut()
-                .zip([&row[..POOLED], &row[POOLED..POOLED + HIDDEN]])
-            {
-                *sum += square(part) / n;
-            }
-        }
-        material.squares = material.squares.map(|square| square.max(1e-6));
-        material.answers = answers;
-        Ok(material)
-    }
-
-    /// How many segments there are to learn from, and how many are held out.
-    pub fn len(&self) -> (usize, usize) {
-        (self.train.len(), self.held_out.len())
-    }
-
-    /// Never: both kinds are there.
-    pub fn is_empty(&self) -> bool {
-        self.train.is_empty()
-    }
-
-    /// Segment `index`, those to learn from first.
-    fn segment(&self, index: usize) -> &[f32] {
-        let (recording, first) = if index < self.train.len() {
-            self.train[index]
-        } else {
-            self.held_out[index - self.train.len()]
-        };
-        &self.recordings[recording].samples[first..first + SEGMENT]
-    }
-
-    /// What the teacher says of it.
-    fn answer(&self, index: usize) -> &[f32] {
-        &self.answers[index * ANSWER..(index + 1) * ANSWER]
-    }
-
-    /// `n` held-out segments, spread over all of them.
-    fn spread(&self, n: usize) -> Vec<usize> {
-        let of = self.held_out.len();
-        let n = n.min(of);
-        (0..n).map(|i| self.train.len() + i * of / n).collect()
-    }
-
-    /// Mel bands of these segments as they are heard.
-    fn mels(&self, indices: &[usize], heard: Heard, threads: usize) -> Result<Vec<f32>> {
-        let mels = parallel::map(indices.len(), threads, |i| {
-            let samples = heard.of(self.segment(indices[i]), indices[i] as u64)?;
-            self.front_end.bands(&samples)
-        });
-        Ok(mels.into_iter().collect::<Result<Vec<_>>>()?.concat())
-    }
-}
-
-/// How a segment is heard when it is measured.
-#[derive(Clone, Copy, Debug)]
-enum Heard {
-    /// One kind of damage.
-    Damaged(Damage),
-    /// As in training, of draws that training does not make.
-    Mixed,
-}
-
-impl Heard {
-    const TABLE: [Self; 9] = [
-        Self::Damaged(Damage::Clean),
-        Self::Mixed,
-        Self::Damaged(Damage::Phone),
-        Self::Damaged(Damage::Room),
-        Self::Damaged(Damage::Noise(20.0)),
-        Self::Damaged(Damage::Noise(10.0)),
-        Self::Damaged(Damage::Noise(5.0)),
-        Self::Damaged(Damage::Gain(12.0)),
-        Self::Damaged(Damage::Gain(-12.0)),
-    ];
-
-    fn name(self) -> String {
-        match self {
-            Self::Damaged(damage) => damage.name(),
-            Self::Mixed => "mixed, as in training".into(),
-        }
-    }
-
-    fn of(self, samples: &[f32], seed: u64) -> Result<Vec<f32>> {
-        match self {
-            Self::Damaged(damage) => damage.apply(samples, RATE, seed),
-            Self::Mixed => hear(samples, 0x5eed_0000 + seed),
-        }
-    }
-}
-
-fn batch_of(mels: Vec<f32>, device: &Device) -> Tensor<4> {
-    let n = mels.len() / (BANDS * COLUMNS);
-    Tensor::from_data(TensorData::new(mels, [n, 1, BANDS, COLUMNS]), device)
-}
-
-/// What `net` says of a batch, `[batch, 384 + 512 + 527]`.
-fn answered(net: &Mobilenet, mels: Vec<f32>) -> Vec<f32> {
-    let Answers {
-        pooled,
-        hidden,
-        logits,
-    } = net.forward(batch_of(mels, &Device::flex()));
-    floats(Tensor::cat(vec![pooled, hidden, logits], 1))
-}
-
-/// How far a network's answers lie from the teacher's on clean audio.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Distance {
-    /// Kullback-Leibler divergence of the 527 answers, in nats, summed.
-    pub divergence: f64,
-    /// Mean absolute difference of the 527 scores.
-    pub scores: f64,
-    /// The same of the 48 kinds of music.
-    pub kinds: f64,
-    /// Where the teacher hears music: how often its first kind of music is the student's, too.
-    pub same_kind: f64,
-    /// Mean cosine of the embeddings.
-    pub cosine: f64,
-    /// Squared error of the embedding relative to its mean square.
-    pub pooled: f64,
-}
-
-/// Natural logarithms of the sigmoid and of what is left to 1.
-fn log_sigmoids(logit: f32) -> (f64, f64) {
-    let z = f64::from(logit);
-    let of = |z: f64| z.min(0.0) - (-z.abs()).exp().ln_1p();
-    (of(z), of(-z))
-}
-
-impl Distance {
-    /// Between rows of answers: the student's and the teacher's.
-    fn between(student: &[f32], teacher: &[f32]) -> Self {
-        let mut sum = Self::default();
-        let n = (teacher.len() / ANSWER) as f64;
-        let (mut music, mut same, mut square) = (0.0, 0.0, 0.0);
-        for (student, teacher) in student
-            .chunks_exact(ANSWER)
-            .zip(teacher.chunks_exact(ANSWER))
-        {
-            let logits = POOLED + HIDDEN;
-            for (class, (&a, &b)) in student[logits..].iter().zip(&teacher[logits..]).enumerate() {
-                let ((a1, a0), (b1, b0)) = (log_sigmoids(a), log_sigmoids(b));
-                sum.divergence += b1.exp() * (b1 - a1) + b0.exp() * (b0 - a0);
-                let apart = (a1.exp() - b1.exp()).abs();
-                sum.scores += apart / CLASSES as f64;
-                if KINDS.contains(&class) {
-                    sum.kinds += apart / KINDS.len() as f64;
-                }
-            }
-            if teacher[logits + MUSIC] > 0.0 {
-                let first = |row: &[f32]| {
-                    KINDS.max_by(|&i, &k| row[logits + i].total_cmp(&row[logits + k]))
-                };
-                music += 1.0;
-                same += f64::from(u8::from(first(student) == first(teacher)));
-            }
-            let dot = |a: &[f32], b: &[f32]| -> f64 {
-                a.iter()
-                    .zip(b)
-                    .map(|(a, b)| f64::from(*a) * f64::from(*b))
-                    .sum()
-            };
-            let (a, b) = (&student[..POOLED], &teacher[..POOLED]);
-            sum.cosine += dot(a, b) / (dot(a, a) * dot(b, b)).sqrt().max(1e-12);
-            sum.pooled += dot(a, a) + dot(b, b) - 2.0 * dot(a, b);
-            square += dot(b, b);
-        }
-        Self {
-            divergence: sum.divergence / n,
-            scores: sum.scores / n,
-            kinds: sum.kinds / n,
-            same_kind: same / f64::max(music, 1.0),
-            cosine: sum.cosine / n,
-            pooled: sum.pooled / f64::max(square, 1e-12),
-        }
-    }
-}
-
-/// How far `net` is from the teacher on held-out segments as they are heard.
-fn distance(
-    material: &TaughtMaterial,
-    net: &Mobilenet,
-    indices: &[usize],
-    heard: Heard,
-    threads: usize,
-) -> Result<Distance> {
-    let (mut said, mut taught) = (Vec::new(), Vec::new());
-    for batch in indices.chunks(BATCH) {
-        said.extend(answered(net, material.mels(batch, heard, threads)?));
-        taught.extend(batch.iter().flat_map(|&index| material.answer(index)));
-    }
-    Ok(Distance::between(&said, &taught))
 }
 
 /// A point of the curve: how far the averaged weights, rounded, are from the teacher on held-out
@@ -815,66 +449,6 @@ fn losses(answers: &Answers, taught: Tensor<2>, squares: [f32; 2]) -> [Tensor<1>
         error(&answers.pooled, 0, POOLED, squares[0]),
         error(&answers.hidden, POOLED, HIDDEN, squares[1]),
     ]
-}
-
-/// A row of the closing table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// What is done to the audio.
-    pub audio: String,
-    /// Which network, how rounded.
-    pub network: String,
-    /// How far it is from the teacher on clean audio.
-    pub distance: Distance,
-}
-
-/// `networks`, by name, on held-out audio, clean and damaged.
-///
-/// # Errors
-/// When audio cannot be damaged.
-pub fn table(
-    material: &TaughtMaterial,
-    networks: &[(&str, Params)],
-    segments: usize,
-    threads: usize,
-) -> Result<Vec<Row>> {
-    let indices = material.spread(segments);
-    let mut rows = Vec::new();
-    for heard in Heard::TABLE {
-        for (name, params) in networks {
-            let net = Mobilenet::new(params, &Device::flex());
-            rows.push(Row {
-                audio: heard.name(),
-                network: (*name).to_owned(),
-                distance: distance(material, &net, &indices, heard, threads)?,
-            });
-        }
-    }
-    Ok(rows)
-}
-
-/// The rows as a table of Markdown.
-pub fn markdown(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "| audio | network | divergence, nats | mean difference of scores | of the kinds of music | same first kind of music | cosine of the embedding |\n|---|---|---|---|---|---|---|\n",
-    );
-    for Row {
-        audio,
-        network,
-        distance,
-    } in rows
-    {
-        let _ = writeln!(
-            text,
-            "| {audio} | {network} | {:.3} | {:.5} | {:.5} | {:.1} % | {:.4} |",
-            distance.divergence,
-            distance.scores,
-            distance.kinds,
-            100.0 * distance.same_kind,
-            distance.cosine
-        );
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,8 +9,12 @@ use crate::sink::{SinkRunner, SinkStats};
 const STEADY: Duration = Duration::from_secs(3);
 
 /// What was told of each feed.
-#[derive(Debug, Default)]
-pub(super) struct Troubles(Vec<Told>);
+#[derive(Debug)]
+pub(super) struct Troubles {
+    told: Vec<Told>,
+    /// The feed whose end is the program's, and told with it.
+    apart: Option<usize>,
+}
 
 #[derive(Clone, Debug, Default)]
 struct Told {
@@ -23,11 +27,20 @@ struct Told {
 }
 
 impl Troubles {
+    /// Nothing was told yet. What is wrong with the feed at `apart` never is.
+    pub(super) fn new(apart: Option<usize>) -> Self {
+        Self {
+            told: Vec::new(),
+            apart,
+        }
+    }
+
     /// What there is to say now.
     pub(super) fn news(&mut self, feeds: &[SinkRunner], now: Instant) -> Vec<String> {
-        self.0.resize(feeds.len(), Told::default());
-        let told = self.0.iter_mut().zip(feeds);
-        told.filter_map(|(told, feed)| told.news(feed.name(), &feed.stats(), now))
+        self.told.resize(feeds.len(), Told::default());
+        let told = self.told.iter_mut().zip(feeds).enumerate();
+        told.filter(|(index, _)| Some(*index) != self.apart)
+            .filter_map(|(_, (told, feed))| told.news(feed.name(), &feed.stats(), now))
             .collect()
     }
 }

@@ -8,7 +8,7 @@ use symphonia::core::{
     meta::{MetadataOptions, StandardTag, Tag},
 };
 
-use super::guarded;
+use super::guard::guarded;
 
 /// The artist that the tags of the file at `path` name, that of the album before that of the track,
 /// as it is written there; `None` where none is named, or the file cannot be read.

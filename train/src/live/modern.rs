@@ -10,7 +10,7 @@ use genrescope::{
     pipeline::{Pipeline, PipelineConfig},
 };
 
-use super::median;
+use super::rows::median;
 use crate::{
     audio::{self, Mono},
     datasets::Dataset,
