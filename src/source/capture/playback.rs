@@ -4,14 +4,15 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use cpal::{
-    FromSample, SampleFormat, SizedSample, StreamConfig,
+    BufferSize, FromSample, OutputCallbackInfo, SampleFormat, SizedSample, StreamConfig,
+    SupportedBufferSize,
     traits::{DeviceTrait, HostTrait, StreamTrait},
 };
 use ringbuf::{
@@ -28,6 +29,9 @@ use crate::{
 
 /// What waits before sound begins, so that blocks which come a little late leave no hole.
 const LEAD: Seconds = Seconds(0.2);
+
+/// What the system is asked to take at a time: some take two seconds where they are not asked.
+const PERIOD: Seconds = Seconds(0.05);
 
 /// What can wait at most; more is left out.
 const ROOM: Seconds = Seconds(2.0);
@@ -50,6 +54,8 @@ pub struct Playback {
     sides: [Vec<f32>; 2],
     /// The callback may begin, however little waits.
     ends: Arc<AtomicBool>,
+    /// Longest time from the callback to the ear.
+    delay_ms: Arc<AtomicU64>,
 }
 
 impl Playback {
@@ -81,17 +87,24 @@ impl Playback {
 
     fn on(device: &cpal::Device, rate: SampleRate) -> Result<Self, cpal::Error> {
         let supported = device.default_output_config()?;
-        let (format, config) = (supported.sample_format(), supported.config());
+        let (format, mut config) = (supported.sample_format(), supported.config());
         let unusable =
             |what: String| cpal::Error::with_message(cpal::ErrorKind::UnsupportedConfig, what);
         let own_rate =
             SampleRate::new(config.sample_rate).map_err(|error| unusable(error.to_string()))?;
+        let period = own_rate.samples(PERIOD) as u32;
+        if let &SupportedBufferSize::Range { min, max } = supported.buffer_size()
+            && (min..=max).contains(&period)
+        {
+            config.buffer_size = BufferSize::Fixed(period);
+        }
         let (samples, waiting) = HeapRb::new(2 * own_rate.samples(ROOM) as usize).split();
-        let ends = Arc::new(AtomicBool::new(false));
+        let (ends, delay_ms) = <(Arc<AtomicBool>, Arc<AtomicU64>)>::default();
         let source = Waiting {
             samples: waiting,
             lead: 2 * own_rate.samples(LEAD) as usize,
             ends: Arc::clone(&ends),
+            delay_ms: Arc::clone(&delay_ms),
         };
         let stream = match format {
             SampleFormat::I8 => source.play::<i8>(device, config),
@@ -113,6 +126,7 @@ impl Playback {
             resamplers: [resampler.clone(), resampler],
             sides: [Vec::new(), Vec::new()],
             ends,
+            delay_ms,
         })
     }
 
@@ -148,8 +162,9 @@ impl Playback {
         while !self.samples.is_empty() && started.elapsed() < patience {
             thread::sleep(Duration::from_millis(10));
         }
-        // What the system took is yet to sound.
-        thread::sleep(Duration::from_secs_f64(LEAD.0));
+        // What the system took is yet to sound; not all systems say how long that is.
+        let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
+        thread::sleep(delay.clamp(Duration::from_secs_f64(LEAD.0), patience));
         drop(self.stream);
     }
 }
@@ -168,6 +183,7 @@ struct Waiting {
     samples: HeapCons<f32>,
     lead: usize,
     ends: Arc<AtomicBool>,
+    delay_ms: Arc<AtomicU64>,
 }
 
 impl Waiting {
@@ -186,7 +202,11 @@ impl Waiting {
             clippy::disallowed_types,
             clippy::disallowed_macros
         )]
-        let on_room = move |frames: &mut [T], _: &_| {
+        let on_room = move |frames: &mut [T], info: &OutputCallbackInfo| {
+            let at = info.timestamp();
+            let delay = at.playback.duration_since(at.callback);
+            self.delay_ms
+                .fetch_max(delay.as_millis() as u64, Ordering::Relaxed);
             begun = self.samples.occupied_len() >= self.lead
                 || self.ends.load(Ordering::Acquire)
                 || begun && !self.samples.is_empty();
