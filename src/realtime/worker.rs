@@ -34,8 +34,12 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 /// sleep there is, so the ring holds what arrives meanwhile.
 pub(super) const IDLE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Sleep while somebody watches the columns, which come 47 times a second.
+/// Sleep while somebody watches the columns, which come 47 times a second; longer where the source
+/// gives many at a time.
 const COLUMN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Longest sleep while somebody watches the columns.
+const BURST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
 const IDLE_AFTER: u32 = 20;
@@ -204,12 +208,16 @@ impl Worker {
     /// The thread's body.
     pub(super) fn run(mut self) {
         let mut empty_looks = 0;
+        // Samples since the last sleep.
+        let mut burst = 0;
         while !self.stopped() {
             self.take_commands();
             self.take_controls();
             // Read before the ring is drained: what was pushed before `finish` is then in the ring.
             let finished = self.ring.is_finished();
-            if self.drain() > 0 {
+            let drained = self.drain();
+            if drained > 0 {
+                burst += drained;
                 empty_looks = 0;
                 if let Some(since) = &mut self.fill {
                     *since = Instant::now();
@@ -230,10 +238,11 @@ impl Worker {
             } else if self.ear.rests() || self.ear.shared.unhurried.load(Ordering::Relaxed) {
                 IDLE_INTERVAL
             } else if self.ear.shared.counters.column_is_watched() {
-                COLUMN_INTERVAL
+                after_burst(self.ear.rate.duration(burst))
             } else {
                 WAKE_INTERVAL
             });
+            burst = 0;
         }
     }
 
@@ -348,6 +357,13 @@ impl Worker {
         }
         true
     }
+}
+
+/// Sleep after so much came at once: the next will not come much before as long has passed.
+fn after_burst(burst: Seconds) -> Duration {
+    Duration::try_from_secs_f64(0.75 * burst.0)
+        .unwrap_or_default()
+        .clamp(COLUMN_INTERVAL, BURST_INTERVAL)
 }
 
 impl Ear {

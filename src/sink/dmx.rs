@@ -15,6 +15,9 @@ use crate::decision::State;
 /// Shortest time between frames: 40 a second, below the 44 that DMX512 can carry.
 pub const FRAME_PERIOD: Duration = Duration::from_millis(25);
 
+/// Where something moves slowly, frames are no rarer than its steps, or than this.
+const SLOW_PERIOD: Duration = Duration::from_millis(100);
+
 /// Frames are repeated after this long while nothing moves. Receivers give a source up after 2.5 s
 /// (E1.31-2018, 6.7.1), and both protocols ask for 0.8 to 1 s.
 pub const REPEAT_PERIOD: Duration = Duration::from_millis(750);
@@ -214,7 +217,9 @@ impl<W: Wire> Sink for DmxSink<W> {
             step => step,
         };
         Some(step.map_or(REPEAT_PERIOD, |step| {
-            step.clamp(FRAME_PERIOD, REPEAT_PERIOD)
+            // Two steps at a time, unless that makes it too rare.
+            let period = (2 * step).min(step.max(SLOW_PERIOD));
+            period.clamp(FRAME_PERIOD, REPEAT_PERIOD)
         }))
     }
 

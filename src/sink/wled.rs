@@ -303,6 +303,9 @@ const QUIET_DBFS: f32 = -60.0;
 /// Time between two packets while there is sound, as WLED's own senders have it.
 const SOUND_PERIOD: Duration = Duration::from_millis(20);
 
+/// Longest time between two looks at the sound.
+const LONGEST_PERIOD: Duration = Duration::from_millis(100);
+
 /// Without a new column for so long, nothing sounds.
 const SILENT_AFTER: Duration = Duration::from_millis(400);
 
@@ -430,6 +433,8 @@ pub struct WledSound {
     seen: u64,
     /// When the newest column was there.
     heard_at: Option<Instant>,
+    /// The next one comes no sooner: sources give many at a time.
+    next_after: Duration,
     /// Packets that said "nothing sounds".
     said_nothing: u32,
     counter: u8,
@@ -469,6 +474,7 @@ impl WledSound {
             column: Vec::with_capacity(front_end.n_mels),
             seen: 0,
             heard_at: None,
+            next_after: SOUND_PERIOD,
             said_nothing: LAST_PACKETS,
             counter: 0,
             unheard: false,
@@ -508,9 +514,9 @@ impl Sink for WledSound {
     fn tick_period(&self) -> Option<Duration> {
         let rests = self.said_nothing >= LAST_PACKETS;
         Some(if rests {
-            5 * SOUND_PERIOD
+            LONGEST_PERIOD
         } else {
-            SOUND_PERIOD
+            self.next_after
         })
     }
 
@@ -520,11 +526,13 @@ impl Sink for WledSound {
             self.seen = count;
             let before = self.heard_at.replace(now);
             let elapsed = before.map_or(SOUND_PERIOD, |at| now.saturating_duration_since(at));
+            self.next_after = (3 * elapsed / 4).clamp(SOUND_PERIOD, LONGEST_PERIOD);
             self.said_nothing = 0;
             let (column, level) = (&self.column, self.counters.level_dbfs());
             let heard = self.meter.hear(column, level, elapsed.as_secs_f32());
             return self.send(heard);
         }
+        self.next_after = SOUND_PERIOD;
         let silent = self
             .heard_at
             .is_none_or(|at| now.saturating_duration_since(at) >= SILENT_AFTER);
