@@ -235,10 +235,40 @@ impl Desktop {
             .unwrap();
     }
 
+    /// Presses a key by evdev's number and eight.
+    fn press(&self, key: u8) {
+        self.fake(KEY_PRESS_EVENT, key, 0, 0);
+        self.fake(KEY_RELEASE_EVENT, key, 0, 0);
+    }
+
     fn press_space(&self) {
-        // Evdev's space bar.
-        self.fake(KEY_PRESS_EVENT, 65, 0, 0);
-        self.fake(KEY_RELEASE_EVENT, 65, 0, 0);
+        self.press(65);
+    }
+
+    /// Clicks into the editor, which sees where the pointer is before it is pressed.
+    fn click(&self, x: i16, y: i16) {
+        self.fake(MOTION_NOTIFY_EVENT, 0, x, y);
+        self.fake(BUTTON_PRESS_EVENT, 1, 0, 0);
+        self.fake(BUTTON_RELEASE_EVENT, 1, 0, 0);
+    }
+
+    /// Waits until a pixel of the editor is of this colour, or is not.
+    fn shows(&self, what: &str, (x, y): (i16, i16), colour: [u8; 3], is: bool) {
+        let start = Instant::now();
+        loop {
+            let image = self
+                .x
+                .get_image(ImageFormat::Z_PIXMAP, self.child(), x, y, 1, 1, !0)
+                .unwrap()
+                .reply()
+                .unwrap();
+            let pixel = [image.data[2], image.data[1], image.data[0]];
+            if (pixel == colour) == is {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{what}: {pixel:02x?}");
+            sleep(Duration::from_millis(10));
+        }
     }
 
     fn focus(&self) -> u32 {
@@ -456,4 +486,78 @@ fn keys_go_on_to_the_host() {
         desktop.press_space();
         desktop.key_arrives();
     });
+}
+
+/// A button that is held down.
+const HELD: [u8; 3] = [0xb6, 0xbe, 0xca];
+
+#[test]
+fn a_size_is_chosen_and_kept() {
+    on_a_screen("a_size_is_chosen_and_kept", || {
+        let (_folder, entry) = entry();
+        let desktop = Desktop::new();
+        let mut instance = instance(&entry);
+        let mut open = Open::create(&mut instance);
+        open.show(&desktop);
+        desktop.paints("at 100 %");
+        // Settings, and the last of the sizes but one: 150 %.
+        desktop.click(720, 33);
+        desktop.shows("settings", (702, 28), HELD, true);
+        desktop.click(SIZE_150.0, SIZE_150.1);
+        let start = Instant::now();
+        while desktop.size() != (1_140, 720) {
+            assert!(start.elapsed() < PATIENCE, "{:?}", desktop.size());
+            sleep(Duration::from_millis(10));
+        }
+        desktop.paints("at 150 %");
+        drop(open);
+        edit_state(&mut instance, &[("[1140,720]", "[1140,720]")]);
+        let mut open = Open::create(&mut instance);
+        assert_eq!(open.size(), (1_140, 720));
+    });
+}
+
+#[test]
+fn escape_closes_what_is_open_and_is_the_hosts_otherwise() {
+    on_a_screen(
+        "escape_closes_what_is_open_and_is_the_hosts_otherwise",
+        || {
+            const ESCAPE: u8 = 9;
+            let (_folder, entry) = entry();
+            let desktop = Desktop::new();
+            desktop
+                .x
+                .set_input_focus(InputFocus::PARENT, desktop.parent, CURRENT_TIME)
+                .unwrap();
+            let mut instance = instance(&entry);
+            let mut open = Open::create(&mut instance);
+            open.show(&desktop);
+            desktop.paints("for Escape");
+            desktop.click(720, 33);
+            desktop.shows("settings", (702, 28), HELD, true);
+            // The host has the focus again, and its space bar.
+            let start = Instant::now();
+            while desktop.focus() != desktop.parent {
+                assert!(start.elapsed() < PATIENCE, "the focus is not given back");
+                sleep(Duration::from_millis(10));
+            }
+            desktop.press_space();
+            desktop.key_arrives();
+            while desktop.x.poll_for_event().unwrap().is_some() {}
+            desktop.press(ESCAPE);
+            desktop.shows("settings are closed", (702, 28), HELD, false);
+            // Given back with the next picture.
+            let start = Instant::now();
+            let arrived = || {
+                desktop.press(ESCAPE);
+                desktop.x.get_input_focus().unwrap().reply().unwrap();
+                let event = desktop.x.poll_for_event().unwrap();
+                event.is_some_and(|event| matches!(event, Event::KeyPress(_)))
+            };
+            while !arrived() {
+                assert!(start.elapsed() < PATIENCE, "Escape reaches nobody");
+                sleep(Duration::from_millis(20));
+            }
+        },
+    );
 }

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use egui::ViewportCommand;
 use genrescope::genre::Labels;
 use nice_plug::{
     context::gui::{GuiContext, ParamSetter},
@@ -102,16 +103,18 @@ impl NiceEguiApp for App {
         Ok(())
     }
 
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut Frame) {
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut Frame) {
         self.update();
         for action in view::draw(ui, &self.model, &mut self.memory) {
-            self.act(action);
+            self.act(ui.ctx(), action);
         }
+        frame.set_clear_color(view::background(ui.ctx(), &self.model).into());
         #[cfg(target_os = "linux")]
         if let Some(x11) = &mut self.x11 {
             let clicked =
                 ui.input(|input| input.pointer.any_click() || input.pointer.any_released());
             x11.set_takes_keys(ui.ctx().egui_wants_keyboard_input(), clicked);
+            x11.set_takes_escape(self.memory.awaits_escape());
         }
         let moving = self.model.level_dbfs > -90.0 && self.is_fed();
         ui.request_repaint_after(if moving { FRAME_LIVE } else { FRAME_IDLE });
@@ -163,6 +166,8 @@ impl App {
             let settings = params.settings.read();
             model.osc_target.clone_from(&settings.osc_target);
             model.model_choice.clone_from(&settings.model);
+            model.reach = settings.strip;
+            model.appearance = settings.theme;
         }
 
         let board = self.shared.board.lock();
@@ -181,8 +186,8 @@ impl App {
             model.frame_s = facts.frame_s;
         }
         model.osc_trouble.clone_from(&board.osc_trouble);
-        model.history.clear();
-        model.history.extend(board.history.iter().copied());
+        model.history = Arc::clone(&board.history);
+        model.saved.clone_from(&board.saved);
         let stream = board.stream.clone();
         let trouble = board.trouble.clone();
         let loaded = board.model.is_some();
@@ -232,7 +237,7 @@ impl App {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, egui: &egui::Context, action: Action) {
         let Some(context) = &self.context else { return };
         let setter = context.param_setter();
         let params = &self.shared.params;
@@ -241,6 +246,14 @@ impl App {
                 if let Some(stream) = &self.shared.board.lock().stream {
                     stream.controls.reset();
                 }
+            }
+            // The host is asked, and the project remembers what it gives.
+            Action::Size(size) => egui.send_viewport_cmd(ViewportCommand::InnerSize(size)),
+            Action::Theme(theme) => params.settings.write().theme = theme,
+            Action::Reach(reach) => params.settings.write().strip = reach,
+            Action::SaveCsv => self.desk.save_history(),
+            Action::Forget => {
+                Arc::make_mut(&mut self.shared.board.lock().history).clear();
             }
             Action::Hold(on) => set(&setter, &params.hold, on),
             Action::AveragingBegin => setter.begin_set_parameter(&params.averaging_s),

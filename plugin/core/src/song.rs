@@ -23,20 +23,36 @@ impl SongTime {
         }
     }
 
+    /// The same place, but for rounding, in the same tempo.
+    pub(crate) fn is_about(self, other: Self) -> bool {
+        let near = |a: f64, b: f64| (a - b).abs() < 0.01;
+        near(self.seconds, other.seconds)
+            && match (self.bars, other.bars) {
+                (None, None) => true,
+                (Some((a, a_per_s)), Some((b, b_per_s))) => near(a, b) && near(a_per_s, b_per_s),
+                _ => false,
+            }
+    }
+
     /// `1:23, bar 45`; before the song begins with a minus.
     pub fn words(self) -> String {
-        let seconds = self.seconds.abs().floor() as u64;
         let sign = if self.seconds <= -1.0 { "−" } else { "" };
-        let (minutes, seconds) = (seconds / 60, seconds % 60);
-        let time = if minutes < 60 {
-            format!("{sign}{minutes}:{seconds:02}")
-        } else {
-            format!("{sign}{}:{:02}:{seconds:02}", minutes / 60, minutes % 60)
-        };
+        let time = sign.to_owned() + &clock(self.seconds.abs());
         match self.bars {
             Some((bar, _)) => format!("{time}, bar {:.0}", bar.floor()),
             None => time,
         }
+    }
+}
+
+/// `1:23` or `1:02:03`.
+pub fn clock(seconds: f64) -> String {
+    let seconds = seconds.floor() as u64;
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    if minutes < 60 {
+        format!("{minutes}:{seconds:02}")
+    } else {
+        format!("{}:{:02}:{seconds:02}", minutes / 60, minutes % 60)
     }
 }
 

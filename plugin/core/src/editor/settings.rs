@@ -1,11 +1,16 @@
-//! The page of outputs and the model.
+//! The page of outputs, the model and the editor's look.
+
+mod appearance;
 
 use std::path::PathBuf;
 
-use egui::{Align2, DragValue, Rect, Stroke, TextEdit, Ui, pos2, vec2};
+use egui::{
+    Align2, DragValue, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, UiBuilder, pos2, vec2,
+};
 
+use self::appearance::draw_appearance;
 use super::{
-    theme::{self, Scale},
+    theme::Look,
     view::{
         Action,
         widgets::{button, child, text_width},
@@ -25,31 +30,47 @@ pub(crate) struct Drafts {
     path: Option<String>,
 }
 
-/// Draws the page.
+/// Draws the page, which scrolls where the window has no room for all of it.
 pub(crate) fn draw(
     ui: &mut Ui,
     rect: Rect,
-    scale: Scale,
+    look: Look,
     model: &ViewModel,
     drafts: &mut Drafts,
     actions: &mut Vec<Action>,
 ) {
-    let mut page = Page {
-        scale,
-        rect,
-        y: rect.top(),
-        row_h: (scale.font(13.0).size * 2.0).max(scale.len(30.0)),
-        label_w: text_width(ui, "Model file", &scale.font(13.0)) + scale.len(26.0),
-    };
-    draw_preset(ui, &mut page, model, actions);
-    page.rule(ui);
-    draw_midi(ui, &mut page, model, actions);
-    page.rule(ui);
-    draw_osc(ui, &mut page, model, drafts, actions);
-    page.rule(ui);
-    draw_model(ui, &mut page, model, drafts, actions);
+    let window = ui.max_rect().size();
+    let mut area = ui.new_child(UiBuilder::new().id_salt("settings").max_rect(rect));
+    ScrollArea::vertical()
+        .auto_shrink(false)
+        .show(&mut area, |ui| {
+            let mut page = Page {
+                look,
+                rect: Rect::from_min_size(ui.max_rect().min, rect.size()),
+                y: ui.max_rect().top(),
+                row_h: (look.font(13.0).size * 2.0).max(look.len(28.0)),
+                label_w: text_width(ui, "Model file", &look.font(13.0)) + look.len(26.0),
+            };
+            draw_preset(ui, &mut page, model, actions);
+            page.rule(ui);
+            draw_midi(ui, &mut page, model, actions);
+            page.rule(ui);
+            draw_osc(ui, &mut page, model, drafts, actions);
+            page.rule(ui);
+            draw_model(ui, &mut page, model, drafts, actions);
+            page.rule(ui);
+            draw_appearance(ui, &mut page, window, model, actions);
+            draw_about(ui, &mut page, model);
+            ui.allocate_rect(
+                Rect::from_min_max(page.rect.min, pos2(page.rect.right(), page.y)),
+                Sense::hover(),
+            );
+        });
+}
+
+fn draw_about(ui: &Ui, page: &mut Page, model: &ViewModel) {
     let version = format!("genrescope {} {}", env!("CARGO_PKG_VERSION"), model.format);
-    let font = scale.font(11.0);
+    let font = page.look.font(11.0);
     // A promise that is cut in two says the opposite: the longest that fits whole.
     let about = [
         "  ·  what is heard never leaves this computer, except as the OSC you switch on",
@@ -58,20 +79,21 @@ pub(crate) fn draw(
     ]
     .map(|promise| format!("{version}{promise}"))
     .into_iter()
-    .find(|about| text_width(ui, about, &font) <= rect.width());
-    if let Some(about) = about.filter(|_| page.y + page.row_h < rect.bottom()) {
+    .find(|about| text_width(ui, about, &font) <= page.rect.width());
+    if let Some(about) = about {
         ui.painter().text(
-            rect.left_bottom(),
-            Align2::LEFT_BOTTOM,
+            pos2(page.rect.left(), page.y),
+            Align2::LEFT_TOP,
             about,
-            font,
-            theme::DIM,
+            font.clone(),
+            page.look.colours.dim,
         );
+        page.y += font.size * 1.4;
     }
 }
 
 struct Page {
-    scale: Scale,
+    look: Look,
     rect: Rect,
     y: f32,
     row_h: f32,
@@ -82,13 +104,13 @@ impl Page {
     /// The next row, with its name written; returns the rest of it.
     fn row(&mut self, ui: &Ui, name: &str) -> Rect {
         let top = self.y;
-        self.y += self.row_h + self.scale.len(5.0);
+        self.y += self.row_h + self.look.len(5.0);
         ui.painter().text(
             pos2(self.rect.left(), top + self.row_h / 2.0),
             Align2::LEFT_CENTER,
             name,
-            self.scale.font(13.0),
-            theme::TEXT,
+            self.look.font(13.0),
+            self.look.colours.text,
         );
         Rect::from_min_max(
             pos2(self.rect.left() + self.label_w, top),
@@ -100,7 +122,7 @@ impl Page {
     fn note(&mut self, ui: &Ui, text: String, colour: egui::Color32) {
         let galley = ui.painter().layout(
             text,
-            self.scale.font(12.0),
+            self.look.font(12.0),
             colour,
             self.rect.width() - self.label_w,
         );
@@ -110,51 +132,90 @@ impl Page {
             galley,
             colour,
         );
-        self.y += height + self.scale.len(4.0);
+        self.y += height + self.look.len(4.0);
     }
 
     fn rule(&mut self, ui: &Ui) {
-        let y = self.y + self.scale.len(5.0);
-        ui.painter()
-            .hline(self.rect.x_range(), y, Stroke::new(1.0, theme::LINE));
-        self.y += self.scale.len(11.0);
+        let y = self.y + self.look.len(5.0);
+        ui.painter().hline(
+            self.rect.x_range(),
+            y,
+            Stroke::new(1.0, self.look.colours.line),
+        );
+        self.y += self.look.len(11.0);
     }
 }
 
 /// An on/off button at the left of `rect`; returns what is left of the row.
-fn switch(ui: &mut Ui, rect: Rect, scale: Scale, id: &str, on: bool) -> (bool, Rect) {
-    let font = scale.font(13.0);
-    let width = text_width(ui, "Off", &font) + scale.len(28.0);
+fn switch(ui: &mut Ui, rect: Rect, look: Look, name: &str, on: bool) -> (bool, Rect) {
+    let font = look.font(13.0);
+    let width = text_width(ui, "Off", &font) + look.len(28.0);
     let area = Rect::from_min_size(rect.min, vec2(width, rect.height()));
-    let clicked = button(ui, area, id, if on { "On" } else { "Off" }, &font, on).clicked();
-    let rest = Rect::from_min_max(pos2(area.right() + scale.len(14.0), rect.top()), rect.max);
+    let clicked = button(
+        ui,
+        look,
+        area,
+        name,
+        if on { "On" } else { "Off" },
+        &font,
+        on,
+    )
+    .clicked();
+    let rest = Rect::from_min_max(pos2(area.right() + look.len(14.0), rect.top()), rect.max);
+    (clicked, rest)
+}
+
+/// A row of buttons, of which those that are on are held down; goes on below where it has no room.
+/// Which one was clicked, and what is left of the row.
+fn choices(
+    ui: &mut Ui,
+    page: &mut Page,
+    name: &str,
+    choices: &[(&str, bool)],
+) -> (Option<usize>, Rect) {
+    let mut row = page.row(ui, name);
+    let font = page.look.font(13.0);
+    let gap = page.look.len(8.0).max(4.0);
+    let pad = page.look.len(28.0).min(font.size * 2.0);
+    let mut left = row.left();
+    let mut clicked = None;
+    for (index, &(choice, on)) in choices.iter().enumerate() {
+        let width = text_width(ui, choice, &font) + pad;
+        if left + width > row.right() && left > row.left() {
+            row = page.row(ui, "");
+            left = row.left();
+        }
+        let area = Rect::from_min_size(pos2(left, row.top()), vec2(width, row.height()));
+        let id = format!("{name} {choice}");
+        if button(ui, page.look, area, &id, choice, &font, on).clicked() {
+            clicked = Some(index);
+        }
+        left = area.right() + gap;
+    }
+    let rest = Rect::from_min_max(pos2(left, row.top()), row.max);
     (clicked, rest)
 }
 
 fn draw_preset(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
-    let row = page.row(ui, "Preset");
-    let font = page.scale.font(13.0);
-    let mut left = row.left();
-    for choice in Restlessness::ALL {
-        let name = choice.name();
-        let width = text_width(ui, name, &font) + page.scale.len(28.0);
-        let area = Rect::from_min_size(pos2(left, row.top()), vec2(width, row.height()));
-        let chosen = model.restlessness == choice;
-        if button(ui, area, name, name, &font, chosen).clicked() {
-            actions.push(Action::Preset(choice));
-        }
-        left = area.right() + page.scale.len(8.0);
+    let presets = Restlessness::ALL.map(|choice| (choice.name(), model.restlessness == choice));
+    if let (Some(chosen), _) = choices(ui, page, "Preset", &presets) {
+        actions.push(Action::Preset(Restlessness::ALL[chosen]));
     }
-    page.note(ui, model.restlessness.words().to_owned(), theme::DIM);
+    page.note(
+        ui,
+        model.restlessness.words().to_owned(),
+        page.look.colours.dim,
+    );
 }
 
 fn draw_midi(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
     let row = page.row(ui, "MIDI out");
-    let (clicked, rest) = switch(ui, row, page.scale, "midi", model.midi);
+    let (clicked, rest) = switch(ui, row, page.look, "MIDI out", model.midi);
     if clicked {
         actions.push(Action::Midi(!model.midi));
     }
     let mut cells = child(ui, rest, "midi cells");
+    cells.spacing_mut().item_spacing.x = page.look.len(6.0);
     for (name, value, last, make) in [
         (
             "Channel",
@@ -177,16 +238,14 @@ fn draw_midi(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<
     ] {
         let first = i32::from(name == "Channel");
         let mut edited = value;
-        cells.label(name);
-        if cells
-            .add(DragValue::new(&mut edited).range(first..=last).speed(0.1))
-            .changed()
-        {
+        let label = cells.label(name).id;
+        let number = DragValue::new(&mut edited).range(first..=last).speed(0.1);
+        if cells.add(number).labelled_by(label).changed() {
             actions.push(make(edited));
         }
-        cells.add_space(page.scale.len(10.0));
+        cells.add_space(page.look.len(6.0));
     }
-    page.note(ui, midi_note(model), theme::DIM);
+    page.note(ui, midi_note(model), page.look.colours.dim);
 }
 
 /// Which numbers the genres have, and which have none.
@@ -232,16 +291,18 @@ fn draw_osc(
     actions: &mut Vec<Action>,
 ) {
     let row = page.row(ui, "OSC out");
-    let (clicked, rest) = switch(ui, row, page.scale, "osc", model.osc);
+    let (clicked, rest) = switch(ui, row, page.look, "OSC out", model.osc);
     if clicked {
         actions.push(Action::Osc(!model.osc));
     }
     let mut cells = child(ui, rest, "osc cells");
-    cells.label("to");
+    let label = cells.label("to").id;
     let draft = drafts
         .target
         .get_or_insert_with(|| model.osc_target.clone());
-    let field = cells.add(TextEdit::singleline(draft).desired_width(page.scale.len(190.0)));
+    let field = cells
+        .add(TextEdit::singleline(draft).desired_width(page.look.len(190.0)))
+        .labelled_by(label);
     if field.lost_focus() {
         let entered = draft.trim().to_owned();
         if entered != model.osc_target && parse_target(&entered).is_ok() {
@@ -254,12 +315,12 @@ fn draw_osc(
         drafts.target = None;
     }
     match problem.or_else(|| model.osc_trouble.clone().filter(|_| model.osc)) {
-        Some(trouble) => page.note(ui, trouble, theme::ALERT),
+        Some(trouble) => page.note(ui, trouble, page.look.colours.alert),
         None => page.note(
             ui,
             "To lighting or video software: /genre/name, /genre/state, /genre/active/… and /genre/score/… for each label."
                 .to_owned(),
-            theme::DIM,
+            page.look.colours.dim,
         ),
     }
 }
@@ -271,35 +332,31 @@ fn draw_model(
     drafts: &mut Drafts,
     actions: &mut Vec<Action>,
 ) {
-    let font = page.scale.font(13.0);
-    let row = page.row(ui, "Model");
-    let builtin = model.model_choice == ModelChoice::Builtin;
-    let width = text_width(ui, "Built-in", &font) + page.scale.len(28.0);
-    let area = Rect::from_min_size(row.min, vec2(width, row.height()));
-    if button(ui, area, "builtin", "Built-in", &font, builtin).clicked() {
+    let font = page.look.font(13.0);
+    let builtin = [
+        ("Built-in", ModelChoice::Builtin),
+        ("Wide", ModelChoice::Wide),
+    ];
+    let shown = builtin
+        .each_ref()
+        .map(|(name, choice)| (*name, model.model_choice == *choice));
+    let (chosen, rest) = choices(ui, page, "Model", &shown);
+    if let Some(chosen) = chosen {
         drafts.path = None;
-        actions.push(Action::Model(ModelChoice::Builtin));
-    }
-    let wide = model.model_choice == ModelChoice::Wide;
-    let width = text_width(ui, "Wide", &font) + page.scale.len(28.0);
-    let left = pos2(area.right() + page.scale.len(8.0), row.top());
-    let area = Rect::from_min_size(left, vec2(width, row.height()));
-    if button(ui, area, "wide", "Wide", &font, wide).clicked() {
-        drafts.path = None;
-        actions.push(Action::Model(ModelChoice::Wide));
+        actions.push(Action::Model(builtin[chosen].1.clone()));
     }
     ui.painter().text(
-        pos2(area.right() + page.scale.len(14.0), row.center().y),
+        rest.left_center() + vec2(page.look.len(6.0), 0.0),
         Align2::LEFT_CENTER,
         format!("{} labels", model.labels.len()),
         font.clone(),
-        theme::DIM,
+        page.look.colours.dim,
     );
     let row = page.row(ui, "Model file");
-    let load_w = text_width(ui, "Load", &font) + page.scale.len(28.0);
+    let load_w = text_width(ui, "Load", &font) + page.look.len(28.0);
     let area = Rect::from_min_max(
         row.min,
-        pos2(row.right() - load_w - page.scale.len(8.0), row.bottom()),
+        pos2(row.right() - load_w - page.look.len(8.0), row.bottom()),
     );
     let shown = match &model.model_choice {
         ModelChoice::Builtin | ModelChoice::Wide => String::new(),
@@ -310,10 +367,19 @@ fn draw_model(
     let field = cells.add(
         TextEdit::singleline(draft)
             .hint_text("/path/to/model.safetensors")
-            .desired_width(area.width() - page.scale.len(8.0)),
+            .desired_width(area.width() - page.look.len(8.0)),
     );
     let load = Rect::from_min_max(pos2(row.right() - load_w, row.top()), row.max);
-    let clicked = button(ui, load, "load", "Load", &font, false).clicked();
+    let clicked = button(
+        ui,
+        page.look,
+        load,
+        "Load the model file",
+        "Load",
+        &font,
+        false,
+    )
+    .clicked();
     let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
     if (clicked || entered) && !draft.trim().is_empty() {
         actions.push(Action::Model(ModelChoice::File(PathBuf::from(
@@ -321,7 +387,7 @@ fn draw_model(
         ))));
     }
     if let super::view_model::Status::Trouble(why) = &model.status {
-        page.note(ui, why.clone(), theme::ALERT);
+        page.note(ui, why.clone(), page.look.colours.alert);
     }
 }
 
