@@ -491,6 +491,9 @@ fn keys_go_on_to_the_host() {
 /// A button that is held down.
 const HELD: [u8; 3] = [0xb6, 0xbe, 0xca];
 
+/// On the button that closes the settings, beside its word.
+const DONE: (i16, i16) = (680, 28);
+
 #[test]
 fn a_size_is_chosen_and_kept() {
     on_a_screen("a_size_is_chosen_and_kept", || {
@@ -502,8 +505,8 @@ fn a_size_is_chosen_and_kept() {
         desktop.paints("at 100 %");
         // Settings, and the last of the sizes but one: 150 %.
         desktop.click(720, 33);
-        desktop.shows("settings", (702, 28), HELD, true);
-        desktop.click(SIZE_150.0, SIZE_150.1);
+        desktop.shows("settings", DONE, HELD, true);
+        desktop.click(488, 338);
         let start = Instant::now();
         while desktop.size() != (1_140, 720) {
             assert!(start.elapsed() < PATIENCE, "{:?}", desktop.size());
@@ -534,7 +537,7 @@ fn escape_closes_what_is_open_and_is_the_hosts_otherwise() {
             open.show(&desktop);
             desktop.paints("for Escape");
             desktop.click(720, 33);
-            desktop.shows("settings", (702, 28), HELD, true);
+            desktop.shows("settings", DONE, HELD, true);
             // The host has the focus again, and its space bar.
             let start = Instant::now();
             while desktop.focus() != desktop.parent {
@@ -545,7 +548,7 @@ fn escape_closes_what_is_open_and_is_the_hosts_otherwise() {
             desktop.key_arrives();
             while desktop.x.poll_for_event().unwrap().is_some() {}
             desktop.press(ESCAPE);
-            desktop.shows("settings are closed", (702, 28), HELD, false);
+            desktop.shows("settings are closed", DONE, HELD, false);
             // Given back with the next picture.
             let start = Instant::now();
             let arrived = || {
