@@ -13,6 +13,7 @@ use genrescope_plugin_core::{
         view_model::ViewModel,
     },
     params::{Appearance, DEFAULT_AVERAGING_S, Reach},
+    words::Language,
 };
 use raster::{Image, Offscreen, scenes};
 
@@ -57,6 +58,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     pages.push(("settings", scenes::live(), Page::Settings, None));
     pages.push(("song", scenes::an_hour(), Page::Song, None));
     pages.push(("past", scenes::live(), Page::Readout, Some(40.0)));
+    for (language, names) in [
+        (
+            Language::German,
+            ["de", "de_unsure", "de_settings", "de_song"],
+        ),
+        (
+            Language::Spanish,
+            ["es", "es_unsure", "es_settings", "es_song"],
+        ),
+    ] {
+        for (name, page) in
+            names
+                .into_iter()
+                .zip([Page::Readout, Page::Readout, Page::Settings, Page::Song])
+        {
+            let model = ViewModel {
+                language,
+                ..if name.ends_with("unsure") {
+                    scenes::unsure()
+                } else {
+                    scenes::live()
+                }
+            };
+            pages.push((name, model, page, None));
+        }
+    }
     let mut sizes = vec![("tall", vec2(402.0, 501.0)), ("compact", compact_size())];
     for (name, percent) in [("50", 50.0), ("100", 100.0), ("150", 150.0), ("200", 200.0)] {
         sizes.push((name, design * (percent / 100.0)));

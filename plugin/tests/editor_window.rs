@@ -506,7 +506,7 @@ fn a_size_is_chosen_and_kept() {
         // Settings, and the last of the sizes but one: 150 %.
         desktop.click(720, 33);
         desktop.shows("settings", DONE, HELD, true);
-        desktop.click(488, 338);
+        desktop.click(488, 298);
         let start = Instant::now();
         while desktop.size() != (1_140, 720) {
             assert!(start.elapsed() < PATIENCE, "{:?}", desktop.size());

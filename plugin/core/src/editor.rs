@@ -31,7 +31,10 @@ use self::{
     view::{Action, Memory},
     view_model::{Status, ViewModel},
 };
-use crate::desk::{DeskHandle, Shared};
+use crate::{
+    desk::{DeskHandle, Shared},
+    words::Language,
+};
 
 /// Without a block for this long, the host counts as stopped.
 const NO_AUDIO_AFTER: Duration = Duration::from_millis(900);
@@ -52,6 +55,7 @@ pub(crate) struct App {
     context: Option<GuiContext>,
     memory: Memory,
     labels: Option<Labels>,
+    system_language: Language,
     model: ViewModel,
     beats: u64,
     beat_at: Option<Instant>,
@@ -69,6 +73,7 @@ impl App {
             context: None,
             memory: Memory::default(),
             labels: None,
+            system_language: Language::of_system(),
             model: ViewModel::default(),
             beats: 0,
             beat_at: None,
@@ -168,6 +173,8 @@ impl App {
             model.model_choice.clone_from(&settings.model);
             model.reach = settings.strip;
             model.appearance = settings.theme;
+            model.language_choice = settings.language();
+            model.language = model.language_choice.unwrap_or(self.system_language);
         }
 
         let board = self.shared.board.lock();
@@ -249,6 +256,7 @@ impl App {
             }
             // The host is asked, and the project remembers what it gives.
             Action::Size(size) => egui.send_viewport_cmd(ViewportCommand::InnerSize(size)),
+            Action::Language(choice) => params.settings.write().set_language(choice),
             Action::Theme(theme) => params.settings.write().theme = theme,
             Action::Reach(reach) => params.settings.write().strip = reach,
             Action::SaveCsv => self.desk.save_history(),

@@ -113,15 +113,6 @@ impl Restlessness {
         }
     }
 
-    /// What it is for.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Steady => "Few changes, each well founded: for lights that must not flicker.",
-            Self::Balanced => "Neither restless nor slow.",
-            Self::Fast => "The best guess soon, and another one as soon as it leads.",
-        }
-    }
-
     /// The preset of this name.
     pub const fn preset(self) -> Preset {
         match self {
@@ -245,7 +236,7 @@ mod tests {
             params.serialize_fields(),
             BTreeMap::from([(
                 "settings".to_owned(),
-                r#"{"version":2,"model":{"file":"/models/own.safetensors"},"osc_target":"127.0.0.1:9000","editor":[760,480],"strip":"2min","theme":"dark"}"#
+                r#"{"version":2,"model":{"file":"/models/own.safetensors"},"osc_target":"127.0.0.1:9000","editor":[760,480],"strip":"2min","theme":"dark","language":""}"#
                     .to_owned()
             )])
         );

@@ -30,6 +30,15 @@ impl Language {
         }
     }
 
+    /// Its code after ISO 639.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+            Self::Spanish => "es",
+        }
+    }
+
     /// Its words.
     pub const fn words(self) -> &'static Words {
         match self {
@@ -322,7 +331,7 @@ words! {
     /// What it is for.
     fast_hint: "The best guess soon, and another one as soon as it leads.", "Bald die beste Vermutung, und eine andere, sobald sie führt.", "Pronto la mejor conjetura, y otra en cuanto gane.";
     /// MIDI to the host.
-    midi_out: "MIDI out", "MIDI aus", "Salida MIDI";
+    midi_out: "MIDI out", "MIDI senden", "Salida MIDI";
     /// Its channel.
     channel: "Channel", "Kanal", "Canal";
     /// The note of the first genre.
@@ -338,7 +347,7 @@ words! {
     /// Some have none.
     midi_no_room: "(no room for {count} more)", "(kein Platz für {count} weitere)", "(sin sitio para {count} más)";
     /// OSC.
-    osc_out: "OSC out", "OSC aus", "Salida OSC";
+    osc_out: "OSC out", "OSC senden", "Salida OSC";
     /// Before the target.
     osc_to: "to", "an", "a";
     /// What is sent.
@@ -451,7 +460,7 @@ mod tests {
             for ((name, word), (_, original)) in language.words().all().into_iter().zip(&english) {
                 assert!(!word.trim().is_empty(), "{name} in {}", language.name());
                 assert_eq!(gaps(word), gaps(original), "{name} in {}", language.name());
-                let ends = |word: &str| word.ends_with('.');
+                let ends = |word: &str| word.len() > 1 && word.ends_with('.');
                 assert_eq!(ends(word), ends(original), "{name} in {}", language.name());
             }
         }
@@ -480,7 +489,10 @@ mod tests {
 
     #[test]
     fn gaps_are_filled_once() {
-        assert_eq!(fill("{a} and {b}", &[("a", "{b}"), ("b", "1")]), "{b} and 1");
+        assert_eq!(
+            fill("{a} and {b}", &[("a", "{b}"), ("b", "1")]),
+            "{b} and 1"
+        );
         assert_eq!(GERMAN.number(1.25, 1), "1,2");
     }
 }

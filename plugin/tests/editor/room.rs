@@ -7,6 +7,7 @@ use genrescope_plugin_core::{
         view_model::ViewModel,
     },
     params::Appearance,
+    words::Language,
 };
 
 use super::{
@@ -95,6 +96,50 @@ fn no_text_lies_over_another() {
 }
 
 #[test]
+fn every_language_has_room() {
+    let scenes = [
+        scenes::live(),
+        scenes::unsure(),
+        scenes::talk(),
+        scenes::provisional(),
+        scenes::warming(),
+        scenes::waiting(),
+        scenes::held(),
+    ];
+    let design = design_size();
+    let sizes = [design * 0.5, design, vec2(402.0, 501.0), compact_size()];
+    for language in Language::ALL {
+        for (number, scene) in scenes.iter().enumerate() {
+            let scene = ViewModel {
+                language,
+                dropped: 12_345,
+                ..scene.clone()
+            };
+            let others = [Page::Song, Page::Settings];
+            // The other pages are the same in every state.
+            let pages = [Page::Readout]
+                .into_iter()
+                .chain(others.into_iter().filter(|_| number == 0));
+            for (page, size) in pages.flat_map(|page| sizes.map(|size| (page, size))) {
+                let mut offscreen = Offscreen::new(size, 1.0);
+                offscreen.memory.page = page;
+                offscreen.memory.settle(&scene);
+                for _ in 0..3 {
+                    offscreen.pass(&scene, Vec::new());
+                }
+                let what = format!("{}, scene {number}, {page:?}, {size}", language.name());
+                check_texts(&what, size, &offscreen);
+                // Nothing is cut at its full size.
+                if size == design {
+                    let cut = offscreen.texts.iter().find(|(_, text)| text.ends_with('…'));
+                    assert_eq!(cut, None, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_window_higher_than_wide_uses_its_height() {
     for size in [vec2(402.0, 501.0), vec2(420.0, 640.0), vec2(360.0, 800.0)] {
         let image = Offscreen::new(size, 1.0).render(&scenes::live());
@@ -124,7 +169,7 @@ fn sizes_and_colours_are_chosen_in_the_settings() {
     offscreen.memory.page = Page::Settings;
     offscreen.render(&model);
     let mut seen = Vec::new();
-    for y in (320..425).step_by(12) {
+    for y in (290..412).step_by(8) {
         for x in (100..700).step_by(12) {
             for action in offscreen.click(&model, pos2(x as f32, y as f32)) {
                 if matches!(action, Action::Size(_) | Action::Theme(_)) && !seen.contains(&action) {
@@ -136,7 +181,7 @@ fn sizes_and_colours_are_chosen_in_the_settings() {
     let percents = [50.0, 75.0, 100.0, 125.0, 150.0, 200.0];
     let mut expected = vec![Action::Size(compact_size())];
     expected.extend(percents.map(|percent| Action::Size(design_size() * (percent / 100.0))));
-    // Nothing tells what the system has, so it cannot be followed.
+    // Nothing tells what theme the system has, so it cannot be followed.
     expected.extend([Appearance::Dark, Appearance::Light].map(Action::Theme));
     assert_eq!(seen, expected);
 }

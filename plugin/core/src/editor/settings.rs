@@ -1,14 +1,13 @@
 //! The page of outputs, the model and the editor's look.
 
 mod appearance;
+mod midi;
 
 use std::path::PathBuf;
 
-use egui::{
-    Align2, DragValue, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, UiBuilder, pos2, vec2,
-};
+use egui::{Align2, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, UiBuilder, pos2, vec2};
 
-use self::appearance::draw_appearance;
+use self::{appearance::draw_appearance, midi::draw_midi};
 use super::{
     theme::Look,
     view::{
@@ -18,9 +17,9 @@ use super::{
     view_model::ViewModel,
 };
 use crate::{
-    midi::{LAST_CC, LAST_NOTE, MidiMap},
     osc::parse_target,
     params::{ModelChoice, Restlessness},
+    words::{Words, fill},
 };
 
 /// What is being typed, until it is entered.
@@ -46,10 +45,14 @@ pub(crate) fn draw(
         .show(&mut area, |ui| {
             let mut page = Page {
                 look,
-                rect: Rect::from_min_size(ui.max_rect().min, rect.size()),
+                rect: Rect::from_min_size(
+                    ui.max_rect().min,
+                    vec2(ui.available_width(), rect.height()),
+                ),
                 y: ui.max_rect().top(),
-                row_h: (look.font(13.0).size * 2.0).max(look.len(28.0)),
-                label_w: text_width(ui, "Model file", &look.font(13.0)) + look.len(26.0),
+                row_h: look.font(13.0).size * 2.0,
+                label_w: widest(ui, look, model.words()) + look.len(26.0),
+                words: model.words(),
             };
             draw_preset(ui, &mut page, model, actions);
             page.rule(ui);
@@ -73,11 +76,10 @@ fn draw_about(ui: &Ui, page: &mut Page, model: &ViewModel) {
     let font = page.look.font(11.0);
     // A promise that is cut in two says the opposite: the longest that fits whole.
     let about = [
-        "  ·  what is heard never leaves this computer, except as the OSC you switch on",
-        "  ·  nothing but OSC leaves this computer",
-        "",
+        format!("{version}  ·  {}", page.words.promise),
+        format!("{version}  ·  {}", page.words.promise_short),
+        version,
     ]
-    .map(|promise| format!("{version}{promise}"))
     .into_iter()
     .find(|about| text_width(ui, about, &font) <= page.rect.width());
     if let Some(about) = about {
@@ -98,13 +100,32 @@ struct Page {
     y: f32,
     row_h: f32,
     label_w: f32,
+    words: &'static Words,
+}
+
+/// Width of the longest name of a row.
+fn widest(ui: &Ui, look: Look, words: &Words) -> f32 {
+    let names = [
+        words.preset,
+        words.midi_out,
+        words.osc_out,
+        words.model,
+        words.model_file,
+        words.size,
+        words.colours,
+        words.language,
+    ];
+    names
+        .iter()
+        .map(|name| text_width(ui, name, &look.font(13.0)))
+        .fold(0.0, f32::max)
 }
 
 impl Page {
     /// The next row, with its name written; returns the rest of it.
     fn row(&mut self, ui: &Ui, name: &str) -> Rect {
         let top = self.y;
-        self.y += self.row_h + self.look.len(5.0);
+        self.y += self.row_h + self.look.len(3.0);
         ui.painter().text(
             pos2(self.rect.left(), top + self.row_h / 2.0),
             Align2::LEFT_CENTER,
@@ -132,31 +153,33 @@ impl Page {
             galley,
             colour,
         );
-        self.y += height + self.look.len(4.0);
+        self.y += height + self.look.len(3.0);
     }
 
     fn rule(&mut self, ui: &Ui) {
-        let y = self.y + self.look.len(5.0);
+        let y = self.y + self.look.len(3.0);
         ui.painter().hline(
             self.rect.x_range(),
             y,
             Stroke::new(1.0, self.look.colours.line),
         );
-        self.y += self.look.len(11.0);
+        self.y += self.look.len(7.0);
     }
 }
 
 /// An on/off button at the left of `rect`; returns what is left of the row.
-fn switch(ui: &mut Ui, rect: Rect, look: Look, name: &str, on: bool) -> (bool, Rect) {
+fn switch(ui: &mut Ui, rect: Rect, page: &Page, name: &str, on: bool) -> (bool, Rect) {
+    let (look, words) = (page.look, page.words);
     let font = look.font(13.0);
-    let width = text_width(ui, "Off", &font) + look.len(28.0);
+    let widest = text_width(ui, words.off, &font).max(text_width(ui, words.on, &font));
+    let width = widest + look.len(28.0);
     let area = Rect::from_min_size(rect.min, vec2(width, rect.height()));
     let clicked = button(
         ui,
         look,
         area,
         name,
-        if on { "On" } else { "Off" },
+        if on { words.on } else { words.off },
         &font,
         on,
     )
@@ -197,90 +220,21 @@ fn choices(
 }
 
 fn draw_preset(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
-    let presets = Restlessness::ALL.map(|choice| (choice.name(), model.restlessness == choice));
-    if let (Some(chosen), _) = choices(ui, page, "Preset", &presets) {
+    let words = page.words;
+    let named = |choice| match choice {
+        Restlessness::Steady => (words.steady, words.steady_hint),
+        Restlessness::Balanced => (words.balanced, words.balanced_hint),
+        Restlessness::Fast => (words.fast, words.fast_hint),
+    };
+    let presets = Restlessness::ALL.map(|choice| (named(choice).0, model.restlessness == choice));
+    if let (Some(chosen), _) = choices(ui, page, words.preset, &presets) {
         actions.push(Action::Preset(Restlessness::ALL[chosen]));
     }
     page.note(
         ui,
-        model.restlessness.words().to_owned(),
+        named(model.restlessness).1.to_owned(),
         page.look.colours.dim,
     );
-}
-
-fn draw_midi(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
-    let row = page.row(ui, "MIDI out");
-    let (clicked, rest) = switch(ui, row, page.look, "MIDI out", model.midi);
-    if clicked {
-        actions.push(Action::Midi(!model.midi));
-    }
-    let mut cells = child(ui, rest, "midi cells");
-    cells.spacing_mut().item_spacing.x = page.look.len(6.0);
-    for (name, value, last, make) in [
-        (
-            "Channel",
-            model.midi_channel,
-            16,
-            Action::MidiChannel as fn(i32) -> Action,
-        ),
-        (
-            "First note",
-            model.base_note,
-            i32::from(LAST_NOTE),
-            Action::BaseNote,
-        ),
-        (
-            "First CC",
-            model.base_cc,
-            i32::from(LAST_CC),
-            Action::BaseCc,
-        ),
-    ] {
-        let first = i32::from(name == "Channel");
-        let mut edited = value;
-        let label = cells.label(name).id;
-        let number = DragValue::new(&mut edited).range(first..=last).speed(0.1);
-        if cells.add(number).labelled_by(label).changed() {
-            actions.push(make(edited));
-        }
-        cells.add_space(page.look.len(6.0));
-    }
-    page.note(ui, midi_note(model), page.look.colours.dim);
-}
-
-/// Which numbers the genres have, and which have none.
-fn midi_note(model: &ViewModel) -> String {
-    let map = MidiMap {
-        channel: 0,
-        base_note: model.base_note.clamp(0, i32::from(LAST_NOTE)) as u8,
-        base_cc: model.base_cc.clamp(0, i32::from(LAST_CC)) as u8,
-    };
-    let Some(last) = model.labels.len().checked_sub(1) else {
-        return "A controller per genre, and a note while a genre is shown.".to_owned();
-    };
-    let numbers = |number: fn(MidiMap, usize) -> Option<u8>, word: &str| {
-        let fitting = (0..=last)
-            .take_while(|&index| number(map, index).is_some())
-            .count();
-        let top = fitting.saturating_sub(1);
-        let range = format!(
-            "{word} {} to {} for {} to {}",
-            number(map, 0).unwrap_or_default(),
-            number(map, top).unwrap_or_default(),
-            model.labels[0],
-            model.labels[top],
-        );
-        if top < last {
-            format!("{range} (no room for {} more)", last - top)
-        } else {
-            range
-        }
-    };
-    format!(
-        "{}; {}.",
-        numbers(MidiMap::note, "Notes"),
-        numbers(MidiMap::cc, "controllers")
-    )
 }
 
 fn draw_osc(
@@ -290,13 +244,14 @@ fn draw_osc(
     drafts: &mut Drafts,
     actions: &mut Vec<Action>,
 ) {
-    let row = page.row(ui, "OSC out");
-    let (clicked, rest) = switch(ui, row, page.look, "OSC out", model.osc);
+    let words = page.words;
+    let row = page.row(ui, words.osc_out);
+    let (clicked, rest) = switch(ui, row, page, words.osc_out, model.osc);
     if clicked {
         actions.push(Action::Osc(!model.osc));
     }
     let mut cells = child(ui, rest, "osc cells");
-    let label = cells.label("to").id;
+    let label = cells.label(words.osc_to).id;
     let draft = drafts
         .target
         .get_or_insert_with(|| model.osc_target.clone());
@@ -316,12 +271,7 @@ fn draw_osc(
     }
     match problem.or_else(|| model.osc_trouble.clone().filter(|_| model.osc)) {
         Some(trouble) => page.note(ui, trouble, page.look.colours.alert),
-        None => page.note(
-            ui,
-            "To lighting or video software: /genre/name, /genre/state, /genre/active/… and /genre/score/… for each label."
-                .to_owned(),
-            page.look.colours.dim,
-        ),
+        None => page.note(ui, words.osc_hint.to_owned(), page.look.colours.dim),
     }
 }
 
@@ -332,15 +282,16 @@ fn draw_model(
     drafts: &mut Drafts,
     actions: &mut Vec<Action>,
 ) {
+    let words = page.words;
     let font = page.look.font(13.0);
     let builtin = [
-        ("Built-in", ModelChoice::Builtin),
-        ("Wide", ModelChoice::Wide),
+        (words.model_builtin, ModelChoice::Builtin),
+        (words.model_wide, ModelChoice::Wide),
     ];
     let shown = builtin
         .each_ref()
         .map(|(name, choice)| (*name, model.model_choice == *choice));
-    let (chosen, rest) = choices(ui, page, "Model", &shown);
+    let (chosen, rest) = choices(ui, page, words.model, &shown);
     if let Some(chosen) = chosen {
         drafts.path = None;
         actions.push(Action::Model(builtin[chosen].1.clone()));
@@ -348,12 +299,12 @@ fn draw_model(
     ui.painter().text(
         rest.left_center() + vec2(page.look.len(6.0), 0.0),
         Align2::LEFT_CENTER,
-        format!("{} labels", model.labels.len()),
+        fill(words.labels, &[("count", &model.labels.len().to_string())]),
         font.clone(),
         page.look.colours.dim,
     );
-    let row = page.row(ui, "Model file");
-    let load_w = text_width(ui, "Load", &font) + page.look.len(28.0);
+    let row = page.row(ui, words.model_file);
+    let load_w = text_width(ui, words.load_file, &font) + page.look.len(28.0);
     let area = Rect::from_min_max(
         row.min,
         pos2(row.right() - load_w - page.look.len(8.0), row.bottom()),
@@ -374,8 +325,8 @@ fn draw_model(
         ui,
         page.look,
         load,
-        "Load the model file",
-        "Load",
+        words.load_file_name,
+        words.load_file,
         &font,
         false,
     )
@@ -388,27 +339,5 @@ fn draw_model(
     }
     if let super::view_model::Status::Trouble(why) = &model.status {
         page.note(ui, why.clone(), page.look.colours.alert);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_note_says_what_has_no_room() {
-        let mut model = ViewModel {
-            labels: vec!["blues".into(), "pop".into(), "rock".into()],
-            ..ViewModel::default()
-        };
-        assert_eq!(
-            midi_note(&model),
-            "Notes 36 to 38 for blues to rock; controllers 20 to 22 for blues to rock."
-        );
-        model.base_cc = 118;
-        assert!(
-            midi_note(&model)
-                .ends_with("controllers 118 to 119 for blues to pop (no room for 1 more).")
-        );
     }
 }

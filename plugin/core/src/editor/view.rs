@@ -19,6 +19,7 @@ use crate::{
         view_model::ViewModel,
     },
     params::{Appearance, ModelChoice, Reach, Restlessness},
+    words::Language,
 };
 
 /// What the user did.
@@ -54,6 +55,8 @@ pub enum Action {
     Reach(Reach),
     /// Another theme.
     Theme(Appearance),
+    /// Another language; the system's where none is given.
+    Language(Option<Language>),
     /// Another size of the window, in points.
     Size(Vec2),
     /// Write the history into a file.
@@ -299,7 +302,11 @@ fn theme_ui(ui: &mut Ui, look: Look) {
         widget.expansion = 0.0;
     }
     // What is below is not guessed at.
-    style.spacing.scroll = egui::style::ScrollStyle::thin();
+    style.spacing.scroll = egui::style::ScrollStyle {
+        floating_width: 3.0,
+        foreground_color: true,
+        ..egui::style::ScrollStyle::thin()
+    };
     style.spacing.button_padding = vec2(look.len(8.0), look.len(4.0));
     style.spacing.interact_size = vec2(look.len(40.0), look.len(24.0));
 }

@@ -17,6 +17,7 @@ use crate::{
     history::History,
     params::{Appearance, DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice, Reach, Restlessness},
     song::SongTime,
+    words::{Language, Words},
 };
 
 /// Rows of families and kinds: the rest says little.
@@ -55,6 +56,10 @@ pub struct ViewModel {
     pub appearance: Appearance,
     /// The moment that the readout is of, where that is not now.
     pub past: Option<Past>,
+    /// In which language.
+    pub language: Language,
+    /// Which one is asked for; the system's where none is.
+    pub language_choice: Option<Language>,
     /// Where the history was saved, or why it was not.
     pub saved: Option<Result<String, String>>,
     /// Level of the newest audio, in dBFS.
@@ -136,6 +141,8 @@ impl Default for ViewModel {
             reach: Reach::default(),
             appearance: Appearance::default(),
             past: None,
+            language: Language::English,
+            language_choice: None,
             saved: None,
             level_dbfs: -120.0,
             hold: false,
@@ -165,6 +172,11 @@ impl ViewModel {
             self.status,
             Status::Listening(State::Live | State::Provisional | State::Unsure)
         )
+    }
+
+    /// All that is written is written in these.
+    pub fn words(&self) -> &'static Words {
+        self.language.words()
     }
 
     /// The answer rests on a whole frame: as sure as it gets.

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use nice_plug::prelude::PluginState;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
+use crate::words::Language;
+
 /// Version of [`Settings`] that this build writes.
 ///
 /// | version | new |
 /// |---|---|
-/// | 2 | `strip`, `theme` |
+/// | 2 | `strip`, `theme`, `language` |
 pub const SETTINGS_VERSION: u32 = 2;
 
 /// Smallest editor, in logical points.
@@ -84,15 +86,6 @@ pub enum Appearance {
 impl Appearance {
     /// Every choice.
     pub const ALL: [Self; 3] = [Self::Dark, Self::Light, Self::System];
-
-    /// As it is shown.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dark => "Dark",
-            Self::Light => "Light",
-            Self::System => "System",
-        }
-    }
 }
 
 /// What a project remembers beside its parameters.
@@ -113,6 +106,8 @@ pub struct Settings {
     /// Which theme it has.
     #[serde(deserialize_with = "known")]
     pub theme: Appearance,
+    /// Code of its language; empty for the system's.
+    language: String,
 }
 
 /// A word of a later build must not keep the rest from loading.
@@ -132,11 +127,25 @@ impl Default for Settings {
             editor: DEFAULT_EDITOR,
             strip: Reach::default(),
             theme: Appearance::default(),
+            language: String::new(),
         }
     }
 }
 
 impl Settings {
+    /// The language that was chosen; `None` for the system's.
+    pub fn language(&self) -> Option<Language> {
+        let mut all = Language::ALL.into_iter();
+        all.find(|language| language.code() == self.language)
+    }
+
+    /// Chooses a language; `None` for the system's.
+    pub fn set_language(&mut self, language: Option<Language>) {
+        language
+            .map_or("", Language::code)
+            .clone_into(&mut self.language);
+    }
+
     /// The editor's size within what can be shown, whatever was saved.
     pub fn editor_size(&self) -> (u32, u32) {
         (
@@ -173,11 +182,12 @@ mod tests {
         assert_eq!(older.osc_target, "10.0.0.1:7700");
         assert_eq!(older.model, ModelChoice::Builtin);
         let newer: Settings = serde_json::from_str(
-            r#"{"version":9,"new":true,"editor":[9,99999],"strip":"2h","theme":7}"#,
+            r#"{"version":9,"new":true,"editor":[9,99999],"strip":"2h","theme":7,"language":"xx"}"#,
         )
         .unwrap();
         assert_eq!(newer.editor_size(), (MIN_EDITOR.0, MAX_EDITOR.1));
         assert_eq!((newer.strip, newer.theme), (Reach::Two, Appearance::Dark));
+        assert_eq!(newer.language(), None);
     }
 
     #[test]
@@ -198,6 +208,17 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn a_language_is_kept() {
+        let mut settings = Settings::default();
+        for choice in Language::ALL.map(Some).into_iter().chain([None]) {
+            settings.set_language(choice);
+            let saved = serde_json::to_string(&settings).unwrap();
+            let loaded: Settings = serde_json::from_str(&saved).unwrap();
+            assert_eq!(loaded.language(), choice);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
         view_model::ViewModel,
     },
     params::Appearance,
+    words::Language,
 };
 
 /// Sizes to choose from, in percent of the one that the editor is drawn for.
@@ -21,9 +22,10 @@ pub(super) fn draw_appearance(
     model: &ViewModel,
     actions: &mut Vec<Action>,
 ) {
+    let words = page.words;
     let is = |size: Vec2| (size - window).abs().max_elem() < 1.0;
     let size = |percent: u16| design_size() * (f32::from(percent) / 100.0);
-    let mut sizes = vec![("Compact".to_owned(), compact_size(), is(compact_size()))];
+    let mut sizes = vec![(words.compact.to_owned(), compact_size(), is(compact_size()))];
     for percent in SCALES {
         sizes.push((format!("{percent} %"), size(percent), is(size(percent))));
     }
@@ -31,10 +33,15 @@ pub(super) fn draw_appearance(
         .iter()
         .map(|(name, _, is)| (name.as_str(), *is))
         .collect();
-    if let (Some(chosen), _) = choices(ui, page, "Size", &shown) {
+    if let (Some(chosen), _) = choices(ui, page, words.size, &shown) {
         actions.push(Action::Size(sizes[chosen].1));
     }
 
+    let name = |choice| match choice {
+        Appearance::Dark => words.dark,
+        Appearance::Light => words.light,
+        Appearance::System => words.system,
+    };
     // Not every window tells what the system has.
     let told = ui.ctx().system_theme().is_some();
     let offered: Vec<Appearance> = Appearance::ALL
@@ -45,9 +52,18 @@ pub(super) fn draw_appearance(
         .collect();
     let shown: Vec<_> = offered
         .iter()
-        .map(|&choice| (choice.name(), model.appearance == choice))
+        .map(|&choice| (name(choice), model.appearance == choice))
         .collect();
-    if let (Some(chosen), _) = choices(ui, page, "Colours", &shown) {
+    if let (Some(chosen), _) = choices(ui, page, words.colours, &shown) {
         actions.push(Action::Theme(offered[chosen]));
+    }
+
+    // Each by its own name: who needs it cannot read the others.
+    let mut languages = vec![(words.system, model.language_choice.is_none())];
+    languages
+        .extend(Language::ALL.map(|choice| (choice.name(), model.language_choice == Some(choice))));
+    if let (Some(chosen), _) = choices(ui, page, words.language, &languages) {
+        let choice = chosen.checked_sub(1).map(|index| Language::ALL[index]);
+        actions.push(Action::Language(choice));
     }
 }

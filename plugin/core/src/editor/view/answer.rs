@@ -87,8 +87,12 @@ pub(super) fn draw_confidence(
     accent: Color32,
 ) {
     // A score from a few seconds never looks like one from a whole frame.
-    let so_far = if model.is_settled() { "" } else { " so far" };
-    let text = percent(model.confidence) + so_far;
+    let so_far = if model.is_settled() {
+        String::new()
+    } else {
+        format!(" {}", model.words().so_far)
+    };
+    let text = percent(model.confidence) + &so_far;
     let text_w = text_width(ui, &format!("100 %{so_far}"), font);
     let bar_h = look.len(7.0).max(4.0);
     let track = Rect::from_min_size(
@@ -203,7 +207,7 @@ fn draw_level(ui: &Ui, rect: Rect, look: Look, model: &ViewModel, memory: &Memor
     let level = memory.level_dbfs.min(model.level_dbfs + 60.0);
     let number = if model.level_dbfs <= -100.0 {
         // The font has a sign for infinity that is too small to be read.
-        "silent".to_owned()
+        model.words().level_silent.to_owned()
     } else {
         format!("{:.0} dB", model.level_dbfs).replace('-', "−")
     };
@@ -211,11 +215,12 @@ fn draw_level(ui: &Ui, rect: Rect, look: Look, model: &ViewModel, memory: &Memor
     let label = ui.painter().text(
         pos2(rect.left(), mid),
         Align2::LEFT_CENTER,
-        "Level",
+        model.words().level,
         font.clone(),
         look.colours.dim,
     );
-    let number_w = text_width(ui, "−100 dB", &font);
+    let number_w =
+        text_width(ui, "−100 dB", &font).max(text_width(ui, model.words().level_silent, &font));
     ui.painter().text(
         pos2(rect.right(), mid),
         Align2::RIGHT_CENTER,

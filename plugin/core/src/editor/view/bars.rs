@@ -10,6 +10,7 @@ use crate::editor::{
     theme::{self, Look},
     view_model::{ViewModel, percent},
 };
+use crate::words::fill;
 
 /// A bar per label, in label order so that each stays where the eye has learnt it; in columns when
 /// there are many.
@@ -143,12 +144,14 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, look: Look, model: &ViewModel, 
             )
         });
         if let Some(newest) = newest {
-            response.on_hover_text(format!(
-                "{}: {} on average, {} in the newest {:.0} s alone (the mark on the bar).",
-                model.title(index),
-                percent(model.scores[index]),
-                percent(newest),
-                model.heard_s
+            response.on_hover_text(fill(
+                model.words().bar_hint,
+                &[
+                    ("genre", &model.title(index)),
+                    ("score", &percent(model.scores[index])),
+                    ("newest", &percent(newest)),
+                    ("seconds", &format!("{:.0}", model.heard_s)),
+                ],
             ));
         }
     }

@@ -26,14 +26,14 @@ pub(super) fn draw_compact(
     let font = look.font(12.0);
     let top_h = font.size * 1.4;
 
-    let name = "Larger";
+    let name = model.words().larger;
     let width = text_width(ui, name, &font) + look.len(14.0).max(8.0);
     let place = Rect::from_min_size(pos2(inner.right() - width, inner.top()), vec2(width, top_h));
     let response = button(ui, look, place, name, name, &font, false);
     if response.clicked() {
         actions.push(Action::Size(design_size()));
     }
-    response.on_hover_text("The whole editor: bars, history, settings.");
+    response.on_hover_text(model.words().larger_hint);
 
     let whole = Rect::from_min_max(inner.min, pos2(place.left(), inner.bottom()));
     let answer = ui.interact(whole, Id::unique("answer"), Sense::hover());

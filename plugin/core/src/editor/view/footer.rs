@@ -11,6 +11,7 @@ use super::{
 use crate::{
     editor::{theme::Look, view_model::ViewModel},
     params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S},
+    words::fill,
 };
 
 pub(super) fn draw_footer(
@@ -24,18 +25,19 @@ pub(super) fn draw_footer(
     let pad = look.len(28.0);
     let space = look.len(8.0);
     let mut x = rect.left();
-    for (name, on) in [("Reset", false), ("Hold", model.hold)] {
+    let words = model.words();
+    for (name, on, hint, action) in [
+        (words.reset, false, words.reset_hint, Action::Reset),
+        (
+            words.hold,
+            model.hold,
+            words.hold_hint,
+            Action::Hold(!model.hold),
+        ),
+    ] {
         let width = text_width(ui, name, &font) + pad;
         let area = Rect::from_min_size(pos2(x, rect.top()), vec2(width, rect.height()));
         let response = button(ui, look, area, name, name, &font, on);
-        let (hint, action) = if name == "Reset" {
-            ("Forget the average and start over.", Action::Reset)
-        } else {
-            (
-                "Keep this readout until released.",
-                Action::Hold(!model.hold),
-            )
-        };
         if response.clicked() {
             actions.push(action);
         }
@@ -73,24 +75,24 @@ pub(super) fn draw_footer(
 
 /// Load and losses; in a small window only what is wrong.
 fn footer_facts(model: &ViewModel, compact: bool) -> String {
-    let dropped = match model.dropped {
-        0 => String::new(),
-        1..10_000 => format!("{} samples dropped", model.dropped),
-        n => format!("{} k samples dropped", n / 1000),
-    };
+    let words = model.words();
     if compact {
-        return if model.dropped > 0 {
-            "dropped".to_owned()
+        let lost = if model.dropped > 0 {
+            words.dropped_short
         } else {
-            String::new()
+            ""
         };
+        return lost.to_owned();
     }
-    let load = format!("load {:.1} %", model.load.max(0.0) * 100.0);
-    if dropped.is_empty() {
-        load
-    } else {
-        format!("{dropped} · {load}")
-    }
+    let load = words.number(model.load.max(0.0) * 100.0, 1);
+    let load = fill(words.load, &[("load", &load)]);
+    let count = match model.dropped {
+        0 => return load,
+        n @ 1..10_000 => n.to_string(),
+        n => format!("{} k", n / 1000),
+    };
+    let dropped = fill(words.dropped, &[("count", &count)]);
+    format!("{dropped} · {load}")
 }
 
 fn draw_averaging(
@@ -100,11 +102,12 @@ fn draw_averaging(
     model: &ViewModel,
     actions: &mut Vec<Action>,
 ) {
+    let words = model.words();
     let font = look.font(13.0);
     let value = if model.averaging_s < 0.05 {
-        "off".to_owned()
+        words.off_value.to_owned()
     } else if model.averaging_s < 9.95 {
-        format!("{:.1} s", model.averaging_s)
+        words.number(model.averaging_s, 1) + " s"
     } else {
         format!("{:.0} s", model.averaging_s)
     };
@@ -112,7 +115,7 @@ fn draw_averaging(
     let mid = rect.center().y;
     let mut left = rect.left();
     let least_track = look.len(60.0);
-    for text in ["Averaging", "Avg"] {
+    for text in [words.averaging, words.averaging_short] {
         if rect.width() - text_width(ui, text, &font) - value_w > least_track {
             let label = ui.painter().text(
                 pos2(left, mid),
@@ -142,11 +145,7 @@ fn draw_averaging(
         .interact(area, Id::unique("averaging"), Sense::click_and_drag())
         .on_hover_cursor(CursorIcon::ResizeHorizontal);
     response.widget_info(|| {
-        WidgetInfo::slider(
-            true,
-            f64::from(model.averaging_s),
-            "Averaging time in seconds",
-        )
+        WidgetInfo::slider(true, f64::from(model.averaging_s), words.averaging_name)
     });
     fill_bar(ui, look, track, place, look.colours.dim);
     focus_ring(ui, look, &response, area, look.len(4.0));
@@ -189,9 +188,7 @@ fn draw_averaging(
     if response.has_focus() {
         step_by_keys(ui, &response, model.averaging_s, actions);
     }
-    response.on_hover_text(
-        "How long scores are averaged. Short follows changes, long stays calm. Double click for the default.",
-    );
+    response.on_hover_text(words.averaging_hint);
 }
 
 /// Where a time stands on the slider, 0 to 1. The same curve as the parameter's: short times get

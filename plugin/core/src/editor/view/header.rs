@@ -6,7 +6,10 @@ use super::{
     Memory, Page,
     widgets::{button, focus_ring, shorten, text_width},
 };
-use crate::editor::{theme::Look, view_model::ViewModel};
+use crate::{
+    editor::{theme::Look, view_model::ViewModel},
+    words::fill,
+};
 
 pub(super) fn draw_header(
     ui: &mut Ui,
@@ -16,6 +19,7 @@ pub(super) fn draw_header(
     memory: &mut Memory,
 ) {
     let font = look.font(15.0);
+    let words = model.words();
     let mid = rect.center().y;
     // The mark: three bars of a readout.
     let unit = font.size * 0.22;
@@ -44,22 +48,21 @@ pub(super) fn draw_header(
     let response = ui
         .interact(mark, Id::unique("mark"), Sense::click())
         .on_hover_cursor(CursorIcon::PointingHand);
-    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, "genrescope: keys"));
+    response.widget_info(|| WidgetInfo::labeled(Role::Button, true, words.keys));
     if response.clicked() {
         response.request_focus();
     }
     focus_ring(ui, look, &response, mark, look.len(5.0));
-    response.on_hover_text(
-        "Click, and keys come here: Tab and arrows move, Space presses, Escape gives them back to the host.",
-    );
+    response.on_hover_text(words.keys_hint);
 
     let small = look.font(12.0);
     let mut right = rect.right();
-    for (page, name) in [(Page::Settings, "Settings"), (Page::Song, "Song")] {
+    for (page, name) in [(Page::Settings, words.settings), (Page::Song, words.song)] {
         let open = memory.page == page;
-        let width = text_width(ui, name, &small) + look.len(20.0).max(10.0);
+        let width = text_width(ui, name, &small).max(text_width(ui, words.done, &small))
+            + look.len(20.0).max(10.0);
         let place = Rect::from_min_max(pos2(right - width, rect.top()), pos2(right, rect.bottom()));
-        let text = if open { "Done" } else { name };
+        let text = if open { words.done } else { name };
         if button(ui, look, place, name, text, &small, open).clicked() {
             memory.page = if open { Page::Readout } else { page };
         }
@@ -104,7 +107,7 @@ pub(super) fn draw_header(
         }
     }
     if !model.model.is_empty() {
-        let text = format!("{} model", model.model);
+        let text = fill(words.model_name, &[("model", &model.model)]);
         let room = x - name.right() - look.len(16.0);
         let text = shorten(ui, &text, &small, room);
         ui.painter().text(

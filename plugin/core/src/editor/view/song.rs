@@ -1,7 +1,6 @@
 //! The page of what a song was as a whole, and of its table.
 
 use egui::{Align2, Color32, Rect, Ui, pos2, vec2};
-use genrescope::decision::Reason;
 
 use super::{
     Action, Memory,
@@ -10,10 +9,11 @@ use super::{
 use crate::{
     editor::{
         theme::Look,
-        view_model::{ViewModel, capitalised, percent},
+        view_model::{ViewModel, percent},
     },
     history::{csv, summary::Summary},
     song::clock,
+    words::{Words, fill},
 };
 
 /// A genre or a reason, and its time.
@@ -33,16 +33,14 @@ pub(super) fn draw_song(
     actions: &mut Vec<Action>,
 ) {
     let font = look.font(13.0);
-    let row_h = font.size * 1.5;
+    let words = model.words();
     let summary = Summary::of(&model.history);
     let heading = if model.history.is_empty() {
-        "Nothing was heard yet. What is heard from now on is summed up here.".to_owned()
+        words.heard_nothing.to_owned()
     } else {
-        format!(
-            "{} heard, {} of it with a genre",
-            clock(summary.heard_s.round()),
-            clock(summary.named_s().round())
-        )
+        let heard = clock(summary.heard_s.round());
+        let named = clock(summary.named_s().round());
+        fill(words.heard, &[("heard", &heard), ("named", &named)])
     };
     let heading = shorten(ui, &heading, &look.font(15.0), rect.width());
     ui.painter().text(
@@ -66,19 +64,16 @@ pub(super) fn draw_song(
         ui,
         list,
         look,
-        row_h,
+        words,
         &rows(look, model, &summary),
         &summary,
     );
     draw_buttons(ui, buttons, look, model, memory, actions);
     let note = match (&model.saved, memory.copied) {
-        (_, Some(rows)) => (format!("{rows} rows are on the clipboard."), false),
-        (Some(Ok(path)), _) => (format!("Saved as {path}"), false),
+        (_, Some(rows)) => (fill(words.copied, &[("count", &rows.to_string())]), false),
+        (Some(Ok(path)), _) => (fill(words.saved, &[("path", path)]), false),
         (Some(Err(trouble)), _) => (trouble.clone(), true),
-        (None, None) => (
-            "One row for each readout: time, song time, bar, genre and every score.".to_owned(),
-            false,
-        ),
+        (None, None) => (words.table.to_owned(), false),
     };
     let colour = if note.1 {
         look.colours.alert
@@ -102,19 +97,18 @@ fn rows(look: Look, model: &ViewModel, summary: &Summary) -> Vec<Row> {
         colour: look.genre(genre, 1.0),
     });
     let unnamed = summary.unnamed.iter().map(|&(reason, seconds)| Row {
-        name: unnamed(reason),
+        name: fill(
+            model.words().no_genre,
+            &[("reason", model.words().reason(reason))],
+        ),
         seconds,
         colour: look.colours.grey,
     });
     genres.chain(unnamed).collect()
 }
 
-/// `No genre: too little was heard`.
-fn unnamed(reason: Reason) -> String {
-    capitalised(&format!("no genre: {}", reason.words()))
-}
-
-fn draw_rows(ui: &Ui, rect: Rect, look: Look, row_h: f32, rows: &[Row], summary: &Summary) {
+fn draw_rows(ui: &Ui, rect: Rect, look: Look, words: &Words, rows: &[Row], summary: &Summary) {
+    let row_h = look.font(13.0).size * 1.5;
     let font = look.font(13.0);
     let room = ((rect.height() / row_h) as usize).max(1);
     let shown = if rows.len() > room {
@@ -161,12 +155,20 @@ fn draw_rows(ui: &Ui, rect: Rect, look: Look, row_h: f32, rows: &[Row], summary:
     if shown < rows.len() {
         let rest: f64 = rows[shown..].iter().map(|row| row.seconds).sum();
         let more = rows.len() - shown;
-        let text = format!("{more} more: {}", clock(rest.round()));
+        let (more, rest) = (more.to_string(), clock(rest.round()));
+        let text = fill(words.more, &[("count", &more), ("time", &rest)]);
         let mid = rect.top() + (shown as f32 + 0.5) * row_h;
         let place = pos2(rect.left(), mid);
         ui.painter()
             .text(place, Align2::LEFT_CENTER, text, font, look.colours.dim);
     }
+}
+
+/// What a button does.
+enum Export {
+    Save,
+    Copy,
+    Forget,
 }
 
 fn draw_buttons(
@@ -179,30 +181,25 @@ fn draw_buttons(
 ) {
     let font = look.font(13.0);
     let mut left = rect.left();
-    for (name, hint) in [
-        (
-            "Save CSV",
-            "Into your documents, under a name that is not taken.",
-        ),
-        ("Copy CSV", "For a spreadsheet."),
-        (
-            "Forget",
-            "Begin a new song: summary, strip and table start over.",
-        ),
+    let words = model.words();
+    for (name, hint, what) in [
+        (words.save_csv, words.save_csv_hint, Export::Save),
+        (words.copy_csv, words.copy_csv_hint, Export::Copy),
+        (words.forget, words.forget_hint, Export::Forget),
     ] {
         let width = text_width(ui, name, &font) + look.len(28.0);
         let place = Rect::from_min_max(pos2(left, rect.top()), pos2(left + width, rect.bottom()));
         let response = button(ui, look, place, name, name, &font, false);
         if response.clicked() && !model.history.is_empty() {
             memory.copied = None;
-            match name {
-                "Save CSV" => actions.push(Action::SaveCsv),
-                "Copy CSV" => {
+            match what {
+                Export::Save => actions.push(Action::SaveCsv),
+                Export::Copy => {
                     ui.ctx()
                         .copy_text(csv::table(&model.history, &model.labels));
                     memory.copied = Some(model.history.iter().len());
                 }
-                _ => {
+                Export::Forget => {
                     memory.pinned = None;
                     actions.push(Action::Forget);
                 }

@@ -18,6 +18,7 @@ use crate::{
     history::Cell,
     params::Reach,
     song::clock,
+    words::fill,
 };
 
 /// Narrowest piece of the strip, in points: an hour has more readouts than the window has pixels.
@@ -44,6 +45,7 @@ pub(super) fn draw_strip(
     memory: &mut Memory,
     actions: &mut Vec<Action>,
 ) {
+    let words = model.words();
     let font = look.font(11.0);
     let legend = Rect::from_min_max(pos2(rect.left(), rect.bottom() - legend_h(look)), rect.max);
     let area = Rect::from_min_max(rect.min, pos2(rect.right(), legend.top()));
@@ -59,11 +61,10 @@ pub(super) fn draw_strip(
     let cells = model.history.cells(time.now - time.reach_s, least_s);
     draw_cells(ui, look, model, &time, &cells);
     if cells.is_empty() {
-        let minutes = model.reach.minutes();
         ui.painter().text(
             area.center(),
             Align2::CENTER_CENTER,
-            format!("What was heard in the last {minutes} minutes appears here"),
+            in_minutes(words.strip_empty, model.reach),
             font,
             look.colours.dim,
         );
@@ -74,12 +75,7 @@ pub(super) fn draw_strip(
         .interact(area, Id::unique("strip"), Sense::click_and_drag())
         .on_hover_cursor(CursorIcon::PointingHand);
     response.widget_info(|| {
-        let minutes = model.reach.minutes();
-        WidgetInfo::labeled(
-            Role::Label,
-            true,
-            format!("What was heard in the last {minutes} minutes; arrows show a moment"),
-        )
+        WidgetInfo::labeled(Role::Label, true, in_minutes(words.strip_name, model.reach))
     });
     focus_ring(ui, look, &response, area, look.len(4.0));
     pin(ui, &response, &time, model, memory);
@@ -87,6 +83,11 @@ pub(super) fn draw_strip(
         draw_pin(ui, look, &time, at);
     }
     explain(response, &time, model, memory);
+}
+
+/// A sentence of so many minutes.
+fn in_minutes(sentence: &str, reach: Reach) -> String {
+    fill(sentence, &[("minutes", &reach.minutes().to_string())])
 }
 
 /// Where a moment is on the strip.
@@ -157,6 +158,7 @@ fn draw_legend(
     actions: &mut Vec<Action>,
 ) {
     let font = look.font(11.0);
+    let words = model.words();
     let mid = rect.center().y + look.len(1.0);
     let name = |reach: Reach| format!("{} min", reach.minutes());
     let pad = look.len(14.0).max(8.0);
@@ -175,29 +177,28 @@ fn draw_legend(
         if response.clicked() {
             actions.push(Action::Reach(reach));
         }
-        response.on_hover_text(format!("The last {} minutes.", reach.minutes()));
+        response.on_hover_text(in_minutes(words.reach_hint, reach));
         left += width + gap;
     }
 
     let room = first - rect.left() - gap;
-    let minutes = model.reach.minutes();
     for (x, at, anchor, text) in [
         (
             rect.left(),
             time.now - time.reach_s,
             Align2::LEFT_CENTER,
-            format!("{minutes} min ago"),
+            in_minutes(words.minutes_ago, model.reach),
         ),
         (
             rect.right(),
             time.now,
             Align2::RIGHT_CENTER,
-            "now".to_owned(),
+            words.now.to_owned(),
         ),
     ] {
         // Where the song stood, if it played then, as far as there is room.
         let song = model.history.song_at(at);
-        let long = song.map(|song| format!("{text}: {}", song.words()));
+        let long = song.map(|song| format!("{text}: {}", song.words(words)));
         let shown = long
             .into_iter()
             .chain([text])
@@ -275,21 +276,25 @@ fn explain(response: Response, time: &Time, model: &ViewModel, memory: &Memory) 
     let Some((span, _)) = model.history.at(at) else {
         return;
     };
+    let words = model.words();
     let what = match (span.genre, span.reason) {
         (Some(genre), _) => format!("{} {}", model.title(genre), percent(span.confidence)),
-        (None, Some(reason)) => format!("{}: {}", span.state.words(), reason.words()),
-        (None, None) => span.state.words().to_owned(),
+        (None, Some(reason)) => {
+            format!("{}: {}", words.state(span.state), words.reason(reason))
+        }
+        (None, None) => words.state(span.state).to_owned(),
     };
     let ago = clock((time.now - at).round());
-    let song = span
-        .song_at(at)
-        .map_or_else(String::new, |song| format!(", at {}", song.words()));
+    let when = fill(words.strip_ago, &[("what", &what), ("time", &ago)]);
+    let song = span.song_at(at).map_or_else(String::new, |song| {
+        fill(words.strip_song, &[("song", &song.words(words))])
+    });
     let hint = if memory.pinned.is_some() {
-        "Click for now."
+        words.strip_unpin
     } else {
-        "Click to see its scores."
+        words.strip_pin
     };
-    response.on_hover_text_at_pointer(format!("{what}, {ago} ago{song}\n{hint}"));
+    response.on_hover_text_at_pointer(format!("{when}{song}\n{hint}"));
 }
 
 /// A genre's colour on the strip: fainter while it rests on less than a whole frame.

@@ -2,32 +2,27 @@
 
 use genrescope::decision::{PROVISIONAL_FROM, Reason, State};
 
-use super::{Status, ViewModel};
-use crate::song::clock;
+use super::{Past, Status, ViewModel};
+use crate::{song::clock, words::fill};
 
 impl ViewModel {
     /// The short word beside the dot.
     pub fn chip(&self) -> String {
+        let words = self.words();
         if let Some(past) = self.past {
-            return format!("The past: {} ago", clock(past.ago_s.round()));
+            let time = clock(past.ago_s.round());
+            return fill(words.the_past, &[("time", &time)]);
         }
         if self.hold && self.is_vivid() {
-            return "Held".to_owned();
+            return words.held.to_owned();
         }
         match self.status {
-            Status::Loading => "Loading",
-            Status::Trouble(_) => "Trouble",
-            Status::Bypassed => "Bypassed",
-            Status::NoAudio => "Waiting",
-            Status::Listening(State::Warming) => "Warming up",
-            Status::Listening(State::Provisional) => "So far",
-            Status::Listening(State::Live) => "Live",
-            Status::Listening(State::Unsure) => "Unsure",
-            Status::Listening(State::NotMusic) => "Not music",
-            Status::Listening(State::Silent) => "Silent",
-            Status::Listening(State::Lost) => "Source lost",
+            Status::Loading => words.loading.to_owned(),
+            Status::Trouble(_) => words.trouble.to_owned(),
+            Status::Bypassed => words.bypassed.to_owned(),
+            Status::NoAudio => words.waiting.to_owned(),
+            Status::Listening(state) => capitalised(words.state(state)),
         }
-        .to_owned()
     }
 
     /// The large line.
@@ -35,18 +30,15 @@ impl ViewModel {
         if let Some(genre) = self.genre.filter(|_| self.is_vivid()) {
             return self.title(genre);
         }
-        match &self.status {
-            Status::Loading => "One moment",
-            Status::Trouble(_) => "Not listening",
-            Status::Bypassed => "Bypassed",
-            Status::NoAudio => "No audio",
-            Status::Listening(State::Warming) => "Warming up",
-            Status::Listening(State::Silent) => "Silent",
-            Status::Listening(State::NotMusic) => "Not music",
-            Status::Listening(State::Lost) => "Source lost",
-            Status::Listening(_) => "Unsure",
+        let words = self.words();
+        match self.status {
+            Status::Loading => words.one_moment.to_owned(),
+            Status::Trouble(_) => words.not_listening.to_owned(),
+            Status::Bypassed => words.bypassed.to_owned(),
+            Status::NoAudio => words.no_audio.to_owned(),
+            Status::Listening(State::Live | State::Provisional) => capitalised(words.unsure),
+            Status::Listening(state) => capitalised(words.state(state)),
         }
-        .to_owned()
     }
 
     /// Why no genre is named, at length, and what can be done; `None` where one is, or where the
@@ -58,118 +50,116 @@ impl ViewModel {
         if self.genre.is_some() {
             return None;
         }
+        let words = self.words();
         let best = self.candidates().first().map_or_else(
-            || "the best".to_owned(),
+            || words.the_best.to_owned(),
             |&first| format!("{} ({})", self.name(first), percent(self.scores[first])),
         );
         let music = self.music.map_or_else(String::new, |music| {
-            format!(" It is music with a probability of {}.", percent(music))
+            let music = fill(words.why_music, &[("music", &percent(music))]);
+            format!(" {music}")
         });
+        let best = |sentence| fill(sentence, &[("best", &best)]);
         Some(match self.reason? {
-            Reason::TooLittleHeard => format!(
-                "No genre yet: the first answer needs {:.0} s of sound.",
-                PROVISIONAL_FROM.0.ceil()
-            ),
-            Reason::FirstSeconds => format!(
-                "No genre yet: {best} leads, but a guess from the first seconds must be surer. The preset Fast asks for less."
-            ),
-            Reason::LowScore => format!(
-                "No genre: {best} leads, which is too little to name it. None of the labels fits, or several do."
-            ),
-            Reason::Overtaken => format!(
-                "No genre for a moment: {best} has overtaken the one that was shown, and has yet to stay ahead. The preset \
-                 Fast shows it at once."
-            ),
-            Reason::MaybeNotMusic => format!("No genre: it may not be music.{music}"),
-            Reason::NotMusic => format!("No genre: speech, applause or noise.{music}"),
-            Reason::Silence | Reason::SourceLost => format!("No genre: {}.", state.words()),
+            Reason::TooLittleHeard => {
+                let seconds = format!("{:.0}", PROVISIONAL_FROM.0.ceil());
+                fill(words.why_too_little, &[("seconds", &seconds)])
+            }
+            Reason::FirstSeconds => best(words.why_first_seconds),
+            Reason::LowScore => best(words.why_low_score),
+            Reason::Overtaken => best(words.why_overtaken),
+            Reason::MaybeNotMusic => words.why_maybe_not_music.to_owned() + &music,
+            Reason::NotMusic => words.why_not_music.to_owned() + &music,
+            Reason::Silence | Reason::SourceLost => {
+                fill(words.why_state, &[("state", words.state(*state))])
+            }
         })
     }
 
     /// The line below it.
     pub fn detail(&self) -> String {
-        let left = |until: f64| (until - self.heard_s).ceil().max(1.0);
+        let words = self.words();
+        let wait = |sentence, until: f64| {
+            let left = format!("{:.0}", (until - self.heard_s).ceil().max(1.0));
+            fill(sentence, &[("seconds", &left)])
+        };
         if let (Some(past), Status::Listening(state)) = (self.past, &self.status) {
-            let song = past
-                .song
-                .map_or_else(String::new, |song| format!("Song at {}. ", song.words()));
-            let why = self
-                .reason
-                .map_or_else(String::new, |reason| format!(" ({})", reason.words()));
-            return format!(
-                "{song}It said: {}{why}.\nEscape or a click on the strip: back to now.",
-                state.words()
-            );
+            return self.detail_of_past(past, *state);
         }
         match &self.status {
-            Status::Loading => "The model is being loaded.".to_owned(),
+            Status::Loading => words.detail_loading.to_owned(),
             Status::Trouble(why) => why.clone(),
-            Status::Bypassed => "Audio passes, nothing is listened to.".to_owned(),
-            Status::NoAudio => "The host sends no audio. Start playback.".to_owned(),
-            Status::Listening(State::Warming) => {
-                format!("First answer in {:.0} s", left(PROVISIONAL_FROM.0))
-            }
-            Status::Listening(State::Provisional) => {
-                format!("A full listen takes {:.0} s more.", left(self.frame_s))
-            }
-            Status::Listening(State::Live) => match self.candidates().as_slice() {
-                [first, second]
-                    if self.genre.map(|genre| self.family_or_self(genre)) == Some(*first) =>
-                {
-                    let family = match self.genre {
-                        Some(genre) if genre != *first => {
-                            format!(
-                                "of {} {}, ",
-                                self.name(*first),
-                                percent(self.scores[*first])
-                            )
-                        }
-                        _ => String::new(),
-                    };
-                    let second = format!(
-                        "{family}then {} {}",
-                        self.name(*second),
-                        percent(self.scores[*second])
-                    );
-                    match self.newest_best().filter(|(best, _)| best != first) {
-                        Some((best, score)) => format!(
-                            "{second}\nnewest alone: {} {}",
-                            self.name(best),
-                            percent(score)
-                        ),
-                        None => second,
-                    }
-                }
-                // The readout waits a while before it changes.
-                [first, _] => format!(
-                    "{} {}: about to change?",
-                    self.title(*first),
-                    percent(self.scores[*first])
-                ),
-                _ => String::new(),
-            },
+            Status::Bypassed => words.detail_bypassed.to_owned(),
+            Status::NoAudio => words.detail_no_audio.to_owned(),
+            Status::Listening(State::Warming) => wait(words.detail_warming, PROVISIONAL_FROM.0),
+            Status::Listening(State::Provisional) => wait(words.detail_provisional, self.frame_s),
+            Status::Listening(State::Live) => self.detail_of_live(),
             Status::Listening(State::Unsure) => match (self.reason, self.candidates().as_slice()) {
-                (None | Some(Reason::LowScore), [first, second]) => format!(
-                    "{} {} or {} {}?",
-                    self.title(*first),
-                    percent(self.scores[*first]),
-                    self.name(*second),
-                    percent(self.scores[*second])
+                (None | Some(Reason::LowScore), &[first, second]) => fill(
+                    words.detail_either,
+                    &[
+                        ("first", &self.title(first)),
+                        ("score", &percent(self.scores[first])),
+                        ("second", self.name(second)),
+                        ("other", &percent(self.scores[second])),
+                    ],
                 ),
-                (Some(reason), [first, ..]) => format!(
+                (Some(reason), &[first, ..]) => format!(
                     "{} {}: {}.",
-                    self.title(*first),
-                    percent(self.scores[*first]),
-                    reason.words()
+                    self.title(first),
+                    percent(self.scores[first]),
+                    words.reason(reason)
                 ),
-                _ => "None of the genres fits.".to_owned(),
+                _ => words.detail_none.to_owned(),
             },
-            Status::Listening(State::NotMusic) => {
-                "Sound, but no music: speech, applause or noise.".to_owned()
-            }
-            Status::Listening(State::Silent) => "Nothing to hear.".to_owned(),
-            Status::Listening(State::Lost) => "The source is gone.".to_owned(),
+            Status::Listening(State::NotMusic) => words.detail_not_music.to_owned(),
+            Status::Listening(State::Silent) => words.detail_silent.to_owned(),
+            Status::Listening(State::Lost) => words.detail_lost.to_owned(),
         }
+    }
+
+    fn detail_of_live(&self) -> String {
+        let words = self.words();
+        let scored = |sentence, name: &str, score| {
+            fill(sentence, &[("genre", name), ("score", &percent(score))])
+        };
+        let shown = self.genre.map(|genre| self.family_or_self(genre));
+        match *self.candidates().as_slice() {
+            [first, second] if shown == Some(first) => {
+                let family = match self.genre {
+                    Some(genre) if genre != first => {
+                        let score = percent(self.scores[first]);
+                        let gaps = [("family", self.name(first)), ("score", &*score)];
+                        fill(words.detail_family, &gaps)
+                    }
+                    _ => String::new(),
+                };
+                let then = scored(words.detail_then, self.name(second), self.scores[second]);
+                match self.newest_best().filter(|&(best, _)| best != first) {
+                    Some((best, score)) => {
+                        let newest = scored(words.detail_newest, self.name(best), score);
+                        format!("{family}{then}\n{newest}")
+                    }
+                    None => family + &then,
+                }
+            }
+            // The readout waits a while before it changes.
+            [first, _] => scored(words.detail_change, &self.title(first), self.scores[first]),
+            _ => String::new(),
+        }
+    }
+
+    fn detail_of_past(&self, past: Past, state: State) -> String {
+        let words = self.words();
+        let song = past.song.map_or_else(String::new, |song| {
+            fill(words.past_song, &[("song", &song.words(words))]) + " "
+        });
+        let why = self
+            .reason
+            .map_or_else(String::new, |reason| format!(" ({})", words.reason(reason)));
+        let said = format!("{}{why}", words.state(state));
+        let said = fill(words.past_said, &[("state", &said)]);
+        format!("{song}{said}\n{}", words.past_back)
     }
 }
 
