@@ -298,42 +298,58 @@ fn escape_closes_what_is_open_and_is_the_hosts_otherwise() {
 }
 
 #[test]
-fn the_history_is_saved_among_the_documents() {
-    on_a_screen("the_history_is_saved_among_the_documents", || {
-        let (_folder, entry) = entry();
-        let desktop = Desktop::new();
-        let mut instance = instance(&entry);
-        let mut player = Player::start(&mut instance, 48_000.0);
-        (player.playing, player.song_from_s) = (Some(true), Some(60.0));
-        // Ahead of the clock, so it waits until all was heard.
-        for part in composed(48_000, 20.0).samples.chunks(1_000) {
-            player.play(&[part.to_vec(), part.to_vec()]);
-        }
-        let mut open = Open::create(&mut instance);
-        open.show(&desktop);
-        desktop.paints("for the table");
-        desktop.click(642, 33);
-        desktop.shows("the page of the song", SONG_DONE, HELD, true);
-        let documents = PathBuf::from(env::var_os("XDG_CONFIG_HOME").unwrap()).join("documents");
-        let files = || -> Vec<PathBuf> {
-            let entries = documents.read_dir().unwrap();
-            entries.map(|entry| entry.unwrap().path()).collect()
-        };
-        // Twice, and within one second perhaps: nothing is overwritten.
-        for expected in [1, 2] {
-            desktop.click(62, 380);
-            let start = Instant::now();
-            while files().len() < expected {
-                assert!(start.elapsed() < PATIENCE, "{:?}", files());
-                sleep(Duration::from_millis(10));
+fn the_history_is_saved_among_the_documents_and_copied() {
+    on_a_screen(
+        "the_history_is_saved_among_the_documents_and_copied",
+        || {
+            let (_folder, entry) = entry();
+            let desktop = Desktop::new();
+            let mut instance = instance(&entry);
+            let mut player = Player::start(&mut instance, 48_000.0);
+            (player.playing, player.song_from_s) = (Some(true), Some(60.0));
+            // Ahead of the clock, so it waits until all was heard.
+            for part in composed(48_000, 20.0).samples.chunks(1_000) {
+                player.play(&[part.to_vec(), part.to_vec()]);
             }
-        }
-        drop(open);
-        player.stop(&mut instance);
-        for file in files() {
-            check_table(&std::fs::read_to_string(file).unwrap());
-        }
-    });
+            let mut open = Open::create(&mut instance);
+            open.show(&desktop);
+            desktop.paints("for the table");
+            desktop.click(642, 33);
+            desktop.shows("the page of the song", SONG_DONE, HELD, true);
+            let documents =
+                PathBuf::from(env::var_os("XDG_CONFIG_HOME").unwrap()).join("documents");
+            let files = || -> Vec<PathBuf> {
+                let entries = documents.read_dir().unwrap();
+                entries.map(|entry| entry.unwrap().path()).collect()
+            };
+            // Twice, and within one second perhaps: nothing is overwritten.
+            for expected in [1, 2] {
+                desktop.click(62, 380);
+                let start = Instant::now();
+                while files().len() < expected {
+                    assert!(start.elapsed() < PATIENCE, "{:?}", files());
+                    sleep(Duration::from_millis(10));
+                }
+            }
+            // The same goes to another program.
+            desktop.click(152, 380);
+            let start = Instant::now();
+            let copied = loop {
+                if let Some(copied) = desktop.clipboard() {
+                    break copied;
+                }
+                assert!(start.elapsed() < PATIENCE, "nothing is on the clipboard");
+                sleep(Duration::from_millis(10));
+            };
+            drop(open);
+            player.stop(&mut instance);
+            for file in files() {
+                let saved = std::fs::read_to_string(file).unwrap();
+                check_table(&saved);
+                assert_eq!(saved, copied);
+            }
+        },
+    );
 }
 
 /// Rows that meet, from the beginning to nearly 20 s, with the time of a song that began at 1:00 at

@@ -17,9 +17,9 @@ use x11rb::{
     protocol::{
         Event,
         xproto::{
-            BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, CreateWindowAux,
-            EventMask, ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT,
-            WindowClass,
+            AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _,
+            CreateWindowAux, EventMask, ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
+            MOTION_NOTIFY_EVENT, WindowClass,
         },
         xtest::ConnectionExt as _,
     },
@@ -255,6 +255,37 @@ impl Desktop {
             assert!(start.elapsed() < PATIENCE, "{what}: {pixel:02x?}");
             sleep(Duration::from_millis(10));
         }
+    }
+
+    /// What is on the clipboard, as another program of the screen gets it; `None` while nothing is.
+    pub fn clipboard(&self) -> Option<String> {
+        let atom = |name: &str| {
+            let asked = self.x.intern_atom(false, name.as_bytes()).unwrap();
+            asked.reply().unwrap().atom
+        };
+        let (clipboard, text, into) = (atom("CLIPBOARD"), atom("UTF8_STRING"), atom("PASTED"));
+        self.x
+            .convert_selection(self.parent, clipboard, text, into, CURRENT_TIME)
+            .unwrap();
+        self.x.flush().unwrap();
+        let start = Instant::now();
+        loop {
+            match self.x.poll_for_event().unwrap() {
+                Some(Event::SelectionNotify(told)) if told.property == x11rb::NONE => return None,
+                Some(Event::SelectionNotify(_)) => break,
+                Some(_) => {}
+                None => sleep(Duration::from_millis(5)),
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the clipboard is not handed over"
+            );
+        }
+        let asked = self
+            .x
+            .get_property(true, self.parent, into, AtomEnum::ANY, 0, 1 << 20)
+            .unwrap();
+        String::from_utf8(asked.reply().unwrap().value).ok()
     }
 
     pub fn focus(&self) -> u32 {
