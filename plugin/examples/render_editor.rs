@@ -6,7 +6,15 @@ mod raster;
 
 use std::{error::Error, fs::File, io::BufWriter, path::Path};
 
-use genrescope_plugin_core::{editor::view_model::ViewModel, params::DEFAULT_AVERAGING_S};
+use egui::vec2;
+use genrescope_plugin_core::{
+    editor::{
+        view::{Page, compact_size},
+        view_model::ViewModel,
+    },
+    params::{Appearance, DEFAULT_AVERAGING_S, Reach},
+    words::Language,
+};
 use raster::{Image, Offscreen, scenes};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -37,21 +45,62 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("trouble", scenes::trouble()),
         ("some", scenes::many(24)),
         ("many", scenes::many(50)),
+        (
+            "hour",
+            ViewModel {
+                reach: Reach::Sixty,
+                ..scenes::an_hour()
+            },
+        ),
     ] {
-        for percent in [50_u16, 100, 150, 200] {
-            pages.push((format!("{name}_{percent}"), model.clone(), percent, false));
+        pages.push((name, model, Page::Readout, None));
+    }
+    pages.push(("settings", scenes::live(), Page::Settings, None));
+    pages.push(("song", scenes::an_hour(), Page::Song, None));
+    pages.push(("past", scenes::live(), Page::Readout, Some(40.0)));
+    for (language, names) in [
+        (
+            Language::German,
+            ["de", "de_unsure", "de_settings", "de_song"],
+        ),
+        (
+            Language::Spanish,
+            ["es", "es_unsure", "es_settings", "es_song"],
+        ),
+    ] {
+        for (name, page) in
+            names
+                .into_iter()
+                .zip([Page::Readout, Page::Readout, Page::Settings, Page::Song])
+        {
+            let model = ViewModel {
+                language,
+                ..if name.ends_with("unsure") {
+                    scenes::unsure()
+                } else {
+                    scenes::live()
+                }
+            };
+            pages.push((name, model, page, None));
         }
     }
-    for percent in [50_u16, 100, 150, 200] {
-        pages.push((format!("settings_{percent}"), scenes::live(), percent, true));
+    let mut sizes = vec![("tall", vec2(402.0, 501.0)), ("compact", compact_size())];
+    for (name, percent) in [("50", 50.0), ("100", 100.0), ("150", 150.0), ("200", 200.0)] {
+        sizes.push((name, design * (percent / 100.0)));
     }
-    for (name, model, percent, settings) in pages {
-        let mut offscreen = Offscreen::new(design * (f32::from(percent) / 100.0), 1.0);
-        offscreen.memory.settings_open = settings;
-        save(
-            &folder.join(format!("{name}.png")),
-            &offscreen.render(&model),
-        )?;
+    for (page, model, shown, pinned) in pages {
+        for (theme, appearance) in [("", Appearance::Dark), ("_light", Appearance::Light)] {
+            let model = ViewModel {
+                appearance,
+                ..model.clone()
+            };
+            for (size, points) in &sizes {
+                let mut offscreen = Offscreen::new(*points, 1.0);
+                (offscreen.memory.page, offscreen.memory.pinned) = (shown, pinned);
+                let image = offscreen.render(&model);
+                save(&folder.join(format!("{page}_{size}{theme}.png")), &image)?;
+            }
+        }
     }
     Ok(())
 }

@@ -1,30 +1,40 @@
 //! The editor, drawn offscreen.
 
+#[path = "editor/history.rs"]
+mod history;
+#[path = "editor/keys.rs"]
+mod keys;
 #[path = "support/raster.rs"]
 mod raster;
+#[path = "editor/room.rs"]
+mod room;
 
 use std::collections::HashSet;
 
-use egui::{Color32, pos2};
+use egui::{Color32, pos2, vec2};
 use genrescope::decision::State;
 use genrescope_plugin_core::{
     editor::{
-        view::{Action, design_size},
+        view::{Action, Page, compact_size, design_size},
         view_model::{Status, ViewModel},
     },
-    params::Restlessness,
+    params::{Appearance, Restlessness},
 };
 use raster::{Image, Offscreen, scenes};
-
-const BACKGROUND: Color32 = Color32::from_rgb(0x11, 0x14, 0x19);
 
 fn render(model: &ViewModel, share: f32) -> Image {
     Offscreen::new(design_size() * share, 1.0).render(model)
 }
 
+/// The corner is always background.
+fn background(image: &Image) -> Color32 {
+    image.at(0, 0)
+}
+
 /// Share of pixels that are not background.
 fn ink(image: &Image) -> f64 {
-    let inked = image.pixels.iter().filter(|&&p| p != BACKGROUND).count();
+    let ground = background(image);
+    let inked = image.pixels.iter().filter(|&&p| p != ground).count();
     inked as f64 / image.pixels.len() as f64
 }
 
@@ -44,12 +54,29 @@ fn no_window_is_ever_blank() {
         scenes::held(),
         scenes::waiting(),
         scenes::bypassed(),
+        scenes::an_hour(),
+    ];
+    let design = design_size();
+    let looks = [
+        (design * 0.5, Appearance::Dark),
+        (design, Appearance::Dark),
+        (design, Appearance::Light),
+        (design * 2.0, Appearance::Dark),
+        (vec2(402.0, 501.0), Appearance::Light),
+        (compact_size(), Appearance::Dark),
+        (vec2(200.0, 80.0), Appearance::Light),
     ];
     for scene in &scenes {
-        for share in [0.5, 1.0, 2.0] {
-            let image = render(scene, share);
+        for (size, appearance) in looks {
+            let scene = ViewModel {
+                appearance,
+                ..scene.clone()
+            };
+            let image = Offscreen::new(size, 1.0).render(&scene);
+            let bright = appearance == Appearance::Light;
+            assert_eq!(background(&image).r() > 128, bright);
             let ink = ink(&image);
-            assert!(ink > 0.03, "{:?} at {share}: {ink:.3}", scene.status);
+            assert!(ink > 0.03, "{:?} at {size}: {ink:.3}", scene.status);
             let untouched = Color32::from_rgb(255, 0, 255);
             assert!(
                 !image.pixels.contains(&untouched),
@@ -140,7 +167,7 @@ fn buttons_do_what_they_say() {
 fn presets_are_chosen_in_the_settings() {
     let model = scenes::live();
     let mut offscreen = Offscreen::new(design_size(), 1.0);
-    offscreen.memory.settings_open = true;
+    offscreen.memory.page = Page::Settings;
     offscreen.render(&model);
     let mut seen = HashSet::new();
     for x in (20..500).step_by(12) {
@@ -150,19 +177,6 @@ fn presets_are_chosen_in_the_settings() {
     }
     let all = Restlessness::ALL.map(|choice| format!("{:?}", Action::Preset(choice)));
     assert_eq!(seen, all.into_iter().collect());
-}
-
-#[test]
-fn the_strip_reaches_further_back_with_a_click() {
-    let model = scenes::live();
-    let mut offscreen = Offscreen::new(design_size(), 1.0);
-    let near = offscreen.render(&model);
-    offscreen.click(&model, pos2(300.0, 370.0));
-    assert!(offscreen.memory.far);
-    let far = offscreen.render(&model);
-    // Reggae fills the right third of two minutes, and not of ten.
-    assert_ne!(near.at(500, 380), far.at(500, 380));
-    assert_eq!(near.at(735, 390), far.at(735, 390));
 }
 
 #[test]
@@ -188,7 +202,10 @@ fn the_settings_open_and_close() {
     offscreen.render(&model);
     let place = pos2(design_size().x - 40.0, 33.0);
     offscreen.click(&model, place);
-    assert!(offscreen.memory.settings_open);
+    assert_eq!(offscreen.memory.page, Page::Settings);
     offscreen.click(&model, place);
-    assert!(!offscreen.memory.settings_open);
+    assert_eq!(offscreen.memory.page, Page::Readout);
+    offscreen.click(&model, place);
+    offscreen.press(&model, egui::Key::Escape);
+    assert_eq!(offscreen.memory.page, Page::Readout);
 }

@@ -14,18 +14,21 @@ mod listening;
 #[path = "support/vst3_raw.rs"]
 mod vst3_raw;
 
+#[path = "support/desktop.rs"]
+mod desktop;
+
 use std::{
-    env, fs,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    env,
+    path::PathBuf,
     sync::atomic::Ordering,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use clack_extensions::gui::{GuiApiType, GuiConfiguration, GuiSize, PluginGui, Window};
-use clack_host::prelude::*;
-use clap_host::{TestHost, edit_state, entry, instance};
+use clack_extensions::gui::GuiSize;
+use clap_host::{Player, edit_state, entry, instance};
+use desktop::{Desktop, Open, PATIENCE, on_a_screen};
+use listening::{Deck as _, composed};
 use vst3::{
     ComPtr, ComWrapper,
     Steinberg::{
@@ -36,260 +39,16 @@ use vst3::{
     },
 };
 use x11rb::{
-    COPY_DEPTH_FROM_PARENT, COPY_FROM_PARENT, CURRENT_TIME,
-    connection::Connection,
+    CURRENT_TIME,
+    connection::Connection as _,
     protocol::{
         Event,
         xproto::{
-            BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, CreateWindowAux,
-            EventMask, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
-            MOTION_NOTIFY_EVENT, WindowClass,
+            BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, InputFocus,
+            MOTION_NOTIFY_EVENT,
         },
-        xtest::ConnectionExt as _,
     },
-    rust_connection::RustConnection,
 };
-
-/// Tells a test that it was started anew, and which file it writes when it has passed.
-const AGAIN: &str = "GENRESCOPE_TEST_PASSED";
-
-/// For failures only: nothing takes this long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A virtual screen.
-struct Screen {
-    server: Child,
-    name: String,
-}
-
-impl Screen {
-    /// `None` where there is no Xvfb.
-    fn start() -> Option<Self> {
-        let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-screen", "0", "2600x1800x24"])
-            .args(["-nolisten", "tcp"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut line = String::new();
-        BufReader::new(server.stdout.take()?)
-            .read_line(&mut line)
-            .ok()?;
-        let name = format!(":{}", line.trim());
-        Some(Self { server, name })
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-/// Runs `test` of this file on a screen of its own.
-fn on_a_screen(name: &str, test: impl FnOnce()) {
-    if let Some(passed) = env::var_os(AGAIN) {
-        test();
-        fs::write(passed, "").unwrap();
-        return;
-    }
-    let Some(screen) = Screen::start() else {
-        listening::skip::skip(
-            "xvfb",
-            "there is no Xvfb; scripts/setup.sh tests installs it",
-        );
-        return;
-    };
-    // The window's thread may still be unloading the graphics driver when the program ends, and
-    // drivers do not always survive that (docs/upstream.md): what counts is that the test came to
-    // its end.
-    let folder = tempfile::tempdir().unwrap();
-    let passed = folder.path().join("passed");
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(AGAIN, &passed)
-        .env("DISPLAY", &screen.name)
-        .status()
-        .unwrap();
-    assert!(passed.is_file(), "{name} on {}: {status}", screen.name);
-}
-
-/// The host's side of the screen.
-struct Desktop {
-    x: RustConnection,
-    root: u32,
-    parent: u32,
-}
-
-impl Desktop {
-    fn new() -> Self {
-        let (x, screen) = x11rb::connect(None).unwrap();
-        let root = x.setup().roots[screen].root;
-        let parent = x.generate_id().unwrap();
-        let events = EventMask::KEY_PRESS | EventMask::FOCUS_CHANGE;
-        // White, so that nothing of an editor before this one is seen through a window that was
-        // never drawn.
-        let asked = CreateWindowAux::new()
-            .background_pixel(0x00ff_ffff)
-            .event_mask(events);
-        x.create_window(
-            COPY_DEPTH_FROM_PARENT,
-            parent,
-            root,
-            0,
-            0,
-            2_500,
-            1_700,
-            0,
-            WindowClass::INPUT_OUTPUT,
-            COPY_FROM_PARENT,
-            &asked,
-        )
-        .unwrap();
-        x.map_window(parent).unwrap();
-        x.get_input_focus().unwrap().reply().unwrap();
-        Self { x, root, parent }
-    }
-
-    fn child(&self) -> u32 {
-        let tree = self.x.query_tree(self.parent).unwrap().reply().unwrap();
-        assert_eq!(tree.children.len(), 1, "one editor");
-        tree.children[0]
-    }
-
-    /// Width and height of the editor's window.
-    fn size(&self) -> (u32, u32) {
-        let geometry = self.x.get_geometry(self.child()).unwrap().reply().unwrap();
-        (geometry.width.into(), geometry.height.into())
-    }
-
-    /// Waits until the window shows something in each of its corners' quarters, or panics.
-    fn paints(&self, what: &str) {
-        let (width, height) = self.size();
-        let start = Instant::now();
-        loop {
-            let image = self
-                .x
-                .get_image(
-                    ImageFormat::Z_PIXMAP,
-                    self.child(),
-                    0,
-                    0,
-                    width as u16,
-                    height as u16,
-                    !0,
-                )
-                .unwrap()
-                .reply()
-                .unwrap();
-            // Blue, green, red, and nothing.
-            let pixel = |x: u32, y: u32| {
-                let at = 4 * (y * width + x) as usize;
-                [image.data[at + 2], image.data[at + 1], image.data[at]]
-            };
-            let background = [0x11, 0x14, 0x19];
-            let corners = [
-                (2, 2),
-                (width - 3, 2),
-                (2, height - 3),
-                (width - 3, height - 3),
-            ];
-            let lit = (0..height)
-                .flat_map(|y| (0..width).map(move |x| (x, y)))
-                .filter(|&(x, y)| pixel(x, y).iter().any(|&part| part > 0x60))
-                .count();
-            if corners.iter().all(|&(x, y)| pixel(x, y) == background)
-                && lit > (width * height / 500) as usize
-            {
-                return;
-            }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{what}: blank, {lit} pixels are lit"
-            );
-            sleep(Duration::from_millis(10));
-        }
-    }
-
-    /// Waits for a key in the host's own window.
-    fn key_arrives(&self) {
-        let start = Instant::now();
-        loop {
-            while let Some(event) = self.x.poll_for_event().unwrap() {
-                if matches!(event, Event::KeyPress(_)) {
-                    return;
-                }
-            }
-            assert!(start.elapsed() < PATIENCE, "the key reaches nobody");
-            sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn fake(&self, kind: u8, detail: u8, x: i16, y: i16) {
-        self.x
-            .xtest_fake_input(kind, detail, CURRENT_TIME, self.root, x, y, 0)
-            .unwrap()
-            .check()
-            .unwrap();
-    }
-
-    fn press_space(&self) {
-        // Evdev's space bar.
-        self.fake(KEY_PRESS_EVENT, 65, 0, 0);
-        self.fake(KEY_RELEASE_EVENT, 65, 0, 0);
-    }
-
-    fn focus(&self) -> u32 {
-        self.x.get_input_focus().unwrap().reply().unwrap().focus
-    }
-}
-
-/// Opens the editor as hosts do it.
-struct Open<'a> {
-    instance: &'a mut PluginInstance<TestHost>,
-    gui: PluginGui,
-}
-
-impl<'a> Open<'a> {
-    fn create(instance: &'a mut PluginInstance<TestHost>) -> Self {
-        let handle = instance.plugin_handle();
-        let gui: PluginGui = handle.get_extension().unwrap();
-        let configuration = GuiConfiguration {
-            api_type: GuiApiType::X11,
-            is_floating: false,
-        };
-        gui.create(&handle, configuration).unwrap();
-        Self { instance, gui }
-    }
-
-    fn scale(&mut self, scale: f64) {
-        self.gui
-            .set_scale(&self.instance.plugin_handle(), scale)
-            .unwrap();
-    }
-
-    fn size(&mut self) -> (u32, u32) {
-        let GuiSize { width, height } = self.gui.get_size(&self.instance.plugin_handle()).unwrap();
-        (width, height)
-    }
-
-    #[expect(unsafe_code, reason = "windows are shared by number")]
-    fn show(&mut self, desktop: &Desktop) {
-        let handle = self.instance.plugin_handle();
-        let parent = Window::from_x11_handle(desktop.parent.into());
-        // SAFETY: the parent outlives the editor.
-        unsafe { self.gui.set_parent(&handle, parent) }.unwrap();
-        self.gui.show(&handle).unwrap();
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.gui.destroy(&self.instance.plugin_handle());
-    }
-}
 
 #[test]
 fn it_paints_however_late_it_is_shown() {
@@ -456,4 +215,173 @@ fn keys_go_on_to_the_host() {
         desktop.press_space();
         desktop.key_arrives();
     });
+}
+
+/// A button that is held down.
+const HELD: [u8; 3] = [0xb6, 0xbe, 0xca];
+
+/// On the button that closes the settings, beside its word.
+const DONE: (i16, i16) = (680, 28);
+
+/// The same of the page of the song.
+const SONG_DONE: (i16, i16) = (624, 28);
+
+#[test]
+fn a_size_is_chosen_and_kept() {
+    on_a_screen("a_size_is_chosen_and_kept", || {
+        let (_folder, entry) = entry();
+        let desktop = Desktop::new();
+        let mut instance = instance(&entry);
+        let mut open = Open::create(&mut instance);
+        open.show(&desktop);
+        desktop.paints("at 100 %");
+        // Settings, and the last of the sizes but one: 150 %.
+        desktop.click(720, 33);
+        desktop.shows("settings", DONE, HELD, true);
+        desktop.click(488, 298);
+        let start = Instant::now();
+        while desktop.size() != (1_140, 720) {
+            assert!(start.elapsed() < PATIENCE, "{:?}", desktop.size());
+            sleep(Duration::from_millis(10));
+        }
+        desktop.paints("at 150 %");
+        drop(open);
+        edit_state(&mut instance, &[("[1140,720]", "[1140,720]")]);
+        let mut open = Open::create(&mut instance);
+        assert_eq!(open.size(), (1_140, 720));
+    });
+}
+
+#[test]
+fn escape_closes_what_is_open_and_is_the_hosts_otherwise() {
+    on_a_screen(
+        "escape_closes_what_is_open_and_is_the_hosts_otherwise",
+        || {
+            const ESCAPE: u8 = 9;
+            let (_folder, entry) = entry();
+            let desktop = Desktop::new();
+            desktop
+                .x
+                .set_input_focus(InputFocus::PARENT, desktop.parent, CURRENT_TIME)
+                .unwrap();
+            let mut instance = instance(&entry);
+            let mut open = Open::create(&mut instance);
+            open.show(&desktop);
+            desktop.paints("for Escape");
+            desktop.click(720, 33);
+            desktop.shows("settings", DONE, HELD, true);
+            // The host has the focus again, and its space bar.
+            let start = Instant::now();
+            while desktop.focus() != desktop.parent {
+                assert!(start.elapsed() < PATIENCE, "the focus is not given back");
+                sleep(Duration::from_millis(10));
+            }
+            desktop.press_space();
+            desktop.key_arrives();
+            while desktop.x.poll_for_event().unwrap().is_some() {}
+            desktop.press(ESCAPE);
+            desktop.shows("settings are closed", DONE, HELD, false);
+            // Given back with the next picture.
+            let start = Instant::now();
+            let arrived = || {
+                desktop.press(ESCAPE);
+                desktop.x.get_input_focus().unwrap().reply().unwrap();
+                let event = desktop.x.poll_for_event().unwrap();
+                event.is_some_and(|event| matches!(event, Event::KeyPress(_)))
+            };
+            while !arrived() {
+                assert!(start.elapsed() < PATIENCE, "Escape reaches nobody");
+                sleep(Duration::from_millis(20));
+            }
+        },
+    );
+}
+
+#[test]
+fn the_history_is_saved_among_the_documents_and_copied() {
+    on_a_screen(
+        "the_history_is_saved_among_the_documents_and_copied",
+        || {
+            let (_folder, entry) = entry();
+            let desktop = Desktop::new();
+            let mut instance = instance(&entry);
+            let mut player = Player::start(&mut instance, 48_000.0);
+            (player.playing, player.song_from_s) = (Some(true), Some(60.0));
+            // Ahead of the clock, so it waits until all was heard.
+            for part in composed(48_000, 20.0).samples.chunks(1_000) {
+                player.play(&[part.to_vec(), part.to_vec()]);
+            }
+            let mut open = Open::create(&mut instance);
+            open.show(&desktop);
+            desktop.paints("for the table");
+            desktop.click(642, 33);
+            desktop.shows("the page of the song", SONG_DONE, HELD, true);
+            let documents =
+                PathBuf::from(env::var_os("XDG_CONFIG_HOME").unwrap()).join("documents");
+            let files = || -> Vec<PathBuf> {
+                let entries = documents.read_dir().unwrap();
+                entries.map(|entry| entry.unwrap().path()).collect()
+            };
+            // Twice, and within one second perhaps: nothing is overwritten.
+            for expected in [1, 2] {
+                desktop.click(62, 380);
+                let start = Instant::now();
+                while files().len() < expected {
+                    assert!(start.elapsed() < PATIENCE, "{:?}", files());
+                    sleep(Duration::from_millis(10));
+                }
+            }
+            // The same goes to another program.
+            desktop.click(152, 380);
+            let start = Instant::now();
+            let copied = loop {
+                if let Some(copied) = desktop.clipboard() {
+                    break copied;
+                }
+                assert!(start.elapsed() < PATIENCE, "nothing is on the clipboard");
+                sleep(Duration::from_millis(10));
+            };
+            drop(open);
+            player.stop(&mut instance);
+            for file in files() {
+                let saved = std::fs::read_to_string(file).unwrap();
+                check_table(&saved);
+                assert_eq!(saved, copied);
+            }
+        },
+    );
+}
+
+/// Rows that meet, from the beginning to nearly 20 s, with the time of a song that began at 1:00 at
+/// bar 31.
+fn check_table(table: &str) {
+    let rows: Vec<Vec<&str>> = table.lines().map(|row| row.split(',').collect()).collect();
+    assert_eq!(
+        rows[0][..8],
+        [
+            "from_s",
+            "to_s",
+            "song_s",
+            "bar",
+            "state",
+            "reason",
+            "genre",
+            "confidence"
+        ]
+    );
+    assert_eq!(rows[0].len(), 18, "ten labels");
+    let number = |row: &[&str], column: usize| row[column].parse::<f64>().unwrap();
+    let mut at = 0.0;
+    for row in &rows[1..] {
+        let from = number(row, 0);
+        assert_eq!((row.len(), from), (18, at), "{row:?}");
+        at = number(row, 1);
+        assert!((number(row, 2) - 60.0 - from).abs() < 0.02, "{row:?}");
+        assert!((number(row, 3) - 31.0 - from / 2.0).abs() < 0.02, "{row:?}");
+        let sum: f64 = (8..18).map(|column| number(row, column)).sum();
+        assert!((sum - 1.0).abs() < 0.01, "{row:?}");
+    }
+    assert!(at > 17.0, "{table}");
+    let named = rows[1..].iter().filter(|row| !row[6].is_empty());
+    assert!(named.count() > 3, "{table}");
 }

@@ -211,16 +211,15 @@ impl<W: Wire> Sink for DmxSink<W> {
     }
 
     fn tick_period(&self) -> Option<Duration> {
-        let step = match self.step() {
-            _ if self.released || !self.linked => None,
-            None if (1..LAST_FRAMES).contains(&self.still) => Some(FRAME_PERIOD),
-            step => step,
-        };
-        Some(step.map_or(REPEAT_PERIOD, |step| {
+        Some(match self.step() {
+            _ if self.released || !self.linked => REPEAT_PERIOD,
+            None if (1..LAST_FRAMES).contains(&self.still) => FRAME_PERIOD,
+            None => REPEAT_PERIOD,
             // Two steps at a time, unless that makes it too rare.
-            let period = (2 * step).min(step.max(SLOW_PERIOD));
-            period.clamp(FRAME_PERIOD, REPEAT_PERIOD)
-        }))
+            Some(step) => (2 * step)
+                .min(step.max(SLOW_PERIOD))
+                .clamp(FRAME_PERIOD, REPEAT_PERIOD),
+        })
     }
 
     fn tick(&mut self, now: Instant) -> Result<(), SinkError> {

@@ -32,7 +32,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::{
     editor::Geometry,
-    history::History,
+    history::{self, History},
     osc::OscFeed,
     params::{GenrescopeParams, ModelChoice},
     song::SongClock,
@@ -82,8 +82,10 @@ pub(crate) struct Board {
     pub(crate) trouble: Option<String>,
     /// Handles of the running stream.
     pub(crate) stream: Option<StreamFacts>,
-    /// The last ten minutes.
-    pub(crate) history: History,
+    /// The last hour. The editor has the same as long as nothing is added.
+    pub(crate) history: Arc<History>,
+    /// Where the history was saved, or why it was not.
+    pub(crate) saved: Option<Result<String, String>>,
     /// What went wrong with OSC.
     pub(crate) osc_trouble: Option<String>,
     /// Commands that were carried out.
@@ -259,6 +261,8 @@ enum Command {
     Listen(StreamSpec, u64),
     /// The choice of model or of outputs has changed.
     SettingsChanged,
+    /// The history is to be saved.
+    SaveHistory,
     /// The instance is dropped.
     Quit,
 }
@@ -308,6 +312,11 @@ impl DeskHandle {
     /// Model or OSC settings have changed.
     pub(crate) fn settings_changed(&self) {
         self.send(Command::SettingsChanged);
+    }
+
+    /// Writes the history into a file, and tells the editor where it is.
+    pub(crate) fn save_history(&self) {
+        self.send(Command::SaveHistory);
     }
 
     /// Waits until everything that was sent is done: for offline rendering, never for a live host.
@@ -415,6 +424,10 @@ impl Worker {
                         self.guarded(Self::apply_settings);
                         self.done();
                     }
+                    Ok(Command::SaveHistory) => {
+                        self.guarded(Self::save_history);
+                        self.done();
+                    }
                     Ok(Command::Quit) | Err(_) => break,
                 },
                 recv(self.updates) -> readout => match readout {
@@ -483,7 +496,7 @@ impl Worker {
                     frame_s: model.n_frames().saturating_sub(1) as f64 * model.column().0,
                 });
                 board.trouble = None;
-                board.history.clear();
+                Arc::make_mut(&mut board.history).clear();
                 drop(board);
                 self.model = Some((choice, model));
                 self.shared.repaint.request_repaint();
@@ -530,7 +543,8 @@ impl Worker {
                 let mut board = self.shared.board.lock();
                 board.stream = Some(facts);
                 board.trouble = None;
-                board.history.clear();
+                // A rendering's history is still there after it.
+                Arc::make_mut(&mut board.history).begin_stream();
                 drop(board);
                 drop(self.shared.incoming.swap(Some(stream)));
             }
@@ -558,10 +572,25 @@ impl Worker {
 
     fn on_readout(&mut self, readout: &Readout) {
         let song = self.shared.song.at(readout.position.0);
-        self.shared.board.lock().history.push(readout, song);
+        Arc::make_mut(&mut self.shared.board.lock().history).push(readout, song);
         self.feed_osc(readout);
         self.shared.repaint.request_repaint();
         drop(self.shared.retired.swap(None));
+    }
+
+    fn save_history(&mut self) {
+        let board = self.shared.board.lock();
+        let history = Arc::clone(&board.history);
+        let labels = board.model.as_ref().map(|facts| facts.labels.clone());
+        // The editor does not wait for a disk.
+        drop(board);
+        let labels: Vec<String> = labels
+            .iter()
+            .flat_map(Labels::iter)
+            .map(str::to_owned)
+            .collect();
+        let saved = history::file::save(&history::csv::table(&history, &labels));
+        self.shared.board.lock().saved = Some(saved.map(|path| path.display().to_string()));
     }
 
     /// Ends the feed where the host has ended what it tells of.

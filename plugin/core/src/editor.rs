@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use egui::ViewportCommand;
 use genrescope::genre::Labels;
 use nice_plug::{
     context::gui::{GuiContext, ParamSetter},
@@ -30,7 +31,10 @@ use self::{
     view::{Action, Memory},
     view_model::{Status, ViewModel},
 };
-use crate::desk::{DeskHandle, Shared};
+use crate::{
+    desk::{DeskHandle, Shared},
+    words::Language,
+};
 
 /// Without a block for this long, the host counts as stopped.
 const NO_AUDIO_AFTER: Duration = Duration::from_millis(900);
@@ -51,6 +55,7 @@ pub(crate) struct App {
     context: Option<GuiContext>,
     memory: Memory,
     labels: Option<Labels>,
+    system_language: Language,
     model: ViewModel,
     beats: u64,
     beat_at: Option<Instant>,
@@ -68,6 +73,7 @@ impl App {
             context: None,
             memory: Memory::default(),
             labels: None,
+            system_language: Language::of_system(),
             model: ViewModel::default(),
             beats: 0,
             beat_at: None,
@@ -102,16 +108,18 @@ impl NiceEguiApp for App {
         Ok(())
     }
 
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut Frame) {
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut Frame) {
         self.update();
         for action in view::draw(ui, &self.model, &mut self.memory) {
-            self.act(action);
+            self.act(ui.ctx(), action);
         }
+        frame.set_clear_color(view::background(ui.ctx(), &self.model).into());
         #[cfg(target_os = "linux")]
         if let Some(x11) = &mut self.x11 {
             let clicked =
                 ui.input(|input| input.pointer.any_click() || input.pointer.any_released());
             x11.set_takes_keys(ui.ctx().egui_wants_keyboard_input(), clicked);
+            x11.set_takes_escape(self.memory.awaits_escape());
         }
         let moving = self.model.level_dbfs > -90.0 && self.is_fed();
         ui.request_repaint_after(if moving { FRAME_LIVE } else { FRAME_IDLE });
@@ -163,6 +171,10 @@ impl App {
             let settings = params.settings.read();
             model.osc_target.clone_from(&settings.osc_target);
             model.model_choice.clone_from(&settings.model);
+            model.reach = settings.strip;
+            model.appearance = settings.theme;
+            model.language_choice = settings.language();
+            model.language = model.language_choice.unwrap_or(self.system_language);
         }
 
         let board = self.shared.board.lock();
@@ -181,8 +193,8 @@ impl App {
             model.frame_s = facts.frame_s;
         }
         model.osc_trouble.clone_from(&board.osc_trouble);
-        model.history.clear();
-        model.history.extend(board.history.iter().copied());
+        model.history = Arc::clone(&board.history);
+        model.saved.clone_from(&board.saved);
         let stream = board.stream.clone();
         let trouble = board.trouble.clone();
         let loaded = board.model.is_some();
@@ -232,7 +244,7 @@ impl App {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, egui: &egui::Context, action: Action) {
         let Some(context) = &self.context else { return };
         let setter = context.param_setter();
         let params = &self.shared.params;
@@ -241,6 +253,15 @@ impl App {
                 if let Some(stream) = &self.shared.board.lock().stream {
                     stream.controls.reset();
                 }
+            }
+            // The host is asked, and the project remembers what it gives.
+            Action::Size(size) => egui.send_viewport_cmd(ViewportCommand::InnerSize(size)),
+            Action::Language(choice) => params.settings.write().set_language(choice),
+            Action::Theme(theme) => params.settings.write().theme = theme,
+            Action::Reach(reach) => params.settings.write().strip = reach,
+            Action::SaveCsv => self.desk.save_history(),
+            Action::Forget => {
+                Arc::make_mut(&mut self.shared.board.lock().history).clear();
             }
             Action::Hold(on) => set(&setter, &params.hold, on),
             Action::AveragingBegin => setter.begin_set_parameter(&params.averaging_s),

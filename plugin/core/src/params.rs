@@ -2,17 +2,20 @@
 //!
 //! Parameter ids are frozen: a saved project finds its values by them. A test lists them.
 
-use std::{path::PathBuf, sync::Arc};
+mod settings;
+
+use std::sync::Arc;
 
 use genrescope::decision::{DEFAULT_AVERAGING, Preset};
 use nice_plug::prelude::*;
 use parking_lot::RwLock;
-use serde::{Deserialize, Serialize};
 
+pub(crate) use self::settings::migrate;
+pub use self::settings::{
+    Appearance, DEFAULT_EDITOR, MAX_EDITOR, MIN_EDITOR, ModelChoice, Reach, SETTINGS_VERSION,
+    Settings,
+};
 use crate::midi::{LAST_CC, LAST_NOTE, MidiMap};
-
-/// Version of [`Settings`] that this build writes.
-pub const SETTINGS_VERSION: u32 = 1;
 
 /// Longest averaging time, in seconds.
 pub const MAX_AVERAGING_S: f32 = 120.0;
@@ -27,15 +30,6 @@ pub const DEFAULT_BASE_NOTE: i32 = MidiMap::DEFAULT.base_note as i32;
 /// Controller of the first genre in a fresh instance: 20, the first of the twelve that MIDI leaves
 /// undefined.
 pub const DEFAULT_BASE_CC: i32 = MidiMap::DEFAULT.base_cc as i32;
-
-/// Smallest editor, in logical points.
-pub const MIN_EDITOR: (u32, u32) = (360, 240);
-
-/// Largest editor, in logical points.
-pub const MAX_EDITOR: (u32, u32) = (2400, 1600);
-
-/// Editor of a fresh instance, in logical points.
-pub const DEFAULT_EDITOR: (u32, u32) = (760, 480);
 
 /// Everything that a host saves with the project.
 #[derive(Params)]
@@ -119,15 +113,6 @@ impl Restlessness {
         }
     }
 
-    /// What it is for.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Steady => "Few changes, each well founded: for lights that must not flicker.",
-            Self::Balanced => "Neither restless nor slow.",
-            Self::Fast => "The best guess soon, and another one as soon as it leads.",
-        }
-    }
-
     /// The preset of this name.
     pub const fn preset(self) -> Preset {
         match self {
@@ -135,54 +120,6 @@ impl Restlessness {
             Self::Balanced => Preset::Balanced,
             Self::Fast => Preset::Fast,
         }
-    }
-}
-
-/// Where the network comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModelChoice {
-    /// The model that is compiled into the plugin.
-    #[default]
-    Builtin,
-    /// The one with families and kinds, compiled in, too.
-    Wide,
-    /// A model file.
-    File(PathBuf),
-}
-
-/// What a project remembers beside its parameters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Settings {
-    /// [`SETTINGS_VERSION`] of the build that wrote it.
-    pub version: u32,
-    /// Which network listens.
-    pub model: ModelChoice,
-    /// Where OSC goes: `host:port`.
-    pub osc_target: String,
-    /// Width and height of the editor, in logical points.
-    pub editor: (u32, u32),
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            version: SETTINGS_VERSION,
-            model: ModelChoice::Builtin,
-            osc_target: "127.0.0.1:9000".to_owned(),
-            editor: DEFAULT_EDITOR,
-        }
-    }
-}
-
-impl Settings {
-    /// The editor's size within what can be shown, whatever was saved.
-    pub fn editor_size(&self) -> (u32, u32) {
-        (
-            self.editor.0.clamp(MIN_EDITOR.0, MAX_EDITOR.0),
-            self.editor.1.clamp(MIN_EDITOR.1, MAX_EDITOR.1),
-        )
     }
 }
 
@@ -270,18 +207,6 @@ fn parse_seconds(text: &str) -> Option<f32> {
     number.parse().ok().filter(|value: &f32| value.is_finite())
 }
 
-/// Brings a state that an older build saved to what this build reads. There is one version so far,
-/// so only states without any settings (a host's own preset, or a damaged one) are completed by
-/// defaults, which `serde` does.
-pub(crate) fn migrate(state: &mut PluginState) {
-    if let Some(settings) = state.fields.get("settings")
-        && serde_json::from_str::<Settings>(settings).is_err()
-    {
-        // An unreadable field must not keep the rest of the project from loading.
-        state.fields.remove("settings");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -311,31 +236,10 @@ mod tests {
             params.serialize_fields(),
             BTreeMap::from([(
                 "settings".to_owned(),
-                r#"{"version":1,"model":{"file":"/models/own.safetensors"},"osc_target":"127.0.0.1:9000","editor":[760,480]}"#
+                r#"{"version":2,"model":{"file":"/models/own.safetensors"},"osc_target":"127.0.0.1:9000","editor":[760,480],"strip":"2min","theme":"dark","language":""}"#
                     .to_owned()
             )])
         );
-    }
-
-    #[test]
-    fn settings_survive_what_they_do_not_know() {
-        let older: Settings = serde_json::from_str(r#"{"osc_target":"10.0.0.1:7700"}"#).unwrap();
-        assert_eq!(older.osc_target, "10.0.0.1:7700");
-        assert_eq!(older.model, ModelChoice::Builtin);
-        let newer: Settings =
-            serde_json::from_str(r#"{"version":9,"new":true,"editor":[9,99999]}"#).unwrap();
-        assert_eq!(newer.editor_size(), (MIN_EDITOR.0, MAX_EDITOR.1));
-    }
-
-    #[test]
-    fn an_unreadable_field_is_dropped() {
-        let mut state = PluginState {
-            version: "0.0.1".to_owned(),
-            params: BTreeMap::new(),
-            fields: BTreeMap::from([("settings".to_owned(), "7".to_owned())]),
-        };
-        migrate(&mut state);
-        assert!(state.fields.is_empty());
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nice_plug::prelude::Transport;
 
+use crate::words::{Words, fill};
+
 /// A place in the host's song.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SongTime {
@@ -23,20 +25,39 @@ impl SongTime {
         }
     }
 
+    /// The same place, but for rounding, in the same tempo.
+    pub(crate) fn is_about(self, other: Self) -> bool {
+        let near = |a: f64, b: f64| (a - b).abs() < 0.01;
+        near(self.seconds, other.seconds)
+            && match (self.bars, other.bars) {
+                (None, None) => true,
+                (Some((a, a_per_s)), Some((b, b_per_s))) => near(a, b) && near(a_per_s, b_per_s),
+                _ => false,
+            }
+    }
+
     /// `1:23, bar 45`; before the song begins with a minus.
-    pub fn words(self) -> String {
-        let seconds = self.seconds.abs().floor() as u64;
+    pub fn words(self, words: &Words) -> String {
         let sign = if self.seconds <= -1.0 { "−" } else { "" };
-        let (minutes, seconds) = (seconds / 60, seconds % 60);
-        let time = if minutes < 60 {
-            format!("{sign}{minutes}:{seconds:02}")
-        } else {
-            format!("{sign}{}:{:02}:{seconds:02}", minutes / 60, minutes % 60)
-        };
+        let time = sign.to_owned() + &clock(self.seconds.abs());
         match self.bars {
-            Some((bar, _)) => format!("{time}, bar {:.0}", bar.floor()),
+            Some((bar, _)) => {
+                let bar = format!("{:.0}", bar.floor());
+                format!("{time}, {}", fill(words.bar, &[("bar", &bar)]))
+            }
             None => time,
         }
+    }
+}
+
+/// `1:23` or `1:02:03`.
+pub fn clock(seconds: f64) -> String {
+    let seconds = seconds.floor() as u64;
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    if minutes < 60 {
+        format!("{minutes}:{seconds:02}")
+    } else {
+        format!("{}:{:02}:{seconds:02}", minutes / 60, minutes % 60)
     }
 }
 
@@ -111,6 +132,7 @@ impl SongClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::Language;
 
     #[test]
     fn a_song_that_plays_has_a_time_and_bars() {
@@ -123,7 +145,7 @@ mod tests {
         clock.note(&transport, 10.0);
         let at = clock.at(12.0).unwrap();
         assert_eq!((at.seconds, at.bars), (62.0, None));
-        assert_eq!(at.words(), "1:02");
+        assert_eq!(at.words(Language::English.words()), "1:02");
         // Two seconds are a bar of 4/4 at 120.
         transport.tempo = Some(120.0);
         (transport.time_sig_numerator, transport.time_sig_denominator) = (Some(4), Some(4));
@@ -133,10 +155,16 @@ mod tests {
         clock.note(&transport, 10.0);
         let at = clock.at(12.0).unwrap();
         assert!((at.bars.unwrap().0 - 32.25).abs() < 1e-9, "{at:?}");
-        assert_eq!(at.words(), "1:02, bar 32");
+        assert_eq!(at.words(Language::English.words()), "1:02, bar 32");
         // What was heard before the block, too.
-        assert_eq!(clock.at(0.0).unwrap().words(), "0:50, bar 26");
-        assert_eq!(at.earlier(12.0).words(), "0:50, bar 26");
+        assert_eq!(
+            clock.at(0.0).unwrap().words(Language::English.words()),
+            "0:50, bar 26"
+        );
+        assert_eq!(
+            at.earlier(12.0).words(Language::English.words()),
+            "0:50, bar 26"
+        );
         transport.playing = false;
         clock.note(&transport, 11.0);
         assert_eq!(clock.at(11.0), None);
@@ -154,7 +182,7 @@ mod tests {
                 seconds,
                 bars: None,
             }
-            .words()
+            .words(Language::English.words())
         };
         assert_eq!(words(3_725.9), "1:02:05");
         assert_eq!(words(-2.5), "−0:02");

@@ -159,6 +159,10 @@ pub struct Player {
     position: u64,
     /// Whether the transport runs; `None` for a host that has none.
     pub playing: Option<bool>,
+    /// Where the host's song begins, in seconds, at 120 beats a minute; `None` for one that does
+    /// not tell.
+    pub song_from_s: Option<f64>,
+    rate: f64,
 }
 
 impl Player {
@@ -184,6 +188,8 @@ impl Player {
             timed: Vec::new(),
             position: 0,
             playing: None,
+            song_from_s: None,
+            rate,
         }
     }
 
@@ -229,7 +235,10 @@ impl Player {
             ),
         }]);
         self.events.clear();
-        let transport = self.playing.map(transport);
+        let song_s = self
+            .song_from_s
+            .map(|from| from + self.position as f64 / self.rate);
+        let transport = self.playing.map(|playing| transport(playing, song_s));
         self.processor
             .process(
                 &inputs,
@@ -265,26 +274,32 @@ impl Deck for Player {
     }
 }
 
-/// At the beginning of a song without bars.
-fn transport(playing: bool) -> TransportEvent {
-    let flags = if playing {
-        TransportFlags::IS_PLAYING
-    } else {
-        TransportFlags::empty()
-    };
+/// At a place of a song, or at the beginning of one without bars.
+fn transport(playing: bool, song_s: Option<f64>) -> TransportEvent {
+    let mut flags = TransportFlags::empty();
+    flags.set(TransportFlags::IS_PLAYING, playing);
+    let told = TransportFlags::HAS_TEMPO
+        | TransportFlags::HAS_BEATS_TIMELINE
+        | TransportFlags::HAS_SECONDS_TIMELINE
+        | TransportFlags::HAS_TIME_SIGNATURE;
+    flags.set(told, song_s.is_some());
+    let seconds = song_s.unwrap_or_default();
+    // Two beats a second, four a bar.
+    let beats = 2.0 * seconds;
+    let bar = (beats / 4.0).floor();
     TransportEvent {
         header: EventHeader::new_core(0, EventFlags::empty()),
         flags,
-        song_pos_beats: BeatTime::default(),
-        song_pos_seconds: SecondsTime::default(),
-        tempo: 0.0,
+        song_pos_beats: BeatTime::from_float(beats),
+        song_pos_seconds: SecondsTime::from_float(seconds),
+        tempo: 120.0,
         tempo_inc: 0.0,
         loop_start_beats: BeatTime::default(),
         loop_end_beats: BeatTime::default(),
         loop_start_seconds: SecondsTime::default(),
         loop_end_seconds: SecondsTime::default(),
-        bar_start: BeatTime::default(),
-        bar_number: 0,
+        bar_start: BeatTime::from_float(4.0 * bar),
+        bar_number: bar as i32,
         time_signature_numerator: 4,
         time_signature_denominator: 4,
     }

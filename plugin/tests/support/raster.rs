@@ -6,6 +6,9 @@
     reason = "shared by an example and a test, which use different parts"
 )]
 
+#[path = "scenes.rs"]
+pub mod scenes;
+
 use egui::{
     ClippedPrimitive, Color32, Context, Event, PointerButton, Pos2, RawInput, Rect, TextureId,
     Vec2, epaint::Primitive,
@@ -33,6 +36,12 @@ impl Image {
 pub struct Offscreen {
     context: Context,
     pub memory: Memory,
+    /// What was put on the clipboard last.
+    pub copied: Option<String>,
+    /// What a screen reader would have said of what keys came to, one after the other.
+    pub focused: Vec<String>,
+    /// What was written in the last pass, and what of each is seen where.
+    pub texts: Vec<(Rect, String)>,
     size: Vec2,
     pixels_per_point: f32,
     time: f64,
@@ -43,6 +52,9 @@ impl Offscreen {
     pub fn new(size: Vec2, pixels_per_point: f32) -> Self {
         Self {
             context: Context::default(),
+            copied: None,
+            focused: Vec::new(),
+            texts: Vec::new(),
             memory: Memory::default(),
             size,
             pixels_per_point,
@@ -82,6 +94,21 @@ impl Offscreen {
             }
         }
         output.textures_delta.clear();
+        for command in std::mem::take(&mut output.platform_output.commands) {
+            if let egui::OutputCommand::CopyText(text) = command {
+                self.copied = Some(text);
+            }
+        }
+        for event in &output.platform_output.events {
+            if let egui::output::OutputEvent::FocusGained(info) = event {
+                let label = info.label.clone().or(info.current_text_value.clone());
+                self.focused.push(label.unwrap_or_default());
+            }
+        }
+        self.texts.clear();
+        for clipped in &output.shapes {
+            written(&clipped.shape, clipped.clip_rect, &mut self.texts);
+        }
         let primitives = self
             .context
             .tessellate(output.shapes, output.pixels_per_point);
@@ -118,6 +145,22 @@ impl Offscreen {
             vec![button(false)],
             vec![],
         ] {
+            actions.extend(self.pass(model, events).0);
+        }
+        actions
+    }
+
+    /// Presses and releases a key.
+    pub fn press(&mut self, model: &ViewModel, key: egui::Key) -> Vec<Action> {
+        let event = |pressed| Event::Key {
+            key,
+            physical_key: None,
+            pressed,
+            repeat: false,
+            modifiers: egui::Modifiers::NONE,
+        };
+        let mut actions = Vec::new();
+        for events in [vec![event(true)], vec![event(false)], vec![]] {
             actions.extend(self.pass(model, events).0);
         }
         actions
@@ -233,178 +276,21 @@ impl Offscreen {
     }
 }
 
-/// Readouts to look at.
-pub mod scenes {
-    use genrescope::{
-        decision::{Reason, State},
-        genre::GTZAN,
-    };
-    use genrescope_plugin_core::{
-        editor::view_model::{Status, ViewModel},
-        history::Span,
-        song::SongTime,
-    };
-
-    fn history(plan: &[(f64, Option<usize>, f32, State)]) -> Vec<Span> {
-        let mut spans = Vec::new();
-        let mut at = 0.0;
-        for &(length, genre, confidence, state) in plan {
-            let n = (length / 2.0).round().max(1.0) as usize;
-            for step in 0..n {
-                let ripple = 0.07 * (step as f32 * 1.3).sin();
-                spans.push(Span {
-                    start: at,
-                    end: at + 2.0,
-                    genre,
-                    confidence: (confidence + ripple).clamp(0.0, 1.0),
-                    state,
-                    song: Some(SongTime {
-                        seconds: at + 62.0,
-                        bars: Some((31.0 + 0.5 * at, 0.5)),
-                    }),
-                });
-                at += 2.0;
+/// The texts of a shape, each with the part of its ink that is within `clip`.
+fn written(shape: &egui::Shape, clip: Rect, texts: &mut Vec<(Rect, String)>) {
+    match shape {
+        egui::Shape::Vec(shapes) => {
+            for shape in shapes {
+                written(shape, clip, texts);
             }
         }
-        spans
-    }
-
-    /// Reggae, after a spell of jazz and a pause.
-    pub fn live() -> ViewModel {
-        ViewModel {
-            labels: GTZAN.map(str::to_owned).to_vec(),
-            scores: vec![0.02, 0.004, 0.03, 0.05, 0.09, 0.03, 0.0, 0.03, 0.71, 0.036],
-            newest: vec![0.02, 0.004, 0.03, 0.02, 0.23, 0.03, 0.0, 0.03, 0.58, 0.056],
-            status: Status::Listening(State::Live),
-            genre: Some(8),
-            confidence: 0.71,
-            heard_s: 29.12,
-            history: history(&[
-                (34.0, Some(5), 0.62, State::Live),
-                (6.0, None, 0.0, State::Silent),
-                (8.0, None, 0.3, State::NotMusic),
-                (4.0, None, 0.0, State::Warming),
-                (8.0, None, 0.3, State::Unsure),
-                (16.0, Some(4), 0.45, State::Provisional),
-                (44.0, Some(8), 0.68, State::Live),
-            ]),
-            level_dbfs: -14.0,
-            averaging_s: 10.0,
-            model: "built-in".to_owned(),
-            load: 0.008,
-            midi: true,
-            osc: true,
-            osc_target: "127.0.0.1:9000".to_owned(),
-            format: "CLAP".to_owned(),
-            ..ViewModel::default()
+        egui::Shape::Text(text) => {
+            let ink = text.galley.mesh_bounds.translate(text.pos.to_vec2());
+            let seen = ink.intersect(clip);
+            if seen.is_positive() {
+                texts.push((seen, text.galley.text().to_owned()));
+            }
         }
-    }
-
-    pub fn unsure() -> ViewModel {
-        ViewModel {
-            scores: vec![0.06, 0.01, 0.08, 0.02, 0.01, 0.02, 0.33, 0.05, 0.03, 0.39],
-            newest: vec![0.03, 0.01, 0.05, 0.02, 0.01, 0.02, 0.41, 0.05, 0.03, 0.37],
-            status: Status::Listening(State::Unsure),
-            reason: Some(Reason::LowScore),
-            genre: None,
-            confidence: 0.39,
-            ..live()
-        }
-    }
-
-    pub fn provisional() -> ViewModel {
-        ViewModel {
-            status: Status::Listening(State::Provisional),
-            scores: vec![0.02, 0.82, 0.01, 0.0, 0.0, 0.1, 0.0, 0.02, 0.01, 0.02],
-            newest: vec![0.02, 0.82, 0.01, 0.0, 0.0, 0.1, 0.0, 0.02, 0.01, 0.02],
-            genre: Some(1),
-            confidence: 0.82,
-            heard_s: 14.0,
-            history: history(&[
-                (3.0, None, 0.0, State::Warming),
-                (11.0, Some(1), 0.8, State::Provisional),
-            ]),
-            ..live()
-        }
-    }
-
-    pub fn silent() -> ViewModel {
-        ViewModel {
-            status: Status::Listening(State::Silent),
-            genre: None,
-            level_dbfs: -120.0,
-            ..live()
-        }
-    }
-
-    pub fn talk() -> ViewModel {
-        ViewModel {
-            status: Status::Listening(State::NotMusic),
-            genre: None,
-            ..live()
-        }
-    }
-
-    pub fn warming() -> ViewModel {
-        ViewModel {
-            status: Status::Listening(State::Warming),
-            scores: vec![0.0; 10],
-            genre: None,
-            heard_s: 1.2,
-            history: Vec::new(),
-            ..live()
-        }
-    }
-
-    pub fn trouble() -> ViewModel {
-        ViewModel {
-            status: Status::Trouble(
-                "Cannot load the model '/home/ada/models/clubs.safetensors': No such file or \
-                 directory. Choose another under Settings."
-                    .to_owned(),
-            ),
-            genre: None,
-            dropped: 12_345,
-            ..live()
-        }
-    }
-
-    /// The readout is held.
-    pub fn held() -> ViewModel {
-        ViewModel {
-            hold: true,
-            ..live()
-        }
-    }
-
-    /// The host is stopped.
-    pub fn waiting() -> ViewModel {
-        ViewModel {
-            status: Status::NoAudio,
-            genre: None,
-            level_dbfs: -120.0,
-            load: 0.0,
-            ..live()
-        }
-    }
-
-    pub fn bypassed() -> ViewModel {
-        ViewModel {
-            status: Status::Bypassed,
-            ..waiting()
-        }
-    }
-
-    /// A model with `n` labels.
-    pub fn many(n: usize) -> ViewModel {
-        ViewModel {
-            labels: (0..n)
-                .map(|index| format!("label number {index}"))
-                .collect(),
-            scores: (0..n).map(|index| 0.9 / (1.0 + index as f32)).collect(),
-            genre: Some(0),
-            confidence: 0.9,
-            ..live()
-        }
+        _ => {}
     }
 }

@@ -1,11 +1,15 @@
-//! The page of outputs and the model.
+//! The page of outputs, the model and the editor's look.
+
+mod appearance;
+mod midi;
 
 use std::path::PathBuf;
 
-use egui::{Align2, DragValue, Rect, Stroke, TextEdit, Ui, pos2, vec2};
+use egui::{Align2, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, UiBuilder, pos2, vec2};
 
+use self::{appearance::draw_appearance, midi::draw_midi};
 use super::{
-    theme::{self, Scale},
+    theme::Look,
     view::{
         Action,
         widgets::{button, child, text_width},
@@ -13,9 +17,9 @@ use super::{
     view_model::ViewModel,
 };
 use crate::{
-    midi::{LAST_CC, LAST_NOTE, MidiMap},
     osc::parse_target,
     params::{ModelChoice, Restlessness},
+    words::{Words, fill},
 };
 
 /// What is being typed, until it is entered.
@@ -25,70 +29,109 @@ pub(crate) struct Drafts {
     path: Option<String>,
 }
 
-/// Draws the page.
+/// Draws the page, which scrolls where the window has no room for all of it.
 pub(crate) fn draw(
     ui: &mut Ui,
     rect: Rect,
-    scale: Scale,
+    look: Look,
     model: &ViewModel,
     drafts: &mut Drafts,
     actions: &mut Vec<Action>,
 ) {
-    let mut page = Page {
-        scale,
-        rect,
-        y: rect.top(),
-        row_h: (scale.font(13.0).size * 2.0).max(scale.len(30.0)),
-        label_w: text_width(ui, "Model file", &scale.font(13.0)) + scale.len(26.0),
-    };
-    draw_preset(ui, &mut page, model, actions);
-    page.rule(ui);
-    draw_midi(ui, &mut page, model, actions);
-    page.rule(ui);
-    draw_osc(ui, &mut page, model, drafts, actions);
-    page.rule(ui);
-    draw_model(ui, &mut page, model, drafts, actions);
+    let window = ui.max_rect().size();
+    let mut area = ui.new_child(UiBuilder::new().id_salt("settings").max_rect(rect));
+    ScrollArea::vertical()
+        .auto_shrink(false)
+        .show(&mut area, |ui| {
+            let mut page = Page {
+                look,
+                rect: Rect::from_min_size(
+                    ui.max_rect().min,
+                    vec2(ui.available_width(), rect.height()),
+                ),
+                y: ui.max_rect().top(),
+                row_h: look.font(13.0).size * 2.0,
+                label_w: widest(ui, look, model.words()) + look.len(26.0),
+                words: model.words(),
+            };
+            draw_preset(ui, &mut page, model, actions);
+            page.rule(ui);
+            draw_midi(ui, &mut page, model, actions);
+            page.rule(ui);
+            draw_osc(ui, &mut page, model, drafts, actions);
+            page.rule(ui);
+            draw_model(ui, &mut page, model, drafts, actions);
+            page.rule(ui);
+            draw_appearance(ui, &mut page, window, model, actions);
+            draw_about(ui, &mut page, model);
+            ui.allocate_rect(
+                Rect::from_min_max(page.rect.min, pos2(page.rect.right(), page.y)),
+                Sense::hover(),
+            );
+        });
+}
+
+fn draw_about(ui: &Ui, page: &mut Page, model: &ViewModel) {
     let version = format!("genrescope {} {}", env!("CARGO_PKG_VERSION"), model.format);
-    let font = scale.font(11.0);
+    let font = page.look.font(11.0);
     // A promise that is cut in two says the opposite: the longest that fits whole.
     let about = [
-        "  ·  what is heard never leaves this computer, except as the OSC you switch on",
-        "  ·  nothing but OSC leaves this computer",
-        "",
+        format!("{version}  ·  {}", page.words.promise),
+        format!("{version}  ·  {}", page.words.promise_short),
+        version,
     ]
-    .map(|promise| format!("{version}{promise}"))
     .into_iter()
-    .find(|about| text_width(ui, about, &font) <= rect.width());
-    if let Some(about) = about.filter(|_| page.y + page.row_h < rect.bottom()) {
+    .find(|about| text_width(ui, about, &font) <= page.rect.width());
+    if let Some(about) = about {
         ui.painter().text(
-            rect.left_bottom(),
-            Align2::LEFT_BOTTOM,
+            pos2(page.rect.left(), page.y),
+            Align2::LEFT_TOP,
             about,
-            font,
-            theme::DIM,
+            font.clone(),
+            page.look.colours.dim,
         );
+        page.y += font.size * 1.4;
     }
 }
 
 struct Page {
-    scale: Scale,
+    look: Look,
     rect: Rect,
     y: f32,
     row_h: f32,
     label_w: f32,
+    words: &'static Words,
+}
+
+/// Width of the longest name of a row.
+fn widest(ui: &Ui, look: Look, words: &Words) -> f32 {
+    let names = [
+        words.preset,
+        words.midi_out,
+        words.osc_out,
+        words.model,
+        words.model_file,
+        words.size,
+        words.colours,
+        words.language,
+    ];
+    names
+        .iter()
+        .map(|name| text_width(ui, name, &look.font(13.0)))
+        .fold(0.0, f32::max)
 }
 
 impl Page {
     /// The next row, with its name written; returns the rest of it.
     fn row(&mut self, ui: &Ui, name: &str) -> Rect {
         let top = self.y;
-        self.y += self.row_h + self.scale.len(5.0);
+        self.y += self.row_h + self.look.len(3.0);
         ui.painter().text(
             pos2(self.rect.left(), top + self.row_h / 2.0),
             Align2::LEFT_CENTER,
             name,
-            self.scale.font(13.0),
-            theme::TEXT,
+            self.look.font(13.0),
+            self.look.colours.text,
         );
         Rect::from_min_max(
             pos2(self.rect.left() + self.label_w, top),
@@ -100,7 +143,7 @@ impl Page {
     fn note(&mut self, ui: &Ui, text: String, colour: egui::Color32) {
         let galley = ui.painter().layout(
             text,
-            self.scale.font(12.0),
+            self.look.font(12.0),
             colour,
             self.rect.width() - self.label_w,
         );
@@ -110,118 +153,88 @@ impl Page {
             galley,
             colour,
         );
-        self.y += height + self.scale.len(4.0);
+        self.y += height + self.look.len(3.0);
     }
 
     fn rule(&mut self, ui: &Ui) {
-        let y = self.y + self.scale.len(5.0);
-        ui.painter()
-            .hline(self.rect.x_range(), y, Stroke::new(1.0, theme::LINE));
-        self.y += self.scale.len(11.0);
+        let y = self.y + self.look.len(3.0);
+        ui.painter().hline(
+            self.rect.x_range(),
+            y,
+            Stroke::new(1.0, self.look.colours.line),
+        );
+        self.y += self.look.len(7.0);
     }
 }
 
 /// An on/off button at the left of `rect`; returns what is left of the row.
-fn switch(ui: &mut Ui, rect: Rect, scale: Scale, id: &str, on: bool) -> (bool, Rect) {
-    let font = scale.font(13.0);
-    let width = text_width(ui, "Off", &font) + scale.len(28.0);
+fn switch(ui: &mut Ui, rect: Rect, page: &Page, name: &str, on: bool) -> (bool, Rect) {
+    let (look, words) = (page.look, page.words);
+    let font = look.font(13.0);
+    let widest = text_width(ui, words.off, &font).max(text_width(ui, words.on, &font));
+    let width = widest + look.len(28.0);
     let area = Rect::from_min_size(rect.min, vec2(width, rect.height()));
-    let clicked = button(ui, area, id, if on { "On" } else { "Off" }, &font, on).clicked();
-    let rest = Rect::from_min_max(pos2(area.right() + scale.len(14.0), rect.top()), rect.max);
+    let clicked = button(
+        ui,
+        look,
+        area,
+        name,
+        if on { words.on } else { words.off },
+        &font,
+        on,
+    )
+    .clicked();
+    let rest = Rect::from_min_max(pos2(area.right() + look.len(14.0), rect.top()), rect.max);
+    (clicked, rest)
+}
+
+/// A row of buttons, of which those that are on are held down; goes on below where it has no room.
+/// Which one was clicked, and what is left of the row.
+fn choices(
+    ui: &mut Ui,
+    page: &mut Page,
+    name: &str,
+    choices: &[(&str, bool)],
+) -> (Option<usize>, Rect) {
+    let mut row = page.row(ui, name);
+    let font = page.look.font(13.0);
+    let gap = page.look.len(8.0).max(4.0);
+    let pad = page.look.len(28.0).min(font.size * 2.0);
+    let mut left = row.left();
+    let mut clicked = None;
+    for (index, &(choice, on)) in choices.iter().enumerate() {
+        let width = text_width(ui, choice, &font) + pad;
+        if left + width > row.right() && left > row.left() {
+            row = page.row(ui, "");
+            left = row.left();
+        }
+        let area = Rect::from_min_size(pos2(left, row.top()), vec2(width, row.height()));
+        let id = format!("{name} {choice}");
+        if button(ui, page.look, area, &id, choice, &font, on).clicked() {
+            clicked = Some(index);
+        }
+        left = area.right() + gap;
+    }
+    let rest = Rect::from_min_max(pos2(left, row.top()), row.max);
     (clicked, rest)
 }
 
 fn draw_preset(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
-    let row = page.row(ui, "Preset");
-    let font = page.scale.font(13.0);
-    let mut left = row.left();
-    for choice in Restlessness::ALL {
-        let name = choice.name();
-        let width = text_width(ui, name, &font) + page.scale.len(28.0);
-        let area = Rect::from_min_size(pos2(left, row.top()), vec2(width, row.height()));
-        let chosen = model.restlessness == choice;
-        if button(ui, area, name, name, &font, chosen).clicked() {
-            actions.push(Action::Preset(choice));
-        }
-        left = area.right() + page.scale.len(8.0);
-    }
-    page.note(ui, model.restlessness.words().to_owned(), theme::DIM);
-}
-
-fn draw_midi(ui: &mut Ui, page: &mut Page, model: &ViewModel, actions: &mut Vec<Action>) {
-    let row = page.row(ui, "MIDI out");
-    let (clicked, rest) = switch(ui, row, page.scale, "midi", model.midi);
-    if clicked {
-        actions.push(Action::Midi(!model.midi));
-    }
-    let mut cells = child(ui, rest, "midi cells");
-    for (name, value, last, make) in [
-        (
-            "Channel",
-            model.midi_channel,
-            16,
-            Action::MidiChannel as fn(i32) -> Action,
-        ),
-        (
-            "First note",
-            model.base_note,
-            i32::from(LAST_NOTE),
-            Action::BaseNote,
-        ),
-        (
-            "First CC",
-            model.base_cc,
-            i32::from(LAST_CC),
-            Action::BaseCc,
-        ),
-    ] {
-        let first = i32::from(name == "Channel");
-        let mut edited = value;
-        cells.label(name);
-        if cells
-            .add(DragValue::new(&mut edited).range(first..=last).speed(0.1))
-            .changed()
-        {
-            actions.push(make(edited));
-        }
-        cells.add_space(page.scale.len(10.0));
-    }
-    page.note(ui, midi_note(model), theme::DIM);
-}
-
-/// Which numbers the genres have, and which have none.
-fn midi_note(model: &ViewModel) -> String {
-    let map = MidiMap {
-        channel: 0,
-        base_note: model.base_note.clamp(0, i32::from(LAST_NOTE)) as u8,
-        base_cc: model.base_cc.clamp(0, i32::from(LAST_CC)) as u8,
+    let words = page.words;
+    let named = |choice| match choice {
+        Restlessness::Steady => (words.steady, words.steady_hint),
+        Restlessness::Balanced => (words.balanced, words.balanced_hint),
+        Restlessness::Fast => (words.fast, words.fast_hint),
     };
-    let Some(last) = model.labels.len().checked_sub(1) else {
-        return "A controller per genre, and a note while a genre is shown.".to_owned();
-    };
-    let numbers = |number: fn(MidiMap, usize) -> Option<u8>, word: &str| {
-        let fitting = (0..=last)
-            .take_while(|&index| number(map, index).is_some())
-            .count();
-        let top = fitting.saturating_sub(1);
-        let range = format!(
-            "{word} {} to {} for {} to {}",
-            number(map, 0).unwrap_or_default(),
-            number(map, top).unwrap_or_default(),
-            model.labels[0],
-            model.labels[top],
-        );
-        if top < last {
-            format!("{range} (no room for {} more)", last - top)
-        } else {
-            range
-        }
-    };
-    format!(
-        "{}; {}.",
-        numbers(MidiMap::note, "Notes"),
-        numbers(MidiMap::cc, "controllers")
-    )
+    let presets = Restlessness::ALL.map(|choice| (named(choice).0, model.restlessness == choice));
+    if let (Some(chosen), _) = choices(ui, page, words.preset, &presets) {
+        actions.push(Action::Preset(Restlessness::ALL[chosen]));
+    }
+    page.note(
+        ui,
+        named(model.restlessness).1.to_owned(),
+        page.look.colours.dim,
+    );
 }
 
 fn draw_osc(
@@ -231,17 +244,20 @@ fn draw_osc(
     drafts: &mut Drafts,
     actions: &mut Vec<Action>,
 ) {
-    let row = page.row(ui, "OSC out");
-    let (clicked, rest) = switch(ui, row, page.scale, "osc", model.osc);
+    let words = page.words;
+    let row = page.row(ui, words.osc_out);
+    let (clicked, rest) = switch(ui, row, page, words.osc_out, model.osc);
     if clicked {
         actions.push(Action::Osc(!model.osc));
     }
     let mut cells = child(ui, rest, "osc cells");
-    cells.label("to");
+    let label = cells.label(words.osc_to).id;
     let draft = drafts
         .target
         .get_or_insert_with(|| model.osc_target.clone());
-    let field = cells.add(TextEdit::singleline(draft).desired_width(page.scale.len(190.0)));
+    let field = cells
+        .add(TextEdit::singleline(draft).desired_width(page.look.len(190.0)))
+        .labelled_by(label);
     if field.lost_focus() {
         let entered = draft.trim().to_owned();
         if entered != model.osc_target && parse_target(&entered).is_ok() {
@@ -254,13 +270,8 @@ fn draw_osc(
         drafts.target = None;
     }
     match problem.or_else(|| model.osc_trouble.clone().filter(|_| model.osc)) {
-        Some(trouble) => page.note(ui, trouble, theme::ALERT),
-        None => page.note(
-            ui,
-            "To lighting or video software: /genre/name, /genre/state, /genre/active/… and /genre/score/… for each label."
-                .to_owned(),
-            theme::DIM,
-        ),
+        Some(trouble) => page.note(ui, trouble, page.look.colours.alert),
+        None => page.note(ui, words.osc_hint.to_owned(), page.look.colours.dim),
     }
 }
 
@@ -271,35 +282,32 @@ fn draw_model(
     drafts: &mut Drafts,
     actions: &mut Vec<Action>,
 ) {
-    let font = page.scale.font(13.0);
-    let row = page.row(ui, "Model");
-    let builtin = model.model_choice == ModelChoice::Builtin;
-    let width = text_width(ui, "Built-in", &font) + page.scale.len(28.0);
-    let area = Rect::from_min_size(row.min, vec2(width, row.height()));
-    if button(ui, area, "builtin", "Built-in", &font, builtin).clicked() {
+    let words = page.words;
+    let font = page.look.font(13.0);
+    let builtin = [
+        (words.model_builtin, ModelChoice::Builtin),
+        (words.model_wide, ModelChoice::Wide),
+    ];
+    let shown = builtin
+        .each_ref()
+        .map(|(name, choice)| (*name, model.model_choice == *choice));
+    let (chosen, rest) = choices(ui, page, words.model, &shown);
+    if let Some(chosen) = chosen {
         drafts.path = None;
-        actions.push(Action::Model(ModelChoice::Builtin));
-    }
-    let wide = model.model_choice == ModelChoice::Wide;
-    let width = text_width(ui, "Wide", &font) + page.scale.len(28.0);
-    let left = pos2(area.right() + page.scale.len(8.0), row.top());
-    let area = Rect::from_min_size(left, vec2(width, row.height()));
-    if button(ui, area, "wide", "Wide", &font, wide).clicked() {
-        drafts.path = None;
-        actions.push(Action::Model(ModelChoice::Wide));
+        actions.push(Action::Model(builtin[chosen].1.clone()));
     }
     ui.painter().text(
-        pos2(area.right() + page.scale.len(14.0), row.center().y),
+        rest.left_center() + vec2(page.look.len(6.0), 0.0),
         Align2::LEFT_CENTER,
-        format!("{} labels", model.labels.len()),
+        fill(words.labels, &[("count", &model.labels.len().to_string())]),
         font.clone(),
-        theme::DIM,
+        page.look.colours.dim,
     );
-    let row = page.row(ui, "Model file");
-    let load_w = text_width(ui, "Load", &font) + page.scale.len(28.0);
+    let row = page.row(ui, words.model_file);
+    let load_w = text_width(ui, words.load_file, &font) + page.look.len(28.0);
     let area = Rect::from_min_max(
         row.min,
-        pos2(row.right() - load_w - page.scale.len(8.0), row.bottom()),
+        pos2(row.right() - load_w - page.look.len(8.0), row.bottom()),
     );
     let shown = match &model.model_choice {
         ModelChoice::Builtin | ModelChoice::Wide => String::new(),
@@ -310,10 +318,19 @@ fn draw_model(
     let field = cells.add(
         TextEdit::singleline(draft)
             .hint_text("/path/to/model.safetensors")
-            .desired_width(area.width() - page.scale.len(8.0)),
+            .desired_width(area.width() - page.look.len(8.0)),
     );
     let load = Rect::from_min_max(pos2(row.right() - load_w, row.top()), row.max);
-    let clicked = button(ui, load, "load", "Load", &font, false).clicked();
+    let clicked = button(
+        ui,
+        page.look,
+        load,
+        words.load_file_name,
+        words.load_file,
+        &font,
+        false,
+    )
+    .clicked();
     let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
     if (clicked || entered) && !draft.trim().is_empty() {
         actions.push(Action::Model(ModelChoice::File(PathBuf::from(
@@ -321,28 +338,6 @@ fn draw_model(
         ))));
     }
     if let super::view_model::Status::Trouble(why) = &model.status {
-        page.note(ui, why.clone(), theme::ALERT);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_note_says_what_has_no_room() {
-        let mut model = ViewModel {
-            labels: vec!["blues".into(), "pop".into(), "rock".into()],
-            ..ViewModel::default()
-        };
-        assert_eq!(
-            midi_note(&model),
-            "Notes 36 to 38 for blues to rock; controllers 20 to 22 for blues to rock."
-        );
-        model.base_cc = 118;
-        assert!(
-            midi_note(&model)
-                .ends_with("controllers 118 to 119 for blues to pop (no room for 1 more).")
-        );
+        page.note(ui, why.clone(), page.look.colours.alert);
     }
 }

@@ -1,64 +1,116 @@
 //! Colours and sizes.
 
-use egui::{Color32, FontFamily, FontId};
+mod colours;
 
-/// Behind everything.
-pub(crate) const BACKGROUND: Color32 = Color32::from_rgb(0x11, 0x14, 0x19);
-/// Empty bars and fields.
-pub(crate) const TRACK: Color32 = Color32::from_rgb(0x20, 0x25, 0x2d);
-/// Buttons.
-pub(crate) const RAISED: Color32 = Color32::from_rgb(0x29, 0x2f, 0x39);
-/// Buttons under the pointer.
-pub(crate) const HOVERED: Color32 = Color32::from_rgb(0x36, 0x3e, 0x4a);
-/// Hairlines.
-pub(crate) const LINE: Color32 = Color32::from_rgb(0x2b, 0x31, 0x3b);
-/// What matters.
-pub(crate) const BRIGHT: Color32 = Color32::from_rgb(0xf3, 0xf5, 0xf8);
-/// What is read. 8.6:1 on the background.
-pub(crate) const TEXT: Color32 = Color32::from_rgb(0xb6, 0xbe, 0xca);
-/// What is looked up. 5.3:1 on the background (WCAG 2.2 AA asks for 4.5:1).
-pub(crate) const DIM: Color32 = Color32::from_rgb(0x88, 0x91, 0x9f);
-/// What no genre is shown in.
-pub(crate) const GREY: Color32 = Color32::from_rgb(0x6d, 0x75, 0x81);
-/// What asks for attention: amber, told from the rest by brightness too.
-pub(crate) const ALERT: Color32 = Color32::from_rgb(0xff, 0xb4, 0x54);
+use egui::{Color32, FontFamily, FontId, Vec2};
+
+pub(crate) use self::colours::{Colours, DARK, LIGHT};
 
 /// Editor size that everything is drawn for, in points.
 pub(crate) const DESIGN: (f32, f32) = (760.0, 480.0);
 
+/// The same of a window that is higher than wide.
+const DESIGN_TALL: (f32, f32) = (420.0, 640.0);
+
+/// The same of the compact view.
+pub(crate) const DESIGN_COMPACT: (f32, f32) = (320.0, 110.0);
+
+/// Lower windows have room for the compact view only, in points.
+const LOWEST_WHOLE: f32 = 200.0;
+
 /// Smallest text, in points, however small the window.
 const MIN_TEXT: f32 = 10.0;
 
-/// Length in design points to length in this window.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scale(pub(crate) f32);
+/// How the parts of the editor stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// The answer beside the bars.
+    Wide,
+    /// The answer above the bars.
+    Tall,
+    /// The answer alone.
+    Compact,
+}
 
-impl Scale {
-    /// The scale at which the design fits into `size`.
-    pub(crate) fn fit(size: egui::Vec2) -> Self {
-        Self((size.x / DESIGN.0).min(size.y / DESIGN.1).clamp(0.4, 6.0))
+impl Layout {
+    /// What a window of this size has room for.
+    pub(crate) fn of(size: Vec2) -> Self {
+        if size.y < LOWEST_WHOLE {
+            Self::Compact
+        } else if size.y > size.x {
+            Self::Tall
+        } else {
+            Self::Wide
+        }
+    }
+
+    /// The window that it is drawn for, in points.
+    fn design(self) -> (f32, f32) {
+        match self {
+            Self::Wide => DESIGN,
+            Self::Tall => DESIGN_TALL,
+            Self::Compact => DESIGN_COMPACT,
+        }
+    }
+}
+
+/// How the editor looks in a window: the scale from design points to the window's own, and the
+/// colours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    scale: f32,
+    /// What is shown where.
+    pub(crate) layout: Layout,
+    /// In what colours.
+    pub(crate) colours: &'static Colours,
+}
+
+impl Look {
+    /// The largest at which everything fits into `size`.
+    pub(crate) fn fit(size: Vec2, colours: &'static Colours) -> Self {
+        let layout = Layout::of(size);
+        let (width, height) = layout.design();
+        Self {
+            scale: (size.x / width).min(size.y / height).clamp(0.4, 6.0),
+            layout,
+            colours,
+        }
     }
 
     /// A length.
     pub(crate) fn len(self, length: f32) -> f32 {
-        length * self.0
+        length * self.scale
     }
 
     /// A font of `size` design points.
     pub(crate) fn font(self, size: f32) -> FontId {
-        FontId::new((size * self.0).max(MIN_TEXT), FontFamily::Proportional)
+        FontId::new((size * self.scale).max(MIN_TEXT), FontFamily::Proportional)
     }
 
     /// The window is so small that only what matters is shown.
-    pub(crate) fn is_compact(self) -> bool {
-        self.0 < 0.75
+    pub(crate) fn is_small(self) -> bool {
+        self.scale < 0.75
+    }
+
+    /// Colour of label `index`, `vivid` from 0 (grey) to 1.
+    pub(crate) fn genre(self, index: usize, vivid: f32) -> Color32 {
+        let [r, g, b] = (self.colours.genre)(index);
+        mix(self.colours.grey, Color32::from_rgb(r, g, b), vivid)
     }
 }
 
-/// Colour of label `index`, `vivid` from 0 (grey) to 1.
-pub(crate) fn genre(index: usize, vivid: f32) -> Color32 {
-    let [r, g, b] = genrescope::genre::colour(index);
-    mix(GREY, Color32::from_rgb(r, g, b), vivid)
+/// What is read best where it is read worst on `grounds`: black or white, of which one has a
+/// contrast of 4.58 or more on any colour.
+pub(crate) fn ink_on(grounds: impl Iterator<Item = Color32> + Clone) -> Color32 {
+    let worst = |ink| {
+        let ratios = grounds.clone().map(|ground| colours::contrast(ink, ground));
+        ratios.fold(f32::INFINITY, f32::min)
+    };
+    if worst(Color32::BLACK) >= worst(Color32::WHITE) {
+        Color32::BLACK
+    } else {
+        Color32::WHITE
+    }
 }
 
 /// How strong a genre's colour is: fainter while the answer rests on less than a whole frame.
@@ -78,78 +130,28 @@ pub(crate) fn mix(a: Color32, b: Color32, share: f32) -> Color32 {
     )
 }
 
-/// Contrast after WCAG 2.2, 1 to 21.
-fn contrast(a: Color32, b: Color32) -> f32 {
-    let luminance = |c: Color32| {
-        let linear = |v: u8| {
-            let v = f32::from(v) / 255.0;
-            if v <= 0.040_45 {
-                v / 12.92
-            } else {
-                ((v + 0.055) / 1.055).powf(2.4)
-            }
-        };
-        0.2126 * linear(c.r()) + 0.7152 * linear(c.g()) + 0.0722 * linear(c.b())
-    };
-    let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
-    a.max(b) / a.min(b)
-}
-
-/// What is read best where it is read worst on `grounds`: dark or bright.
-pub(crate) fn ink_on(grounds: impl Iterator<Item = Color32> + Clone) -> Color32 {
-    let worst = |ink| {
-        let ratios = grounds.clone().map(|ground| contrast(ink, ground));
-        ratios.fold(f32::INFINITY, f32::min)
-    };
-    if worst(BACKGROUND) >= worst(BRIGHT) {
-        BACKGROUND
-    } else {
-        BRIGHT
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use egui::vec2;
+
     use super::*;
 
     #[test]
-    fn text_is_legible() {
-        for (name, colour) in [
-            ("bright", BRIGHT),
-            ("text", TEXT),
-            ("dim", DIM),
-            ("alert", ALERT),
-        ] {
-            for ground in [BACKGROUND, TRACK] {
-                let ratio = contrast(colour, ground);
-                assert!(ratio >= 4.5, "{name} on {ground:?}: {ratio:.1}");
-            }
-        }
-    }
-
-    #[test]
-    fn genres_stand_out_from_an_empty_bar() {
-        for index in 0..10 {
-            let ratio = contrast(genre(index, 1.0), TRACK);
-            // WCAG 2.2, 1.4.11: 3:1 for graphics.
-            assert!(ratio >= 3.0, "label {index}: {ratio:.1}");
-        }
-    }
-
-    #[test]
-    fn names_are_legible_on_the_strip() {
-        for index in 0..10 {
-            for strength in [0.62, 1.0] {
-                let ground = mix(TRACK, genre(index, 1.0), strength);
-                let ratio = contrast(ink_on([ground].into_iter()), ground);
-                assert!(ratio >= 4.2, "label {index} at {strength}: {ratio:.1}");
-            }
-        }
-    }
-
-    #[test]
     fn text_never_shrinks_below_ten_points() {
-        assert_eq!(Scale(0.4).font(13.0).size, 10.0);
-        assert_eq!(Scale(2.0).font(13.0).size, 26.0);
+        let font = |share: f32| Look::fit(vec2(760.0, 480.0) * share, &DARK).font(13.0);
+        assert_eq!(font(0.45).size, 10.0);
+        assert_eq!(font(2.0).size, 26.0);
+    }
+
+    #[test]
+    fn the_layout_follows_the_window() {
+        let layout = |width, height| Look::fit(vec2(width, height), &DARK).layout;
+        assert_eq!(layout(760.0, 480.0), Layout::Wide);
+        // Half size, and the narrowest that is wide.
+        assert_eq!(layout(380.0, 240.0), Layout::Wide);
+        assert_eq!(layout(400.0, 400.0), Layout::Wide);
+        assert_eq!(layout(402.0, 501.0), Layout::Tall);
+        assert_eq!(layout(320.0, 110.0), Layout::Compact);
+        assert_eq!(layout(1200.0, 199.0), Layout::Compact);
     }
 }

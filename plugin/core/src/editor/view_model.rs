@@ -1,15 +1,23 @@
 //! Everything the editor shows, as plain values: what a test can make up and a host need not be
 //! there for.
 
+mod words;
+
+use std::sync::Arc;
+
 use genrescope::{
     decision::{FRAME, PROVISIONAL_FROM, Reason, State},
     genre::{Labels, Scores},
 };
 
+pub(crate) use self::words::capitalised;
+pub use self::words::percent;
 use super::theme;
 use crate::{
-    history::Span,
-    params::{DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice, Restlessness},
+    history::History,
+    params::{Appearance, DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice, Reach, Restlessness},
+    song::SongTime,
+    words::{Language, Words},
 };
 
 /// Rows of families and kinds: the rest says little.
@@ -40,8 +48,20 @@ pub struct ViewModel {
     pub heard_s: f64,
     /// Length of a whole frame, in seconds.
     pub frame_s: f64,
-    /// The strip, oldest first.
-    pub history: Vec<Span>,
+    /// What was heard in the last hour.
+    pub history: Arc<History>,
+    /// How far back the strip reaches.
+    pub reach: Reach,
+    /// Which theme is asked for.
+    pub appearance: Appearance,
+    /// The moment that the readout is of, where that is not now.
+    pub past: Option<Past>,
+    /// In which language.
+    pub language: Language,
+    /// Which one is asked for; the system's where none is.
+    pub language_choice: Option<Language>,
+    /// Where the history was saved, or why it was not.
+    pub saved: Option<Result<String, String>>,
     /// Level of the newest audio, in dBFS.
     pub level_dbfs: f32,
     /// The readout is held.
@@ -78,6 +98,15 @@ pub struct ViewModel {
     pub format: String,
 }
 
+/// A moment that is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Past {
+    /// How long, in seconds.
+    pub ago_s: f64,
+    /// Where the host's song stood.
+    pub song: Option<SongTime>,
+}
+
 /// What the readout means.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
@@ -108,7 +137,13 @@ impl Default for ViewModel {
             confidence: 0.0,
             heard_s: 0.0,
             frame_s: FRAME.0,
-            history: Vec::new(),
+            history: Arc::default(),
+            reach: Reach::default(),
+            appearance: Appearance::default(),
+            past: None,
+            language: Language::English,
+            language_choice: None,
+            saved: None,
             level_dbfs: -120.0,
             hold: false,
             averaging_s: 0.0,
@@ -139,6 +174,11 @@ impl ViewModel {
         )
     }
 
+    /// All that is written is written in these.
+    pub fn words(&self) -> &'static Words {
+        self.language.words()
+    }
+
     /// The answer rests on a whole frame: as sure as it gets.
     pub fn is_settled(&self) -> bool {
         !matches!(self.status, Status::Listening(State::Provisional))
@@ -160,11 +200,7 @@ impl ViewModel {
 
     /// The label of `index` as it is shown: with a capital letter.
     pub fn title(&self, index: usize) -> String {
-        let label = self.name(index);
-        let mut chars = label.chars();
-        chars.next().map_or_else(String::new, |first| {
-            first.to_uppercase().chain(chars).collect()
-        })
+        capitalised(self.name(index))
     }
 
     /// The labels that have a bar, in order: all; or of families the best, each with the kind that
@@ -206,53 +242,33 @@ impl ViewModel {
         order
     }
 
-    /// Position of the newest span's end, in seconds.
-    pub fn now_s(&self) -> f64 {
-        self.history.last().map_or(0.0, |span| span.end)
-    }
-
-    /// The short word beside the dot.
-    pub fn chip(&self) -> &'static str {
-        if self.hold && self.is_vivid() {
-            return "Held";
-        }
-        match self.status {
-            Status::Loading => "Loading",
-            Status::Trouble(_) => "Trouble",
-            Status::Bypassed => "Bypassed",
-            Status::NoAudio => "Waiting",
-            Status::Listening(State::Warming) => "Warming up",
-            Status::Listening(State::Provisional) => "So far",
-            Status::Listening(State::Live) => "Live",
-            Status::Listening(State::Unsure) => "Unsure",
-            Status::Listening(State::NotMusic) => "Not music",
-            Status::Listening(State::Silent) => "Silent",
-            Status::Listening(State::Lost) => "Source lost",
-        }
-    }
-
-    /// The large line.
-    pub fn headline(&self) -> String {
-        if let Some(genre) = self.genre.filter(|_| self.is_vivid()) {
-            return self.title(genre);
-        }
-        match &self.status {
-            Status::Loading => "One moment",
-            Status::Trouble(_) => "Not listening",
-            Status::Bypassed => "Bypassed",
-            Status::NoAudio => "No audio",
-            Status::Listening(State::Warming) => "Warming up",
-            Status::Listening(State::Silent) => "Silent",
-            Status::Listening(State::NotMusic) => "Not music",
-            Status::Listening(State::Lost) => "Source lost",
-            Status::Listening(_) => "Unsure",
-        }
-        .to_owned()
+    /// What was shown at a moment of the history; `None` where it says nothing of it.
+    pub fn at(&self, at: f64) -> Option<Self> {
+        let (span, scores) = self.history.at(at)?;
+        let past = Past {
+            ago_s: self.history.end_s() - at,
+            song: span.song_at(at),
+        };
+        Some(Self {
+            scores,
+            newest: Vec::new(),
+            status: Status::Listening(span.state),
+            genre: span.genre,
+            reason: span.reason,
+            music: None,
+            confidence: span.confidence,
+            hold: false,
+            past: Some(past),
+            ..self.clone()
+        })
     }
 
     /// How much of what the next better answer needs was heard, 0 to 1; `None` when there is
     /// nothing to wait for.
     pub fn progress(&self) -> Option<f32> {
+        if self.past.is_some() {
+            return None;
+        }
         let whole = match self.status {
             Status::Listening(State::Warming) => PROVISIONAL_FROM.0,
             Status::Listening(State::Provisional) => self.frame_s,
@@ -269,265 +285,7 @@ impl ViewModel {
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .filter(|(_, score)| *score > 0.0)
     }
-
-    /// Why no genre is named, at length, and what can be done; `None` where one is, or where the
-    /// headline says it.
-    pub fn why(&self) -> Option<String> {
-        let Status::Listening(state) = &self.status else {
-            return None;
-        };
-        if self.genre.is_some() {
-            return None;
-        }
-        let best = self.candidates().first().map_or_else(
-            || "the best".to_owned(),
-            |&first| format!("{} ({})", self.name(first), percent(self.scores[first])),
-        );
-        let music = self.music.map_or_else(String::new, |music| {
-            format!(" It is music with a probability of {}.", percent(music))
-        });
-        Some(match self.reason? {
-            Reason::TooLittleHeard => format!(
-                "No genre yet: the first answer needs {:.0} s of sound.",
-                PROVISIONAL_FROM.0.ceil()
-            ),
-            Reason::FirstSeconds => format!(
-                "No genre yet: {best} leads, but a guess from the first seconds must be surer. The preset Fast asks for less."
-            ),
-            Reason::LowScore => format!(
-                "No genre: {best} leads, which is too little to name it. None of the labels fits, or several do."
-            ),
-            Reason::Overtaken => format!(
-                "No genre for a moment: {best} has overtaken the one that was shown, and has yet to stay ahead. The preset \
-                 Fast shows it at once."
-            ),
-            Reason::MaybeNotMusic => format!("No genre: it may not be music.{music}"),
-            Reason::NotMusic => format!("No genre: speech, applause or noise.{music}"),
-            Reason::Silence | Reason::SourceLost => format!("No genre: {}.", state.words()),
-        })
-    }
-
-    /// The line below it.
-    pub fn detail(&self) -> String {
-        let left = |until: f64| (until - self.heard_s).ceil().max(1.0);
-        match &self.status {
-            Status::Loading => "The model is being loaded.".to_owned(),
-            Status::Trouble(why) => why.clone(),
-            Status::Bypassed => "Audio passes, nothing is listened to.".to_owned(),
-            Status::NoAudio => "The host sends no audio. Start playback.".to_owned(),
-            Status::Listening(State::Warming) => {
-                format!("First answer in {:.0} s", left(PROVISIONAL_FROM.0))
-            }
-            Status::Listening(State::Provisional) => {
-                format!("A full listen takes {:.0} s more.", left(self.frame_s))
-            }
-            Status::Listening(State::Live) => match self.candidates().as_slice() {
-                [first, second]
-                    if self.genre.map(|genre| self.family_or_self(genre)) == Some(*first) =>
-                {
-                    let family = match self.genre {
-                        Some(genre) if genre != *first => {
-                            format!(
-                                "of {} {}, ",
-                                self.name(*first),
-                                percent(self.scores[*first])
-                            )
-                        }
-                        _ => String::new(),
-                    };
-                    let second = format!(
-                        "{family}then {} {}",
-                        self.name(*second),
-                        percent(self.scores[*second])
-                    );
-                    match self.newest_best().filter(|(best, _)| best != first) {
-                        Some((best, score)) => format!(
-                            "{second}\nnewest alone: {} {}",
-                            self.name(best),
-                            percent(score)
-                        ),
-                        None => second,
-                    }
-                }
-                // The readout waits a while before it changes.
-                [first, _] => format!(
-                    "{} {}: about to change?",
-                    self.title(*first),
-                    percent(self.scores[*first])
-                ),
-                _ => String::new(),
-            },
-            Status::Listening(State::Unsure) => match (self.reason, self.candidates().as_slice()) {
-                (None | Some(Reason::LowScore), [first, second]) => format!(
-                    "{} {} or {} {}?",
-                    self.title(*first),
-                    percent(self.scores[*first]),
-                    self.name(*second),
-                    percent(self.scores[*second])
-                ),
-                (Some(reason), [first, ..]) => format!(
-                    "{} {}: {}.",
-                    self.title(*first),
-                    percent(self.scores[*first]),
-                    reason.words()
-                ),
-                _ => "None of the genres fits.".to_owned(),
-            },
-            Status::Listening(State::NotMusic) => {
-                "Sound, but no music: speech, applause or noise.".to_owned()
-            }
-            Status::Listening(State::Silent) => "Nothing to hear.".to_owned(),
-            Status::Listening(State::Lost) => "The source is gone.".to_owned(),
-        }
-    }
-}
-
-/// `7 %`; `<1 %` rather than a score of nothing.
-pub fn percent(score: f32) -> String {
-    let score = if score.is_nan() { 0.0 } else { score };
-    let rounded = (score.clamp(0.0, 1.0) * 100.0).round();
-    if rounded < 1.0 && score > 0.0 {
-        "<1 %".to_owned()
-    } else {
-        format!("{rounded:.0} %")
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn model(status: Status) -> ViewModel {
-        ViewModel {
-            labels: vec!["blues".into(), "metal".into(), "rock".into()],
-            scores: vec![0.1, 0.3, 0.6],
-            status,
-            ..ViewModel::default()
-        }
-    }
-
-    #[test]
-    fn every_status_has_words() {
-        let all = [
-            Status::Loading,
-            Status::Trouble("Why.".into()),
-            Status::Bypassed,
-            Status::NoAudio,
-            Status::Listening(State::Warming),
-            Status::Listening(State::Provisional),
-            Status::Listening(State::Live),
-            Status::Listening(State::Unsure),
-            Status::Listening(State::NotMusic),
-            Status::Listening(State::Silent),
-            Status::Listening(State::Lost),
-        ];
-        for status in all {
-            let shown = ViewModel {
-                genre: Some(2),
-                ..model(status.clone())
-            };
-            assert!(
-                !shown.chip().is_empty() && !shown.headline().is_empty(),
-                "{status:?}"
-            );
-            assert!(!shown.detail().is_empty(), "{status:?}");
-        }
-    }
-
-    #[test]
-    fn seconds_left_are_counted_down() {
-        let mut warming = model(Status::Listening(State::Warming));
-        assert_eq!(warming.detail(), "First answer in 3 s");
-        warming.heard_s = 1.4;
-        assert_eq!(warming.detail(), "First answer in 2 s");
-        let mut provisional = model(Status::Listening(State::Provisional));
-        provisional.heard_s = 20.0;
-        assert_eq!(provisional.detail(), "A full listen takes 10 s more.");
-    }
-
-    #[test]
-    fn a_label_that_overtakes_the_one_shown_is_named() {
-        let overtaken = ViewModel {
-            genre: Some(1),
-            ..model(Status::Listening(State::Live))
-        };
-        assert_eq!(overtaken.detail(), "Rock 60 %: about to change?");
-    }
-
-    #[test]
-    fn progress_is_shown_while_there_is_something_to_wait_for() {
-        let mut provisional = model(Status::Listening(State::Provisional));
-        provisional.heard_s = FRAME.0 / 2.0;
-        assert_eq!(provisional.progress(), Some(0.5));
-        assert_eq!(model(Status::Listening(State::Live)).progress(), None);
-    }
-
-    #[test]
-    fn unsure_names_two_candidates() {
-        let unsure = model(Status::Listening(State::Unsure));
-        assert_eq!(unsure.headline(), "Unsure");
-        assert_eq!(unsure.detail(), "Rock 60 % or metal 30 %?");
-        let early = ViewModel {
-            reason: Some(Reason::FirstSeconds),
-            ..unsure
-        };
-        assert_eq!(
-            early.detail(),
-            "Rock 60 %: a guess from the first seconds must be surer."
-        );
-    }
-
-    #[test]
-    fn a_genre_is_not_shown_over_silence() {
-        let silent = ViewModel {
-            genre: Some(0),
-            ..model(Status::Listening(State::Silent))
-        };
-        assert_eq!(silent.headline(), "Silent");
-    }
-
-    #[test]
-    fn what_was_heard_last_is_told_where_it_differs() {
-        let mut live = ViewModel {
-            genre: Some(2),
-            newest: vec![0.1, 0.2, 0.7],
-            ..model(Status::Listening(State::Live))
-        };
-        assert_eq!(live.detail(), "then metal 30 %");
-        live.newest = vec![0.8, 0.1, 0.1];
-        assert_eq!(live.detail(), "then metal 30 %\nnewest alone: blues 80 %");
-    }
-
-    #[test]
-    fn every_reason_is_explained() {
-        for reason in Reason::ALL {
-            let unsure = ViewModel {
-                reason: Some(reason),
-                music: Some(0.25),
-                ..model(Status::Listening(State::Unsure))
-            };
-            let why = unsure.why().unwrap();
-            assert!(why.starts_with("No genre") && why.ends_with('.'), "{why}");
-            let led = matches!(
-                reason,
-                Reason::FirstSeconds | Reason::LowScore | Reason::Overtaken
-            );
-            assert_eq!(why.contains("rock (60 %)"), led, "{why}");
-            let doubted = matches!(reason, Reason::MaybeNotMusic | Reason::NotMusic);
-            assert_eq!(why.contains("25 %"), doubted, "{why}");
-        }
-        let named = ViewModel {
-            genre: Some(2),
-            ..model(Status::Listening(State::Live))
-        };
-        assert_eq!(named.why(), None);
-    }
-
-    #[test]
-    fn percentages_are_whole() {
-        assert_eq!(percent(0.0), "0 %");
-        assert_eq!(percent(0.004), "<1 %");
-        assert_eq!(percent(0.005), "1 %");
-        assert_eq!(percent(0.996), "100 %");
-    }
-}
+mod tests;

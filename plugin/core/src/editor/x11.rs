@@ -4,7 +4,8 @@
 //! - It asks for a picture before it listens for the answer, and never asks again: the editor stays
 //!   blank. Here the answer is listened for from the beginning.
 //! - It takes every key while the pointer is over it, so the host's space bar is dead. Here it
-//!   takes keys only while a text is typed, and gives the focus back that it took for a click.
+//!   takes keys only while a control of it has been given them, and gives the focus back that it
+//!   took for a click. Of the others it takes Escape alone, while that has something to close.
 
 use nice_plug_egui::baseview::{PlatformHandle, WindowContext};
 use raw_window_handle::{HasDisplayHandle, HasWindowHandle, RawDisplayHandle, RawWindowHandle};
@@ -13,10 +14,16 @@ use x11rb::{
     errors::{ReplyError, ReplyOrIdError},
     protocol::{
         present::{self, ConnectionExt as _},
-        xproto::{AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, EventMask, InputFocus},
+        xproto::{
+            AtomEnum, ChangeWindowAttributesAux, ConnectionExt as _, EventMask, GrabMode,
+            InputFocus, ModMask,
+        },
     },
     xcb_ffi::XCBConnection,
 };
+
+/// XK_Escape.
+const ESCAPE: u32 = 0xff1b;
 
 /// The editor's window, by the connection that made it: whose events go where is asked for by
 /// connection.
@@ -25,6 +32,8 @@ pub(super) struct XWindow {
     window: u32,
     /// Keys are taken.
     takes_keys: bool,
+    /// Escape is.
+    takes_escape: bool,
     /// Keeps the connection open.
     _platform: PlatformHandle,
 }
@@ -48,6 +57,7 @@ impl XWindow {
             connection,
             window: window.window.get(),
             takes_keys: true,
+            takes_escape: false,
             _platform: platform,
         };
         // Without them the window works, if less well.
@@ -94,6 +104,39 @@ impl XWindow {
             .check()?;
         self.takes_keys = takes;
         Ok(())
+    }
+
+    /// Whether Escape comes here while the pointer is over the window, whoever has the focus.
+    pub(super) fn set_takes_escape(&mut self, takes: bool) {
+        if takes != self.takes_escape {
+            // Once: a key that another program has is not asked for again with each picture.
+            self.takes_escape = takes;
+            let _ = self.take_escape(takes);
+        }
+    }
+
+    fn take_escape(&self, takes: bool) -> Result<(), ReplyError> {
+        let connection = &self.connection;
+        let setup = connection.setup();
+        let (first, last) = (setup.min_keycode, setup.max_keycode);
+        let mapping = connection
+            .get_keyboard_mapping(first, last - first + 1)?
+            .reply()?;
+        let per_key = usize::from(mapping.keysyms_per_keycode).max(1);
+        let mut keys = mapping.keysyms.chunks(per_key);
+        let Some(escape) = keys.position(|symbols| symbols.first() == Some(&ESCAPE)) else {
+            return Ok(());
+        };
+        let code = first.saturating_add(escape as u8);
+        let (window, any) = (self.window, ModMask::ANY);
+        if takes {
+            let mode = GrabMode::ASYNC;
+            connection
+                .grab_key(false, window, any, code, mode, mode)?
+                .check()
+        } else {
+            connection.ungrab_key(code, window, any)?.check()
+        }
     }
 
     /// To the host's own window: the one around this that a window manager knows, or else the

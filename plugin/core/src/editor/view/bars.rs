@@ -7,28 +7,29 @@ use super::{
     widgets::{fill_bar, shorten, text_width},
 };
 use crate::editor::{
-    theme::{self, Scale},
+    theme::{self, Look},
     view_model::{ViewModel, percent},
 };
+use crate::words::fill;
 
 /// A bar per label, in label order so that each stays where the eye has learnt it; in columns when
 /// there are many.
-pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel, memory: &Memory) {
+pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, look: Look, model: &ViewModel, memory: &Memory) {
     let mut listed = model.listed();
     listed.retain(|&index| index < memory.bars.len());
     let n = listed.len();
     if n == 0 {
         return;
     }
-    let font = scale.font(14.0);
+    let font = look.font(14.0);
     let least = font.size * 1.15;
-    let gutter = scale.len(18.0);
+    let gutter = look.len(18.0);
     let widest = listed
         .iter()
         .map(|&index| text_width(ui, &model.row_title(index), &font))
         .fold(0.0_f32, f32::max)
         .min(font.size * 9.0);
-    let names_w = widest + text_width(ui, "100 %", &font) + scale.len(22.0);
+    let names_w = widest + text_width(ui, "100 %", &font) + look.len(22.0);
     let most_rows = ((rect.height() / least) as usize).max(1);
     let columns = |least_w: f32| {
         let most_columns = ((rect.width() + gutter) / (least_w + gutter)) as usize;
@@ -38,7 +39,7 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel
     let squeezed = |n_columns: usize| n_columns * (rect.height() / (least * 0.85)) as usize;
     // All labels with bars; else all with names and numbers; else the best with bars. Names that
     // are cut say nothing.
-    let (with_bars, without) = (columns(names_w + scale.len(48.0)), columns(names_w));
+    let (with_bars, without) = (columns(names_w + look.len(48.0)), columns(names_w));
     let n_columns = if n <= squeezed(with_bars) || n > squeezed(without) {
         with_bars
     } else {
@@ -52,7 +53,7 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel
     let shown = best(model, &listed, most);
     let n_rows = shown.len().div_ceil(n_columns);
     let column_w = (rect.width() - gutter * (n_columns - 1) as f32) / n_columns as f32;
-    let row_h = (rect.height() / n_rows as f32).min(scale.len(36.0).max(least));
+    let row_h = (rect.height() / n_rows as f32).min(look.len(36.0).max(least));
     let font = if row_h < least {
         FontId::proportional(row_h / 1.15)
     } else {
@@ -65,9 +66,9 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel
         .fold(0.0_f32, f32::max);
     let label_w = label_w
         .min(font.size * 9.0)
-        .min(column_w - percent_w - scale.len(22.0));
+        .min(column_w - percent_w - look.len(22.0));
     let top = rect.top() + (rect.height() - row_h * n_rows as f32) / 2.0;
-    let bar_h = (row_h * 0.42).min(scale.len(14.0)).max(3.0);
+    let bar_h = (row_h * 0.42).min(look.len(14.0)).max(3.0);
 
     for (place, index) in shown.into_iter().enumerate() {
         let (column, row) = (place / n_rows, place % n_rows);
@@ -80,8 +81,12 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel
         );
         let is_shown = model.genre == Some(index) && model.is_vivid();
         let text = theme::mix(
-            theme::DIM,
-            if is_shown { theme::BRIGHT } else { theme::TEXT },
+            look.colours.dim,
+            if is_shown {
+                look.colours.strong
+            } else {
+                look.colours.text
+            },
             memory.vivid,
         );
         let mid = area.center().y;
@@ -94,27 +99,30 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel
             text,
         );
         let track = Rect::from_min_max(
-            pos2(area.left() + label_w + scale.len(12.0), mid - bar_h / 2.0),
-            pos2(
-                area.right() - percent_w - scale.len(10.0),
-                mid + bar_h / 2.0,
-            ),
+            pos2(area.left() + label_w + look.len(12.0), mid - bar_h / 2.0),
+            pos2(area.right() - percent_w - look.len(10.0), mid + bar_h / 2.0),
         );
         let value = memory.bars[index];
         let newest = model.newest.get(index).copied();
         // Ten marks at nothing would say nothing.
         let newest = newest.filter(|score| model.is_vivid() && *score > 0.015);
-        if track.width() > scale.len(24.0) {
-            let colour = theme::genre(index, memory.vivid);
+        if track.width() > look.len(24.0) {
+            let colour = look.genre(index, memory.vivid);
             let strength = model.strength() * if is_shown { 1.0 } else { 0.78 };
-            fill_bar(ui, track, value, theme::mix(theme::TRACK, colour, strength));
+            fill_bar(
+                ui,
+                look,
+                track,
+                value,
+                theme::mix(look.colours.track, colour, strength),
+            );
             if let Some(newest) = newest {
                 let x = track.left() + track.width() * newest.clamp(0.0, 1.0);
-                let over = scale.len(2.0).max(1.0);
+                let over = look.len(2.0).max(1.0);
                 ui.painter().vline(
                     x.clamp(track.left() + 1.0, track.right() - 1.0),
                     track.top() - over..=track.bottom() + over,
-                    Stroke::new(scale.len(1.5).max(1.0), text),
+                    Stroke::new(look.len(1.5).max(1.0), text),
                 );
             }
         }
@@ -136,12 +144,14 @@ pub(super) fn draw_bars(ui: &mut Ui, rect: Rect, scale: Scale, model: &ViewModel
             )
         });
         if let Some(newest) = newest {
-            response.on_hover_text(format!(
-                "{}: {} on average, {} in the newest {:.0} s alone (the mark on the bar).",
-                model.title(index),
-                percent(model.scores[index]),
-                percent(newest),
-                model.heard_s
+            response.on_hover_text(fill(
+                model.words().bar_hint,
+                &[
+                    ("genre", &model.title(index)),
+                    ("score", &percent(model.scores[index])),
+                    ("newest", &percent(newest)),
+                    ("seconds", &format!("{:.0}", model.heard_s)),
+                ],
             ));
         }
     }

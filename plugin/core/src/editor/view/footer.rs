@@ -1,42 +1,43 @@
 //! Averaging, hold and reset, and facts.
 
-use egui::{Align2, CursorIcon, Id, Rect, Sense, Ui, WidgetInfo, pos2, vec2};
+use egui::{
+    Align2, CursorIcon, EventFilter, Id, Key, Rect, Response, Sense, Ui, WidgetInfo, pos2, vec2,
+};
 
 use super::{
     Action,
-    widgets::{button, fill_bar, text_width},
+    widgets::{button, fill_bar, focus_ring, text_width},
 };
 use crate::{
-    editor::{
-        theme::{self, Scale},
-        view_model::ViewModel,
-    },
+    editor::{theme::Look, view_model::ViewModel},
     params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S},
+    words::fill,
 };
 
 pub(super) fn draw_footer(
     ui: &mut Ui,
     rect: Rect,
-    scale: Scale,
+    look: Look,
     model: &ViewModel,
     actions: &mut Vec<Action>,
 ) {
-    let font = scale.font(13.0);
-    let pad = scale.len(28.0);
-    let space = scale.len(8.0);
+    let font = look.font(13.0);
+    let pad = look.len(28.0);
+    let space = look.len(8.0);
     let mut x = rect.left();
-    for (id, text, on) in [("reset", "Reset", false), ("hold", "Hold", model.hold)] {
-        let width = text_width(ui, text, &font) + pad;
+    let words = model.words();
+    for (name, on, hint, action) in [
+        (words.reset, false, words.reset_hint, Action::Reset),
+        (
+            words.hold,
+            model.hold,
+            words.hold_hint,
+            Action::Hold(!model.hold),
+        ),
+    ] {
+        let width = text_width(ui, name, &font) + pad;
         let area = Rect::from_min_size(pos2(x, rect.top()), vec2(width, rect.height()));
-        let response = button(ui, area, id, text, &font, on);
-        let (hint, action) = if id == "reset" {
-            ("Forget the average and start over.", Action::Reset)
-        } else {
-            (
-                "Keep this readout until released.",
-                Action::Hold(!model.hold),
-            )
-        };
+        let response = button(ui, look, area, name, name, &font, on);
         if response.clicked() {
             actions.push(action);
         }
@@ -44,12 +45,12 @@ pub(super) fn draw_footer(
         x = area.right() + space;
     }
 
-    let facts = footer_facts(model, scale.is_compact());
-    let facts_font = scale.font(12.0);
+    let facts = footer_facts(model, look.is_small());
+    let facts_font = look.font(12.0);
     let colour = if model.dropped > 0 {
-        theme::ALERT
+        look.colours.alert
     } else {
-        theme::DIM
+        look.colours.dim
     };
     let facts_w = if facts.is_empty() {
         0.0
@@ -63,79 +64,79 @@ pub(super) fn draw_footer(
                 colour,
             )
             .width()
-            + scale.len(22.0)
+            + look.len(22.0)
     };
     let slider = Rect::from_min_max(
-        pos2(x + scale.len(10.0), rect.top()),
+        pos2(x + look.len(10.0), rect.top()),
         pos2(rect.right() - facts_w, rect.bottom()),
     );
-    draw_averaging(ui, slider, scale, model, actions);
+    draw_averaging(ui, slider, look, model, actions);
 }
 
 /// Load and losses; in a small window only what is wrong.
 fn footer_facts(model: &ViewModel, compact: bool) -> String {
-    let dropped = match model.dropped {
-        0 => String::new(),
-        1..10_000 => format!("{} samples dropped", model.dropped),
-        n => format!("{} k samples dropped", n / 1000),
-    };
+    let words = model.words();
     if compact {
-        return if model.dropped > 0 {
-            "dropped".to_owned()
+        let lost = if model.dropped > 0 {
+            words.dropped_short
         } else {
-            String::new()
+            ""
         };
+        return lost.to_owned();
     }
-    let load = format!("load {:.1} %", model.load.max(0.0) * 100.0);
-    if dropped.is_empty() {
-        load
-    } else {
-        format!("{dropped} · {load}")
-    }
+    let load = words.number(model.load.max(0.0) * 100.0, 1);
+    let load = fill(words.load, &[("load", &load)]);
+    let count = match model.dropped {
+        0 => return load,
+        n @ 1..10_000 => n.to_string(),
+        n => format!("{} k", n / 1000),
+    };
+    let dropped = fill(words.dropped, &[("count", &count)]);
+    format!("{dropped} · {load}")
 }
 
 fn draw_averaging(
     ui: &mut Ui,
     rect: Rect,
-    scale: Scale,
+    look: Look,
     model: &ViewModel,
     actions: &mut Vec<Action>,
 ) {
-    let font = scale.font(13.0);
+    let words = model.words();
+    let font = look.font(13.0);
     let value = if model.averaging_s < 0.05 {
-        "off".to_owned()
+        words.off_value.to_owned()
     } else if model.averaging_s < 9.95 {
-        format!("{:.1} s", model.averaging_s)
+        words.number(model.averaging_s, 1) + " s"
     } else {
         format!("{:.0} s", model.averaging_s)
     };
-    let value_w = text_width(ui, "120 s", &font) + scale.len(8.0);
+    let value_w = text_width(ui, "120 s", &font) + look.len(8.0);
     let mid = rect.center().y;
     let mut left = rect.left();
-    let least_track = scale.len(60.0);
-    for text in ["Averaging", "Avg"] {
+    let least_track = look.len(60.0);
+    for text in [words.averaging, words.averaging_short] {
         if rect.width() - text_width(ui, text, &font) - value_w > least_track {
             let label = ui.painter().text(
                 pos2(left, mid),
                 Align2::LEFT_CENTER,
                 text,
                 font.clone(),
-                theme::DIM,
+                look.colours.dim,
             );
-            left = label.right() + scale.len(12.0);
+            left = label.right() + look.len(12.0);
             break;
         }
     }
-    let knob = scale.len(7.0).max(5.0);
+    let knob = look.len(7.0).max(5.0);
     let track = Rect::from_min_max(
-        pos2(left + knob, mid - scale.len(2.0).max(1.5)),
+        pos2(left + knob, mid - look.len(2.0).max(1.5)),
         pos2(
             (rect.right() - value_w - knob).max(left + knob + 1.0),
-            mid + scale.len(2.0).max(1.5),
+            mid + look.len(2.0).max(1.5),
         ),
     );
-    // The same curve as the parameter's: short times get the larger half.
-    let place = (model.averaging_s / MAX_AVERAGING_S).clamp(0.0, 1.0).sqrt();
+    let place = place_of(model.averaging_s);
     let area = Rect::from_min_max(
         pos2(track.left() - knob, rect.top()),
         pos2(track.right() + knob, rect.bottom()),
@@ -144,33 +145,29 @@ fn draw_averaging(
         .interact(area, Id::unique("averaging"), Sense::click_and_drag())
         .on_hover_cursor(CursorIcon::ResizeHorizontal);
     response.widget_info(|| {
-        WidgetInfo::slider(
-            true,
-            f64::from(model.averaging_s),
-            "Averaging time in seconds",
-        )
+        WidgetInfo::slider(true, f64::from(model.averaging_s), words.averaging_name)
     });
-    fill_bar(ui, track, place, theme::DIM);
+    fill_bar(ui, look, track, place, look.colours.dim);
+    focus_ring(ui, look, &response, area, look.len(4.0));
     let knob_x = track.left() + track.width() * place;
     let knob_colour = if response.hovered() || response.dragged() {
-        theme::BRIGHT
+        look.colours.strong
     } else {
-        theme::TEXT
+        look.colours.text
     };
     ui.painter()
         .circle_filled(pos2(knob_x, mid), knob, knob_colour);
     ui.painter().text(
-        pos2(track.right() + knob + scale.len(8.0), mid),
+        pos2(track.right() + knob + look.len(8.0), mid),
         Align2::LEFT_CENTER,
         value,
         font,
-        theme::TEXT,
+        look.colours.text,
     );
 
-    let at_pointer = response.interact_pointer_pos().map(|pointer| {
-        let share = ((pointer.x - track.left()) / track.width()).clamp(0.0, 1.0);
-        (share * share * MAX_AVERAGING_S * 10.0).round() / 10.0
-    });
+    let at_pointer = response
+        .interact_pointer_pos()
+        .map(|pointer| seconds_at((pointer.x - track.left()) / track.width()));
     if response.double_clicked() {
         actions.extend([
             Action::AveragingBegin,
@@ -188,7 +185,38 @@ fn draw_averaging(
     if response.drag_stopped() {
         actions.push(Action::AveragingEnd);
     }
-    response.on_hover_text(
-        "How long scores are averaged. Short follows changes, long stays calm. Double click for the default.",
-    );
+    if response.has_focus() {
+        step_by_keys(ui, &response, model.averaging_s, actions);
+    }
+    response.on_hover_text(words.averaging_hint);
+}
+
+/// Where a time stands on the slider, 0 to 1. The same curve as the parameter's: short times get
+/// the larger half.
+fn place_of(seconds: f32) -> f32 {
+    (seconds / MAX_AVERAGING_S).clamp(0.0, 1.0).sqrt()
+}
+
+/// The time at a place of the slider.
+fn seconds_at(place: f32) -> f32 {
+    let place = place.clamp(0.0, 1.0);
+    (place * place * MAX_AVERAGING_S * 10.0).round() / 10.0
+}
+
+/// Arrows move the slider by a fiftieth.
+fn step_by_keys(ui: &Ui, response: &Response, seconds: f32, actions: &mut Vec<Action>) {
+    let arrows = EventFilter {
+        horizontal_arrows: true,
+        ..EventFilter::default()
+    };
+    ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, arrows));
+    let pressed = |key| ui.input(|input| input.key_pressed(key));
+    let by = f32::from(i8::from(pressed(Key::ArrowRight)) - i8::from(pressed(Key::ArrowLeft)));
+    if by != 0.0 {
+        actions.extend([
+            Action::AveragingBegin,
+            Action::Averaging(seconds_at(place_of(seconds) + by / 50.0)),
+            Action::AveragingEnd,
+        ]);
+    }
 }

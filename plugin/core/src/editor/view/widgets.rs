@@ -5,12 +5,12 @@ use egui::{
     UiBuilder, WidgetInfo, vec2,
 };
 
-use crate::editor::theme::{self};
+use crate::editor::theme::Look;
 
 /// A rounded bar filled to `share`.
-pub(in crate::editor) fn fill_bar(ui: &Ui, track: Rect, share: f32, colour: Color32) {
+pub(in crate::editor) fn fill_bar(ui: &Ui, look: Look, track: Rect, share: f32, colour: Color32) {
     let radius = track.height() / 2.0;
-    ui.painter().rect_filled(track, radius, theme::TRACK);
+    ui.painter().rect_filled(track, radius, look.colours.track);
     let width = track.width() * share.clamp(0.0, 1.0);
     if width >= 0.5 {
         // A fill narrower than it is high would be drawn with corners beyond its width.
@@ -24,36 +24,34 @@ pub(in crate::editor) fn fill_bar(ui: &Ui, track: Rect, share: f32, colour: Colo
     }
 }
 
-/// A flat button; `on` for one that is held down.
+/// A flat button; `on` for one that is held down. Its `name` is what a screen reader says, and no
+/// other on the page has it.
 pub(in crate::editor) fn button(
     ui: &mut Ui,
+    look: Look,
     rect: Rect,
-    id: &str,
+    name: &str,
     text: &str,
     font: &FontId,
     on: bool,
 ) -> Response {
     let response = ui
-        .interact(rect, Id::unique(("button", id)), Sense::click())
+        .interact(rect, Id::unique(("button", name)), Sense::click())
         .on_hover_cursor(CursorIcon::PointingHand);
-    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, text));
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, on, name));
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
     let (fill, ink) = if on {
-        (theme::TEXT, theme::BACKGROUND)
+        (look.colours.text, look.colours.background)
     } else if response.hovered() || response.has_focus() {
-        (theme::HOVERED, theme::BRIGHT)
+        (look.colours.hovered, look.colours.strong)
     } else {
-        (theme::RAISED, theme::TEXT)
+        (look.colours.raised, look.colours.text)
     };
     let radius = rect.height() * 0.22;
     ui.painter().rect_filled(rect, radius, fill);
-    if response.has_focus() {
-        ui.painter().rect_stroke(
-            rect,
-            radius,
-            Stroke::new(1.5, theme::BRIGHT),
-            StrokeKind::Inside,
-        );
-    }
+    focus_ring(ui, look, &response, rect, radius);
     ui.painter().text(
         rect.center(),
         Align2::CENTER_CENTER,
@@ -62,6 +60,21 @@ pub(in crate::editor) fn button(
         ink,
     );
     response
+}
+
+/// Shows where the keys go.
+pub(in crate::editor) fn focus_ring(
+    ui: &Ui,
+    look: Look,
+    response: &Response,
+    rect: Rect,
+    radius: f32,
+) {
+    if response.has_focus() {
+        let stroke = Stroke::new(look.len(2.0).max(1.5), look.colours.strong);
+        ui.painter()
+            .rect_stroke(rect, radius, stroke, StrokeKind::Outside);
+    }
 }
 
 /// A child that fills `rect`.
