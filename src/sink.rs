@@ -142,7 +142,8 @@ pub struct Update {
     /// Counts the updates of a session, from 1, without gaps: a receiver that sees a gap missed
     /// something. Unlike [`Readout::seq`] it goes on when the source was lost and came back.
     pub seq: u64,
-    /// No genre is named at present: the one in the readout is kept for the feeds ([`HoldGenre`]).
+    /// No genre is named at present: the one in the readout is kept for the feeds
+    /// ([`HoldGenre`](hold::HoldGenre)).
     pub held: bool,
 }
 

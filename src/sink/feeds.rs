@@ -82,8 +82,8 @@ impl Feeds {
         &self.runners
     }
 
-    /// Ends all feeds, within [`DROP_GRACE`] whatever their receivers do, and says what each did:
-    /// its name, and in numbers.
+    /// Ends all feeds, within [`DROP_GRACE`](super::DROP_GRACE) whatever their receivers do, and
+    /// says what each did: its name, and in numbers.
     pub fn finish(mut self) -> Vec<(String, SinkStats)> {
         end_together(std::mem::take(&mut self.runners));
         for (_, shared) in self.ledger.entries().iter() {
