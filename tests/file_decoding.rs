@@ -1700,6 +1700,24 @@ fn the_chunk_of_the_format_may_be_the_last() {
     assert_eq!(read(&path).unwrap().0, expected);
 }
 
+/// Where the fuzz target begins, and what it found: each is read to its end.
+#[test]
+fn what_was_found_by_fuzzing_comes_to_an_end() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/file");
+    let mut n = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let reader = Box::new(fs::File::open(&path).unwrap());
+        let mut block = Vec::new();
+        for opened in [AudioFile::open(&path), AudioFile::from_reader(reader)] {
+            let Ok(mut file) = opened else { continue };
+            while let Ok(true) = file.next_block(&mut block) {}
+        }
+        n += 1;
+    }
+    assert!(n >= 15, "{n}");
+}
+
 /// What a container does not say, or says wrongly, is neither believed nor told of the sound.
 #[test]
 fn containers_are_read_by_what_they_hold() {
@@ -1735,6 +1753,14 @@ fn containers_are_read_by_what_they_hold() {
         .unwrap_err()
         .to_string();
     assert!(told.contains("ends before its sound"), "{told}");
+    // A format that is shorter than its own head.
+    w64[40..44].copy_from_slice(b"fmt ");
+    w64[56..64].fill(0);
+    fs::write(dir.join("short.w64"), &w64).unwrap();
+    let told = AudioFile::open(dir.join("short.w64"))
+        .unwrap_err()
+        .to_string();
+    assert!(told.contains("leads to no sound"), "{told}");
     tone("stream.caf", "-c:a pcm_s16le -f caf");
     // The length of a stream is not known: -1.
     let mut caf = tone("a.caf", "-c:a pcm_s24be").unwrap();

@@ -49,12 +49,13 @@ fn w64_header(input: &mut Input) -> Result<Held, Refusal> {
                 let format: &[u8] = format.as_deref().unwrap_or_default();
                 return held(format, Order::Little, n_bytes).map(Held::without_chunks);
             }
+            // Nothing is shorter than its head: it would be read again and again.
+            _ if size < 24 => {
+                return Err(Refusal::Damaged("its header leads to no sound".into()));
+            }
             b"fmt " if known => {
                 let n = usize::try_from(body.min(u64::from(MAX_FORMAT))).unwrap_or(0);
                 format = input.peek(24 + n)?.get(24..).map(<[u8]>::to_vec);
-            }
-            _ if size < 24 => {
-                return Err(Refusal::Damaged("its header leads to no sound".into()));
             }
             _ => {}
         }
