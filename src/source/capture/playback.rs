@@ -64,7 +64,7 @@ impl Playback {
     /// # Errors
     /// [`PlaybackError`] when no sound system has an output, or it cannot be opened.
     pub fn open(rate: SampleRate) -> Result<Self, PlaybackError> {
-        // Without one PulseAudio lets nobody in.
+        // Without a cookie PulseAudio lets nobody in.
         let mut reasons: Vec<String> = pulse_cookie().err().into_iter().collect();
         for id in cpal::available_hosts() {
             let opened = cpal::host_from_id(id).and_then(|host| {
