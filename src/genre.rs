@@ -47,13 +47,20 @@ const PALETTE: [[u8; 3]; 10] = [
 /// first ten differ for colour-blind users too; further labels take them up again, darker and
 /// lighter, so names must stand beside them.
 pub fn colour(index: usize) -> [u8; 3] {
-    let base = PALETTE[index % PALETTE.len()];
-    let (towards, share) = match index / PALETTE.len() % 5 {
-        0 => return base,
-        1 => (0.0, 0.38),
-        2 => (255.0, 0.55),
-        3 => (0.0, 0.6),
-        _ => (255.0, 0.75),
+    colour_of(
+        &PALETTE,
+        [(0.0, 0.38), (255.0, 0.55), (0.0, 0.6), (255.0, 0.75)],
+        index,
+    )
+}
+
+/// The colour of label `index` from the ten of a palette. Further labels take them up again, mixed
+/// with each of the `shades` in turn: a grey, 0 to 255, and its share, 0 to 1.
+pub fn colour_of(palette: &[[u8; 3]; 10], shades: [(f32, f32); 4], index: usize) -> [u8; 3] {
+    let base = palette[index % palette.len()];
+    let round = index / palette.len() % (shades.len() + 1);
+    let Some((towards, share)) = round.checked_sub(1).map(|shade| shades[shade]) else {
+        return base;
     };
     base.map(|channel| {
         let channel = f32::from(channel);

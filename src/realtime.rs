@@ -36,6 +36,8 @@ use crossbeam_channel::Sender;
 
 pub use controls::Controls;
 pub use counters::Counters;
+#[cfg(feature = "lights")]
+pub(crate) use counters::next_column_after;
 pub use input::AudioInput;
 pub use readout::ReadoutCell;
 

@@ -86,14 +86,6 @@ use std::{
 pub use error::SinkError;
 pub use feeds::{Feeds, Ledger};
 pub use runner::{BACK_OFF_CAP, BACK_OFF_FIRST, DROP_GRACE, QUEUE_CAPACITY, SinkRunner, SinkStats};
-#[cfg(any(
-    feature = "osc",
-    feature = "os2l",
-    feature = "http",
-    feature = "mqtt",
-    feature = "lights"
-))]
-use target::{parse_target, shown_target};
 
 use crate::{
     decision::{Readout, State},

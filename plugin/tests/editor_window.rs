@@ -17,17 +17,11 @@ mod vst3_raw;
 #[path = "support/desktop.rs"]
 mod desktop;
 
-use std::{
-    env,
-    path::PathBuf,
-    sync::atomic::Ordering,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{env, path::PathBuf, sync::atomic::Ordering, thread::sleep, time::Duration};
 
 use clack_extensions::gui::GuiSize;
 use clap_host::{Player, edit_state, entry, instance};
-use desktop::{Desktop, Open, PATIENCE, on_a_screen};
+use desktop::{Desktop, Open, met, on_a_screen, wait_for};
 use listening::{Deck as _, composed};
 use vst3::{
     ComPtr, ComWrapper,
@@ -39,13 +33,11 @@ use vst3::{
     },
 };
 use x11rb::{
-    CURRENT_TIME,
     connection::Connection as _,
     protocol::{
         Event,
         xproto::{
-            BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, InputFocus,
-            MOTION_NOTIFY_EVENT,
+            BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _, MOTION_NOTIFY_EVENT,
         },
     },
 };
@@ -131,16 +123,11 @@ fn vst3_opens_at_the_scale_it_was_told_before() {
                 assert_eq!(desktop.size(), expected, "shown at {scale}");
                 // On to another screen.
                 assert_eq!(scaled.setContentScaleFactor(1.25), kResultOk);
-                let start = Instant::now();
-                while desktop.size() != (950, 600) {
-                    assert!(
-                        start.elapsed() < PATIENCE,
-                        "{:?} after 1.25",
-                        desktop.size()
-                    );
+                wait_for(|| {
+                    let size = desktop.size();
                     frame.turn();
-                    sleep(Duration::from_millis(5));
-                }
+                    met(size == (950, 600), || format!("{size:?} after 1.25"))
+                });
                 assert_eq!(view.removed(), kResultOk);
                 view.setFrame(std::ptr::null_mut());
             }
@@ -185,10 +172,7 @@ fn keys_go_on_to_the_host() {
     on_a_screen("keys_go_on_to_the_host", || {
         let (_folder, entry) = entry();
         let desktop = Desktop::new();
-        desktop
-            .x
-            .set_input_focus(InputFocus::PARENT, desktop.parent, CURRENT_TIME)
-            .unwrap();
+        desktop.keys_to_host();
         let mut instance = instance(&entry);
         let mut open = Open::create(&mut instance);
         open.show(&desktop);
@@ -200,18 +184,16 @@ fn keys_go_on_to_the_host() {
         // A click takes the focus, and gives it back.
         desktop.fake(BUTTON_PRESS_EVENT, 1, 0, 0);
         desktop.fake(BUTTON_RELEASE_EVENT, 1, 0, 0);
-        let start = Instant::now();
         let mut held = 0;
         // First it must have been there.
-        while held < 50 {
+        wait_for(|| {
             held = if desktop.focus() == desktop.parent {
                 held + 1
             } else {
                 0
             };
-            assert!(start.elapsed() < PATIENCE, "the focus is not given back");
-            sleep(Duration::from_millis(10));
-        }
+            met(held >= 50, || "the focus is not given back".to_owned())
+        });
         desktop.press_space();
         desktop.key_arrives();
     });
@@ -239,11 +221,10 @@ fn a_size_is_chosen_and_kept() {
         desktop.click(720, 33);
         desktop.shows("settings", DONE, HELD, true);
         desktop.click(488, 298);
-        let start = Instant::now();
-        while desktop.size() != (1_140, 720) {
-            assert!(start.elapsed() < PATIENCE, "{:?}", desktop.size());
-            sleep(Duration::from_millis(10));
-        }
+        wait_for(|| {
+            let size = desktop.size();
+            met(size == (1_140, 720), || format!("{size:?}"))
+        });
         desktop.paints("at 150 %");
         drop(open);
         edit_state(&mut instance, &[("[1140,720]", "[1140,720]")]);
@@ -260,10 +241,7 @@ fn escape_closes_what_is_open_and_is_the_hosts_otherwise() {
             const ESCAPE: u8 = 9;
             let (_folder, entry) = entry();
             let desktop = Desktop::new();
-            desktop
-                .x
-                .set_input_focus(InputFocus::PARENT, desktop.parent, CURRENT_TIME)
-                .unwrap();
+            desktop.keys_to_host();
             let mut instance = instance(&entry);
             let mut open = Open::create(&mut instance);
             open.show(&desktop);
@@ -271,28 +249,23 @@ fn escape_closes_what_is_open_and_is_the_hosts_otherwise() {
             desktop.click(720, 33);
             desktop.shows("settings", DONE, HELD, true);
             // The host has the focus again, and its space bar.
-            let start = Instant::now();
-            while desktop.focus() != desktop.parent {
-                assert!(start.elapsed() < PATIENCE, "the focus is not given back");
-                sleep(Duration::from_millis(10));
-            }
+            wait_for(|| {
+                let back = desktop.focus() == desktop.parent;
+                met(back, || "the focus is not given back".to_owned())
+            });
             desktop.press_space();
             desktop.key_arrives();
             while desktop.x.poll_for_event().unwrap().is_some() {}
             desktop.press(ESCAPE);
             desktop.shows("settings are closed", DONE, HELD, false);
             // Given back with the next picture.
-            let start = Instant::now();
-            let arrived = || {
+            wait_for(|| {
                 desktop.press(ESCAPE);
                 desktop.x.get_input_focus().unwrap().reply().unwrap();
                 let event = desktop.x.poll_for_event().unwrap();
-                event.is_some_and(|event| matches!(event, Event::KeyPress(_)))
-            };
-            while !arrived() {
-                assert!(start.elapsed() < PATIENCE, "Escape reaches nobody");
-                sleep(Duration::from_millis(20));
-            }
+                let arrived = event.is_some_and(|event| matches!(event, Event::KeyPress(_)));
+                met(arrived, || "Escape reaches nobody".to_owned())
+            });
         },
     );
 }
@@ -325,22 +298,17 @@ fn the_history_is_saved_among_the_documents_and_copied() {
             // Twice, and within one second perhaps: nothing is overwritten.
             for expected in [1, 2] {
                 desktop.click(62, 380);
-                let start = Instant::now();
-                while files().len() < expected {
-                    assert!(start.elapsed() < PATIENCE, "{:?}", files());
-                    sleep(Duration::from_millis(10));
-                }
+                wait_for(|| {
+                    let files = files();
+                    met(files.len() >= expected, || format!("{files:?}"))
+                });
             }
             // The same goes to another program.
             desktop.click(152, 380);
-            let start = Instant::now();
-            let copied = loop {
-                if let Some(copied) = desktop.clipboard() {
-                    break copied;
-                }
-                assert!(start.elapsed() < PATIENCE, "nothing is on the clipboard");
-                sleep(Duration::from_millis(10));
-            };
+            let copied = wait_for(|| {
+                let copied = desktop.clipboard();
+                copied.ok_or_else(|| "nothing is on the clipboard".to_owned())
+            });
             drop(open);
             player.stop(&mut instance);
             for file in files() {

@@ -18,6 +18,12 @@ use atomic_float::AtomicF32;
 /// Level that is shown for silence, in dBFS.
 pub(super) const MIN_LEVEL_DBFS: f32 = -120.0;
 
+/// When to look for the next column, where what came last was so long: columns come 47 times a
+/// second, but many sources give several at a time, and nothing much before as long has passed.
+pub(crate) fn next_column_after(burst: Duration) -> Duration {
+    (3 * burst / 4).clamp(Duration::from_millis(20), Duration::from_millis(100))
+}
+
 /// What is measured while it runs: lock-free to read on any thread.
 #[derive(Debug)]
 pub struct Counters {

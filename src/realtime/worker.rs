@@ -14,7 +14,7 @@ use crossbeam_channel::Receiver;
 
 use super::{
     Shared,
-    counters::MIN_LEVEL_DBFS,
+    counters::{MIN_LEVEL_DBFS, next_column_after},
     publish::{Clock, Publisher},
     readout::ReadoutWriter,
     ring::{RingReader, Step},
@@ -33,13 +33,6 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(50);
 /// second: fifty silent tracks of a session wake the processor a quarter as often. The longest
 /// sleep there is, so the ring holds what arrives meanwhile.
 pub(super) const IDLE_INTERVAL: Duration = Duration::from_millis(200);
-
-/// Sleep while somebody watches the columns, which come 47 times a second; longer where the source
-/// gives many at a time.
-const COLUMN_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Longest sleep while somebody watches the columns.
-const BURST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Empty looks into the ring before the sleep becomes [`IDLE_INTERVAL`]: one second.
 const IDLE_AFTER: u32 = 20;
@@ -238,7 +231,8 @@ impl Worker {
             } else if self.ear.rests() || self.ear.shared.unhurried.load(Ordering::Relaxed) {
                 IDLE_INTERVAL
             } else if self.ear.shared.counters.column_is_watched() {
-                after_burst(self.ear.rate.duration(burst))
+                let burst = Duration::try_from_secs_f64(self.ear.rate.duration(burst).0);
+                next_column_after(burst.unwrap_or_default())
             } else {
                 WAKE_INTERVAL
             });
@@ -357,13 +351,6 @@ impl Worker {
         }
         true
     }
-}
-
-/// Sleep after so much came at once: the next will not come much before as long has passed.
-fn after_burst(burst: Seconds) -> Duration {
-    Duration::try_from_secs_f64(0.75 * burst.0)
-        .unwrap_or_default()
-        .clamp(COLUMN_INTERVAL, BURST_INTERVAL)
 }
 
 impl Ear {

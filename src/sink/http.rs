@@ -25,7 +25,11 @@ use board::Board;
 use guard::Guard;
 use server::Server;
 
-use super::{Hello, Ledger, Sink, SinkError, Status, Update, secret::Secret, shown_target};
+use super::{
+    Hello, Ledger, Sink, SinkError, Status, Update,
+    secret::Secret,
+    target::{self, shown_target},
+};
 use crate::realtime::{Controls, Counters};
 
 /// Port of an address that is given without one.
@@ -106,9 +110,9 @@ fn parse_address(address: &str) -> Result<(String, u16), SinkError> {
     if let Some(host) = full.strip_suffix(":0")
         && (!host.contains(':') || host.starts_with('['))
     {
-        return super::parse_target(FEED, host, DEFAULT_PORT).map(|(host, _)| (host, 0));
+        return target::parse_target(FEED, host, DEFAULT_PORT).map(|(host, _)| (host, 0));
     }
-    super::parse_target(FEED, &full, DEFAULT_PORT)
+    target::parse_target(FEED, &full, DEFAULT_PORT)
 }
 
 /// Checks an address as it is given on the command line or in the configuration.

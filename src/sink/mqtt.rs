@@ -39,7 +39,10 @@ use tokio::{
 };
 
 use super::{
-    Hello, Sink, SinkError, Status, Update, jsonl::update_line, secret::Secret, shown_target,
+    Hello, Sink, SinkError, Status, Update,
+    jsonl::update_line,
+    secret::Secret,
+    target::{self, shown_target},
 };
 use crate::decision::{Readout, Reason, State};
 
@@ -137,7 +140,7 @@ fn parse(url: &str) -> Result<Place, SinkError> {
         ));
     }
     let default_port = if tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
-    let (host, port) = super::parse_target(FEED, at, default_port)?;
+    let (host, port) = target::parse_target(FEED, at, default_port)?;
     let prefix = prefix.trim_end_matches('/');
     check_topic(prefix)?;
     Ok(Place {

@@ -15,7 +15,10 @@ use std::{
 
 use serde_json::json;
 
-use super::{Hello, Sink, SinkError, Status, Update, shown_target};
+use super::{
+    Hello, Sink, SinkError, Status, Update,
+    target::{self, shown_target},
+};
 use crate::{decision::State, genre::Labels};
 
 /// Port of receivers that are given without one.
@@ -152,7 +155,7 @@ impl Os2lSink {
         let place = if target == DISCOVER {
             Place::Discover
         } else {
-            let (host, port) = super::parse_target("os2l", target, DEFAULT_PORT)?;
+            let (host, port) = target::parse_target("os2l", target, DEFAULT_PORT)?;
             Place::At(host, port)
         };
         Ok(Self {

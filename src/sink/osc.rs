@@ -534,7 +534,7 @@ impl Sink for OscSink {
 /// # Errors
 /// [`SinkError::Setting`] when it is of no such form.
 pub fn parse_target(target: &str, default_port: u16) -> Result<(String, u16), SinkError> {
-    super::parse_target("osc", target, default_port)
+    super::target::parse_target("osc", target, default_port)
 }
 
 #[cfg(test)]

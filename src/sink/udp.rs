@@ -5,7 +5,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket},
 };
 
-use super::{SinkError, parse_target, shown_target};
+use super::{
+    SinkError,
+    target::{parse_target, shown_target},
+};
 
 /// One receiver of datagrams.
 #[derive(Debug)]

@@ -13,13 +13,13 @@ use ureq::Agent;
 use super::{
     Hello, Sink, SinkError, Status, Update,
     look::{Look, Strip},
-    shown_target,
+    target::{self, shown_target},
     udp::UdpLine,
 };
 use crate::{
     decision::State,
     front_end::{FrontEndConfig, mel::MelBands},
-    realtime::Counters,
+    realtime::{Counters, next_column_after},
 };
 
 /// Port of WLED's JSON API.
@@ -94,7 +94,7 @@ impl Strips {
 /// # Errors
 /// [`SinkError::Setting`] when it is of no known form.
 pub fn check_target(target: &str) -> Result<(), SinkError> {
-    super::parse_target("wled", target, API_PORT).map(drop)
+    target::parse_target("wled", target, API_PORT).map(drop)
 }
 
 /// Presets of one WLED controller.
@@ -136,7 +136,7 @@ impl WledSink {
     /// # Errors
     /// [`SinkError::Setting`] when the target is not of the form `HOST` or `HOST:PORT`.
     pub fn new(target: &str, strips: Strips) -> Result<Self, SinkError> {
-        let (host, port) = super::parse_target("wled", target, API_PORT)?;
+        let (host, port) = target::parse_target("wled", target, API_PORT)?;
         Ok(Self {
             host,
             port,
@@ -303,9 +303,6 @@ const QUIET_DBFS: f32 = -60.0;
 /// Time between two packets while there is sound, as WLED's own senders have it.
 const SOUND_PERIOD: Duration = Duration::from_millis(20);
 
-/// Longest time between two looks at the sound.
-const LONGEST_PERIOD: Duration = Duration::from_millis(100);
-
 /// Without a new column for so long, nothing sounds.
 const SILENT_AFTER: Duration = Duration::from_millis(400);
 
@@ -452,7 +449,7 @@ impl WledSound {
         counters: &Arc<Counters>,
         front_end: &FrontEndConfig,
     ) -> Result<Self, SinkError> {
-        let (host, _) = super::parse_target("wled", target, API_PORT)?;
+        let (host, _) = target::parse_target("wled", target, API_PORT)?;
         Self::at(&shown_target(&host, SOUND_PORT), counters, front_end)
     }
 
@@ -514,7 +511,7 @@ impl Sink for WledSound {
     fn tick_period(&self) -> Option<Duration> {
         let rests = self.said_nothing >= LAST_PACKETS;
         Some(if rests {
-            LONGEST_PERIOD
+            5 * SOUND_PERIOD
         } else {
             self.next_after
         })
@@ -526,7 +523,7 @@ impl Sink for WledSound {
             self.seen = count;
             let before = self.heard_at.replace(now);
             let elapsed = before.map_or(SOUND_PERIOD, |at| now.saturating_duration_since(at));
-            self.next_after = (3 * elapsed / 4).clamp(SOUND_PERIOD, LONGEST_PERIOD);
+            self.next_after = next_column_after(elapsed);
             self.said_nothing = 0;
             let (column, level) = (&self.column, self.counters.level_dbfs());
             let heard = self.meter.hear(column, level, elapsed.as_secs_f32());

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use genrescope::units::Seconds;
 use nice_plug::prelude::Transport;
 
 use crate::words::{Words, fill};
@@ -39,7 +40,7 @@ impl SongTime {
     /// `1:23, bar 45`; before the song begins with a minus.
     pub fn words(self, words: &Words) -> String {
         let sign = if self.seconds <= -1.0 { "−" } else { "" };
-        let time = sign.to_owned() + &clock(self.seconds.abs());
+        let time = format!("{sign}{}", Seconds(self.seconds.abs()));
         match self.bars {
             Some((bar, _)) => {
                 let bar = format!("{:.0}", bar.floor());
@@ -47,17 +48,6 @@ impl SongTime {
             }
             None => time,
         }
-    }
-}
-
-/// `1:23` or `1:02:03`.
-pub fn clock(seconds: f64) -> String {
-    let seconds = seconds.floor() as u64;
-    let (minutes, seconds) = (seconds / 60, seconds % 60);
-    if minutes < 60 {
-        format!("{minutes}:{seconds:02}")
-    } else {
-        format!("{}:{:02}:{seconds:02}", minutes / 60, minutes % 60)
     }
 }
 

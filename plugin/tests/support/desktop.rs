@@ -18,8 +18,8 @@ use x11rb::{
         Event,
         xproto::{
             AtomEnum, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ConnectionExt as _,
-            CreateWindowAux, EventMask, ImageFormat, KEY_PRESS_EVENT, KEY_RELEASE_EVENT,
-            MOTION_NOTIFY_EVENT, WindowClass,
+            CreateWindowAux, EventMask, ImageFormat, InputFocus, KEY_PRESS_EVENT,
+            KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, WindowClass,
         },
         xtest::ConnectionExt as _,
     },
@@ -154,8 +154,7 @@ impl Desktop {
     /// Waits until the window shows something in each of its corners' quarters, or panics.
     pub fn paints(&self, what: &str) {
         let (width, height) = self.size();
-        let start = Instant::now();
-        loop {
+        wait_for(|| {
             let image = self
                 .x
                 .get_image(
@@ -186,31 +185,29 @@ impl Desktop {
                 .flat_map(|y| (0..width).map(move |x| (x, y)))
                 .filter(|&(x, y)| pixel(x, y).iter().any(|&part| part > 0x60))
                 .count();
-            if corners.iter().all(|&(x, y)| pixel(x, y) == background)
-                && lit > (width * height / 500) as usize
-            {
-                return;
-            }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{what}: blank, {lit} pixels are lit"
-            );
-            sleep(Duration::from_millis(10));
-        }
+            let painted = corners.iter().all(|&(x, y)| pixel(x, y) == background)
+                && lit > (width * height / 500) as usize;
+            met(painted, || format!("{what}: blank, {lit} pixels are lit"))
+        });
+    }
+
+    /// Gives the keys to the host's own window.
+    pub fn keys_to_host(&self) {
+        self.x
+            .set_input_focus(InputFocus::PARENT, self.parent, CURRENT_TIME)
+            .unwrap();
     }
 
     /// Waits for a key in the host's own window.
     pub fn key_arrives(&self) {
-        let start = Instant::now();
-        loop {
+        wait_for(|| {
             while let Some(event) = self.x.poll_for_event().unwrap() {
                 if matches!(event, Event::KeyPress(_)) {
-                    return;
+                    return Ok(());
                 }
             }
-            assert!(start.elapsed() < PATIENCE, "the key reaches nobody");
-            sleep(Duration::from_millis(5));
-        }
+            Err("the key reaches nobody".to_owned())
+        });
     }
 
     pub fn fake(&self, kind: u8, detail: u8, x: i16, y: i16) {
@@ -240,8 +237,7 @@ impl Desktop {
 
     /// Waits until a pixel of the editor is of this colour, or is not.
     pub fn shows(&self, what: &str, (x, y): (i16, i16), colour: [u8; 3], is: bool) {
-        let start = Instant::now();
-        loop {
+        wait_for(|| {
             let image = self
                 .x
                 .get_image(ImageFormat::Z_PIXMAP, self.child(), x, y, 1, 1, !0)
@@ -249,12 +245,8 @@ impl Desktop {
                 .reply()
                 .unwrap();
             let pixel = [image.data[2], image.data[1], image.data[0]];
-            if (pixel == colour) == is {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "{what}: {pixel:02x?}");
-            sleep(Duration::from_millis(10));
-        }
+            met((pixel == colour) == is, || format!("{what}: {pixel:02x?}"))
+        });
     }
 
     /// What is on the clipboard, as another program of the screen gets it; `None` while nothing is.
@@ -291,6 +283,23 @@ impl Desktop {
     pub fn focus(&self) -> u32 {
         self.x.get_input_focus().unwrap().reply().unwrap().focus
     }
+}
+
+/// Waits until there is what is asked for; fails with what was missing last.
+pub fn wait_for<T>(mut asked: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match asked() {
+            Ok(there) => return there,
+            Err(missing) => assert!(start.elapsed() < PATIENCE, "{missing}"),
+        }
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a condition is met, or else what is missing, for [`wait_for`].
+pub fn met(is: bool, missing: impl FnOnce() -> String) -> Result<(), String> {
+    is.then_some(()).ok_or_else(missing)
 }
 
 /// Opens the editor as hosts do it.

@@ -11,8 +11,7 @@ use std::{
 };
 
 use cpal::{
-    BufferSize, FromSample, OutputCallbackInfo, SampleFormat, SizedSample, StreamConfig,
-    SupportedBufferSize,
+    BufferSize, FromSample, OutputCallbackInfo, SizedSample, StreamConfig, SupportedBufferSize,
     traits::{DeviceTrait, HostTrait, StreamTrait},
 };
 use ringbuf::{
@@ -21,7 +20,10 @@ use ringbuf::{
 };
 use thiserror::Error;
 
-use super::{pulse::pulse_cookie, stream::FIRST_SAMPLES};
+use super::{
+    pulse::pulse_cookie,
+    stream::{FIRST_SAMPLES, by_format},
+};
 use crate::{
     front_end::resample::Resampler,
     units::{SampleRate, Seconds},
@@ -106,17 +108,9 @@ impl Playback {
             ends: Arc::clone(&ends),
             delay_ms: Arc::clone(&delay_ms),
         };
-        let stream = match format {
-            SampleFormat::I8 => source.play::<i8>(device, config),
-            SampleFormat::I16 => source.play::<i16>(device, config),
-            SampleFormat::I24 => source.play::<cpal::I24>(device, config),
-            SampleFormat::I32 => source.play::<i32>(device, config),
-            SampleFormat::U8 => source.play::<u8>(device, config),
-            SampleFormat::U16 => source.play::<u16>(device, config),
-            SampleFormat::F32 => source.play::<f32>(device, config),
-            SampleFormat::F64 => source.play::<f64>(device, config),
-            other => return Err(unusable(format!("it wants samples as {other}"))),
-        }?;
+        let stream = by_format!(format, T => source.play::<T>(device, config), other => {
+            Err(unusable(format!("it wants samples as {other}")))
+        })?;
         stream.play()?;
         let resampler = Resampler::new(rate, own_rate);
         Ok(Self {
@@ -128,11 +122,6 @@ impl Playback {
             ends,
             delay_ms,
         })
-    }
-
-    /// What people call the output.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// Gives the next samples, left and right by turns, without waiting. What there is no room for

@@ -18,6 +18,27 @@ use cpal::{
 use super::{CaptureError, Latency, SourceInfo};
 use crate::{realtime::AudioInput, units::SampleRate};
 
+/// Runs something with the type in which a device takes or gives samples, or something else where
+/// it is none that is known.
+macro_rules! by_format {
+    ($format:expr, $sample:ident => $known:expr, $other:ident => $unknown:expr) => {
+        by_format!(@ $format, $sample, $known, $other, $unknown,
+            I8 i8, I16 i16, I24 cpal::I24, I32 i32, I64 i64,
+            U8 u8, U16 u16, U24 cpal::U24, U32 u32, U64 u64, F32 f32, F64 f64)
+    };
+    (@ $format:expr, $sample:ident, $known:expr, $other:ident, $unknown:expr,
+        $($name:ident $type:ty),*) => {
+        match $format {
+            $(cpal::SampleFormat::$name => {
+                type $sample = $type;
+                $known
+            })*
+            $other => $unknown,
+        }
+    };
+}
+pub(super) use by_format;
+
 /// A source that was just opened may take this long until its first samples.
 pub(super) const FIRST_SAMPLES: Duration = Duration::from_secs(2);
 
@@ -153,24 +174,12 @@ impl PlannedStream {
         input: AudioInput,
         signals: &Arc<Signals>,
     ) -> Result<cpal::Stream, CaptureError> {
-        match self.format {
-            SampleFormat::I8 => self.build_as::<i8>(input, signals),
-            SampleFormat::I16 => self.build_as::<i16>(input, signals),
-            SampleFormat::I24 => self.build_as::<cpal::I24>(input, signals),
-            SampleFormat::I32 => self.build_as::<i32>(input, signals),
-            SampleFormat::I64 => self.build_as::<i64>(input, signals),
-            SampleFormat::U8 => self.build_as::<u8>(input, signals),
-            SampleFormat::U16 => self.build_as::<u16>(input, signals),
-            SampleFormat::U24 => self.build_as::<cpal::U24>(input, signals),
-            SampleFormat::U32 => self.build_as::<u32>(input, signals),
-            SampleFormat::U64 => self.build_as::<u64>(input, signals),
-            SampleFormat::F32 => self.build_as::<f32>(input, signals),
-            SampleFormat::F64 => self.build_as::<f64>(input, signals),
-            other => Err(CaptureError::Format {
+        by_format!(self.format, T => self.build_as::<T>(input, signals), other => {
+            Err(CaptureError::Format {
                 source_name: self.source.to_string(),
                 format: other.to_string(),
-            }),
-        }
+            })
+        })
     }
 
     fn build_as<T>(

@@ -430,13 +430,8 @@ impl AudioFile {
         n_bytes: Option<u64>,
         sounds: &[Described],
     ) -> Result<Self, FileError> {
-        let opened = guarded(|| Self::container_unguarded(path, kind, source, n_bytes, sounds));
-        opened.unwrap_or_else(|()| {
-            Err(FileError::Corrupt {
-                path: path.to_owned(),
-                at: Seconds(0.0),
-                reason: "its header makes the decoder fail".into(),
-            })
+        begin_guarded(path, || {
+            Self::container_unguarded(path, kind, source, n_bytes, sounds)
         })
     }
 
@@ -547,13 +542,8 @@ impl AudioFile {
         params: &AudioCodecParameters,
         container: &'static str,
     ) -> Result<Self, FileError> {
-        let opened = guarded(|| Self::first_unguarded(path, packets, params, container));
-        opened.unwrap_or_else(|()| {
-            Err(FileError::Corrupt {
-                path: path.to_owned(),
-                at: Seconds(0.0),
-                reason: "its header makes the decoder fail".into(),
-            })
+        begin_guarded(path, || {
+            Self::first_unguarded(path, packets, params, container)
         })
     }
 
@@ -631,6 +621,20 @@ impl AudioFile {
         let skipped = left_out.damaged;
         FileError::NoSamples { path, skipped }
     }
+}
+
+/// What `open` makes of the beginning of a file; where a decoder panics, the file is damaged.
+fn begin_guarded(
+    path: &Path,
+    open: impl FnOnce() -> Result<AudioFile, FileError>,
+) -> Result<AudioFile, FileError> {
+    guarded(open).unwrap_or_else(|()| {
+        Err(FileError::Corrupt {
+            path: path.to_owned(),
+            at: Seconds(0.0),
+            reason: "its header makes the decoder fail".into(),
+        })
+    })
 }
 
 /// Passes over tags at the beginning, and says what comes next.

@@ -15,6 +15,7 @@ use crate::{
     metrics::{Share, auroc, calibration},
     parallel,
 };
+
 /// Seconds after which answers are asked for.
 const SECONDS: [f64; 4] = [3.0, 5.0, 10.0, 29.0];
 

@@ -83,18 +83,11 @@ const LIGHT_PALETTE: [[u8; 3]; 10] = [
 
 /// Further labels take the first ten up again, darker and lighter, as on the dark theme.
 fn light_genre(index: usize) -> [u8; 3] {
-    let base = LIGHT_PALETTE[index % LIGHT_PALETTE.len()];
-    let (towards, share) = match index / LIGHT_PALETTE.len() % 5 {
-        0 => return base,
-        1 => (0.0, 0.4),
-        2 => (255.0, 0.25),
-        3 => (0.0, 0.65),
-        _ => (255.0, 0.4),
-    };
-    base.map(|channel| {
-        let channel = f32::from(channel);
-        (channel + (towards - channel) * share).round() as u8
-    })
+    genrescope::genre::colour_of(
+        &LIGHT_PALETTE,
+        [(0.0, 0.4), (255.0, 0.25), (0.0, 0.65), (255.0, 0.4)],
+        index,
+    )
 }
 
 /// Relative luminance after WCAG 2.2, of linear light.

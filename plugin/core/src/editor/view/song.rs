@@ -1,6 +1,7 @@
 //! The page of what a song was as a whole, and of its table.
 
 use egui::{Align2, Color32, Rect, Ui, pos2, vec2};
+use genrescope::units::Seconds;
 
 use super::{
     Action, Memory,
@@ -12,7 +13,6 @@ use crate::{
         view_model::{ViewModel, percent},
     },
     history::{csv, summary::Summary},
-    song::clock,
     words::{Words, fill},
 };
 
@@ -38,8 +38,8 @@ pub(super) fn draw_song(
     let heading = if model.history.is_empty() {
         words.heard_nothing.to_owned()
     } else {
-        let heard = clock(summary.heard_s.round());
-        let named = clock(summary.named_s().round());
+        let heard = Seconds(summary.heard_s.round()).to_string();
+        let named = Seconds(summary.named_s().round()).to_string();
         fill(words.heard, &[("heard", &heard), ("named", &named)])
     };
     let heading = shorten(ui, &heading, &look.font(15.0), rect.width());
@@ -141,7 +141,7 @@ fn draw_rows(ui: &Ui, rect: Rect, look: Look, words: &Words, rows: &[Row], summa
         text(
             rect.right() - share_w,
             Align2::RIGHT_CENTER,
-            clock(row.seconds.round()),
+            Seconds(row.seconds.round()).to_string(),
         );
         let bar_h = (row_h * 0.4).max(3.0);
         let track = Rect::from_min_size(
@@ -155,7 +155,7 @@ fn draw_rows(ui: &Ui, rect: Rect, look: Look, words: &Words, rows: &[Row], summa
     if shown < rows.len() {
         let rest: f64 = rows[shown..].iter().map(|row| row.seconds).sum();
         let more = rows.len() - shown;
-        let (more, rest) = (more.to_string(), clock(rest.round()));
+        let (more, rest) = (more.to_string(), Seconds(rest.round()).to_string());
         let text = fill(words.more, &[("count", &more), ("time", &rest)]);
         let mid = rect.top() + (shown as f32 + 0.5) * row_h;
         let place = pos2(rect.left(), mid);

@@ -4,7 +4,7 @@ use egui::{
     Align2, Color32, CursorIcon, EventFilter, Id, Key, Rect, Response, Role, Sense, Shape, Stroke,
     Ui, WidgetInfo, pos2, vec2,
 };
-use genrescope::decision::State;
+use genrescope::{decision::State, units::Seconds};
 
 use super::{
     Action, Memory,
@@ -17,7 +17,6 @@ use crate::{
     },
     history::Cell,
     params::Reach,
-    song::clock,
     words::fill,
 };
 
@@ -284,7 +283,7 @@ fn explain(response: Response, time: &Time, model: &ViewModel, memory: &Memory) 
         }
         (None, None) => words.state(span.state).to_owned(),
     };
-    let ago = clock((time.now - at).round());
+    let ago = Seconds((time.now - at).round()).to_string();
     let when = fill(words.strip_ago, &[("what", &what), ("time", &ago)]);
     let song = span.song_at(at).map_or_else(String::new, |song| {
         fill(words.strip_song, &[("song", &song.words(words))])

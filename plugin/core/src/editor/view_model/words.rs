@@ -1,16 +1,19 @@
 //! What the editor says, in words.
 
-use genrescope::decision::{PROVISIONAL_FROM, Reason, State};
+use genrescope::{
+    decision::{PROVISIONAL_FROM, Reason, State},
+    units::Seconds,
+};
 
 use super::{Past, Status, ViewModel};
-use crate::{song::clock, words::fill};
+use crate::words::fill;
 
 impl ViewModel {
     /// The short word beside the dot.
     pub fn chip(&self) -> String {
         let words = self.words();
         if let Some(past) = self.past {
-            let time = clock(past.ago_s.round());
+            let time = Seconds(past.ago_s.round()).to_string();
             return fill(words.the_past, &[("time", &time)]);
         }
         if self.hold && self.is_vivid() {
