@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/feeds/page.md: the page, on a phone, and the overlay, in Debian's Chromium while the demo's music plays.
+"""Takes the pictures of docs/feeds/page.md: the page, on a phone, bright and in German, and the overlay, in Debian's Chromium while the demo's music plays.
 
     python3 scripts/page_screenshot.py PROGRAM [FOLDER]        FOLDER is docs/figures
 
@@ -77,6 +77,7 @@ def main():
             for url, width, height in [
                 (page, 1280, 720),
                 (page, 390, 760),
+                (page + "?lang=de&theme=light", 1280, 720),
                 (page + "overlay?show=genre,confidence,bars,strip&top=3&plate=0.55", 640, 278),
             ]:
                 browser = Browser(f"{folder}/{len(browsers)}")
@@ -91,8 +92,8 @@ def main():
                     genres.append(shown)
             time.sleep(5)
             light = "linear-gradient(120deg,#7a3b2e,#c9a45c,#3f6f7d)"
-            browsers[2].eval(f"document.documentElement.style.background = '{light}'")
-            for browser, name in zip(browsers, ["page", "page-phone", "overlay"], strict=True):
+            browsers[3].eval(f"document.documentElement.style.background = '{light}'")
+            for browser, name in zip(browsers, ["page", "page-phone", "page-light", "overlay"], strict=True):
                 browser.picture(figures / f"{name}.png")
         finally:
             for process in [listening, *(browser.process for browser in browsers)]:

@@ -40,6 +40,7 @@ use crate::{
         file::{AudioFile, FileError, RawPcm},
         model_file::{self, ModelFileError},
     },
+    words::Language,
 };
 
 /// Listens to music and says which genre it hears - and says so when it does not know.
@@ -65,6 +66,14 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, value_name = "WHEN")]
     pub color: Option<ColorChoice>,
 
+    /// The language of what 'listen' and 'demo' show on a terminal [default: auto].
+    #[arg(long, global = true, value_enum, value_name = "WHICH")]
+    pub language: Option<LanguageChoice>,
+
+    /// Colours for a dark or a light terminal [default: auto].
+    #[arg(long, global = true, value_enum, value_name = "WHICH")]
+    pub theme: Option<ThemeChoice>,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -80,6 +89,66 @@ pub enum ColorChoice {
     Always,
     /// Never.
     Never,
+}
+
+/// Which language the views on a terminal have.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum LanguageChoice {
+    /// The system's, where it is one of these; English otherwise.
+    #[default]
+    Auto,
+    /// English.
+    En,
+    /// German.
+    De,
+    /// Spanish.
+    Es,
+}
+
+impl LanguageChoice {
+    /// What is shown then.
+    pub fn language(self) -> Language {
+        match self {
+            Self::Auto => Language::of_system(),
+            Self::En => Language::English,
+            Self::De => Language::German,
+            Self::Es => Language::Spanish,
+        }
+    }
+}
+
+/// Which colours the views on a terminal have.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ThemeChoice {
+    /// As the terminal's background is, if it tells; dark otherwise.
+    #[default]
+    Auto,
+    /// Bright ones.
+    Dark,
+    /// Deep ones.
+    Light,
 }
 
 /// The commands.
@@ -124,6 +193,10 @@ pub struct Context {
     pub color: bool,
     /// When it may.
     pub color_choice: ColorChoice,
+    /// The language of the views.
+    pub language: LanguageChoice,
+    /// The colours of the views.
+    pub theme: ThemeChoice,
     /// What the configuration file says.
     pub config: config::Config,
 }
@@ -192,6 +265,8 @@ pub fn main() -> ExitCode {
         model,
         color,
         color_choice,
+        language: cli.language.unwrap_or(config.language),
+        theme: cli.theme.unwrap_or(config.theme),
         config,
     };
     let result = match cli.command {

@@ -43,20 +43,50 @@ const PALETTE: [[u8; 3]; 10] = [
     [0xd4, 0x30, 0x66],
 ];
 
-/// The colour of label `index` wherever a genre has one (plugin, terminal, plots), as sRGB. The
-/// first ten differ for colour-blind users too; further labels take them up again, darker and
-/// lighter, so names must stand beside them.
-pub fn colour(index: usize) -> [u8; 3] {
-    colour_of(
-        &PALETTE,
-        [(0.0, 0.38), (255.0, 0.55), (0.0, 0.6), (255.0, 0.75)],
-        index,
-    )
+/// The same for light backgrounds, found as those were, each near the hue that its label has there.
+const PALETTE_ON_LIGHT: [[u8; 3]; 10] = [
+    [0x28, 0x03, 0x8a],
+    [0x6a, 0x00, 0xc4],
+    [0x73, 0x0a, 0x00],
+    [0xde, 0x00, 0xfa],
+    [0xa0, 0x3a, 0x00],
+    [0x22, 0x92, 0x80],
+    [0x7d, 0x5e, 0xaf],
+    [0xa9, 0x7a, 0x00],
+    [0x02, 0x6b, 0x5e],
+    [0x49, 0x1b, 0x47],
+];
+
+/// What lies behind the colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ground {
+    /// Black or nearly so.
+    #[default]
+    Dark,
+    /// White or nearly so.
+    Light,
 }
 
-/// The colour of label `index` from the ten of a palette. Further labels take them up again, mixed
-/// with each of the `shades` in turn: a grey, 0 to 255, and its share, 0 to 1.
-pub fn colour_of(palette: &[[u8; 3]; 10], shades: [(f32, f32); 4], index: usize) -> [u8; 3] {
+/// The colour of label `index` on a dark ground: [`colour_on`].
+pub fn colour(index: usize) -> [u8; 3] {
+    colour_on(Ground::Dark, index)
+}
+
+/// The colour of label `index` wherever a genre has one (plugin, terminal, page, plots), as sRGB.
+/// The first ten differ for colour-blind users too; further labels take them up again, darker and
+/// lighter, so names must stand beside them.
+pub fn colour_on(ground: Ground, index: usize) -> [u8; 3] {
+    // A grey, 0 to 255, and its share: what each further ten is mixed with.
+    let (palette, shades) = match ground {
+        Ground::Dark => (
+            &PALETTE,
+            [(0.0, 0.38), (255.0, 0.55), (0.0, 0.6), (255.0, 0.75)],
+        ),
+        Ground::Light => (
+            &PALETTE_ON_LIGHT,
+            [(0.0, 0.4), (255.0, 0.25), (0.0, 0.65), (255.0, 0.4)],
+        ),
+    };
     let base = palette[index % palette.len()];
     let round = index / palette.len() % (shades.len() + 1);
     let Some((towards, share)) = round.checked_sub(1).map(|shade| shades[shade]) else {

@@ -66,6 +66,7 @@ pub mod teach;
 #[cfg(feature = "cli")]
 mod toml_words;
 pub mod units;
+pub mod words;
 
 /// What README.md shows must compile.
 #[cfg(all(doctest, feature = "file"))]

@@ -1,8 +1,6 @@
 //! What the user sees of a stream at one moment: the same value in plugin, listener, file timeline,
 //! JSON and OSC.
 
-pub mod words;
-
 use crate::{
     decision::{FRAME, silence::LOWEST_DBFS},
     genre::Scores,
@@ -50,19 +48,6 @@ impl State {
             State::Live => "live",
             State::Unsure => "unsure",
             State::NotMusic => "not_music",
-            State::Silent => "silent",
-            State::Lost => "lost",
-        }
-    }
-
-    /// The name for people, where there is room for a word or two. Every view uses these.
-    pub const fn words(self) -> &'static str {
-        match self {
-            State::Warming => "warming up",
-            State::Provisional => "so far",
-            State::Live => "live",
-            State::Unsure => "unsure",
-            State::NotMusic => "not music",
             State::Silent => "silent",
             State::Lost => "lost",
         }
@@ -124,20 +109,6 @@ impl Reason {
             Reason::NotMusic => "not_music",
             Reason::Silence => "silence",
             Reason::SourceLost => "source_lost",
-        }
-    }
-
-    /// For people: a clause without a full stop.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Reason::TooLittleHeard => "too little was heard",
-            Reason::FirstSeconds => "a guess from the first seconds must be surer",
-            Reason::LowScore => "no genre stands out",
-            Reason::Overtaken => "another genre is taking over",
-            Reason::MaybeNotMusic => "it may not be music",
-            Reason::NotMusic => "sound, but not music",
-            Reason::Silence => "nothing to hear",
-            Reason::SourceLost => "the source is gone",
         }
     }
 

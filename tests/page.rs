@@ -27,8 +27,9 @@ use std::{
 use browser::Browser;
 use genrescope::{
     decision::State,
+    genre::{Ground, colour_on},
     sink::{
-        SinkRunner,
+        Feeds, SinkRunner,
         http::{HttpConfig, HttpSink, Seen},
     },
 };
@@ -438,12 +439,8 @@ fn a_browser_shows_what_json_says_through_loss_and_restart() {
     assert_eq!(browser.errors(), [""; 0], "nothing is wrong on the console");
 }
 
-#[test]
-fn a_browser_shows_the_thousandth_readout_and_does_not_grow() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(mut browser) = Browser::open(dir.path()) else {
-        return skip::skip("chromium", "chromium is not installed");
-    };
+/// A page without a listener: what the test publishes, and its address.
+fn served() -> (Feeds, String) {
     let mut feeds = fixtures::feeds();
     let config = HttpConfig {
         address: ":0".into(),
@@ -455,8 +452,71 @@ fn a_browser_shows_the_thousandth_readout_and_does_not_grow() {
         ..Seen::default()
     };
     let sink = HttpSink::new(&config, feeds.hello(), seen).unwrap();
-    browser.go(sink.url());
+    let url = sink.url().to_owned();
     feeds.add(SinkRunner::spawn(Box::new(sink), feeds.hello()).unwrap());
+    (feeds, url)
+}
+
+#[test]
+fn a_browser_has_its_language_and_a_bright_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Browser::open(dir.path()) else {
+        return skip::skip("chromium", "chromium is not installed");
+    };
+    let (mut feeds, url) = served();
+    feeds.publish(&fixtures::readout(1, State::Live, Some(6)));
+    let mut colours = Vec::new();
+    for (language, theme, hold, then, ground) in [
+        ("en", "dark", "Hold", ", then ", "rgb(10, 12, 16)"),
+        ("de", "light", "Halten", ", dann ", "rgb(246, 247, 249)"),
+        ("es-MX", "light", "Fijar", ", luego ", "rgb(246, 247, 249)"),
+    ] {
+        browser.go(&format!("{url}?lang={language}&theme={theme}"));
+        wait_shown(&mut browser, "the genre", |s| s["genre"] == "metal");
+        let mut text = |id: &str| {
+            let text = browser.eval(&format!("document.getElementById('{id}').textContent"));
+            text.as_str().unwrap_or_default().to_owned()
+        };
+        assert_eq!(text("hold"), hold);
+        let words = text("words");
+        assert!(words.contains(then), "{words}");
+        let colour = |browser: &mut Browser, of: &str, what: &str| {
+            let style = format!("getComputedStyle(document.querySelector('{of}')).{what}");
+            browser.eval(&style)
+        };
+        assert_eq!(colour(&mut browser, "html", "backgroundColor"), ground);
+        assert_eq!(
+            browser.eval("document.documentElement.lang"),
+            language[..2].to_owned()
+        );
+        let headline = "document.body.style.getPropertyValue('--genre')";
+        colours.push(browser.eval(headline));
+    }
+    let hex = |ground| {
+        let [r, g, b] = colour_on(ground, 6);
+        Value::from(format!("#{r:02x}{g:02x}{b:02x}"))
+    };
+    let light = hex(Ground::Light);
+    assert_eq!(colours, [hex(Ground::Dark), light.clone(), light]);
+    // What the system has, where the address asks for it.
+    browser.emulate("prefers-color-scheme", "light");
+    for (query, theme) in [("?theme=auto", "light"), ("?theme=", "dark")] {
+        browser.go(&format!("{url}{query}"));
+        wait_for(theme, || {
+            browser.eval("document.documentElement.dataset.theme") == theme
+        });
+    }
+    assert_eq!(browser.errors(), [""; 0], "nothing is wrong on the console");
+}
+
+#[test]
+fn a_browser_shows_the_thousandth_readout_and_does_not_grow() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Browser::open(dir.path()) else {
+        return skip::skip("chromium", "chromium is not installed");
+    };
+    let (mut feeds, url) = served();
+    browser.go(&url);
     wait_shown(&mut browser, "the page is open", |s| s["link"] == "open");
     let elements = |browser: &mut Browser| browser.eval("document.querySelectorAll('*').length");
     let mut publish = |seq: u64| {

@@ -7,13 +7,13 @@ mod raster;
 use std::{error::Error, fs::File, io::BufWriter, path::Path};
 
 use egui::vec2;
+use genrescope::words::Language;
 use genrescope_plugin_core::{
     editor::{
         view::{Page, compact_size},
         view_model::ViewModel,
     },
     params::{Appearance, DEFAULT_AVERAGING_S, Reach},
-    words::Language,
 };
 use raster::{Image, Offscreen, scenes};
 

@@ -23,7 +23,10 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{ColorChoice, Context, lights::Lights, output_file::stdout, text::read_settings};
+use super::{
+    ColorChoice, Context, LanguageChoice, ThemeChoice, lights::Lights, output_file::stdout,
+    text::read_settings,
+};
 use crate::{
     decision::{Preset, average::Mean},
     network::BuiltIn,
@@ -47,6 +50,10 @@ use crate::{
 pub struct Config {
     /// When to use colours: `auto`, `always` or `never`.
     pub color: Color,
+    /// The language of what a terminal shows: `auto`, `en`, `de` or `es`.
+    pub language: LanguageChoice,
+    /// Colours for a terminal: `auto`, `dark` or `light`.
+    pub theme: ThemeChoice,
     /// Another model than the default: `wide`, which is built in, or a model file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<PathBuf>,
@@ -642,6 +649,7 @@ pub fn run(args: &ConfigArgs, context: &Context) -> anyhow::Result<ExitCode> {
     config.check_files()?;
     config.model.clone_from(&context.model);
     config.color = context.color_choice.into();
+    (config.language, config.theme) = (context.language, context.theme);
     out.write_all(config.in_effect().as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -674,6 +682,8 @@ mod tests {
         let text = Config::default().in_effect();
         for setting in [
             "color",
+            "language = \"auto\"",
+            "theme = \"auto\"",
             "model",
             "device",
             "preset = \"balanced\"",

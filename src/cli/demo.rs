@@ -136,7 +136,7 @@ pub fn run(args: DemoArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let mut show: Box<dyn Show> = if args.json {
         Box::new(Json::new(&model))
     } else if !fast && io::stdout().is_terminal() && io::stdin().is_terminal() {
-        Box::new(DemoView::open(&model, &listener, context.color)?)
+        Box::new(DemoView::open(&model, &listener, context)?)
     } else {
         Box::new(Lines::new(model.labels()))
     };

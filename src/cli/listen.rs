@@ -37,7 +37,7 @@ use super::{
     shown_input,
     signals::{Again, Stop},
     text::{settings_text, too_short},
-    tui::{Depth, View},
+    tui::{Look, View},
 };
 use crate::{
     decision::{DecisionConfig, Preset, Readout, State},
@@ -332,9 +332,9 @@ pub fn run(args: ListenArgs, context: &Context) -> anyhow::Result<ExitCode> {
         Box::new(Silent)
     } else if on_screen {
         let live = matches!(stream.kind, Kind::Device(_));
-        let depth = Depth::detect(context.color);
+        let look = Look::of(context);
         let (labels, name) = (model.labels().clone(), model.card().name.clone());
-        let view = View::new(labels, &stream.source, &name, depth, live);
+        let view = View::new(labels, &stream.source, &name, look, live);
         Box::new(OnScreen::open(view, &stream)?)
     } else {
         Box::new(Lines::new(model.labels().clone()))

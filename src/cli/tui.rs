@@ -6,15 +6,16 @@
 
 mod drawing;
 mod font;
+mod look;
 mod popups;
 mod screen;
 
 use std::{collections::VecDeque, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::style::Color;
 
-pub use crate::readout::words::{plain_line, state_words};
+pub use crate::words::sentences::{plain_line, state_words};
+pub use look::{Depth, Look};
 pub use screen::{LiveScreen, Screen};
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     genre::Labels,
     pipeline::PipelineConfig,
     units::Seconds,
+    words::Words,
 };
 
 /// Time constant of the bars' glide.
@@ -36,53 +38,6 @@ const HISTORY: usize = 600;
 /// Time constants of the average that the keys step through, in seconds; 0 shows every frame as it
 /// is.
 const AVERAGING_STEPS: [f64; 10] = [0.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
-
-/// How colours can be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// No colours: attributes only.
-    None,
-    /// The 256 colours of xterm.
-    Indexed,
-    /// 24 bits.
-    True,
-}
-
-impl Depth {
-    /// What the environment says the terminal can show.
-    pub fn detect(color: bool) -> Self {
-        let says = |name: &str, what: &[&str]| {
-            std::env::var(name).is_ok_and(|value| what.iter().any(|w| value.contains(w)))
-        };
-        if !color || says("TERM", &["dumb"]) {
-            Depth::None
-        } else if says("COLORTERM", &["truecolor", "24bit"])
-            || says("TERM", &["direct", "kitty", "alacritty"])
-            || cfg!(windows)
-        {
-            Depth::True
-        } else {
-            Depth::Indexed
-        }
-    }
-
-    fn color(self, rgb: [u8; 3]) -> Color {
-        let [r, g, b] = rgb;
-        match self {
-            Depth::None => Color::Reset,
-            Depth::True => Color::Rgb(r, g, b),
-            Depth::Indexed => {
-                // The 6 x 6 x 6 cube of xterm, whose levels are 0, 95, 135, 175, 215, 255.
-                let level = |value: u8| match value {
-                    0..48 => 0,
-                    48..115 => 1,
-                    _ => (value - 35) / 40,
-                };
-                Color::Indexed(16 + 36 * level(r) + 6 * level(g) + level(b))
-            }
-        }
-    }
-}
 
 /// What a key asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +71,7 @@ pub struct View {
     labels: Labels,
     source: String,
     model: String,
-    depth: Depth,
+    look: Look,
     live: bool,
     readout: Option<Readout>,
     /// Scores as the bars show them: they glide to the readout's.
@@ -150,13 +105,13 @@ struct Devices {
 
 impl View {
     /// A view of a stream; `live` says that there is a device that can be changed.
-    pub fn new(labels: Labels, source: &str, model: &str, depth: Depth, live: bool) -> Self {
+    pub fn new(labels: Labels, source: &str, model: &str, look: Look, live: bool) -> Self {
         Self {
             shown: vec![0.0; labels.len()],
             labels,
             source: source.to_owned(),
             model: model.to_owned(),
-            depth,
+            look,
             live,
             readout: None,
             since_readout: Duration::ZERO,
@@ -207,6 +162,11 @@ impl View {
         self.peak_dbfs = self.peak_dbfs.max(level_dbfs);
         self.dropped = dropped;
         self.load = load;
+    }
+
+    /// The words of its language.
+    pub fn words(&self) -> &'static Words {
+        self.look.words()
     }
 
     /// Something to tell, shown for a while.
@@ -307,7 +267,7 @@ impl View {
         match key.code {
             KeyCode::Char('q') | KeyCode::Esc => Some(Action::Quit),
             KeyCode::Char('r') => {
-                self.say("forgotten what was heard so far");
+                self.say(self.look.words().forgotten);
                 Some(Action::Reset)
             }
             KeyCode::Char('h' | ' ') => {
@@ -349,20 +309,21 @@ impl View {
 
 #[cfg(test)]
 mod tests {
-    use ratatui::{Terminal, backend::TestBackend};
+    use ratatui::{Terminal, backend::TestBackend, style::Color};
 
     use super::*;
-    use crate::genre::Scores;
-    pub(super) use crate::readout::words::tests::{labels, readout};
+    pub(super) use crate::words::sentences::tests::{labels, readout};
+    use crate::{
+        genre::{Ground, Scores, colour_on},
+        words::Language,
+    };
 
     fn view(depth: Depth) -> View {
-        View::new(
-            labels(),
-            "Monitor of Speakers",
-            "default model",
+        let look = Look {
             depth,
-            true,
-        )
+            ..Look::default()
+        };
+        View::new(labels(), "Monitor of Speakers", "default model", look, true)
     }
 
     fn draw(view: &View, width: u16, height: u16) -> String {
@@ -450,7 +411,7 @@ mod tests {
             view.update(&readout(state, Some(3), 181.0));
             view.say("a message that is longer than most terminals are wide, so that it has to be cut off somewhere");
             for depth in [Depth::None, Depth::Indexed, Depth::True] {
-                view.depth = depth;
+                view.look.depth = depth;
                 for overlay in 0..3 {
                     view.help = overlay == 1;
                     view.devices = (overlay == 2).then(|| Devices {
@@ -470,10 +431,41 @@ mod tests {
     }
 
     #[test]
+    fn other_languages_and_a_light_ground() {
+        let mut view = a_while_later();
+        view.look.language = Language::German;
+        insta::assert_snapshot!("german", draw(&view, 80, 24));
+        view.help = true;
+        for language in Language::ALL {
+            view.look.language = language;
+            let page = draw(&view, 80, 24);
+            for line in [language.words().help_averaging, language.words().help_strip] {
+                assert!(page.contains(line), "{line} has no room: {page}");
+            }
+        }
+        view.help = false;
+        let colours = |view: &View| {
+            let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+            terminal.draw(|frame| view.draw(frame)).unwrap();
+            let cells = terminal.backend().buffer().content().iter();
+            cells.map(|cell| cell.fg).collect::<Vec<_>>()
+        };
+        let dark = colours(&view);
+        view.look.ground = Ground::Light;
+        let light = colours(&view);
+        let metal = |ground| {
+            let [r, g, b] = colour_on(ground, 6);
+            Color::Rgb(r, g, b)
+        };
+        assert!(dark.contains(&metal(Ground::Dark)) && !dark.contains(&metal(Ground::Light)));
+        assert!(light.contains(&metal(Ground::Light)) && !light.contains(&metal(Ground::Dark)));
+    }
+
+    #[test]
     fn sixty_four_labels_show_the_best() {
         let names: Vec<String> = (0..64).map(|i| format!("genre number {i}")).collect();
         let labels = Labels::new(&names).unwrap();
-        let mut view = View::new(labels, "a file", "a model", Depth::True, false);
+        let mut view = View::new(labels, "a file", "a model", Look::default(), false);
         let mut scores = [0.001_f32; 64];
         scores[41] = 0.9;
         let mut readout = readout(State::Live, Some(41), 40.0);
@@ -579,13 +571,5 @@ mod tests {
         assert_eq!(press(&mut view, KeyCode::Char('q')), Some(Action::Quit));
         let control_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert_eq!(view.key(control_c), Some(Action::Quit));
-    }
-
-    #[test]
-    fn indexed_colors_are_near() {
-        assert_eq!(Depth::Indexed.color([0, 0, 0]), Color::Indexed(16));
-        assert_eq!(Depth::Indexed.color([255, 255, 255]), Color::Indexed(231));
-        assert_eq!(Depth::Indexed.color([255, 0, 95]), Color::Indexed(197));
-        assert_eq!(Depth::None.color([1, 2, 3]), Color::Reset);
     }
 }

@@ -55,6 +55,7 @@ impl Browser {
             .args(["-c", script])
             .current_dir(dir)
             .env("HOME", dir)
+            .env("LANGUAGE", "en")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -112,6 +113,12 @@ impl Browser {
                 self.errors.push(answer["params"].to_string());
             }
         }
+    }
+
+    /// As if the system asked for this: `prefers-color-scheme`.
+    pub(crate) fn emulate(&mut self, feature: &str, value: &str) {
+        let features = json!({"features": [{"name": feature, "value": value}]});
+        self.call("Emulation.setEmulatedMedia", features);
     }
 
     /// Opens an address.

@@ -15,7 +15,7 @@ use std::{
 };
 
 use egui::ViewportCommand;
-use genrescope::genre::Labels;
+use genrescope::{genre::Labels, words::Language};
 use nice_plug::{
     context::gui::{GuiContext, ParamSetter},
     prelude::*,
@@ -31,10 +31,7 @@ use self::{
     view::{Action, Memory},
     view_model::{Status, ViewModel},
 };
-use crate::{
-    desk::{DeskHandle, Shared},
-    words::Language,
-};
+use crate::desk::{DeskHandle, Shared};
 
 /// Without a block for this long, the host counts as stopped.
 const NO_AUDIO_AFTER: Duration = Duration::from_millis(900);

@@ -19,7 +19,6 @@ pub mod pace;
 pub mod params;
 pub mod song;
 pub mod vst3;
-pub mod words;
 
 use std::{
     num::NonZeroU32,

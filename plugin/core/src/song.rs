@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use genrescope::units::Seconds;
+use genrescope::{
+    units::Seconds,
+    words::{Words, fill},
+};
 use nice_plug::prelude::Transport;
-
-use crate::words::{Words, fill};
 
 /// A place in the host's song.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,7 +123,7 @@ impl SongClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::Language;
+    use genrescope::words::Language;
 
     #[test]
     fn a_song_that_plays_has_a_time_and_bars() {

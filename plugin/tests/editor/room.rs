@@ -1,13 +1,13 @@
 //! Windows of all sizes: everything has its room, and sizes are chosen.
 
 use egui::{Rect, Vec2, pos2, vec2};
+use genrescope::words::Language;
 use genrescope_plugin_core::{
     editor::{
         view::{Action, Page, compact_size, design_size},
         view_model::ViewModel,
     },
     params::Appearance,
-    words::Language,
 };
 
 use super::{

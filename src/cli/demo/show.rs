@@ -12,9 +12,10 @@ use anyhow::Context as _;
 use super::{Piece, PieceVerdict, Programme};
 use crate::{
     cli::{
+        Context,
         output_file::stdout,
         signals::{Again, Stop},
-        tui::{Action, Depth, LiveScreen, View, state_words},
+        tui::{Action, LiveScreen, Look, View, state_words},
     },
     decision::{Readout, State},
     genre::{KIND_OF, Labels},
@@ -22,6 +23,7 @@ use crate::{
     realtime::Listener,
     sink::{Feeds, Hello, SinkRunner, jsonl::JsonlSink},
     units::Seconds,
+    words::Language,
 };
 
 /// The last picture stays this long, unless a key is pressed.
@@ -55,10 +57,10 @@ impl DemoView {
     pub(super) fn open(
         model: &Arc<Model>,
         listener: &Listener,
-        color: bool,
+        context: &Context,
     ) -> anyhow::Result<Self> {
         let (labels, name) = (model.labels(), model.card().name.as_str());
-        let view = View::new(labels.clone(), "demo", name, Depth::detect(color), false);
+        let view = View::new(labels.clone(), "demo", name, Look::of(context), false);
         let stop = Stop::on_signal(Again::Waits)?;
         let screen = LiveScreen::open(view, listener.controls(), listener.counters())
             .context("cannot take the terminal over; --fast shows lines instead")?;
@@ -249,7 +251,12 @@ impl Show for Lines {
                 out,
                 "{:>5}    {}",
                 readout.position,
-                state_words(readout, &self.labels, Duration::ZERO)
+                state_words(
+                    readout,
+                    &self.labels,
+                    Duration::ZERO,
+                    Language::English.words()
+                )
             )?,
             None => {
                 let words = match readout.state {

@@ -19,6 +19,7 @@ use crate::{
     decision::Readout,
     genre::Labels,
     source::capture::{self, CaptureEvent, Selection},
+    words::{Words, fill},
 };
 
 /// Without a terminal, an unchanged answer is repeated after this much of the stream.
@@ -115,9 +116,10 @@ impl OnScreen {
             Action::ListDevices => {
                 // A sound system that does not answer must not freeze the screen.
                 let out = self.device_lists.0.clone();
+                let words = self.screen.view.words();
                 let listing = thread::Builder::new()
                     .name("devices".into())
-                    .spawn(move || drop(out.send(list_devices())));
+                    .spawn(move || drop(out.send(list_devices(words))));
                 if let Err(error) = listing {
                     let message = format!("cannot list devices: {error}");
                     self.screen.view.say(message);
@@ -125,7 +127,9 @@ impl OnScreen {
             }
             Action::Select(id) => {
                 if let Kind::Device(capture) = &stream.kind {
-                    self.screen.view.say(format!("changing to {id}"));
+                    let words = self.screen.view.words();
+                    let changing = fill(words.changing_to, &[("source", &id)]);
+                    self.screen.view.say(changing);
                     capture.select(Selection::parse(&id));
                 }
             }
@@ -136,13 +140,13 @@ impl OnScreen {
     }
 }
 
-fn list_devices() -> DeviceList {
+fn list_devices(words: &Words) -> DeviceList {
     let sources = capture::sources(false)
         .map_err(|error| error.to_string())?
         .list;
     let mut list = vec![
-        ("default".to_owned(), "the default input".to_owned()),
-        ("system".to_owned(), "what this computer plays".to_owned()),
+        ("default".to_owned(), words.default_input.to_owned()),
+        ("system".to_owned(), words.system_sound.to_owned()),
     ];
     list.extend(sources.into_iter().map(|source| {
         let shown = format!("{} ({})", source.name, source.kind.as_str());

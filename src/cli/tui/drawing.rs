@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     decision::{State, average::Mean},
-    genre::{Scores, colour},
-    readout::words::{state_words, warming_words},
+    genre::Scores,
     units::Seconds,
+    words::fill,
+    words::sentences::{state_words, warming_words},
 };
 
 /// The strip shows this much, or more where the terminal is wide.
@@ -93,9 +94,9 @@ impl View {
         self.draw_message(frame, rows[11]);
         self.draw_keys(frame, rows[13]);
         if let Some(devices) = &self.devices {
-            draw_devices(frame, area, devices);
+            draw_devices(frame, area, devices, self.look.words());
         } else if self.help {
-            draw_help(frame, area, self.live);
+            draw_help(frame, area, self.live, self.look.words());
         }
     }
 
@@ -113,10 +114,10 @@ impl View {
         match (readout.state, readout.genre) {
             (State::Live | State::Provisional, Some(genre)) => {
                 let name = self.labels.get(genre).unwrap_or("?").to_owned();
-                (name, self.depth.color(colour(genre)))
+                (name, self.look.genre(genre))
             }
             (State::Warming | State::Live | State::Provisional, _) => ("...".into(), plain),
-            (state, _) => (state.words().into(), plain),
+            (state, _) => (self.look.words().state(state).into(), plain),
         }
     }
 
@@ -182,17 +183,18 @@ impl View {
     }
 
     fn draw_state(&self, frame: &mut Frame, area: Rect) {
+        let words = self.look.words();
         let mut text = match &self.readout {
-            Some(readout) => state_words(readout, &self.labels, self.since_readout),
-            None => warming_words(Seconds(0.0), self.since_readout),
+            Some(readout) => state_words(readout, &self.labels, self.since_readout, words),
+            None => warming_words(Seconds(0.0), self.since_readout, words),
         };
         if self.ended {
-            text.insert_str(0, "the end - ");
+            text.insert_str(0, words.the_end);
         }
         let mut spans = Vec::new();
         if self.hold {
             let style = Style::new().add_modifier(Modifier::REVERSED);
-            spans.push(Span::styled(" HELD ", style));
+            spans.push(Span::styled(format!(" {} ", words.tag_held), style));
             spans.push(Span::raw(" "));
         }
         spans.push(Span::raw(text));
@@ -230,7 +232,7 @@ impl View {
                 Span::styled(format!("{name:<name_width$} "), style),
                 Span::styled(
                     bar(score, bar_width),
-                    Style::new().fg(self.depth.color(colour(index))),
+                    Style::new().fg(self.look.genre(index)),
                 ),
                 Span::styled(format!(" {:>3.0} %", score * 100.0), style),
             ]);
@@ -254,7 +256,8 @@ impl View {
         }
         let left = format!("-{}", Seconds(seconds as f64));
         let room = width - left.len();
-        frame.render_widget(Line::from(dim(format!("{left}{:>room$}", "now"))), area);
+        let now = self.look.words().now;
+        frame.render_widget(Line::from(dim(format!("{left}{now:>room$}"))), area);
     }
 
     /// The last minutes, newest at the right: one row of colours, and one of names, which stand
@@ -304,12 +307,13 @@ impl View {
 
     fn strip_cell(&self, moment: Option<Moment>) -> (&'static str, Style, &str) {
         let plain = Style::new();
+        let words = self.look.words();
         match moment {
             Some(Moment {
                 state,
                 genre: Some(genre),
             }) => {
-                let style = plain.fg(self.depth.color(colour(genre)));
+                let style = plain.fg(self.look.genre(genre));
                 let glyph = if state == State::Provisional {
                     "▒"
                 } else {
@@ -318,10 +322,10 @@ impl View {
                 (glyph, style, self.labels.get(genre).unwrap_or("?"))
             }
             Some(Moment { state, .. }) => match state {
-                State::Unsure => ("░", plain, state.words()),
-                State::NotMusic => ("~", plain, state.words()),
-                State::Lost => ("x", plain, state.words()),
-                State::Silent => ("·", plain, state.words()),
+                State::Unsure => ("░", plain, words.state(state)),
+                State::NotMusic => ("~", plain, words.state(state)),
+                State::Lost => ("x", plain, words.state(state)),
+                State::Silent => ("·", plain, words.state(state)),
                 State::Warming | State::Provisional | State::Live => ("·", plain, ""),
             },
             None => (" ", plain, ""),
@@ -329,21 +333,29 @@ impl View {
     }
 
     fn draw_meter(&self, frame: &mut Frame, area: Rect) {
+        let words = self.look.words();
         let text = if self.level_dbfs <= -119.0 {
             "  -inf dBFS".to_owned()
         } else {
-            format!("{:>6.1} dBFS", self.level_dbfs)
+            let level = words.number(self.level_dbfs, 1);
+            format!("{level:>6} dBFS")
         };
         let mut tail = String::new();
         if area.width > 56 {
-            tail = format!("   {:.1} % of a core", self.load * 100.0);
+            let load = words.number(self.load * 100.0, 1);
+            tail = format!("   {}", fill(words.core_load, &[("load", &load)]));
             if self.dropped > 0 {
-                tail = format!("{tail}   {} samples dropped", self.dropped);
+                tail = format!("{tail}   {}", self.dropped_words());
             }
         }
-        let label = if area.width > 30 { "level " } else { "" };
+        let label = if area.width > 30 {
+            format!("{} ", words.meter)
+        } else {
+            String::new()
+        };
+        let taken = [&label, &text, &tail].map(|part| part.chars().count());
         let room = usize::from(area.width)
-            .saturating_sub(label.len() + text.len() + tail.chars().count())
+            .saturating_sub(taken.iter().sum())
             .min(40);
         let share = |db: f32| ((db - METER_FLOOR_DB) / -METER_FLOOR_DB).clamp(0.0, 1.0);
         let filled = (share(self.level_dbfs) * room as f32).round() as usize;
@@ -351,11 +363,7 @@ impl View {
         let mut spans = vec![dim(label)];
         spans.extend((0..room).map(|i| {
             let db = METER_FLOOR_DB * (1.0 - (i as f32 + 0.5) / room as f32);
-            let lit = Style::new().fg(self.depth.color(match db {
-                ..-12.0 => [80, 200, 120],
-                -12.0..-3.0 => [230, 200, 80],
-                _ => [230, 80, 70],
-            }));
+            let lit = Style::new().fg(self.look.level(db));
             match i {
                 _ if i < filled => Span::styled("■", lit),
                 _ if i + 1 == peak => Span::styled("|", lit),
@@ -367,15 +375,18 @@ impl View {
         frame.render_widget(Line::from(spans), area);
     }
 
+    fn dropped_words(&self) -> String {
+        let count = self.dropped.to_string();
+        fill(self.look.words().dropped, &[("count", &count)])
+    }
+
     fn draw_message(&self, frame: &mut Frame, area: Rect) {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         let line = match (&self.message, &self.trouble) {
             (Some((message, _)), _) => Line::styled(message.clone(), bold),
-            (None, Some(trouble)) => {
-                Line::styled(trouble.clone(), bold.fg(self.depth.color([230, 80, 70])))
-            }
+            (None, Some(trouble)) => Line::styled(trouble.clone(), bold.fg(self.look.alarm())),
             (None, None) if self.dropped > 0 && area.width <= 60 => {
-                Line::from(dim(format!("{} samples dropped", self.dropped)))
+                Line::from(dim(self.dropped_words()))
             }
             (None, None) => Line::default(),
         };
@@ -383,36 +394,40 @@ impl View {
     }
 
     fn draw_keys(&self, frame: &mut Frame, area: Rect) {
+        let words = self.look.words();
         let averaging = match self.averaging.0 {
-            0.0 => "each frame".to_owned(),
-            time => format!("over {time} s"),
+            0.0 => words.key_each_frame.to_owned(),
+            time => fill(words.key_over, &[("seconds", &time.to_string())]),
+        };
+        let hold = if self.hold {
+            words.key_let_go
+        } else {
+            words.key_hold
+        };
+        let mean = match self.mean {
+            Mean::Arithmetic => words.key_mean,
+            Mean::Geometric => words.key_geometric,
         };
         let mut keys = vec![
-            ("r", "reset"),
-            ("h", if self.hold { "let go" } else { "hold" }),
+            ("r", words.key_reset),
+            ("h", hold),
             ("-/+", averaging.as_str()),
-            (
-                "m",
-                match self.mean {
-                    Mean::Arithmetic => "mean",
-                    Mean::Geometric => "geometric mean",
-                },
-            ),
+            ("m", mean),
         ];
         if self.live {
-            keys.push(("d", "device"));
+            keys.push(("d", words.key_device));
         }
-        keys.extend([("?", "help"), ("q", "quit")]);
+        keys.extend([("?", words.key_help), ("q", words.key_quit)]);
         // Where not all has room, the keys alone.
         let length: usize = keys
             .iter()
-            .map(|(key, word)| key.len() + word.len() + 3)
+            .map(|(key, word)| key.len() + word.chars().count() + 3)
             .sum();
-        let words = length <= usize::from(area.width) + 2;
+        let with_words = length <= usize::from(area.width) + 2;
         let mut spans = Vec::new();
         for (key, word) in keys {
             spans.push(Span::styled(key, Style::new().add_modifier(Modifier::BOLD)));
-            spans.push(if words {
+            spans.push(if with_words {
                 dim(format!(" {word}  "))
             } else {
                 Span::raw(" ")

@@ -1,7 +1,7 @@
 //! The large letters of the headline.
 
 /// The 5 x 5 letters of the headline; a bit is a dot, the highest of five is the left one.
-const FONT: [(char, [u8; 5]); 40] = [
+const FONT: [(char, [u8; 5]); 50] = [
     ('a', [0b01110, 0b10001, 0b11111, 0b10001, 0b10001]),
     ('b', [0b11110, 0b10001, 0b11110, 0b10001, 0b11110]),
     ('c', [0b01111, 0b10000, 0b10000, 0b10000, 0b01111]),
@@ -28,6 +28,16 @@ const FONT: [(char, [u8; 5]); 40] = [
     ('x', [0b10001, 0b01010, 0b00100, 0b01010, 0b10001]),
     ('y', [0b10001, 0b01010, 0b00100, 0b00100, 0b00100]),
     ('z', [0b11111, 0b00010, 0b00100, 0b01000, 0b11111]),
+    ('á', [0b00110, 0b01110, 0b10001, 0b11111, 0b10001]),
+    ('ä', [0b01010, 0b01110, 0b10001, 0b11111, 0b10001]),
+    ('é', [0b00110, 0b11111, 0b11100, 0b10000, 0b11111]),
+    ('í', [0b00010, 0b01100, 0b00100, 0b00100, 0b01110]),
+    ('ñ', [0b01110, 0b10001, 0b11001, 0b10101, 0b10011]),
+    ('ó', [0b00110, 0b01110, 0b10001, 0b10001, 0b01110]),
+    ('ö', [0b01010, 0b01110, 0b10001, 0b10001, 0b01110]),
+    ('ß', [0b01110, 0b10001, 0b10110, 0b10001, 0b10110]),
+    ('ú', [0b00110, 0b10001, 0b10001, 0b10001, 0b01110]),
+    ('ü', [0b01010, 0b00000, 0b10001, 0b10001, 0b01110]),
     ('.', [0b00000, 0b00000, 0b00000, 0b00000, 0b00100]),
     ('-', [0b00000, 0b00000, 0b01110, 0b00000, 0b00000]),
     (' ', [0; 5]),
@@ -78,22 +88,22 @@ pub(super) fn big_text(text: &str) -> [String; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genre::GTZAN;
+    use crate::{decision::State, genre::GTZAN, words::Language};
 
     #[test]
-    fn the_font_has_every_letter_of_the_genres() {
-        for label in GTZAN.iter().chain(&[
-            "0123456789%",
-            "unsure",
-            "not music",
-            "silent",
-            "lost",
-            "...",
-        ]) {
-            for letter in label.chars() {
+    fn the_font_has_every_letter_of_genres_and_states() {
+        let states = Language::ALL
+            .iter()
+            .flat_map(|language| State::ALL.map(|state| language.words().state(state)));
+        for text in GTZAN
+            .into_iter()
+            .chain(["0123456789%", "..."])
+            .chain(states)
+        {
+            for letter in text.chars().flat_map(char::to_lowercase) {
                 assert!(FONT.iter().any(|(known, _)| *known == letter), "{letter}");
             }
         }
-        assert_eq!(big_text("é")[1].trim(), "é");
+        assert_eq!(big_text("日")[1].trim(), "日");
     }
 }

@@ -9,10 +9,11 @@ use ratatui::{
 };
 
 use super::Devices;
+use crate::words::Words;
 
 fn popup(frame: &mut Frame, area: Rect, title: &str, lines: &[Line<'static>]) {
     let widest = lines.iter().map(Line::width).max().unwrap_or(0);
-    let width = (widest.max(title.len()) as u16)
+    let width = (widest.max(title.chars().count()) as u16)
         .saturating_add(4)
         .min(area.width);
     let height = (lines.len() as u16).saturating_add(2).min(area.height);
@@ -27,7 +28,7 @@ fn popup(frame: &mut Frame, area: Rect, title: &str, lines: &[Line<'static>]) {
     frame.render_widget(text, place);
 }
 
-pub(super) fn draw_devices(frame: &mut Frame, area: Rect, devices: &Devices) {
+pub(super) fn draw_devices(frame: &mut Frame, area: Rect, devices: &Devices, words: &Words) {
     let room = usize::from(area.height.saturating_sub(2)).max(1);
     let first = (devices.cursor + 1).saturating_sub(room);
     let mut lines: Vec<Line> = devices
@@ -46,26 +47,34 @@ pub(super) fn draw_devices(frame: &mut Frame, area: Rect, devices: &Devices) {
         })
         .collect();
     if lines.is_empty() {
-        lines.push(Line::raw("no sources"));
+        lines.push(Line::raw(words.no_sources.to_owned()));
     }
-    popup(frame, area, "enter: listen to, esc: back", &lines);
+    popup(frame, area, words.pick_source, &lines);
 }
 
-pub(super) fn draw_help(frame: &mut Frame, area: Rect, live: bool) {
-    let mut lines = vec![
-        Line::raw("r      forget what was heard so far"),
-        Line::raw("h      hold the answer, or let go"),
-        Line::raw("- +    average over less or more time (0: each frame)"),
-        Line::raw("m      mean, or geometric mean: one clear no weighs more"),
-        Line::raw("q      quit"),
-        Line::raw(""),
-        Line::raw("Bars: the average over time, as it stands."),
-        Line::raw("Strip: the last minutes; half-tone is an answer so far."),
-        Line::raw("The first answer comes after 3 s of music,"),
-        Line::raw("the full one after half a minute."),
+pub(super) fn draw_help(frame: &mut Frame, area: Rect, live: bool, words: &Words) {
+    let keys = [
+        ("r", words.help_reset),
+        ("h", words.help_hold),
+        ("- +", words.help_averaging),
+        ("m", words.help_mean),
+        ("d", words.help_device),
+        ("q", words.help_quit),
     ];
-    if live {
-        lines.insert(4, Line::raw("d      listen to another source"));
-    }
-    popup(frame, area, "any key: back", &lines);
+    let mut lines: Vec<Line> = keys
+        .into_iter()
+        .filter(|(key, _)| live || *key != "d")
+        .map(|(key, what)| Line::raw(format!("{key:<7}{what}")))
+        .collect();
+    lines.push(Line::raw(""));
+    lines.extend(
+        [
+            words.help_bars,
+            words.help_strip,
+            words.help_first,
+            words.help_full,
+        ]
+        .map(|line| Line::raw(line.to_owned())),
+    );
+    popup(frame, area, words.any_key, &lines);
 }

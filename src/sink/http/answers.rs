@@ -13,6 +13,7 @@ use super::{Shared, guard::Refusal, server::Reply};
 use crate::{
     decision::State,
     sink::{SinkStats, Update, jsonl::VERSION},
+    words::Language,
 };
 
 /// The page may load what comes from here, and nothing else; nobody may frame it.
@@ -31,7 +32,7 @@ macro_rules! page {
 }
 
 /// What holds nothing of what is heard, so that it can ask for the token.
-const FILES: [(&str, &str, &str); 9] = [
+const FILES: [(&str, &str, &str); 11] = [
     ("/", HTML, page!("index.html")),
     ("/overlay", HTML, page!("overlay.html")),
     ("/page.css", CSS, page!("page.css")),
@@ -40,6 +41,8 @@ const FILES: [(&str, &str, &str); 9] = [
     ("/overlay.js", SCRIPT, page!("overlay.js")),
     ("/stream.js", SCRIPT, page!("stream.js")),
     ("/drawing.js", SCRIPT, page!("drawing.js")),
+    ("/language.js", SCRIPT, page!("language.js")),
+    ("/theme.js", SCRIPT, page!("theme.js")),
     ("/icon.svg", "image/svg+xml", page!("icon.svg")),
 ];
 
@@ -102,9 +105,14 @@ fn respond(shared: &Shared, method: &Method, path: &str, headers: &HeaderMap) ->
             wrong_method("GET")
         };
     }
-    if path == "/openapi.json" {
+    let made: Option<(_, fn() -> String)> = match path {
+        "/openapi.json" => Some((JSON, openapi)),
+        "/words.js" => Some((SCRIPT, words)),
+        _ => None,
+    };
+    if let Some((kind, make)) = made {
         return if reads {
-            said(StatusCode::OK, JSON, openapi().into())
+            said(StatusCode::OK, kind, make().into())
         } else {
             wrong_method("GET")
         };
@@ -214,6 +222,28 @@ fn refused(refusal: Refusal) -> Response<Reply> {
 
 fn openapi() -> String {
     OPENAPI.replacen("VERSION", env!("CARGO_PKG_VERSION"), 1)
+}
+
+/// The table of words as a module of the page: by code of the language, then by name.
+fn words() -> String {
+    let table: serde_json::Map<_, _> = Language::ALL
+        .iter()
+        .map(|language| {
+            let words = language.words();
+            let mut all: serde_json::Map<_, _> = words
+                .all()
+                .into_iter()
+                .map(|(name, word)| (name.to_owned(), word.into()))
+                .collect();
+            let states: serde_json::Map<_, _> = State::ALL
+                .iter()
+                .map(|&state| (state.as_str().to_owned(), words.state(state).into()))
+                .collect();
+            all.insert("states".into(), states.into());
+            (language.code().to_owned(), all.into())
+        })
+        .collect();
+    format!("export const WORDS = {};\n", serde_json::Value::from(table))
 }
 
 /// In the text format of Prometheus.
@@ -442,12 +472,46 @@ mod tests {
                 .filter(|text| text.starts_with("./"))
             {
                 let own = own.trim_start_matches('.');
-                assert!(
-                    FILES.iter().any(|(known, ..)| *known == own),
-                    "{name}: {own}"
-                );
+                let known = FILES.iter().any(|(known, ..)| *known == own);
+                assert!(known || own == "/words.js", "{name}: {own}");
             }
         }
+    }
+
+    #[test]
+    fn every_word_of_the_page_is_in_the_table() {
+        let (status, module) = ask(&shared(None), "GET", "/words.js");
+        assert_eq!(status, StatusCode::OK);
+        let table = module
+            .strip_prefix("export const WORDS = ")
+            .and_then(|module| module.trim_end().strip_suffix(';'))
+            .unwrap();
+        let table: serde_json::Value = serde_json::from_str(table).unwrap();
+        assert_eq!(table["de"]["states"]["silent"], "still");
+        let mut used = 0;
+        for (name, _, text) in FILES {
+            let before = if name.ends_with(".js") {
+                "words."
+            } else {
+                "data-words=\""
+            };
+            for rest in text.split(before).skip(1) {
+                let end = rest
+                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .unwrap();
+                let word = &rest[..end];
+                // The sentence about a readout comes with each.
+                if word.is_empty() || word == "js" {
+                    continue;
+                }
+                used += 1;
+                for language in Language::ALL {
+                    let found = &table[language.code()][word];
+                    assert!(!found.is_null(), "{name}: {word}");
+                }
+            }
+        }
+        assert!(used > 15, "{used}");
     }
 
     #[test]

@@ -17,8 +17,9 @@ use super::super::{
 };
 use crate::{
     decision::{Readout, State},
-    genre::{Labels, colour},
-    readout::words::state_words,
+    genre::{Ground, Labels, colour_on},
+    words::Language,
+    words::sentences::state_words,
 };
 
 /// How much of the past is kept.
@@ -83,8 +84,7 @@ impl Board {
         }
         inner.hello = hello.clone();
         inner.trouble = None;
-        let events = [inner.greeting(), inner.palette()];
-        inner.tell(events);
+        inner.tell(|inner| [inner.greeting(), inner.palette()]);
     }
 
     pub(super) fn update(&self, update: &Update) {
@@ -94,8 +94,7 @@ impl Board {
             inner.trouble = None;
         }
         inner.note(update.time);
-        let events = [event("genre", &update_line(update)), inner.view()];
-        inner.tell(events);
+        inner.tell(|inner| [event("genre", &update_line(update)), inner.view()]);
     }
 
     pub(super) fn status(&self, status: &Status) {
@@ -113,8 +112,7 @@ impl Board {
             inner.newest.time = status.time;
             inner.note(status.time);
         }
-        let events = [event("status", &status_line(status)), inner.view()];
-        inner.tell(events);
+        inner.tell(|inner| [event("status", &status_line(status)), inner.view()]);
     }
 
     /// What moves faster than readouts, for those who watch.
@@ -128,7 +126,7 @@ impl Board {
         let load = (f64::from(load) * 10_000.0).round() / 10_000.0;
         let meter = json!({"v": VERSION, "type": "meter", "t": rfc3339(SystemTime::now()), "level_dbfs": level,
             "hold": hold, "dropped_samples": dropped_samples, "load": load});
-        inner.tell([event("meter", &meter.to_string())]);
+        inner.tell(|_| [event("meter", &meter.to_string())]);
     }
 
     /// The events from now on, beginning with all that is known; `None` when too many watch.
@@ -232,17 +230,30 @@ impl Inner {
         event("palette", &palette(&self.hello.labels))
     }
 
-    /// The newest in words.
+    /// The newest in words of every language: which one it is shown in, the browser says.
     fn view(&self) -> Bytes {
-        let readout = &self.newest.readout;
-        let words = state_words(readout, &self.newest.labels, Duration::ZERO);
-        let view = json!({"v": VERSION, "type": "view", "state": readout.state.words(), "words": words,
+        let Update {
+            readout, labels, ..
+        } = &self.newest;
+        let words: serde_json::Map<_, _> = Language::ALL
+            .iter()
+            .map(|language| {
+                let words = state_words(readout, labels, Duration::ZERO, language.words());
+                (language.code().to_owned(), words.into())
+            })
+            .collect();
+        let view = json!({"v": VERSION, "type": "view", "words": words,
             "trouble": self.trouble.as_deref()});
         event("view", &view.to_string())
     }
 
     /// Whoever takes nothing in is dismissed: it comes back and is told everything anew.
-    fn tell<const N: usize>(&mut self, events: [Bytes; N]) {
+    fn tell<const N: usize>(&mut self, events: impl FnOnce(&Self) -> [Bytes; N]) {
+        // Where nobody watches, nothing is put into words.
+        if self.watchers.is_empty() {
+            return;
+        }
+        let events = events(self);
         let let_go = &mut self.let_go;
         self.watchers.retain(|watcher| {
             let told = events.iter().try_for_each(|event| {
@@ -269,17 +280,16 @@ fn first(hello: &Hello) -> Update {
 }
 
 fn palette(labels: &Labels) -> String {
-    let colours: Vec<String> = (0..labels.len())
-        .map(|index| {
-            let [r, g, b] = colour(index);
-            format!("#{r:02x}{g:02x}{b:02x}")
-        })
-        .collect();
-    let states: serde_json::Map<_, _> = State::ALL
-        .iter()
-        .map(|state| (state.as_str().to_owned(), state.words().into()))
-        .collect();
-    json!({"v": VERSION, "type": "palette", "colours": colours, "states": states}).to_string()
+    let colours = |ground| -> Vec<String> {
+        (0..labels.len())
+            .map(|index| {
+                let [r, g, b] = colour_on(ground, index);
+                format!("#{r:02x}{g:02x}{b:02x}")
+            })
+            .collect()
+    };
+    json!({"v": VERSION, "type": "palette", "dark": colours(Ground::Dark), "light": colours(Ground::Light)})
+        .to_string()
 }
 
 /// One server-sent event. JSON is one line.

@@ -6,6 +6,7 @@ mod midi;
 use std::path::PathBuf;
 
 use egui::{Align2, Rect, ScrollArea, Sense, Stroke, TextEdit, Ui, UiBuilder, pos2, vec2};
+use genrescope::words::{Words, fill};
 
 use self::{appearance::draw_appearance, midi::draw_midi};
 use super::{
@@ -19,7 +20,6 @@ use super::{
 use crate::{
     osc::parse_target,
     params::{ModelChoice, Restlessness},
-    words::{Words, fill},
 };
 
 /// What is being typed, until it is entered.

@@ -11,6 +11,7 @@ mod strip;
 pub(super) mod widgets;
 
 use egui::{Key, Rect, Stroke, StrokeKind, Ui, Vec2, pos2, vec2};
+use genrescope::words::Language;
 
 use crate::{
     editor::{
@@ -19,7 +20,6 @@ use crate::{
         view_model::ViewModel,
     },
     params::{Appearance, ModelChoice, Reach, Restlessness},
-    words::Language,
 };
 
 /// What the user did.

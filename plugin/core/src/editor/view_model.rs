@@ -8,6 +8,7 @@ use std::sync::Arc;
 use genrescope::{
     decision::{FRAME, PROVISIONAL_FROM, Reason, State},
     genre::{Labels, Scores},
+    words::{Language, Words},
 };
 
 pub(crate) use self::words::capitalised;
@@ -17,7 +18,6 @@ use crate::{
     history::History,
     params::{Appearance, DEFAULT_BASE_CC, DEFAULT_BASE_NOTE, ModelChoice, Reach, Restlessness},
     song::SongTime,
-    words::{Language, Words},
 };
 
 /// Rows of families and kinds: the rest says little.

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use genrescope::words::Language;
 use nice_plug::prelude::PluginState;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
-
-use crate::words::Language;
 
 /// Version of [`Settings`] that this build writes.
 ///

@@ -1,5 +1,7 @@
 // Bars, strip and level, for the page and for the overlay.
 
+import { words } from "./language.js";
+
 const FLOOR_DB = -60;
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
@@ -78,20 +80,22 @@ export function drawStrip(canvas, stream, seconds) {
 
 function drawStretch(pen, stream, { state, genre, held }, left, right, height) {
   const wide = right - left;
-  let text = stream.words(state);
-  let ink = "#98a1b2";
+  const style = getComputedStyle(pen.canvas);
+  // The overlay has no ground of its own.
+  const own = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
+  let text = words.states[state];
+  let ink = own("--dim", "#98a1b2");
   if (genre) {
-    const colour = stream.colour(genre);
-    pen.globalAlpha = held || state === "provisional" ? 0.55 : 1;
-    pen.fillStyle = colour;
+    const share = held || state === "provisional" ? 0.55 : 1;
+    const colour = mixed(stream.colour(genre), own("--ground", "#0a0c10"), share);
+    pen.fillStyle = `rgb(${colour})`;
     pen.fillRect(left, 0, wide + 0.5, height);
-    pen.globalAlpha = 1;
     text = genre;
-    ink = held || state === "provisional" || isDark(colour) ? "#fff" : "#0a0c10";
+    ink = isDark(colour) ? "#fff" : "#0a0c10";
   } else if (state === "unsure") {
     hatch(pen, left, wide, height);
   } else {
-    const colours = { lost: "#ff6b61", not_music: "#98a1b2" };
+    const colours = { lost: own("--alarm", "#ff6b61"), not_music: ink };
     pen.fillStyle = colours[state] ?? "rgb(140 150 170 / 0.45)";
     pen.fillRect(left, height - 3, wide + 0.5, 3);
     if (state === "warming") return;
@@ -119,10 +123,15 @@ function hatch(pen, left, wide, height) {
   pen.restore();
 }
 
-function isDark(colour) {
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-  return 0.299 * r + 0.587 * g + 0.114 * b < 130;
+const parts = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+
+// `share` of a colour over another one, as red, green and blue.
+function mixed(colour, ground, share) {
+  const below = parts(ground);
+  return parts(colour).map((part, at) => Math.round(share * part + (1 - share) * below[at]));
 }
+
+const isDark = ([r, g, b]) => 0.299 * r + 0.587 * g + 0.114 * b < 130;
 
 export const meterShare = (db) => Math.min(1, Math.max(0, 1 - db / FLOOR_DB));
 export const fillClip = (share) => `inset(0 ${(100 - 100 * share).toFixed(1)}% 0 0)`;

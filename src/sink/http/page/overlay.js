@@ -4,8 +4,12 @@
 //   top    how many bars              minutes  length of the strip
 //   plate  darkness behind it, 0 to 1  idle  hide (default) or show while no genre is named
 //   colour of the genre, such as ffffff, instead of its own
+//   lang   en, de or es, instead of the browser's
 import { Stream } from "./stream.js";
+import { language, translate, words } from "./language.js";
 import { drawBars, drawStrip, fillClip, meterShare, minutesOf, percent } from "./drawing.js";
+
+translate();
 
 const FIELDS = ["genre", "confidence", "state", "words", "bars", "strip", "level", "source"];
 const asked = new URLSearchParams(location.search);
@@ -49,13 +53,13 @@ function draw() {
     set($("genre"), genre);
     body.style.setProperty("--genre", fixed ?? stream.colour(genre));
   } else if (!hides) {
-    set($("genre"), open && readout ? stream.words(readout.state) : "");
+    set($("genre"), open && readout ? words.states[readout.state] : "");
     body.style.setProperty("--genre", fixed ?? "#c8cdd8");
   }
   if (genre || !hides) {
     set($("confidence"), genre ? percent(readout.confidence) : "");
-    set($("state"), open && readout ? stream.words(readout.state) : "");
-    set($("words"), open ? stream.view?.words ?? "" : "");
+    set($("state"), open && readout ? words.states[readout.state] : "");
+    set($("words"), open ? stream.view?.words[language] ?? "" : "");
   }
   set($("source"), stream.hello?.source ?? "");
   if (wanted.includes("bars")) drawBars($("bars"), stream, top);

@@ -1,8 +1,10 @@
 import { Stream } from "./stream.js";
+import { fill, language, number, translate, words } from "./language.js";
 import { drawBars, drawStrip, fillClip, meterShare, minutesOf, percent } from "./drawing.js";
 
 const $ = (id) => document.getElementById(id);
 const body = document.body;
+translate();
 let peak = -120;
 let peakAt = 0;
 
@@ -25,20 +27,20 @@ function draw() {
     shown: genre ? "yes" : "no",
     held: readout?.held ? "yes" : "no",
   });
-  const away = { connecting: "…", locked: "locked", gone: "no listener" };
-  const headline = genre ?? (open ? (state === "warming" ? "listening" : stream.words(state)) : away[stream.link]);
+  const away = { connecting: "…", locked: words.locked, gone: words.no_listener };
+  const headline = genre ?? (open ? (state === "warming" ? words.listening : words.states[state]) : away[stream.link]);
   set($("headline"), headline);
   // So that the size changes little from genre to genre.
   $("headline").style.setProperty("--letters", Math.max(6, [...headline].length));
-  body.style.setProperty("--genre", genre ? stream.colour(genre) : "#98a1b2");
+  body.style.setProperty("--genre", genre ? stream.colour(genre) : "var(--dim)");
   set($("confidence"), genre ? percent(readout.confidence) : "");
-  const words = open ? stream.view?.words ?? "" : {
-    connecting: "connecting",
-    locked: "the token is needed",
-    gone: "the listener does not answer; trying again",
+  const says = open ? stream.view?.words[language] ?? "" : {
+    connecting: words.connecting,
+    locked: words.token_needed,
+    gone: words.listener_gone,
   }[stream.link];
-  set($("words"), words);
-  const tag = open && stream.meter?.hold ? "HELD" : readout?.held ? "KEPT" : "";
+  set($("words"), says);
+  const tag = open && stream.meter?.hold ? words.tag_held : readout?.held ? words.tag_kept : "";
   set($("tag"), tag);
   $("tag").hidden = !tag;
   const trouble = open ? stream.view?.trouble ?? "" : "";
@@ -69,13 +71,13 @@ function drawLevel() {
   $("level").style.clipPath = fillClip(meterShare(db));
   $("peak").style.left = `calc(${(100 * meterShare(peak)).toFixed(1)}% - 3px)`;
   $("peak").style.opacity = meterShare(peak) > 0 ? 0.85 : 0;
-  let text = meter ? (db <= -119 ? "−∞ dBFS" : `${db.toFixed(1).replace("-", "−")} dBFS`) : "";
-  if (meter?.dropped_samples) text = `${meter.dropped_samples} dropped · ${text}`;
+  let text = meter ? (db <= -119 ? "−∞ dBFS" : `${number(db, 1).replace("-", "−")} dBFS`) : "";
+  if (meter?.dropped_samples) text = `${fill(words.dropped, { count: meter.dropped_samples })} · ${text}`;
   set($("dbfs"), text);
   const held = Boolean(meter?.hold);
   if (($("hold").getAttribute("aria-pressed") === "true") !== held) {
     $("hold").setAttribute("aria-pressed", held);
-    set($("hold"), held ? "Release" : "Hold");
+    set($("hold"), held ? words.release : words.hold);
     draw();
   }
 }

@@ -111,10 +111,8 @@ export class Stream {
 
   colour(genre) {
     const index = this.hello?.labels.indexOf(genre) ?? -1;
-    return this.palette?.colours[index] ?? "#98a1b2";
+    return this.palette?.[document.documentElement.dataset.theme ?? "dark"][index] ?? "#98a1b2";
   }
-
-  words(state) { return this.palette?.states[state] ?? state; }
 
   async post(path) {
     try { return (await fetch(path, { method: "POST" })).ok; } catch { return false; }

@@ -1,6 +1,7 @@
 //! Size and colours of the editor.
 
 use egui::{Ui, Vec2};
+use genrescope::words::Language;
 
 use super::{Page, choices};
 use crate::{
@@ -9,7 +10,6 @@ use crate::{
         view_model::ViewModel,
     },
     params::Appearance,
-    words::Language,
 };
 
 /// Sizes to choose from, in percent of the one that the editor is drawn for.

@@ -1,6 +1,7 @@
 //! MIDI to the host.
 
 use egui::{DragValue, Ui};
+use genrescope::words::fill;
 
 use super::{Page, switch};
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
         view_model::ViewModel,
     },
     midi::{LAST_CC, LAST_NOTE, MidiMap},
-    words::fill,
 };
 
 pub(super) fn draw_midi(

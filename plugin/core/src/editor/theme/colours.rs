@@ -1,6 +1,7 @@
 //! The colours of the dark and of the light theme.
 
 use egui::Color32;
+use genrescope::genre::{Ground, colour_on};
 
 #[cfg(test)]
 mod tests;
@@ -47,7 +48,7 @@ pub(crate) static DARK: Colours = Colours {
     dim: Color32::from_rgb(0x8e, 0x97, 0xa5),
     grey: Color32::from_rgb(0x6d, 0x75, 0x81),
     alert: Color32::from_rgb(0xff, 0xb4, 0x54),
-    genre: genrescope::genre::colour,
+    genre: |index| colour_on(Ground::Dark, index),
 };
 
 /// For a bright room, and for those who read dark on bright better.
@@ -63,32 +64,8 @@ pub(crate) static LIGHT: Colours = Colours {
     dim: Color32::from_rgb(0x50, 0x59, 0x66),
     grey: Color32::from_rgb(0x75, 0x7e, 0x8b),
     alert: Color32::from_rgb(0x86, 0x46, 0x00),
-    genre: light_genre,
+    genre: |index| colour_on(Ground::Light, index),
 };
-
-/// Colours of the first ten labels on the light theme, found as those of
-/// [`genrescope::genre::colour`] were, each near the hue that its label has there.
-const LIGHT_PALETTE: [[u8; 3]; 10] = [
-    [0x28, 0x03, 0x8a],
-    [0x6a, 0x00, 0xc4],
-    [0x73, 0x0a, 0x00],
-    [0xde, 0x00, 0xfa],
-    [0xa0, 0x3a, 0x00],
-    [0x22, 0x92, 0x80],
-    [0x7d, 0x5e, 0xaf],
-    [0xa9, 0x7a, 0x00],
-    [0x02, 0x6b, 0x5e],
-    [0x49, 0x1b, 0x47],
-];
-
-/// Further labels take the first ten up again, darker and lighter, as on the dark theme.
-fn light_genre(index: usize) -> [u8; 3] {
-    genrescope::genre::colour_of(
-        &LIGHT_PALETTE,
-        [(0.0, 0.4), (255.0, 0.25), (0.0, 0.65), (255.0, 0.4)],
-        index,
-    )
-}
 
 /// Relative luminance after WCAG 2.2, of linear light.
 fn luminance([r, g, b]: [f32; 3]) -> f32 {

@@ -1,6 +1,7 @@
 //! A bar for each genre.
 
 use egui::{Align2, FontId, Id, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2, vec2};
+use genrescope::words::fill;
 
 use super::{
     Memory, shown_score,
@@ -10,7 +11,6 @@ use crate::editor::{
     theme::{self, Look},
     view_model::{ViewModel, percent},
 };
-use crate::words::fill;
 
 /// A bar per label, in label order so that each stays where the eye has learnt it; in columns when
 /// there are many.

@@ -3,6 +3,7 @@
 use egui::{
     Align2, CursorIcon, EventFilter, Id, Key, Rect, Response, Sense, Ui, WidgetInfo, pos2, vec2,
 };
+use genrescope::words::fill;
 
 use super::{
     Action,
@@ -11,7 +12,6 @@ use super::{
 use crate::{
     editor::{theme::Look, view_model::ViewModel},
     params::{DEFAULT_AVERAGING_S, MAX_AVERAGING_S},
-    words::fill,
 };
 
 pub(super) fn draw_footer(

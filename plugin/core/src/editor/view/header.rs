@@ -1,15 +1,13 @@
 //! Name, model, level and the way to the settings.
 
 use egui::{Align2, CursorIcon, Id, Rect, Role, Sense, Stroke, Ui, WidgetInfo, pos2};
+use genrescope::words::fill;
 
 use super::{
     Memory, Page,
     widgets::{button, focus_ring, shorten, text_width},
 };
-use crate::{
-    editor::{theme::Look, view_model::ViewModel},
-    words::fill,
-};
+use crate::editor::{theme::Look, view_model::ViewModel};
 
 pub(super) fn draw_header(
     ui: &mut Ui,

@@ -1,7 +1,10 @@
 //! The page of what a song was as a whole, and of its table.
 
 use egui::{Align2, Color32, Rect, Ui, pos2, vec2};
-use genrescope::units::Seconds;
+use genrescope::{
+    units::Seconds,
+    words::{Words, fill},
+};
 
 use super::{
     Action, Memory,
@@ -13,7 +16,6 @@ use crate::{
         view_model::{ViewModel, percent},
     },
     history::{csv, summary::Summary},
-    words::{Words, fill},
 };
 
 /// A genre or a reason, and its time.

@@ -4,7 +4,7 @@ use egui::{
     Align2, Color32, CursorIcon, EventFilter, Id, Key, Rect, Response, Role, Sense, Shape, Stroke,
     Ui, WidgetInfo, pos2, vec2,
 };
-use genrescope::{decision::State, units::Seconds};
+use genrescope::{decision::State, units::Seconds, words::fill};
 
 use super::{
     Action, Memory,
@@ -17,7 +17,6 @@ use crate::{
     },
     history::Cell,
     params::Reach,
-    words::fill,
 };
 
 /// Narrowest piece of the strip, in points: an hour has more readouts than the window has pixels.

@@ -3,10 +3,10 @@
 use genrescope::{
     decision::{PROVISIONAL_FROM, Reason, State},
     units::Seconds,
+    words::fill,
 };
 
 use super::{Past, Status, ViewModel};
-use crate::words::fill;
 
 impl ViewModel {
     /// The short word beside the dot.

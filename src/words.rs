@@ -1,9 +1,12 @@
-//! One table of the words that are shown, in each language. It knows nothing of the plugin, so that
-//! other views may share it.
+//! One table of the words that are shown, in each language: in the terminal, on the page and in the
+//! plugin's editor. Messages about what went wrong are English everywhere, so that they can be
+//! looked up.
+
+pub mod sentences;
 
 use std::env;
 
-use genrescope::decision::{Reason, State};
+use crate::readout::{Reason, State};
 
 /// A language that the table has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +33,11 @@ impl Language {
         }
     }
 
+    /// The language of this code after ISO 639: `de`.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|l| l.code() == code)
+    }
+
     /// Its code after ISO 639.
     pub const fn code(self) -> &'static str {
         match self {
@@ -51,11 +59,7 @@ impl Language {
     /// The language of a locale: `de`, `de_AT.UTF-8`, `es-MX`.
     pub fn of(locale: &str) -> Self {
         let code = locale.split(['_', '-', '.', '@', ':']).next().unwrap_or("");
-        match code.to_ascii_lowercase().as_str() {
-            "de" => Self::German,
-            "es" => Self::Spanish,
-            _ => Self::English,
-        }
+        Self::from_code(&code.to_ascii_lowercase()).unwrap_or_default()
     }
 
     /// The system's, as the environment tells it; English where it does not.
@@ -175,7 +179,7 @@ words! {
     /// [`State::Silent`].
     silent: "silent", "still", "silencio";
     /// [`State::Lost`].
-    lost: "source lost", "Quelle weg", "sin fuente";
+    lost: "lost", "Quelle weg", "sin fuente";
 
     /// [`Reason::TooLittleHeard`].
     too_little_heard: "too little was heard", "zu wenig gehört", "se oyó muy poco";
@@ -386,6 +390,108 @@ words! {
     promise: "what is heard never leaves this computer, except as the OSC you switch on", "was zu hören ist, verlässt diesen Rechner nie, außer als eingeschaltetes OSC", "lo que se oye nunca sale de este ordenador, salvo como OSC activado";
     /// The same where there is little room.
     promise_short: "nothing but OSC leaves this computer", "nur OSC verlässt diesen Rechner", "solo OSC sale de este ordenador";
+
+    /// A readout in a line: seconds until a first answer may come.
+    line_warming: "warming up: a first answer in {seconds} s", "wärmt auf: eine erste Antwort in {seconds} s", "preparando: primera respuesta en {seconds} s";
+    /// The same when it is due.
+    line_due: "warming up: a first answer any moment", "wärmt auf: gleich eine erste Antwort", "preparando: primera respuesta en breve";
+    /// [`State::Provisional`], before the scores.
+    line_so_far: "so far, after {heard} of {frame} s: ", "bisher, nach {heard} von {frame} s: ", "por ahora, tras {heard} de {frame} s: ";
+    /// [`State::Unsure`] with two candidates.
+    line_between: "unsure between {first} and {second}", "unsicher zwischen {first} und {second}", "dudoso entre {first} y {second}";
+
+    /// In front of the state: the sound has ended.
+    the_end: "the end - ", "das Ende - ", "el final - ";
+    /// A tag: the readout is held.
+    tag_held: "HELD", "GEHALTEN", "FIJADO";
+    /// A tag: feeds keep a genre that is not named any more.
+    tag_kept: "KEPT", "BLEIBT", "SIGUE";
+    /// Before the meter.
+    meter: "level", "Pegel", "nivel";
+    /// What listening costs.
+    core_load: "{load} % of a core", "{load} % eines Kerns", "{load} % de un núcleo";
+    /// Beside a key: forget.
+    key_reset: "reset", "neu", "reiniciar";
+    /// Beside a key: hold.
+    key_hold: "hold", "halten", "fijar";
+    /// Beside a key: hold no longer.
+    key_let_go: "let go", "loslassen", "soltar";
+    /// Beside the keys of the average: none.
+    key_each_frame: "each frame", "jedes Fenster", "cada ventana";
+    /// Beside the keys of the average: how long.
+    key_over: "over {seconds} s", "über {seconds} s", "en {seconds} s";
+    /// Beside a key: how scores are averaged.
+    key_mean: "mean", "Mittel", "media";
+    /// The same.
+    key_geometric: "geometric mean", "geometrisch", "geométrica";
+    /// Beside a key: other sources.
+    key_device: "device", "Gerät", "equipo";
+    /// Beside a key: help.
+    key_help: "help", "Hilfe", "ayuda";
+    /// Beside a key: the end.
+    key_quit: "quit", "Ende", "salir";
+    /// Was done.
+    forgotten: "forgotten what was heard so far", "vergessen, was bisher zu hören war", "olvidado lo oído hasta ahora";
+    /// Is being done.
+    changing_to: "changing to {source}", "wechselt zu {source}", "cambiando a {source}";
+
+    /// Help, a key a line.
+    help_reset: "forget what was heard so far", "vergessen, was bisher zu hören war", "olvidar lo oído hasta ahora";
+    /// Help.
+    help_hold: "hold the answer, or let go", "die Antwort halten, oder loslassen", "fijar la respuesta, o soltarla";
+    /// Help.
+    help_averaging: "average over less or more time (0: each frame)", "über kürzer oder länger mitteln (0: jedes Fenster)", "promediar menos o más tiempo (0: cada ventana)";
+    /// Help.
+    help_mean: "mean, or geometric mean: one clear no weighs more", "Mittel, oder geometrisch: ein klares Nein zählt mehr", "media, o geométrica: un no claro pesa más";
+    /// Help.
+    help_device: "listen to another source", "eine andere Quelle hören", "escuchar otra fuente";
+    /// Help.
+    help_quit: "quit", "beenden", "salir";
+    /// Help: the picture.
+    help_bars: "Bars: the average over time, as it stands.", "Balken: der Mittelwert über die Zeit.", "Barras: la media en el tiempo.";
+    /// Help.
+    help_strip: "Strip: the last minutes; half-tone is an answer so far.", "Streifen: die letzten Minuten; blass ist vorläufig.", "Tira: los últimos minutos; tenue es provisional.";
+    /// Help.
+    help_first: "The first answer comes after 3 s of music,", "Die erste Antwort kommt nach 3 s Musik,", "La primera respuesta llega tras 3 s de música,";
+    /// Help.
+    help_full: "the full one after half a minute.", "die ganze nach einer halben Minute.", "la completa tras medio minuto.";
+    /// How to leave it.
+    any_key: "any key: back", "jede Taste: zurück", "cualquier tecla: volver";
+    /// The list of sources.
+    pick_source: "enter: listen to, esc: back", "Enter: hören, Esc: zurück", "Intro: escuchar, Esc: volver";
+    /// An empty list.
+    no_sources: "no sources", "keine Quellen", "sin fuentes";
+    /// A source.
+    default_input: "the default input", "der übliche Eingang", "la entrada habitual";
+    /// A source.
+    system_sound: "what this computer plays", "was dieser Rechner spielt", "lo que suena en este equipo";
+
+    /// The page, before the listener has answered.
+    connecting: "connecting", "verbindet", "conectando";
+    /// Headline: a token is needed.
+    locked: "locked", "gesperrt", "bloqueado";
+    /// The same in a sentence.
+    token_needed: "the token is needed", "das Token fehlt", "falta la clave";
+    /// Asks for it.
+    token_asked: "This page needs its token.", "Diese Seite braucht ihr Token.", "Esta página necesita su clave.";
+    /// It is not the right one.
+    token_wrong: "That is not the token.", "Das ist nicht das Token.", "Esa no es la clave.";
+    /// Hands it in.
+    token_open: "Open", "Öffnen", "Abrir";
+    /// Headline: nobody answers.
+    no_listener: "no listener", "kein Hörer", "sin oyente";
+    /// The same in a sentence.
+    listener_gone: "the listener does not answer; trying again", "der Hörer antwortet nicht; es wird weiter versucht", "el oyente no responde; se vuelve a intentar";
+    /// Headline before the first answer.
+    listening: "listening", "hört zu", "escuchando";
+    /// Hold no longer.
+    release: "Release", "Loslassen", "Soltar";
+    /// Which key does the same.
+    key: "Key {key}", "Taste {key}", "Tecla {key}";
+    /// The bars for a screen reader.
+    scores: "Scores", "Werte", "Valores";
+    /// The strip for a screen reader.
+    last_minutes: "The last minutes", "Die letzten Minuten", "Los últimos minutos";
 }
 
 impl Words {
@@ -419,6 +525,21 @@ impl Words {
     /// A number with so many places behind the point.
     pub fn number(&self, value: f32, places: usize) -> String {
         format!("{value:.places$}").replace('.', self.decimal)
+    }
+}
+
+impl State {
+    /// The English name for people, where there is room for a word or two; [`Words::state`] has
+    /// other languages.
+    pub const fn words(self) -> &'static str {
+        ENGLISH.state(self)
+    }
+}
+
+impl Reason {
+    /// For people, in English: a clause without a full stop.
+    pub const fn words(self) -> &'static str {
+        ENGLISH.reason(self)
     }
 }
 
@@ -463,17 +584,6 @@ mod tests {
                 let ends = |word: &str| word.len() > 1 && word.ends_with('.');
                 assert_eq!(ends(word), ends(original), "{name} in {}", language.name());
             }
-        }
-    }
-
-    #[test]
-    fn english_says_what_the_library_says() {
-        for state in State::ALL {
-            let same = ENGLISH.state(state) == state.words();
-            assert!(same || state == State::Lost, "{state:?}");
-        }
-        for reason in Reason::ALL {
-            assert_eq!(ENGLISH.reason(reason), reason.words());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{Language, Words, fill};
 use crate::{
     decision::{FRAME, Readout, Reason, State},
     genre::{KIND_OF, Labels},
@@ -13,73 +14,75 @@ const FIRST_ANSWER_S: f64 = 3.0;
 
 /// How long until a first answer may come, `heard` being what was heard and `since` the time since
 /// then.
-pub fn warming_words(heard: Seconds, since: Duration) -> String {
+pub fn warming_words(heard: Seconds, since: Duration, words: &Words) -> String {
     let left = (FIRST_ANSWER_S - heard.0 - since.as_secs_f64()).ceil();
     if left >= 1.0 {
-        format!("warming up: a first answer in {left:.0} s")
+        fill(words.line_warming, &[("seconds", &format!("{left:.0}"))])
     } else {
-        "warming up: a first answer any moment".into()
+        words.line_due.into()
     }
 }
 
-/// The state of a readout in words. `since` is the time since it was made, which counts while it
+/// The state of a readout in `words`. `since` is the time since it was made, which counts while it
 /// warms up.
-pub fn state_words(readout: &Readout, labels: &Labels, since: Duration) -> String {
+pub fn state_words(readout: &Readout, labels: &Labels, since: Duration, words: &Words) -> String {
+    let percent = |score: f32| format!("{:.0} %", score * 100.0);
     let ranked = labels.ranked(&readout.scores);
     let shown = readout.genre.map(|genre| labels.family_or_self(genre));
     let name = |rank: usize| ranked.get(rank).and_then(|&(index, _)| labels.get(index));
     let runner_up = || {
         let other = ranked.iter().find(|&&(index, _)| Some(index) != shown);
         other.map_or(String::new(), |&(index, score)| {
-            let label = labels.get(index).unwrap_or("?");
-            format!(", then {label} {:.0} %", score * 100.0)
+            let genre = labels.get(index).unwrap_or("?");
+            let then = [("genre", genre), ("score", &percent(score))];
+            format!(", {}", fill(words.detail_then, &then))
         })
     };
-    let confidence = readout.confidence * 100.0;
     // A kind is named in full, with what its family has in all.
     let family = readout
         .genre
         .and_then(|genre| Some((labels.family_of(genre)?, labels.get(genre)?)))
         .map_or(String::new(), |(family, kind)| {
-            let score = 100.0 * readout.scores.as_slice()[family];
+            let score = percent(readout.scores.as_slice()[family]);
             let family = labels.get(family).unwrap_or("?");
-            format!("{family} {score:.0} %{KIND_OF}{kind} ")
+            format!("{family} {score}{KIND_OF}{kind} ")
         });
+    let confidence = percent(readout.confidence);
+    let state = words.state(readout.state);
     match readout.state {
-        State::Warming => warming_words(readout.heard, since),
-        State::Provisional => format!(
-            "so far, after {:.0} of {:.0} s: {family}{confidence:.0} %{}",
-            readout.heard.0.floor(),
-            FRAME.0,
-            runner_up()
-        ),
-        State::Live => format!("live: {family}{confidence:.0} %{}", runner_up()),
+        State::Warming => warming_words(readout.heard, since, words),
+        State::Provisional => {
+            let heard = format!("{:.0}", readout.heard.0.floor());
+            let frame = format!("{:.0}", FRAME.0);
+            let so_far = fill(words.line_so_far, &[("heard", &heard), ("frame", &frame)]);
+            format!("{so_far}{family}{confidence}{}", runner_up())
+        }
+        State::Live => format!("{state}: {family}{confidence}{}", runner_up()),
         State::Unsure => {
-            let why = readout.reason.map_or("unsure", Reason::words);
+            let why = readout.reason.map_or(state, |reason| words.reason(reason));
             match (readout.reason, name(0), name(1)) {
                 (Some(Reason::LowScore), Some(first), Some(second)) => {
-                    format!("unsure between {first} and {second}")
+                    fill(words.line_between, &[("first", first), ("second", second)])
                 }
-                (_, Some(first), _) => {
-                    let share = readout.confidence * 100.0;
-                    format!("{}: {why} ({first} {share:.0} %)", readout.state.words())
-                }
+                (_, Some(first), _) => format!("{state}: {why} ({first} {confidence})"),
                 _ => why.into(),
             }
         }
         State::NotMusic | State::Silent | State::Lost => {
-            readout.reason.map_or("", Reason::words).into()
+            let reason = readout.reason.map(|reason| words.reason(reason));
+            reason.unwrap_or_default().into()
         }
     }
 }
 
-/// One line of text for a readout, as it is printed where there is no terminal.
+/// One line of English for a readout, as it is printed where there is no terminal: programs read
+/// it, too.
 pub fn plain_line(readout: &Readout, labels: &Labels) -> String {
     let genre = readout
         .genre
         .and_then(|index| labels.get(index))
         .unwrap_or("-");
-    let words = state_words(readout, labels, Duration::ZERO);
+    let words = state_words(readout, labels, Duration::ZERO, Language::English.words());
     format!("{:>7}  {genre:<10}  {words}", readout.position.to_string())
 }
 
@@ -87,6 +90,10 @@ pub fn plain_line(readout: &Readout, labels: &Labels) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::genre::{GTZAN, Scores};
+
+    fn english() -> &'static Words {
+        Language::English.words()
+    }
 
     pub(crate) fn labels() -> Labels {
         Labels::new(GTZAN).unwrap()
@@ -131,7 +138,7 @@ pub(crate) mod tests {
                     40.0,
                 )
             };
-            state_words(&readout, &labels, Duration::ZERO)
+            state_words(&readout, &labels, Duration::ZERO, english())
         };
         assert_eq!(
             words(Some(1), [0.8, 0.7, 0.2]),
@@ -151,7 +158,12 @@ pub(crate) mod tests {
     fn states_have_words() {
         let labels = labels();
         let words = |state, genre, position| {
-            state_words(&readout(state, genre, position), &labels, Duration::ZERO)
+            state_words(
+                &readout(state, genre, position),
+                &labels,
+                Duration::ZERO,
+                english(),
+            )
         };
         assert_eq!(
             words(State::Unsure, None, 40.0),
@@ -160,7 +172,7 @@ pub(crate) mod tests {
         let mut overtaken = readout(State::Unsure, None, 40.0);
         overtaken.reason = Some(Reason::Overtaken);
         assert_eq!(
-            state_words(&overtaken, &labels, Duration::ZERO),
+            state_words(&overtaken, &labels, Duration::ZERO, english()),
             "unsure: another genre is taking over (rock 45 %)"
         );
         assert_eq!(words(State::NotMusic, None, 40.0), "sound, but not music");
@@ -181,6 +193,20 @@ pub(crate) mod tests {
             words(State::Warming, None, 1.0),
             "warming up: a first answer in 2 s"
         );
+        for (language, expected) in [
+            (
+                Language::German,
+                "bisher, nach 12 von 29 s: 45 %, dann metal 23 %",
+            ),
+            (
+                Language::Spanish,
+                "por ahora, tras 12 de 29 s: 45 %, luego metal 23 %",
+            ),
+        ] {
+            let readout = readout(State::Provisional, Some(9), 12.3);
+            let words = state_words(&readout, &labels, Duration::ZERO, language.words());
+            assert_eq!(words, expected);
+        }
         let line = plain_line(&readout(State::Live, Some(9), 75.0), &labels);
         assert_eq!(line, "   1:15  rock        live: 45 %, then metal 23 %");
     }
