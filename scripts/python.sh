@@ -28,7 +28,7 @@ pip install "maturin>=1.9.4,<2" numpy pytest || skip "no package index can be re
 profile=dev
 [ "$what" != release ] || profile=release
 PATH="$venv/bin:$PATH" "$venv/bin/maturin" build --quiet --locked --manifest-path python/Cargo.toml --profile "$profile" --out "$wheels"
-pip install "$wheels"/genrescope-*.whl pandas pyarrow mypy "beets>=2"
+pip install "$wheels"/genrescope-*.whl pandas pyarrow matplotlib mypy "beets>=2"
 pip install --no-deps ./contrib/beets-genrescope
 [ "$what" != all ] || pip install "ray[data]" "dask[dataframe]" distributed s3fs "moto[server]" scikit-learn soundfile
 

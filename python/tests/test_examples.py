@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import music, write_wav
+from conftest import SONGS, music, write_wav
 
 import genrescope
 
@@ -52,3 +53,26 @@ def test_stream() -> None:
     said = run("stream.py", input=sound.tobytes())
     expected = genrescope.Stream(48_000, 2).push(sound)
     assert said.count("\n") == sum(readout.changed for readout in expected) > 0
+
+
+def test_the_notebook_draws_what_it_says(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    pytest.importorskip("pandas")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    monkeypatch.setenv("GENRESCOPE_SONG", str(library / "a long.wav"))
+    monkeypatch.setenv("GENRESCOPE_LIBRARY", str(library))
+    notebook = json.loads((EXAMPLES / "explore.ipynb").read_text("utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert not any(cell["outputs"] for cell in cells), "outputs are not committed"
+    names: dict[str, object] = {}
+    for cell in cells:
+        exec("".join(cell["source"]), names)  # noqa: S102
+    drawn = [pyplot.figure(number).axes[0] for number in pyplot.get_fignums()]
+    assert len(drawn) == 5
+    song = genrescope.classify(library / "a long.wav", hop=5)
+    heights = [bar.get_height() for bar in drawn[0].patches]
+    assert heights == pytest.approx([song.scores[label] for label in genrescope.Model().labels])
+    assert len(drawn[4].texts) == len(SONGS) - 1, "one point a song that has frames"
+    pyplot.close("all")

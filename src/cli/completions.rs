@@ -7,7 +7,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::{Cli, Context, output_file::stdout};
-use crate::sink::map::PRESETS;
+use crate::{network::BuiltIn, sink::map::PRESETS};
 
 /// Arguments of `genrescope completions`.
 #[derive(Debug, clap::Args)]
@@ -36,10 +36,11 @@ pub fn completions(args: &CompletionsArgs, _context: &Context) -> anyhow::Result
 /// What prints the sources that `--device` takes, one a line, in a shell.
 const DEVICES: &str = r#"{ printf 'default\nsystem\n'; genrescope devices --json 2>/dev/null | sed -n 's/^{"id":"\([^"\\]*\)".*/\1/p'; }"#;
 
-/// The script, completed by what is no fixed list: sources, which come and go, and maps, each a
-/// preset or a file.
+/// The script, completed by what is no fixed list: sources, which come and go; maps and models,
+/// each a name or a file.
 fn with_words(shell: Shell, script: String) -> String {
     let presets = PRESETS.join(" ");
+    let models = BuiltIn::ALL.map(BuiltIn::as_str).join(" ");
     match shell {
         Shell::Bash => {
             let words =
@@ -49,15 +50,19 @@ fn with_words(shell: Shell, script: String) -> String {
                 "local IFS=$'\\n'; COMPREPLY=($(compgen -W \"$({DEVICES})\" -- \"${{cur}}\")); \
                  declare -F __ltrim_colon_completions >/dev/null && __ltrim_colon_completions \"${{cur}}\""
             );
-            let maps = format!(
-                "{}; COMPREPLY+=($(compgen -f \"${{cur}}\"))",
-                words(&presets)
-            );
-            instead_of_files(&script, &[("--device|-d", &devices), ("--osc-map", &maps)])
+            let or_file =
+                |list: &str| format!("{}; COMPREPLY+=($(compgen -f \"${{cur}}\"))", words(list));
+            let instead = [
+                ("--device|-d", devices.as_str()),
+                ("--osc-map", &or_file(&presets)),
+                ("--model", &or_file(&models)),
+            ];
+            instead_of_files(&script, &instead)
         }
         Shell::Zsh => {
             let devices = format!("compadd -- ${{(f)\"$({DEVICES})\"}}");
-            let maps = format!("compadd -- {presets}; _files");
+            let or_file = |list: &str| format!("compadd -- {list}; _files");
+            let (maps, models) = (or_file(&presets), or_file(&models));
             // Behind the option's description stands what completes it.
             let mut completed = String::new();
             for line in script.lines() {
@@ -65,12 +70,17 @@ fn with_words(shell: Shell, script: String) -> String {
                     "_genrescope_devices"
                 } else if line.contains("--osc-map=[") {
                     "_genrescope_maps"
+                } else if line.contains("--model=[") {
+                    "_genrescope_models"
                 } else {
                     ""
                 };
-                match action {
-                    "" => completed.push_str(line),
-                    _ => completed += &line.replace(":_default'", &format!(":{action}'")),
+                match line.rsplit_once(":_") {
+                    Some((option, rest)) if !action.is_empty() => {
+                        let rest = rest.split_once('\'').map_or("", |(_, rest)| rest);
+                        completed += &format!("{option}:{action}'{rest}");
+                    }
+                    _ => completed.push_str(line),
                 }
                 completed.push('\n');
             }
@@ -78,7 +88,8 @@ fn with_words(shell: Shell, script: String) -> String {
                 .replacen(
                     "autoload -U is-at-least\n",
                     &format!(
-                        "autoload -U is-at-least\n\n_genrescope_devices() {{ {devices} }}\n_genrescope_maps() {{ {maps} }}\n"
+                        "autoload -U is-at-least\n\n_genrescope_devices() {{ {devices} }}\n_genrescope_maps() {{ {maps} }}\n\
+                         _genrescope_models() {{ {models} }}\n"
                     ),
                     1,
                 )
@@ -89,7 +100,8 @@ fn with_words(shell: Shell, script: String) -> String {
             let devices = devices.replace('\'', "\\'");
             format!(
                 "{script}complete -c genrescope {listen} -l device -s d -x -a '({devices})'\n\
-                 complete -c genrescope {listen} -l osc-map -r -F -a '{presets}'\n"
+                 complete -c genrescope {listen} -l osc-map -r -F -a '{presets}'\n\
+                 complete -c genrescope -l model -r -F -a '{models}'\n"
             )
         }
         _ => script,
@@ -161,16 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn completions_know_sources_and_presets() {
+    fn completions_know_sources_presets_and_models() {
         for (shell, n_devices) in [(Shell::Bash, 2), (Shell::Zsh, 1), (Shell::Fish, 1)] {
             let script = script(shell);
             let found = script.matches("genrescope devices --json").count();
             assert!(found >= n_devices, "{shell}: {found}");
             assert!(script.contains("grandma3"), "{shell}");
             assert!(script.contains("steady"), "{shell}");
+            assert!(script.contains("default wide"), "{shell}");
         }
         let zsh = script(Shell::Zsh);
         assert!(zsh.contains(":NAME:_genrescope_devices'"), "{zsh}");
         assert!(zsh.contains(":MAP:_genrescope_maps'"), "{zsh}");
+        assert!(zsh.contains(":NAME|FILE:_genrescope_models'"), "{zsh}");
     }
 }

@@ -108,10 +108,11 @@ impl Heard {
             .count()
     }
 
-    /// Times that another genre was shown than the one shown last.
-    fn flips(&self) -> usize {
-        let shown: Vec<usize> = self.seen.iter().filter_map(|seen| seen.genre).collect();
-        shown.windows(2).filter(|w| w[0] != w[1]).count()
+    /// When another genre was shown than the one shown last.
+    fn flips(&self) -> Vec<f64> {
+        let shown: Vec<&Seen> = self.seen.iter().filter(|s| s.genre.is_some()).collect();
+        let flips = shown.windows(2).filter(|w| w[0].genre != w[1].genre);
+        flips.map(|w| w[1].at).collect()
     }
 
     /// Seconds from `from` to the first readout that shows `genre`; infinite when none does.

@@ -3,7 +3,10 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use anyhow::Result;
-use genrescope::{decision::State, network::Model};
+use genrescope::{
+    decision::{FRAME, State},
+    network::Model,
+};
 
 use super::{
     Heard, Seen,
@@ -509,7 +512,7 @@ pub(super) fn change_rows(heard: &[Heard]) -> Vec<Row> {
             "",
             None,
         ));
-        let once = of.iter().filter(|(h, _)| h.flips() <= 1).count();
+        let once = of.iter().filter(|(h, _)| h.flips().len() <= 1).count();
         rows.push(row(
             "the shown genre changes at most once",
             percent(Share::new(once, of.len())),
@@ -572,12 +575,27 @@ pub(super) fn change_rows(heard: &[Heard]) -> Vec<Row> {
         ),
     ] {
         let of: Vec<&Heard> = heard.iter().filter(|h| pick(&h.plan)).collect();
-        let flips: usize = of.iter().map(|h| h.flips()).sum();
+        // What brought them about: a first answer before a whole frame, an alarm, or neither.
+        let (mut flips, mut early, mut alarmed) = (0, 0, 0);
+        for heard in &of {
+            for at in heard.flips() {
+                flips += 1;
+                if at < FRAME.0 {
+                    early += 1;
+                } else if heard.begun_anew(at - FRAME.0, at) > 0 {
+                    alarmed += 1;
+                }
+            }
+        }
         let rate = flips as f64 / hours(pick).max(1e-9);
         rows.push(row(
             what,
             format!("{rate:.1}"),
-            format!("{flips} in {:.2} h, {} streams", hours(pick), of.len()),
+            format!(
+                "{flips} in {:.2} h, {} streams; {early} before a whole frame, {alarmed} within one after an alarm",
+                hours(pick),
+                of.len()
+            ),
             if target.is_some() { "<= 2" } else { "" },
             target.map(|t| rate <= t),
         ));
