@@ -13,6 +13,7 @@
 //! wrote it the last time ([`Recycled`]): once a stream's window has filled, scoring allocates
 //! nothing.
 
+mod idle;
 mod operators;
 mod tagger;
 
@@ -36,6 +37,7 @@ use tract_core::{
     },
 };
 
+use idle::Idle;
 use operators::{
     Dense, Elu, Flatten, Fused, Gru, Join, LastRow, Operator, Recycled, Statistics, Steps,
     columns_of,
@@ -63,11 +65,10 @@ pub(super) struct Graph {
     tagger: Option<Arc<TaggerPlans>>,
 }
 
-/// What one stream needs to run a [`Graph`].
+/// What one stream needs of its own to run a [`Graph`].
 #[derive(Debug)]
 pub(super) struct Runner {
     graph: Arc<Graph>,
-    blocks: Vec<[Option<BlockState>; CHUNKS.len()]>,
     head: Option<HeadState>,
 }
 
@@ -100,6 +101,7 @@ struct BlockPlans {
     /// How its input is held, if not in floats.
     input: Option<Quantisation>,
     plans: [OnceLock<Option<Arc<TypedSimplePlan>>>; CHUNKS.len()],
+    idle: [Idle<BlockState>; CHUNKS.len()],
 }
 
 /// What computes a block.
@@ -166,6 +168,7 @@ impl Graph {
                 form,
                 input,
                 plans: Default::default(),
+                idle: Default::default(),
             };
             // The single column is what every other number of columns falls back on, so it must
             // exist.
@@ -498,10 +501,8 @@ fn kernel(weight: &Tensor) -> TractResult<Tensor> {
 
 impl Runner {
     pub(super) fn new(graph: &Arc<Graph>) -> Self {
-        let blocks = graph.blocks.iter().map(|_| Default::default()).collect();
         Self {
             graph: Arc::clone(graph),
-            blocks,
             head: None,
         }
     }
@@ -531,15 +532,12 @@ impl Runner {
                 .filter(fits)
                 .find_map(|chunk| Some((chunk, plans.plan(chunk)?)))
                 .context("no plan for one column")?;
-            let BlockState {
-                state,
-                input: recycled,
-            } = match &mut self.blocks[index][chunk] {
-                Some(state) => state,
-                empty => empty.insert(BlockState {
+            let mut run = match plans.idle[chunk].take() {
+                Some(left) => left,
+                None => BlockState {
                     state: plan.spawn()?,
                     input: Recycled::default(),
-                }),
+                },
             };
             let shape = [
                 CHUNKS[chunk] * block.pool[1] + KERNEL - 1,
@@ -547,7 +545,7 @@ impl Runner {
                 channels_in,
             ];
             let first = (column * block.pool[1]).cast_signed() - 1;
-            let input = recycled.write(plans.input.is_some(), &shape, |tensor| {
+            let input = run.input.write(plans.input.is_some(), &shape, |tensor| {
                 let mut plain = tensor.try_as_plain_ram_mut()?;
                 if let Some(quantisation) = plans.input {
                     let values = plain.as_slice_mut::<u8>()?;
@@ -560,8 +558,10 @@ impl Runner {
                 }
                 Ok(())
             })?;
-            let output = state.run(tvec!(input))?;
+            let output = run.state.run(tvec!(input))?;
             write(column, columns_of(&output[0])?);
+            drop(output);
+            plans.idle[chunk].leave(run);
             column += CHUNKS[chunk];
         }
         Ok(())

@@ -269,8 +269,6 @@ pub(super) struct TaggerStream {
     segments: VecDeque<(u64, Answer)>,
     /// Of segments that left the window: their memory is used again.
     spare: Vec<Answer>,
-    /// The picture at hand.
-    picture: Vec<f32>,
     /// What the head sees, `[Tagger::len]`.
     features: Vec<f32>,
     /// Log-odds of [`Tagger::sounds`] in the newest segment.
@@ -287,7 +285,6 @@ impl TaggerStream {
             total: 0,
             segments: VecDeque::new(),
             spare: Vec::new(),
-            picture: Vec::with_capacity(tagger.segment_columns * n_mels),
             features: vec![0.0; tagger.len()],
             sounds: vec![0.0; tagger.sounds.len()],
             plans: Arc::clone(plans),
@@ -343,9 +340,10 @@ impl TaggerStream {
             }
             let mut answer = self.spare.pop().unwrap_or_default();
             let (a, b) = self.columns.as_slices();
-            let n = self.columns.len() / self.n_mels;
-            fill(&mut self.picture, a, b, n, self.n_mels, &self.plans);
-            self.plans.run(&self.picture, &mut answer)?;
+            let shown = shown(self.columns.len() / self.n_mels, tagger);
+            let floor = tagger.front_end.floor();
+            self.plans
+                .run(shown, |picture| fill(picture, a, b, floor), &mut answer)?;
             self.segments.push_back((self.total, answer));
         }
         // A segment counts as long as all of it lies in the window.
@@ -369,7 +367,8 @@ impl TaggerStream {
     /// evenly spaced.
     pub(super) fn look(&mut self, columns: &[f32]) -> Option<()> {
         self.reset();
-        let whole = self.plans.tagger().segment_columns;
+        let tagger = self.plans.tagger();
+        let (whole, floor) = (tagger.segment_columns, tagger.front_end.floor());
         let n = columns.len() / self.n_mels;
         let segments = n.div_ceil(whole).max(1);
         let mut answers = Vec::with_capacity(segments);
@@ -382,16 +381,13 @@ impl TaggerStream {
             };
             let to = (from + whole).min(n);
             let part = &columns[from * self.n_mels..to * self.n_mels];
-            fill(
-                &mut self.picture,
-                part,
-                &[],
-                to - from,
-                self.n_mels,
-                &self.plans,
-            );
             let mut answer = self.spare.pop().unwrap_or_default();
-            self.plans.run(&self.picture, &mut answer)?;
+            let shown = shown(to - from, tagger);
+            self.plans.run(
+                shown,
+                |picture| fill(picture, part, &[], floor),
+                &mut answer,
+            )?;
             answers.push(answer);
         }
         self.plans.summarise(answers.iter(), &mut self.features);
@@ -411,29 +407,26 @@ impl TaggerStream {
     }
 }
 
-/// The newest of `n` columns (those of `a`, then those of `b`) as a picture of a length that there
-/// is a plan for.
-fn fill(
-    picture: &mut Vec<f32>,
-    a: &[f32],
-    b: &[f32],
-    n: usize,
-    n_mels: usize,
-    plans: &TaggerPlans,
-) {
-    let tagger = plans.tagger();
-    let shown = if n >= tagger.segment_columns {
+/// Columns of the picture where there are `n`: a length that there is a plan for.
+fn shown(n: usize, tagger: &Tagger) -> usize {
+    if n >= tagger.segment_columns {
         tagger.segment_columns
     } else {
         (n / GRAIN * GRAIN).max(LEAST)
-    };
-    picture.clear();
-    let padding = shown.saturating_sub(n);
-    picture.resize(padding * n_mels, tagger.front_end.floor());
-    let skipped = (n + padding - shown) * n_mels;
+    }
+}
+
+/// The newest columns (those of `a`, then those of `b`) as a picture; before them stands the floor
+/// where there are too few.
+fn fill(picture: &mut [f32], a: &[f32], b: &[f32], floor: f32) {
+    let n = a.len() + b.len();
+    let (padding, heard) = picture.split_at_mut(picture.len().saturating_sub(n));
+    padding.fill(floor);
+    let skipped = n - heard.len();
     let from_a = skipped.min(a.len());
-    picture.extend_from_slice(&a[from_a..]);
-    picture.extend_from_slice(&b[skipped - from_a..]);
+    let (a, b) = (&a[from_a..], &b[skipped - from_a..]);
+    heard[..a.len()].copy_from_slice(a);
+    heard[a.len()..].copy_from_slice(b);
 }
 
 pub(super) fn sigmoid(logit: f32) -> f32 {

@@ -21,22 +21,19 @@ use super::{
         },
         tagger::{Answer, Tagger, sigmoid},
     },
+    Idle,
     operators::{Compute, Dense, Operator, Recycled},
 };
 
-/// Idle states that are kept for the next segment of any stream: as many as run at the same time on
-/// most machines.
-const IDLE: usize = 4;
-
-/// The plans of a tagger, shared by all streams. What a run needs beside them belongs to nobody: a
-/// stream asks once in several seconds, and takes what another one left.
+/// The plans of a tagger, shared by all streams.
 pub(in super::super) struct TaggerPlans {
     tagger: Tagger,
     groups: Vec<Vec<usize>>,
     sounds: Vec<usize>,
     layers: Layers,
     plans: Mutex<BTreeMap<usize, Arc<TypedSimplePlan>>>,
-    idle: Mutex<Vec<State>>,
+    /// For whole segments, the only ones that come again and again.
+    idle: Idle<State>,
 }
 
 impl fmt::Debug for TaggerPlans {
@@ -46,7 +43,6 @@ impl fmt::Debug for TaggerPlans {
 }
 
 struct State {
-    columns: usize,
     state: TypedSimpleState,
     input: Recycled,
 }
@@ -147,7 +143,7 @@ impl TaggerPlans {
             tagger: tagger.clone(),
             layers,
             plans: Mutex::default(),
-            idle: Mutex::default(),
+            idle: Idle::default(),
         };
         // Whatever cannot be built is met here.
         plans.plan(tagger.segment_columns)?;
@@ -203,32 +199,33 @@ impl TaggerPlans {
         TypedSimplePlan::new(model.into_optimized()?)
     }
 
-    /// What the network says of a picture `[columns, n_mels]`.
-    pub(in super::super) fn run(&self, picture: &[f32], answer: &mut Answer) -> Option<()> {
-        self.try_run(picture, answer).ok()
+    /// What the network says of a picture `[columns, n_mels]`, which `write` fills.
+    pub(in super::super) fn run(
+        &self,
+        columns: usize,
+        write: impl FnOnce(&mut [f32]),
+        answer: &mut Answer,
+    ) -> Option<()> {
+        self.try_run(columns, write, answer).ok()
     }
 
-    fn try_run(&self, picture: &[f32], answer: &mut Answer) -> TractResult<()> {
+    fn try_run(
+        &self,
+        columns: usize,
+        write: impl FnOnce(&mut [f32]),
+        answer: &mut Answer,
+    ) -> TractResult<()> {
         let n_mels = self.tagger.front_end.n_mels;
-        let columns = picture.len() / n_mels;
-        let left = {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let place = idle.iter().position(|state| state.columns == columns);
-            place.map(|place| idle.swap_remove(place))
-        };
-        let mut state = match left {
-            Some(state) => state,
+        let whole = columns == self.tagger.segment_columns;
+        let mut state = match whole.then(|| self.idle.take()).flatten() {
+            Some(left) => left,
             None => State {
-                columns,
                 state: self.plan(columns)?.spawn()?,
                 input: Recycled::default(),
             },
         };
         let input = state.input.write(false, &[columns, n_mels], |tensor| {
-            tensor
-                .try_as_plain_ram_mut()?
-                .as_slice_mut::<f32>()?
-                .copy_from_slice(picture);
+            write(tensor.try_as_plain_ram_mut()?.as_slice_mut::<f32>()?);
             Ok(())
         })?;
         let outputs = state.state.run(tvec!(input))?;
@@ -240,12 +237,8 @@ impl TaggerPlans {
             to.extend_from_slice(output.try_as_plain_ram()?.as_slice::<f32>()?);
         }
         drop(outputs);
-        // Only whole segments come again and again.
-        if columns == self.tagger.segment_columns {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < IDLE {
-                idle.push(state);
-            }
+        if whole {
+            self.idle.leave(state);
         }
         Ok(())
     }
