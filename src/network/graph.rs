@@ -532,7 +532,8 @@ impl Runner {
                 .filter(fits)
                 .find_map(|chunk| Some((chunk, plans.plan(chunk)?)))
                 .context("no plan for one column")?;
-            let mut run = match plans.idle[chunk].take() {
+            let (turn, left) = plans.idle[chunk].take();
+            let mut run = match left {
                 Some(left) => left,
                 None => BlockState {
                     state: plan.spawn()?,
@@ -561,7 +562,7 @@ impl Runner {
             let output = run.state.run(tvec!(input))?;
             write(column, columns_of(&output[0])?);
             drop(output);
-            plans.idle[chunk].leave(run);
+            turn.leave(run);
             column += CHUNKS[chunk];
         }
         Ok(())

@@ -216,8 +216,10 @@ impl TaggerPlans {
         answer: &mut Answer,
     ) -> TractResult<()> {
         let n_mels = self.tagger.front_end.n_mels;
+        let (turn, mut left) = self.idle.take();
+        // Shorter segments do not come again: what they need is made for them.
         let whole = columns == self.tagger.segment_columns;
-        let mut state = match whole.then(|| self.idle.take()).flatten() {
+        let mut state = match left.take_if(|_| whole) {
             Some(left) => left,
             None => State {
                 state: self.plan(columns)?.spawn()?,
@@ -237,8 +239,8 @@ impl TaggerPlans {
             to.extend_from_slice(output.try_as_plain_ram()?.as_slice::<f32>()?);
         }
         drop(outputs);
-        if whole {
-            self.idle.leave(state);
+        if let Some(state) = left.or(whole.then_some(state)) {
+            turn.leave(state);
         }
         Ok(())
     }
