@@ -489,8 +489,8 @@ mod tests {
         let table: serde_json::Value = serde_json::from_str(table).unwrap();
         assert_eq!(table["de"]["states"]["silent"], "still");
         let mut used = 0;
-        for (name, _, text) in FILES {
-            let before = if name.ends_with(".js") {
+        for (name, kind, text) in FILES {
+            let before = if kind == SCRIPT {
                 "words."
             } else {
                 "data-words=\""

@@ -576,7 +576,7 @@ pub(super) fn change_rows(heard: &[Heard]) -> Vec<Row> {
     ] {
         let of: Vec<&Heard> = heard.iter().filter(|h| pick(&h.plan)).collect();
         // What brought them about: a first answer before a whole frame, an alarm, or neither.
-        let (mut flips, mut early, mut alarmed) = (0, 0, 0);
+        let (mut flips, mut early, mut alarmed) = (0_usize, 0, 0);
         for heard in &of {
             for at in heard.flips() {
                 flips += 1;
