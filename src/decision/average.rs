@@ -284,6 +284,36 @@ mod tests {
     }
 
     #[test]
+    fn a_vote_is_the_share_of_frames_and_a_little_of_the_mean() {
+        let frames = [
+            scores(&[0.6, 0.4]),
+            scores(&[0.6, 0.4]),
+            scores(&[0.1, 0.9]),
+        ];
+        let vote = vote(&frames).unwrap();
+        let expected = [(2.0 + 0.5 * 1.3 / 3.0) / 3.5, (1.0 + 0.5 * 1.7 / 3.0) / 3.5];
+        for (share, expected) in vote.as_slice().iter().zip(expected) {
+            assert!((share - expected).abs() < 1e-6, "{vote:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_to_count_is_forgotten() {
+        for (span, kept) in [
+            (Span::Exponential(Seconds(20.0)), 0.0),
+            (Span::Sliding(Seconds(20.0)), 0.5),
+        ] {
+            let mut average = RunningAverage::new(2, span, Mean::Arithmetic);
+            for at in [1.0, 2.0] {
+                average.add(Seconds(at), &scores(&[0.8, 0.2]), 1.0);
+            }
+            assert_eq!(average.frames(), 2);
+            average.fade_to(kept);
+            assert_eq!((average.frames(), average.scores()), (0, None));
+        }
+    }
+
+    #[test]
     fn a_tied_vote_goes_to_the_higher_mean() {
         let frames = [scores(&[0.51, 0.49]), scores(&[0.1, 0.9])];
         assert_eq!(vote(&frames).unwrap().top().0, 1);
@@ -313,6 +343,40 @@ mod tests {
             average.add(Seconds(t), &scores(&[v, 1.0 - v]), 1.0);
         }
         assert_eq!(average.scores().unwrap().as_slice(), [0.0, 1.0]);
+    }
+
+    #[test]
+    fn a_sliding_span_holds_what_is_younger_than_it_is_long() {
+        let mut average = RunningAverage::new(2, Span::Sliding(Seconds(10.0)), Mean::Arithmetic);
+        for (at, score, expected) in [
+            (100.0, 1.0, 1.0),
+            (104.0, 0.0, 1.0 / 2.0),
+            (109.9, 0.0, 1.0 / 3.0),
+            (110.0, 0.0, 0.0),
+            (113.0, 1.0, 1.0 / 4.0),
+            (150.0, 0.5, 0.5),
+        ] {
+            average.add(Seconds(at), &scores(&[score, 1.0 - score]), 1.0);
+            let mean = average.scores().unwrap().as_slice()[0];
+            assert!((mean - expected).abs() < 1e-6, "{at}: {mean}");
+        }
+    }
+
+    #[test]
+    fn the_geometric_mean_fades_and_weighs_as_the_other_does() {
+        // Half as much of the first as of the second: by fading, and by its weight.
+        let half = Seconds(20.0 * 2.0_f64.ln());
+        for (span, second_at, weight) in [
+            (Span::Exponential(Seconds(20.0)), half, 1.0),
+            (Span::Cumulative, half, 0.5),
+        ] {
+            let mut average = RunningAverage::new(2, span, Mean::Geometric);
+            average.add(Seconds(0.0), &scores(&[0.8, 0.2]), weight);
+            average.add(second_at, &scores(&[0.2, 0.8]), 1.0);
+            let mean = average.scores().unwrap();
+            let ratio = mean.as_slice()[0] / mean.as_slice()[1];
+            assert!((ratio - 4.0_f32.powf(-1.0 / 3.0)).abs() < 1e-5, "{ratio}");
+        }
     }
 
     #[test]

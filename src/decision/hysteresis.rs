@@ -278,6 +278,62 @@ mod tests {
     }
 
     #[test]
+    fn only_a_return_before_long_is_counted() {
+        let rules = Rules::default();
+        let mut restlessness = Restlessness::new(2, rules);
+        let late = 11.0 + f64::from(rules.returns_within);
+        for (genre, at) in [(0, 0.0), (1, 10.0), (0, late)] {
+            restlessness.shown(genre, Seconds(at));
+        }
+        assert_eq!(restlessness.returns(Seconds(late)), 0.0);
+        restlessness.shown(1, Seconds(late + 1.0));
+        assert_eq!(restlessness.returns(Seconds(late + 1.0)), 1.0);
+    }
+
+    #[test]
+    fn what_is_on_show_is_told() {
+        let mut hysteresis = hysteresis(3, 0.0);
+        assert_eq!(hysteresis.shown(), None);
+        assert_eq!(shown(&mut hysteresis, &[0.1, 0.1, 0.8], 1.0), Some(2));
+        assert_eq!(hysteresis.shown(), Some(2));
+        hysteresis.hide();
+        assert_eq!(hysteresis.shown(), None);
+    }
+
+    #[test]
+    fn what_begins_anew_owes_nothing_to_what_was_shown() {
+        let mut hysteresis = hysteresis(2, 8.0);
+        assert_eq!(shown(&mut hysteresis, &[0.9, 0.1], 1.0), Some(0));
+        hysteresis.forget();
+        assert_eq!(hysteresis.shown(), None);
+        assert_eq!(shown(&mut hysteresis, &[0.1, 0.9], 2.0), Some(1));
+    }
+
+    #[test]
+    fn another_genre_is_expected_for_a_while_after_a_change() {
+        let mut hysteresis = hysteresis(2, 0.0);
+        let lasts = f64::from(Rules::default().change_lasts);
+        shown(&mut hysteresis, &[0.9, 0.1], 100.0);
+        assert!(!hysteresis.after_change(Seconds(100.0)));
+        hysteresis.song_changed();
+        shown(&mut hysteresis, &[0.9, 0.1], 101.0);
+        assert!(hysteresis.after_change(Seconds(100.5 + lasts)));
+        assert!(!hysteresis.after_change(Seconds(101.5 + lasts)));
+    }
+
+    #[test]
+    fn each_challenger_has_a_dwell_of_its_own() {
+        let mut hysteresis = hysteresis(3, 5.0);
+        assert_eq!(shown(&mut hysteresis, &[0.8, 0.1, 0.1], 1.0), Some(0));
+        for at in [10.0, 12.0, 14.0] {
+            assert_eq!(shown(&mut hysteresis, &[0.1, 0.8, 0.1], at), None);
+        }
+        for (at, expected) in [(14.5, None), (16.0, None), (19.0, None), (19.5, Some(2))] {
+            assert_eq!(shown(&mut hysteresis, &[0.1, 0.1, 0.8], at), expected);
+        }
+    }
+
+    #[test]
     fn new_songs_are_shown_as_soon_as_the_first() {
         let changes = changes(&[(0, 60.0), (1, 60.0), (2, 60.0)], true);
         let late: Vec<f64> = changes

@@ -168,6 +168,33 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_needs_its_score_and_its_share() {
+        let mut gate = gate();
+        // 0.53 of the family: less than the share and the band.
+        assert_eq!(look(&mut gate, 0.5, 0.0, 0.45, 1.0), 0);
+        for (house, besides) in [(0.45, 0.55), (0.3, 0.05)] {
+            let mut gate = self::gate();
+            assert_eq!(look(&mut gate, 0.6, 0.0, 0.1, 1.0), 1);
+            assert_eq!(look(&mut gate, house, 0.0, besides, 2.0), 0, "{house}");
+        }
+    }
+
+    #[test]
+    fn each_kind_waits_for_itself() {
+        let mut gate = gate();
+        for (house, techno, now, expected) in [
+            (0.6, 0.0, 1.0, 1),
+            (0.2, 0.2, 2.0, 0),
+            (0.0, 0.6, 10.0, 0),
+            (0.6, 0.0, 12.0, 0),
+            (0.6, 0.0, 17.0, 0),
+            (0.6, 0.0, 18.5, 1),
+        ] {
+            assert_eq!(look(&mut gate, house, techno, 0.1, now), expected, "{now}");
+        }
+    }
+
+    #[test]
     fn a_kind_that_hovers_at_its_threshold_does_not_flicker() {
         let mut gate = gate();
         let (mut changes, mut shown) = (0, None);

@@ -205,6 +205,43 @@ mod tests {
     }
 
     #[test]
+    fn so_many_times_the_odds_are_enough_in_the_end() {
+        let mut gate = MusicGate::new(NOT_MUSIC, DOUBT);
+        let mut hear = |probability: f32| {
+            for _ in 0..200 {
+                gate.push(probability);
+            }
+            (gate.is_not_music(), gate.is_doubtful())
+        };
+        assert_eq!(hear(0.01), (true, true));
+        // Of music below 0.1 the odds are 1 to 9: 2 to 9 are 0.182.
+        assert_eq!(hear(0.17), (true, true));
+        assert_eq!(hear(0.19), (false, true));
+        // Of doubt below 0.5 they are 1 to 1: 3 to 1 are 0.75.
+        assert_eq!(hear(0.74), (false, true));
+        assert_eq!(hear(0.76), (false, false));
+        assert!((gate.probability().unwrap() - 0.76).abs() < 1e-3);
+        gate.push(0.001);
+        gate.forget();
+        assert_eq!(gate.probability(), None);
+        assert!(!gate.is_not_music() && !gate.is_doubtful());
+    }
+
+    #[test]
+    fn the_whole_of_a_song_is_told_by_both_thresholds() {
+        for (probability, expected) in [
+            (0.0, Whole::NotMusic),
+            (0.099, Whole::NotMusic),
+            (NOT_MUSIC, Whole::Doubtful),
+            (0.499, Whole::Doubtful),
+            (DOUBT, Whole::Music),
+            (1.0, Whole::Music),
+        ] {
+            assert_eq!(whole(probability, NOT_MUSIC, DOUBT), expected);
+        }
+    }
+
+    #[test]
     fn certainty_is_clipped_and_nonsense_is_neutral() {
         let mut smooth = MusicSmoother::default();
         for wild in [1.0, 0.0, f32::NAN] {
