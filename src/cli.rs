@@ -32,7 +32,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     network::Model,
@@ -80,7 +81,8 @@ pub struct Cli {
 }
 
 /// When to use colours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ColorChoice {
     /// On a terminal, unless NO_COLOR is set.
     #[default]
@@ -92,17 +94,7 @@ pub enum ColorChoice {
 }
 
 /// Which language the views on a terminal have.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    clap::ValueEnum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LanguageChoice {
     /// The system's, where it is one of these; English otherwise.
@@ -129,17 +121,7 @@ impl LanguageChoice {
 }
 
 /// Which colours the views on a terminal have.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    clap::ValueEnum,
-    serde::Serialize,
-    serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ThemeChoice {
     /// As the terminal's background is, if it tells; dark otherwise.
@@ -254,7 +236,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let color_choice = cli.color.unwrap_or(config.color.into());
+    let color_choice = cli.color.unwrap_or(config.color);
     let color = match color_choice {
         ColorChoice::Always => true,
         ColorChoice::Never => false,

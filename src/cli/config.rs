@@ -49,7 +49,7 @@ use crate::{
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// When to use colours: `auto`, `always` or `never`.
-    pub color: Color,
+    pub color: ColorChoice,
     /// The language of what a terminal shows: `auto`, `en`, `de` or `es`.
     pub language: LanguageChoice,
     /// Colours for a terminal: `auto`, `dark` or `light`.
@@ -235,39 +235,6 @@ impl HoldSetting {
             Self::Word(word) => Err(format!(
                 "'{word}' is neither a number of seconds nor the word 'silence'"
             )),
-        }
-    }
-}
-
-/// When to use colours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Color {
-    /// On a terminal, unless NO_COLOR is set.
-    #[default]
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-impl From<Color> for ColorChoice {
-    fn from(color: Color) -> Self {
-        match color {
-            Color::Auto => ColorChoice::Auto,
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
-        }
-    }
-}
-
-impl From<ColorChoice> for Color {
-    fn from(color: ColorChoice) -> Self {
-        match color {
-            ColorChoice::Auto => Color::Auto,
-            ColorChoice::Always => Color::Always,
-            ColorChoice::Never => Color::Never,
         }
     }
 }
@@ -648,7 +615,7 @@ pub fn run(args: &ConfigArgs, context: &Context) -> anyhow::Result<ExitCode> {
     let mut config = context.config.clone();
     config.check_files()?;
     config.model.clone_from(&context.model);
-    config.color = context.color_choice.into();
+    config.color = context.color_choice;
     (config.language, config.theme) = (context.language, context.theme);
     out.write_all(config.in_effect().as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -673,7 +640,7 @@ mod tests {
         config.listen.preset = Some(PresetKind::Steady);
         config.listen.hold_genre = Some(HoldSetting::Word("silence".into()));
         config.listen.osc = vec!["127.0.0.1:9000".into()];
-        config.color = Color::Never;
+        config.color = ColorChoice::Never;
         assert_eq!(Config::from_toml(&config.to_toml(), path).unwrap(), config);
     }
 

@@ -64,7 +64,11 @@ export function drawStrip(canvas, stream, seconds) {
   const now = stream.now();
   const at = (time) => width * (1 - (now - time) / (seconds * 1000));
   const size = Math.min(height * 0.42, 26);
-  pen.font = `650 ${size}px ${getComputedStyle(canvas).fontFamily}`;
+  const style = getComputedStyle(canvas);
+  // The overlay has no ground of its own.
+  const own = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
+  const inks = { dim: own("--dim", "#98a1b2"), ground: own("--ground", "#0a0c10"), alarm: own("--alarm", "#ff6b61") };
+  pen.font = `650 ${size}px ${style.fontFamily}`;
   pen.textBaseline = "middle";
   const { stretches } = stream;
   stretches.forEach((stretch, index) => {
@@ -74,20 +78,17 @@ export function drawStrip(canvas, stream, seconds) {
     const left = Math.max(0, at(stretch.from));
     const right = Math.min(width, at(until));
     if (right <= 0 || right - left < 0.3) return;
-    drawStretch(pen, stream, stretch, left, right, height);
+    drawStretch(pen, stream, stretch, inks, left, right, height);
   });
 }
 
-function drawStretch(pen, stream, { state, genre, held }, left, right, height) {
+function drawStretch(pen, stream, { state, genre, held }, inks, left, right, height) {
   const wide = right - left;
-  const style = getComputedStyle(pen.canvas);
-  // The overlay has no ground of its own.
-  const own = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
   let text = words.states[state];
-  let ink = own("--dim", "#98a1b2");
+  let ink = inks.dim;
   if (genre) {
     const share = held || state === "provisional" ? 0.55 : 1;
-    const colour = mixed(stream.colour(genre), own("--ground", "#0a0c10"), share);
+    const colour = mixed(stream.colour(genre), inks.ground, share);
     pen.fillStyle = `rgb(${colour})`;
     pen.fillRect(left, 0, wide + 0.5, height);
     text = genre;
@@ -95,7 +96,7 @@ function drawStretch(pen, stream, { state, genre, held }, left, right, height) {
   } else if (state === "unsure") {
     hatch(pen, left, wide, height);
   } else {
-    const colours = { lost: own("--alarm", "#ff6b61"), not_music: ink };
+    const colours = { lost: inks.alarm, not_music: inks.dim };
     pen.fillStyle = colours[state] ?? "rgb(140 150 170 / 0.45)";
     pen.fillRect(left, height - 3, wide + 0.5, 3);
     if (state === "warming") return;
